@@ -1,0 +1,1 @@
+"""Where traffic goes and what became of it: routes, binds, outcomes."""

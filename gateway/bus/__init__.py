@@ -1,0 +1,1 @@
+"""News of what happened: facts read with a cursor."""

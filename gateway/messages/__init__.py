@@ -1,0 +1,1 @@
+"""The message path: accept, dispatch, settle, receive."""

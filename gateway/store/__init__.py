@@ -1,0 +1,1 @@
+"""Durable state: one port, one backend per database."""

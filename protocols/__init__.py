@@ -1,0 +1,1 @@
+"""The wire and nothing but the wire: codecs, state machines without I/O, and one endpoint per wing."""
