@@ -1,1 +1,1 @@
-"""Strangers driven by scripts: a carrier, a handset, a customer's web app. They meet us over sockets only."""
+"""Strangers driven by scripts as data: a carrier with its handsets, a customer, a web app."""
