@@ -1,0 +1,91 @@
+# `make run` starts everything, `make test` checks everything; both set up what they need.
+
+PYTHON ?= python3
+SECONDS ?= 60
+TRUNKLINE_CACHE ?= $(HOME)/.cache/trunkline
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := gateway protocols twiml carriers sims
+PEERS := smpplib node kannel tshark
+
+export TRUNKLINE_CACHE
+export PIP_CACHE_DIR := $(TRUNKLINE_CACHE)/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup run test lint format interop $(PEERS:%=interop-%) crash fuzz soak bench docs lock clean
+
+help:
+	@echo 'make run      set up and start the gateway with simulated carriers'
+	@echo 'make test     set up, then style, types and all tests that need only Python'
+	@echo 'make interop  exchange messages with software that is not ours: $(PEERS)'
+	@echo 'make crash | fuzz | soak | bench   [SECONDS=60]'
+	@echo 'make lint | format | docs | lock | clean'
+
+setup: $(STAMP)
+
+# What a first installation may be missing is said in words, before pip says it in its own.
+$(STAMP): pyproject.toml requirements-dev.lock
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo 'Python 3.11 or newer is needed: install python3, or name one: make PYTHON=python3.12'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, $$($(PYTHON) -V) is $(PYTHON); name another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo 'This Python cannot make a virtual environment; on Debian: apt-get install python3-venv'; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup
+	@$(BIN)/trunkline serve
+
+test: lint
+	$(BIN)/python -m pytest -q -n 2 -m 'not realtime and not interop'
+	$(BIN)/python -m pytest -q -m 'realtime and not interop'
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+interop: $(PEERS:%=interop-%)
+
+# One peer at a time, each with its own limit; `provide` installs it or says how to.
+$(PEERS:%=interop-%): interop-%: setup
+	@if tests/interop/provide $*; then \
+	  timeout --kill-after=10 600 $(BIN)/python -m pytest -q -m interop tests/interop/test_*$**.py; \
+	elif [ $$? -ne 75 ]; then exit 1; fi
+
+crash: setup
+	$(BIN)/python -m tests.crash --seconds $(SECONDS)
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
+soak: setup
+	$(BIN)/python -m tests.soak --seconds $(SECONDS)
+
+bench: setup
+	@tests/interop/provide kannel || [ $$? -eq 75 ]
+	$(BIN)/python bench/sms.py --seconds $(SECONDS)
+
+docs: setup
+	$(BIN)/python docs/generate.py
+
+# The lock names versions, never a host: any package index that has them will do.
+lock: setup
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --quiet \
+	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --quiet \
+	  --no-header --no-annotate --no-emit-index-url --extra sims --group dev \
+	  --constraint requirements.lock --output-file requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
