@@ -1,0 +1,139 @@
+"""Who owns what: the directory of accounts, kept whole in memory over the store.
+
+Every request asks here first, so reads never wait. One process writes; a change is in the store
+before anybody sees it here.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from gateway.events import FactType, fact
+from gateway.model import Account, AccountKind, AccountStatus
+from gateway.sids import ACCOUNT, new_sid
+from gateway.store.base import Insert, Query, Row, Store, Update, Write
+
+_COLUMNS: Final = Account.__struct_fields__
+_CHANGEABLE: Final = ("friendly_name", "auth_token", "status", "date_updated", "version")
+
+INSERT: Final = Insert(table="accounts", columns=_COLUMNS)
+UPDATE: Final = Update(table="accounts", key=("sid",), columns=_CHANGEABLE, guard="version")
+ALL: Final = Query("accounts_all", f"SELECT {', '.join(_COLUMNS)} FROM accounts ORDER BY sid")
+
+
+def new_token() -> str:
+    """A fresh auth token: 32 hex digits, as Twilio's."""
+    return secrets.token_hex(16)
+
+
+class Accounts:
+    """The accounts by SID. `load` reads them; `add` and `change` are the only ways to write."""
+
+    def __init__(self, store: Store, accounts: Iterable[Account] = ()) -> None:
+        self._store = store
+        self._accounts = {account.sid: account for account in accounts}
+        self._writing = asyncio.Lock()
+
+    @classmethod
+    async def load(cls, store: Store) -> "Accounts":
+        """The directory of every account that `store` holds."""
+        return cls(store, [_account_of(row) for row in await store.fetch(ALL)])
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def get(self, sid: str) -> Account | None:
+        """The account `sid`, whatever its status."""
+        return self._accounts.get(sid)
+
+    def family(self, sid: str) -> list[Account]:
+        """The account `sid` and its subaccounts, newest first."""
+        members = [
+            account
+            for account in self._accounts.values()
+            if sid in (account.sid, account.parent_sid)
+        ]
+        return sorted(
+            members, key=lambda account: (account.date_created, account.sid), reverse=True
+        )
+
+    def first(self, kind: AccountKind) -> Account | None:
+        """The oldest main account of `kind`: what a config entry without `account` belongs to."""
+        mains = (
+            account
+            for account in self._accounts.values()
+            if account.kind is kind and account.parent_sid == account.sid
+        )
+        return min(mains, key=_age, default=None)
+
+    async def add(self, account: Account) -> Account:
+        """Store a new account; raises `Conflict` if its SID is taken."""
+        async with self._writing:
+            data = {"status": account.status, "parent_sid": account.parent_sid}
+            await self._commit(account, (INSERT, _row_of(account)), FactType.ACCOUNT_CREATED, data)
+        return account
+
+    async def add_subaccount(self, parent_sid: str, friendly_name: str, now: float) -> Account:
+        """A new active account under `parent_sid`, with a SID and a token of its own."""
+        return await self.add(
+            Account(
+                sid=new_sid(ACCOUNT, now),
+                parent_sid=parent_sid,
+                kind=AccountKind.FULL,
+                friendly_name=friendly_name,
+                auth_token=new_token(),
+                status=AccountStatus.ACTIVE,
+                date_created=now,
+                date_updated=now,
+                version=1,
+            )
+        )
+
+    async def change(
+        self,
+        sid: str,
+        now: float,
+        *,
+        friendly_name: str | None = None,
+        status: AccountStatus | None = None,
+        auth_token: str | None = None,
+    ) -> Account:
+        """Store the next state of account `sid`; what is None stays. Raises KeyError if unknown."""
+        async with self._writing:
+            old = self._accounts[sid]
+            new = msgspec.structs.replace(
+                old,
+                friendly_name=old.friendly_name if friendly_name is None else friendly_name,
+                status=old.status if status is None else status,
+                auth_token=old.auth_token if auth_token is None else auth_token,
+                date_updated=now,
+                version=old.version + 1,
+            )
+            row = (sid, *(getattr(new, column) for column in _CHANGEABLE))
+            await self._commit(new, (UPDATE, row), FactType.ACCOUNT_UPDATED, {"status": new.status})
+        return new
+
+    async def _commit(
+        self, account: Account, write: Write, kind: FactType, data: dict[str, str]
+    ) -> None:
+        happened = fact(account.sid, account.sid, account.version, kind, account.date_updated, data)
+        await self._store.commit([write, happened])
+        self._accounts[account.sid] = account
+
+
+def _age(account: Account) -> tuple[float, str]:
+    return account.date_created, account.sid
+
+
+def _row_of(account: Account) -> Row:
+    return msgspec.structs.astuple(account)
+
+
+def _account_of(row: Row) -> Account:
+    fields = dict(zip(_COLUMNS, row, strict=True))
+    fields["kind"] = AccountKind(fields["kind"])
+    fields["status"] = AccountStatus(fields["status"])
+    return Account(**fields)

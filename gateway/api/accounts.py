@@ -1,0 +1,185 @@
+"""Accounts: `/2010-04-01/Accounts`, a main account and the subaccounts under it."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from gateway.api import paging
+from gateway.api.auth import is_main
+from gateway.api.http import answer_json, refuse, rfc2822
+from gateway.api.resources import Access, Call, Operation, Param, Result
+from gateway.messages.draft import Refusal
+from gateway.model import Account, AccountStatus
+from gateway.sids import ACCOUNT
+
+_PATH: Final = "/2010-04-01/Accounts"
+_MAX_NAME: Final = 64
+_SUBRESOURCES: Final = {
+    "incoming_phone_numbers": "IncomingPhoneNumbers",
+    "messages": "Messages",
+}
+
+
+class AccountBody(msgspec.Struct, frozen=True, kw_only=True):
+    """An account as REST shows it, to itself and to its parent."""
+
+    auth_token: str
+    date_created: str
+    date_updated: str
+    friendly_name: str
+    owner_account_sid: str
+    sid: str
+    status: str
+    subresource_uris: dict[str, str]
+    type: str
+    uri: str
+
+
+def account_body(account: Account) -> AccountBody:
+    """The JSON of `account`."""
+    base = f"{_PATH}/{account.sid}"
+    return AccountBody(
+        auth_token=account.auth_token,
+        date_created=rfc2822(account.date_created),
+        date_updated=rfc2822(account.date_updated),
+        friendly_name=account.friendly_name,
+        owner_account_sid=account.parent_sid,
+        sid=account.sid,
+        status=account.status,
+        subresource_uris={name: f"{base}/{path}.json" for name, path in _SUBRESOURCES.items()},
+        type="Full",
+        uri=f"{base}.json",
+    )
+
+
+async def create(call: Call) -> Result:
+    """A subaccount of the caller, with a SID and a token of its own."""
+    if not is_main(call.account):
+        return refuse(21101)
+    name = call.text("FriendlyName")
+    if len(name) > _MAX_NAME:
+        return _bad_name()
+    made = datetime.fromtimestamp(call.now, UTC)
+    account = await call.services.accounts.add_subaccount(
+        call.account.sid, name or f"SubAccount Created at {made:%Y-%m-%d %I:%M %p}", call.now
+    )
+    return answer_json(account_body(account), 201)
+
+
+async def fetch(call: Call) -> Result:
+    """The account itself or one of its subaccounts."""
+    return answer_json(account_body(call.account))
+
+
+async def list_(call: Call) -> Result:
+    """The account and its subaccounts, newest first."""
+    page = paging.page_of(call, ACCOUNT)
+    if isinstance(page, Refusal):
+        return page
+    name, status = call.text("FriendlyName"), call.text("Status")
+    members = [
+        account
+        for account in call.services.accounts.family(call.account.sid)
+        if name in ("", account.friendly_name) and status in ("", account.status)
+    ]
+    found = paging.slice_of(members, page)
+    return paging.page_answer(call, "accounts", page, found, [account_body(a) for a in found.rows])
+
+
+async def update(call: Call) -> Result:
+    """Rename an account; suspend, wake or close a subaccount. What is closed stays closed."""
+    account, name = call.account, call.text("FriendlyName")
+    if len(name) > _MAX_NAME:
+        return _bad_name()
+    status = AccountStatus(call.text("Status") or account.status)
+    if status is not account.status:
+        refusal = _refuse_status(call)
+        if refusal is not None:
+            return refusal
+    if status is AccountStatus.CLOSED:
+        await _release_numbers(call)
+    changed = await call.services.accounts.change(
+        account.sid, call.now, friendly_name=name or None, status=status
+    )
+    return answer_json(account_body(changed))
+
+
+def _bad_name() -> Refusal:
+    return refuse(20002, f"FriendlyName should have {_MAX_NAME} characters at most")
+
+
+def _refuse_status(call: Call) -> Refusal | None:
+    if is_main(call.account):
+        return refuse(21477)
+    if call.account is call.caller:
+        return refuse(20006, "The status of a subaccount is changed by its parent's credentials")
+    if call.account.status is AccountStatus.CLOSED:
+        return refuse(21479)
+    return None
+
+
+async def _release_numbers(call: Call) -> None:
+    numbers = call.services.phone_numbers
+    held = numbers.of_account(call.account.sid)
+    await numbers.remove([number.sid for number in held], call.now)
+
+
+_STATUSES: Final = tuple(AccountStatus)
+_NAME: Final = Param(name="FriendlyName", doc="A name for people, up to 64 characters.")
+
+OPERATIONS: Final = (
+    Operation(
+        id="ListAccount",
+        method="GET",
+        path=_PATH,
+        doc=list_.__doc__ or "",
+        handler=list_,
+        access=Access.ACCOUNT_READ,
+        params=(
+            Param(name="FriendlyName", doc="Only accounts of exactly this name."),
+            Param(name="Status", choices=_STATUSES, doc="Only accounts of this status."),
+            *paging.PARAMS,
+        ),
+        returns=AccountBody,
+        list_key="accounts",
+    ),
+    Operation(
+        id="CreateAccount",
+        method="POST",
+        path=_PATH,
+        doc=create.__doc__ or "",
+        handler=create,
+        access=Access.WRITE,
+        params=(_NAME,),
+        status=201,
+        returns=AccountBody,
+    ),
+    Operation(
+        id="FetchAccount",
+        method="GET",
+        path=f"{_PATH}/{{AccountSid}}",
+        doc=fetch.__doc__ or "",
+        handler=fetch,
+        access=Access.ACCOUNT_READ,
+        returns=AccountBody,
+    ),
+    Operation(
+        id="UpdateAccount",
+        method="POST",
+        path=f"{_PATH}/{{AccountSid}}",
+        doc=update.__doc__ or "",
+        handler=update,
+        access=Access.ACCOUNT_WRITE,
+        params=(
+            _NAME,
+            Param(
+                name="Status",
+                choices=_STATUSES,
+                error_code=21475,
+                doc="Of a subaccount, by its parent: active, suspended or closed (for good).",
+            ),
+        ),
+        returns=AccountBody,
+    ),
+)

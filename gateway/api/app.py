@@ -1,0 +1,184 @@
+"""The HTTP application: every operation behind one door per prefix, made from `Services`.
+
+There is no middleware: a request is matched, authenticated, checked, handled and rendered by the
+one function here, so that what a POST costs can be read in one place.
+"""
+
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+
+from gateway.api import accounts, messages, phone_numbers
+from gateway.api.auth import NOBODY, Throttled, authenticate, permit, target
+from gateway.api.checks import checks_of, refuse_types
+from gateway.api.http import (
+    MAX_REQUEST,
+    answer_response,
+    not_found,
+    parse_form,
+    parse_json,
+    refusal_response,
+    refuse,
+)
+from gateway.api.resources import (
+    FORM,
+    JSON,
+    UNREAD,
+    Access,
+    Answer,
+    Call,
+    Operation,
+    Result,
+)
+from gateway.api.router import Match, Product, Router, product_of
+from gateway.api.services import Services
+from gateway.messages.draft import Refusal
+from gateway.model import Account, AccountKind
+from gateway.store.base import StoreUnavailable
+
+_log = structlog.get_logger(__name__)
+
+V2010: Final = (*accounts.OPERATIONS, *messages.OPERATIONS, *phone_numbers.OPERATIONS)
+OWN: Final[tuple[Operation, ...]] = ()
+
+_UNMATCHED: Final = "unmatched"
+_ACCOUNT: Final = "AccountSid"
+
+
+def build_app(services: Services) -> web.Application:
+    """The application that answers every HTTP request of the gateway."""
+    app = web.Application(client_max_size=MAX_REQUEST)
+    api = Door(services, Product.API, V2010)
+    own = Door(services, Product.OWN, OWN)
+    add = app.router.add_route
+    add("*", "/2010-04-01/{tail:.*}", api.answer)
+    add("*", "/v1/{tail:.*}", own.answer)
+    add("*", "/sim/{tail:.*}", own.answer)
+    add("*", "/{tail:.*}", own.answer)
+    return app
+
+
+class Door:
+    """What stands between a request and the operations of one product."""
+
+    def __init__(
+        self, services: Services, product: Product, operations: tuple[Operation, ...]
+    ) -> None:
+        self._services = services
+        self._product = product
+        self._router = Router(operations)
+        self._checks = {operation.id: checks_of(operation) for operation in operations}
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """The one handler: always an answer in Twilio's form, whatever happens inside."""
+        services = self._services
+        started = services.clock()
+        match = self._router.match(request.rel_url.raw_path)
+        operation = None if match is None else match.operations.get(request.method)
+        try:
+            result = await self._result(request, match, operation, started)
+        except web.HTTPRequestEntityTooLarge:
+            result = _too_large()
+        except StoreUnavailable as error:
+            result = refuse(20503, f"The store is away, nothing was changed: {error}")
+        except Exception:
+            _log.exception("a request failed", method=request.method, path=request.path)
+            result = refuse(20500)
+        now = services.clock()
+        match result:
+            case Answer():
+                response: web.StreamResponse = answer_response(result, started, now)
+            case Refusal():
+                response = refusal_response(result, started, now)
+            case Throttled():
+                refusal = refuse(20429, "Too many wrong credentials; wait before the next try")
+                response = refusal_response(refusal, started, now, result.seconds)
+            case _:
+                response = result
+        name = operation.id if operation is not None else _UNMATCHED
+        services.http.count(name, response.status, now - started)
+        return response
+
+    async def _result(
+        self, request: web.Request, match: Match | None, operation: Operation | None, now: float
+    ) -> Result | Throttled:
+        if product_of(request, self._product) is not self._product:
+            return not_found(request.path)
+        if operation is not None and operation.access is Access.PUBLIC:
+            return await self._handle(request, operation, NOBODY, NOBODY, {}, now)
+        if match is None and self._product is Product.OWN:
+            return not_found(request.path)
+        services = self._services
+        header = request.headers.get(hdrs.AUTHORIZATION)
+        caller = authenticate(services.accounts, services.tries, header, request.remote or "", now)
+        if not isinstance(caller, Account):
+            return caller
+        if match is None:
+            return not_found(request.path)
+        if operation is None:
+            return refuse(20004, f"{request.method} is not offered at {request.path}")
+        sid = match.variables.get(_ACCOUNT, caller.sid)
+        account = target(services.accounts, caller, sid, request.path)
+        if isinstance(account, Refusal):
+            return account
+        refusal = permit(caller, account, operation.access)
+        if refusal is not None:
+            return refusal
+        return await self._handle(request, operation, account, caller, match.variables, now)
+
+    async def _handle(
+        self,
+        request: web.Request,
+        operation: Operation,
+        account: Account,
+        caller: Account,
+        path: dict[str, str],
+        now: float,
+    ) -> Result:
+        handler = operation.handler
+        if account.kind is AccountKind.TEST and operation.access is not Access.PUBLIC:
+            if operation.test is None:
+                return refuse(20008, "Test credentials only create messages and phone numbers")
+            handler = operation.test
+        form = await read_form(request, operation)
+        if isinstance(form, Refusal):
+            return form
+        refusal = refuse_types(form, self._checks[operation.id])
+        if refusal is not None:
+            return refusal
+        call = Call(
+            services=self._services,
+            request=request,
+            operation=operation,
+            account=account,
+            caller=caller,
+            path=path,
+            form=form,
+            now=now,
+        )
+        return await handler(call)
+
+
+async def read_form(request: web.Request, operation: Operation) -> dict[str, list[str]] | Refusal:
+    """The parameters of `request`: of its query, or of its body when it is a POST."""
+    if request.method != "POST":
+        return parse_form(request.rel_url.raw_query_string.encode())
+    if operation.consumes == UNREAD:
+        return {}
+    if (request.content_length or 0) > MAX_REQUEST:
+        return _too_large()
+    given = request.headers.get(hdrs.CONTENT_TYPE, "")
+    body = await request.read()
+    kind = given.partition(";")[0].strip().lower()
+    if kind == FORM or not body:
+        return parse_form(body)
+    if kind == JSON and operation.consumes == JSON:
+        return parse_json(body)
+    return refuse(
+        20001, f"Content-Type should be {operation.consumes}, not {given[:60] or 'absent'}"
+    )
+
+
+def _too_large() -> Refusal:
+    return refuse(20413, f"A request may have {MAX_REQUEST} octets")

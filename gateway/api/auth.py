@@ -1,0 +1,104 @@
+"""Who is asking, and may they: Basic auth against the directory of accounts.
+
+The secret is compared in constant time, and an unknown SID costs what a wrong token costs.
+Failures are counted per (client address, account); names of accounts that do not exist share one
+count, so that nobody can push others out of the table by inventing names.
+"""
+
+import hmac
+from typing import Final
+
+import msgspec
+
+from gateway.accounts import Accounts
+from gateway.api.http import basic_credentials, not_found, refuse
+from gateway.api.resources import Access
+from gateway.messages.draft import Refusal
+from gateway.model import Account, AccountKind, AccountStatus
+from gateway.tries import Tries
+
+_NOBODY: Final = ""
+_NO_TOKEN: Final = b"0" * 32
+
+
+# Who calls what is public.
+NOBODY: Final = Account(
+    sid=_NOBODY,
+    parent_sid=_NOBODY,
+    kind=AccountKind.TEST,
+    friendly_name="",
+    auth_token="",
+    status=AccountStatus.CLOSED,
+    date_created=0.0,
+    date_updated=0.0,
+    version=0,
+)
+
+
+class Throttled(msgspec.Struct, frozen=True):
+    """Too many wrong secrets: the seconds until the next try is looked at."""
+
+    seconds: float
+
+
+def authenticate(
+    accounts: Accounts, tries: Tries, header: str | None, address: str, now: float
+) -> Account | Refusal | Throttled:
+    """The account whose credentials `header` bears: `AC…` and its auth token.
+
+    `address` is the client's. Wrong or no credentials are 20003.
+    """
+    if header is None:
+        return refuse(20003, "Authentication needed: Basic, with the account's SID and auth token")
+    credentials = basic_credentials(header)
+    if credentials is None:
+        return refuse(20003, "The Authorization header is not Basic credentials (SID:token)")
+    sid, token = credentials
+    account = accounts.get(sid)
+    key = (address, account.sid if account is not None else _NOBODY)
+    wait = tries.wait(key, now)
+    if wait:
+        return Throttled(wait)
+    expected = account.auth_token.encode() if account is not None else _NO_TOKEN
+    if hmac.compare_digest(expected, token.encode()) and account is not None:
+        tries.succeeded(key)
+        return account
+    tries.failed(key, now)
+    return refuse(20003, "Authentication Error - invalid username")
+
+
+def target(accounts: Accounts, caller: Account, sid: str, path: str) -> Account | Refusal:
+    """The account `sid` of a path: the caller itself or a subaccount of it, else not found."""
+    if sid == caller.sid:
+        return caller
+    account = accounts.get(sid)
+    if account is None or account.parent_sid != caller.sid:
+        return not_found(path)
+    return account
+
+
+_READS: Final = frozenset({Access.READ, Access.ACCOUNT_READ})
+_OWN: Final = frozenset({Access.ACCOUNT_READ, Access.ACCOUNT_WRITE})
+
+
+def permit(caller: Account, account: Account, access: Access) -> Refusal | None:
+    """None if `caller` may do this to `account` as both stand: a suspended one may read alone.
+
+    A closed account's credentials do nothing; its parent still sees it and may not use it.
+    """
+    for one in (caller, account):
+        if one.status is AccountStatus.ACTIVE:
+            continue
+        if one is account and one is not caller and access in _OWN:
+            continue  # a parent looks at, or wakes, its subaccount
+        if one.status is AccountStatus.SUSPENDED and access in _READS:
+            continue
+        return refuse(20005, f"Account {one.sid} is {one.status}, not active")
+    if access is Access.STEER and not is_main(caller):
+        return refuse(20006, "Carriers are shared: only a main account may steer them")
+    return None
+
+
+def is_main(account: Account) -> bool:
+    """Whether this is a full account that is nobody's subaccount."""
+    return account.parent_sid == account.sid and account.kind is AccountKind.FULL

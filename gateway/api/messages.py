@@ -1,0 +1,340 @@
+"""Messages: `/2010-04-01/Accounts/{AccountSid}/Messages`.
+
+Create checks what Twilio checks, in Twilio's order, and gives a `Draft` to the message path,
+which keeps the promise. Lists are read from the store by the queries beside them.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from gateway.api import paging
+from gateway.api.addresses import is_e164, may_send, recipient, sender
+from gateway.api.http import answer_json, encode, not_found, refuse, rfc2822
+from gateway.api.magic_numbers import refuse_test_recipient, refuse_test_sender
+from gateway.api.message_lists import Filters, list_messages, sent_between
+from gateway.api.resources import Access, Answer, Call, Kind, Operation, Param, Result
+from gateway.errors import describe
+from gateway.messages.draft import REST, Draft, Refusal
+from gateway.messages.records import GET, message_of
+from gateway.model import Direction, Message, MessageStatus
+from gateway.sids import MMS, SMS, is_sid, new_sid
+
+_API_VERSION: Final = "2010-04-01"
+_PATH: Final = f"/{_API_VERSION}/Accounts/{{AccountSid}}/Messages"
+_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
+_MAX_MEDIA: Final = 10
+_MAX_VALIDITY: Final = 36_000  # Twilio's range of ValidityPeriod is 1 to 36000, and its default
+
+
+class MessageBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as REST shows it; numbers are texts, as at Twilio."""
+
+    account_sid: str
+    api_version: str
+    body: str
+    date_created: str
+    date_updated: str
+    date_sent: str | None
+    direction: str
+    error_code: int | None
+    error_message: str | None
+    from_: str = msgspec.field(name="from")
+    messaging_service_sid: str | None
+    num_media: str
+    num_segments: str
+    price: str | None
+    price_unit: str | None
+    sid: str
+    status: str
+    subresource_uris: dict[str, str]
+    to: str
+    uri: str
+
+
+def message_body(message: Message) -> MessageBody:
+    """The JSON of `message`."""
+    base = f"/{_API_VERSION}/Accounts/{message.account_sid}/Messages/{message.sid}"
+    code = message.error_code
+    return MessageBody(
+        account_sid=message.account_sid,
+        api_version=_API_VERSION,
+        body=message.body,
+        date_created=rfc2822(message.date_created),
+        date_updated=rfc2822(message.date_updated),
+        date_sent=rfc2822(message.date_sent) if message.date_sent else None,
+        direction=message.direction,
+        error_code=code or None,
+        error_message=describe(code).message if code else None,
+        from_=message.from_address,
+        messaging_service_sid=None,
+        num_media=str(len(message.media)),
+        num_segments=str(message.num_segments),
+        price=None,
+        price_unit=None,
+        sid=message.sid,
+        status=message.status,
+        subresource_uris={"media": f"{base}/Media.json"},
+        to=message.to_address,
+        uri=f"{base}.json",
+    )
+
+
+async def create(call: Call) -> Result:
+    """Accept a text: 201 once it is durable."""
+    draft = read_draft(call, may_send_from=may_send(call.services.phone_numbers, call.account.sid))
+    if isinstance(draft, Refusal):
+        return draft
+    message = await call.services.messages.accept(draft)
+    if isinstance(message, Refusal):
+        return message
+    return Answer(201, encode(message_body(message)))
+
+
+def read_draft(call: Call, may_send_from: Callable[[str], Refusal | None]) -> Draft | Refusal:
+    """The text that the form asks to send, or why not, in the order of Twilio's checks."""
+    form = call.form
+    to_given, from_given, body = call.text("To"), call.text("From"), call.text("Body")
+    media = tuple(url for url in form.get("MediaUrl", ()) if url)
+    if not to_given.strip():
+        return refuse(21604, "A 'To' phone number is required")
+    if not from_given.strip() and not call.text("MessagingServiceSid"):
+        return refuse(21603)
+    if not body and not media and not call.text("ContentSid"):
+        return refuse(21602, "A message needs a Body or a MediaUrl")
+    to_address = recipient(to_given)
+    if not is_e164(to_address):
+        return refuse(
+            21211,
+            f"The 'To' number {to_given[:40]} is not a valid phone number:"
+            " E.164, such as +447700900123",
+        )
+    if not from_given.strip():
+        return _service_refusal(call)
+    from_address = sender(from_given)
+    if not from_address:
+        return refuse(
+            21212,
+            f"The 'From' number {from_given[:40]} is not a valid phone number, short code or"
+            " alphanumeric sender ID",
+        )
+    refusal = may_send_from(from_address) or _refuse_contents(call, body, media)
+    if refusal is not None:
+        return refusal
+    validity = call.text("ValidityPeriod")
+    return Draft(
+        account_sid=call.account.sid,
+        to_address=to_address,
+        from_address=from_address,
+        body=body,
+        media=media,
+        status_callback=call.text("StatusCallback"),
+        validity_period=float(validity) if validity else float(_MAX_VALIDITY),
+        origin=REST,
+    )
+
+
+def _service_refusal(call: Call) -> Refusal:
+    sid = call.text("MessagingServiceSid")[:40]
+    return refuse(21701, f"The Messaging Service {sid} does not exist; give a 'From' instead")
+
+
+def _refuse_contents(call: Call, body: str, media: tuple[str, ...]) -> Refusal | None:
+    most = call.services.limits.max_body
+    if len(body) > most:
+        return refuse(
+            21617, f"The concatenated message body exceeds the {most} character limit: {len(body)}"
+        )
+    form = call.form
+    callback = call.text("StatusCallback")
+    if callback and not _URL.fullmatch(callback):
+        return refuse(21609, f"StatusCallback is not an http or https URL: {callback[:100]}")
+    if len(media) > _MAX_MEDIA:
+        return refuse(21623, f"A message takes {_MAX_MEDIA} media at most, not {len(media)}")
+    for url in media:
+        if not _URL.fullmatch(url):
+            return refuse(21620, f"MediaUrl is not an http or https URL: {url[:100]}")
+    validity = call.text("ValidityPeriod")
+    if validity and not 1 <= int(validity) <= _MAX_VALIDITY:
+        return refuse(21624, f"ValidityPeriod should be 1 to {_MAX_VALIDITY} s, not {validity}")
+    if call.text("ContentSid"):
+        return refuse(21655, "ContentSid names no content of this account; give a Body")
+    if "SendAt" in form or "ScheduleType" in form:
+        return refuse(35118, "A MessagingServiceSid is required to schedule a message")
+    return None
+
+
+async def create_as_test(call: Call) -> Result:
+    """The text that test credentials ask for: checked as any other, and nothing sent or stored."""
+    draft = read_draft(call, may_send_from=refuse_test_sender)
+    if isinstance(draft, Refusal):
+        return draft
+    refusal = refuse_test_recipient(draft.to_address)
+    if refusal is not None:
+        return refusal
+    segments = call.services.count_segments(draft.body)
+    message = Message(
+        account_sid=draft.account_sid,
+        sid=new_sid(MMS if draft.media else SMS, call.now),
+        direction=Direction.OUTBOUND_API,
+        status=MessageStatus.QUEUED,
+        from_address=draft.from_address,
+        to_address=draft.to_address,
+        body=draft.body,
+        media=draft.media,
+        num_segments=segments,
+        parts=segments,
+        encoding="",
+        origin=REST,
+        valid_until=call.now + draft.validity_period,
+        date_created=call.now,
+        date_updated=call.now,
+    )
+    return Answer(201, encode(message_body(message)))
+
+
+async def fetch(call: Call) -> Result:
+    """One message."""
+    message = await _stored(call)
+    return message if isinstance(message, Refusal) else answer_json(message_body(message))
+
+
+async def _stored(call: Call) -> Message | Refusal:
+    sid = call.path["Sid"]
+    if is_sid(sid, SMS) or is_sid(sid, MMS):
+        rows = await call.services.store.fetch(GET, call.account.sid, sid)
+        if rows:
+            return message_of(rows[0])
+    return not_found(call.request.path)
+
+
+async def update(call: Call) -> Result:
+    """Cancel a text that has not left (Status=canceled), or empty its body (Body=)."""
+    sid, found = call.path["Sid"], await _stored(call)
+    if isinstance(found, Refusal):
+        return found
+    if call.text("Body"):
+        return refuse(20001, "Body can only be updated to an empty text, which redacts the message")
+    steps = {"Status": call.services.messages.cancel, "Body": call.services.messages.redact}
+    for name, step in steps.items():
+        if name in call.form:
+            changed = await step(call.account.sid, sid)
+            if isinstance(changed, Refusal):
+                return changed
+            found = changed
+    return answer_json(message_body(found))
+
+
+async def delete(call: Call) -> Result:
+    """Remove a message, its trace and its timeline."""
+    found = await _stored(call)
+    if isinstance(found, Refusal):
+        return found
+    return await call.services.messages.delete(call.account.sid, found.sid) or Answer(204)
+
+
+async def list_(call: Call) -> Result:
+    """The account's messages in both directions, newest first."""
+    page = paging.page_of(call, SMS, MMS)
+    if isinstance(page, Refusal):
+        return page
+    filters = Filters(
+        to_address=recipient(call.text("To")),
+        from_address=sender(call.text("From")) or call.text("From"),
+        sent=sent_between(call.form),
+    )
+    found = await list_messages(call.services.store, call.account.sid, filters, page)
+    return paging.page_answer(call, "messages", page, found, [message_body(m) for m in found.rows])
+
+
+_DATE_DOC: Final = "YYYY-MM-DD or ISO 8601, UTC"
+_FILTERS: Final = (
+    Param(name="To", doc="Only messages to this number."),
+    Param(name="From", doc="Only messages from this number or sender ID."),
+    Param(name="DateSent", kind=Kind.DATE, doc=f"Only those sent on this day ({_DATE_DOC})."),
+    Param(name="DateSent<", kind=Kind.DATE, doc=f"Sent on this day or before ({_DATE_DOC})."),
+    Param(name="DateSent>", kind=Kind.DATE, doc=f"Sent on this day or after ({_DATE_DOC})."),
+)
+_CREATE: Final = (
+    Param(name="To", required=True, doc="The recipient: E.164, such as +447700900123."),
+    Param(name="From", doc="A number or short code of the account, or an alphanumeric sender ID."),
+    Param(name="Body", doc="The text, 1600 code points at most unless configured otherwise."),
+    Param(name="MediaUrl", repeated=True, doc="Up to ten URLs of media."),
+    Param(name="StatusCallback", doc="Where changes of status are posted to: an http(s) URL."),
+    Param(
+        name="ValidityPeriod",
+        kind=Kind.INTEGER,
+        error_code=21624,
+        doc="Seconds, 1 to 36000, after which a text that has not left is failed.",
+    ),
+    Param(name="MessagingServiceSid", doc="Not offered: 21701."),
+    Param(name="ContentSid", doc="Not offered: 21655."),
+    Param(name="SendAt", doc="Needs a messaging service: 35118.", kind=Kind.DATE),
+    Param(name="ScheduleType", doc="Needs a messaging service: 35118.", choices=("fixed",)),
+    Param(name="MaxPrice", kind=Kind.NUMBER, error_code=21627, doc="Checked and not used."),
+    Param(name="Attempt", kind=Kind.INTEGER, doc="Checked and not used."),
+    Param(name="ProvideFeedback", kind=Kind.BOOLEAN, doc="Checked and not used."),
+    Param(name="ForceDelivery", kind=Kind.BOOLEAN, doc="Checked and not used."),
+    Param(name="SmartEncoded", kind=Kind.BOOLEAN, doc="Checked and not used."),
+    Param(name="SendAsMms", kind=Kind.BOOLEAN, doc="Checked and not used."),
+    Param(name="ShortenUrls", kind=Kind.BOOLEAN, doc="Checked and not used."),
+)
+
+OPERATIONS: Final = (
+    Operation(
+        id="CreateMessage",
+        method="POST",
+        path=_PATH,
+        doc=create.__doc__ or "",
+        handler=create,
+        access=Access.WRITE,
+        params=_CREATE,
+        status=201,
+        returns=MessageBody,
+        test=create_as_test,
+    ),
+    Operation(
+        id="ListMessage",
+        method="GET",
+        path=_PATH,
+        doc=list_.__doc__ or "",
+        handler=list_,
+        access=Access.READ,
+        params=(*_FILTERS, *paging.PARAMS),
+        returns=MessageBody,
+        list_key="messages",
+    ),
+    Operation(
+        id="FetchMessage",
+        method="GET",
+        path=f"{_PATH}/{{Sid}}",
+        doc=fetch.__doc__ or "",
+        handler=fetch,
+        access=Access.READ,
+        returns=MessageBody,
+    ),
+    Operation(
+        id="UpdateMessage",
+        method="POST",
+        path=f"{_PATH}/{{Sid}}",
+        doc=update.__doc__ or "",
+        handler=update,
+        access=Access.WRITE,
+        params=(
+            Param(name="Body", doc="Empty: redacts the message. Anything else is refused."),
+            Param(name="Status", choices=("canceled",), doc="canceled: stops what has not left."),
+        ),
+        returns=MessageBody,
+    ),
+    Operation(
+        id="DeleteMessage",
+        method="DELETE",
+        path=f"{_PATH}/{{Sid}}",
+        doc=delete.__doc__ or "",
+        handler=delete,
+        access=Access.WRITE,
+        status=204,
+    ),
+)

@@ -1,0 +1,112 @@
+"""What a REST resource is: parameters and operations as data, from which the router, the checks
+of types and `/openapi.json` are all made.
+
+A file of this folder declares its operations as a tuple of `Operation`; `app.py` collects them.
+Handlers take a `Call` and return an `Answer` or a `Refusal`.
+"""
+
+from collections.abc import Awaitable, Callable
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from aiohttp import web
+
+from gateway.messages.draft import Refusal
+from gateway.model import Account
+
+if TYPE_CHECKING:
+    from gateway.api.services import Services
+
+FORM: Final = "application/x-www-form-urlencoded"
+JSON: Final = "application/json"
+UNREAD: Final = ""  # the handler reads the body itself
+
+
+class Kind(StrEnum):
+    """The type of a parameter, which decides what is accepted and what OpenAPI says of it."""
+
+    TEXT = "text"
+    NUMBER = "number"  # a decimal fraction
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    DATE = "date"  # YYYY-MM-DD or ISO 8601
+    METHOD = "method"  # GET or POST
+
+
+class Param(msgspec.Struct, frozen=True, kw_only=True):
+    """One parameter. `error_code` answers a value of the wrong type or outside `choices`."""
+
+    name: str
+    kind: Kind = Kind.TEXT
+    doc: str
+    required: bool = False
+    repeated: bool = False
+    choices: tuple[str, ...] = ()
+    error_code: int = 20001
+
+
+class Access(Enum):
+    """Who may call an operation, by the state of the accounts involved."""
+
+    READ = "read"
+    WRITE = "write"
+    STEER = "steer"  # changes what all accounts share: main accounts alone
+    ACCOUNT_READ = "account-read"  # of the account itself, closed ones too
+    ACCOUNT_WRITE = "account-write"  # of the account itself, suspended ones too
+    PUBLIC = "public"
+
+
+class Call(msgspec.Struct, kw_only=True):
+    """One request on its way through a handler.
+
+    `account` is the one that the request acts on, `caller` the one whose credentials it bears:
+    the same, or its parent. `path` holds the path's variables, `form` every parameter.
+    """
+
+    services: "Services"
+    request: web.Request
+    operation: "Operation"
+    account: Account
+    caller: Account
+    path: dict[str, str]
+    form: dict[str, list[str]]
+    now: float
+
+    def text(self, name: str) -> str:
+        """The first value of parameter `name`, "" if it is absent."""
+        values = self.form.get(name)
+        return values[0] if values else ""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a handler found: an HTTP status and JSON, already encoded."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON
+
+
+Result = Answer | Refusal | web.StreamResponse
+Handler = Callable[[Call], Awaitable[Result]]
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of one path. `path` has `{Variable}` segments and no suffix.
+
+    `returns` is the type of the body, from which its schema is made; `list_key` is set on
+    pages of it. `test` answers test credentials, which nothing else does.
+    """
+
+    id: str
+    method: str
+    path: str
+    doc: str
+    handler: Handler
+    access: Access
+    params: tuple[Param, ...] = ()
+    status: int = 200
+    returns: Any = None
+    list_key: str = ""
+    consumes: str = FORM
+    test: Handler | None = None

@@ -1,0 +1,66 @@
+"""Facts: what happened, the third and last vocabulary of events.
+
+A fact is appended in the commit that makes it true and read by whoever builds what can be
+thrown away and built again. It names the resource and its version, never what a text said.
+"""
+
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from gateway.model import Message, MessageStatus
+from gateway.store.base import Insert, Write
+
+APPEND: Final = Insert(
+    table="facts", columns=("account_sid", "sid", "version", "type", "at", "data")
+)
+
+
+class FactType(StrEnum):
+    """Every kind of fact there is."""
+
+    MESSAGE_QUEUED = "message.queued"
+    MESSAGE_DEFERRED = "message.deferred"
+    MESSAGE_HELD = "message.held"
+    MESSAGE_SENT = "message.sent"
+    MESSAGE_DELIVERED = "message.delivered"
+    MESSAGE_UNDELIVERED = "message.undelivered"
+    MESSAGE_FAILED = "message.failed"
+    MESSAGE_CANCELED = "message.canceled"
+    MESSAGE_RECEIVED = "message.received"
+    MESSAGE_REDACTED = "message.redacted"
+    MESSAGE_DELETED = "message.deleted"
+    MESSAGE_RECEIPT = "message.receipt"
+    MESSAGE_RECEIPT_OVERDUE = "message.receipt_overdue"
+    NOTIFICATION_CREATED = "notification.created"
+    ACCOUNT_CREATED = "account.created"
+    ACCOUNT_UPDATED = "account.updated"
+    NUMBER_CREATED = "phone_number.created"
+    NUMBER_UPDATED = "phone_number.updated"
+    NUMBER_DELETED = "phone_number.deleted"
+
+
+BY_STATUS: Final[dict[MessageStatus, FactType]] = {
+    MessageStatus.QUEUED: FactType.MESSAGE_QUEUED,
+    MessageStatus.SENT: FactType.MESSAGE_SENT,
+    MessageStatus.DELIVERED: FactType.MESSAGE_DELIVERED,
+    MessageStatus.UNDELIVERED: FactType.MESSAGE_UNDELIVERED,
+    MessageStatus.FAILED: FactType.MESSAGE_FAILED,
+    MessageStatus.CANCELED: FactType.MESSAGE_CANCELED,
+    MessageStatus.RECEIVED: FactType.MESSAGE_RECEIVED,
+}
+
+_encode = msgspec.json.Encoder().encode
+
+
+def fact(
+    account_sid: str, sid: str, version: int, kind: FactType, at: float, data: dict[str, Any]
+) -> Write:
+    """The write that appends one fact; `data` must be JSON and hold no text's body."""
+    return APPEND, (account_sid, sid, version, kind, at, _encode(data).decode())
+
+
+def message_fact(message: Message, kind: FactType, at: float, **data: Any) -> Write:
+    """A fact about `message` as it is now."""
+    return fact(message.account_sid, message.sid, message.version, kind, at, data)
