@@ -1,0 +1,557 @@
+"""The scheduler: which job may be tried now, of all that wait, in memory and without a clock.
+
+Queues are virtual, one for each (account, endpoint) that has something ready, and cost nothing
+while they are empty. They share by deficit round robin: endpoints take turns, and within an
+endpoint its accounts do. An endpoint has a limit of tries at once and a rate; while it is at one
+of them, or closed, its jobs wait without being looked at.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+from math import isfinite
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_QUANTUM: Final = 1.0  # of cost, that a queue gains with each turn
+_FAR: Final = 1e12  # stands for never, in seconds
+_MIN_STALE: Final = 64  # cancelled jobs in a queue or heap that are not worth a clean-up
+
+
+class Entry(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """A job as the scheduler sees it; `item` is the caller's own and never looked at.
+
+    First tries of one `sequence` start in the order of the offers, "" is no sequence. `cost` is
+    what a try takes from the rate and from the queue's turn. `attempt` is the number of the next
+    try, from 1: higher for a job that was tried before it was read from the store.
+    """
+
+    key: str
+    account: str
+    endpoint: str
+    sequence: str = ""
+    cost: float = 1
+    expire_at: float
+    item: T
+    attempt: int = 1
+
+
+class QueuePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint's limits: tries at once, cost per second and cost saved up while it is idle."""
+
+    concurrency: int
+    rate: float = float("inf")
+    burst: float = 1.0
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds until the next try: `base * 2^(tries - 1)` up to `cap`, less a part by lot.
+
+    `jitter` is the greatest part that the lot may take off, from 0 (none) to 1.
+    """
+
+    base: float
+    cap: float
+    jitter: float = 0.5
+
+    def delay(self, attempt: int, fraction: float) -> float:
+        """The wait after try number `attempt`; `fraction` is a random number in [0, 1)."""
+        doublings = min(attempt - 1, 62)
+        return min(self.cap, self.base * 2.0**doublings) * (1.0 - self.jitter * fraction)
+
+
+class RetryAt(msgspec.Struct, frozen=True):
+    """The job will be tried again, not before `at`."""
+
+    at: float
+
+
+class Expired(msgspec.Struct, frozen=True):
+    """The next try would come after the job's time; the scheduler has forgotten it."""
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many jobs of an endpoint wait for their turn, are being tried, wait for a retry."""
+
+    waiting: int
+    running: int
+    retrying: int
+
+
+class _State(Enum):
+    LINED = auto()  # behind another first try of its sequence
+    READY = auto()
+    DUE_LATER = auto()
+    RUNNING = auto()
+    GONE = auto()
+
+
+class _Job(Generic[T]):
+    __slots__ = ("due", "endpoint", "entry", "since", "state")
+
+    def __init__(self, entry: Entry[T], endpoint: "_Endpoint[T]", since: float, due: float) -> None:
+        self.entry = entry
+        self.endpoint = endpoint
+        self.since = since
+        self.due = due
+        self.state = _State.LINED
+
+
+class _Queue(Generic[T]):
+    """What one account has ready at one endpoint; `gone` of the jobs in it were cancelled."""
+
+    __slots__ = ("account", "deficit", "gone", "ready")
+
+    def __init__(self, account: str) -> None:
+        self.account = account
+        self.deficit = 0.0
+        self.gone = 0
+        self.ready: deque[_Job[T]] = deque()
+
+    def head(self) -> _Job[T] | None:
+        """The first job that was not cancelled."""
+        ready = self.ready
+        while ready:
+            job = ready[0]
+            if job.state is _State.READY:
+                return job
+            ready.popleft()
+            self.gone -= 1
+        return None
+
+    def count_gone(self) -> None:
+        """One of the jobs was cancelled: clean up when most are."""
+        self.gone += 1
+        if self.gone > _MIN_STALE and self.gone * 2 > len(self.ready):
+            self.ready = deque(job for job in self.ready if job.state is _State.READY)
+            self.gone = 0
+
+
+class _Endpoint(Generic[T]):
+    __slots__ = (
+        "closed",
+        "fading",
+        "filled_at",
+        "held",
+        "in_ring",
+        "jobs",
+        "limited",
+        "name",
+        "policy",
+        "queues",
+        "retrying",
+        "ring",
+        "running",
+        "tokens",
+    )
+
+    def __init__(self, name: str, policy: QueuePolicy) -> None:
+        self.name = name
+        self.policy = policy
+        self.limited = isfinite(policy.rate)
+        self.closed = False
+        self.held = False  # by its rate, until it is called
+        self.fading = False  # idle, and will be called when its tokens are full
+        self.in_ring = False
+        self.jobs: dict[str, _Job[T]] = {}
+        self.queues: dict[str, _Queue[T]] = {}
+        self.ring: deque[_Queue[T]] = deque()
+        self.running = 0
+        self.retrying = 0
+        self.tokens = policy.burst
+        self.filled_at = 0.0
+
+    def missing(self, cost: float, now: float) -> float:
+        """Seconds until the rate allows a try of `cost`; one above the burst may borrow."""
+        policy = self.policy
+        if now > self.filled_at:
+            gained = (now - self.filled_at) * policy.rate
+            self.tokens = min(policy.burst, self.tokens + gained)
+            self.filled_at = now
+        return max(0.0, (min(cost, policy.burst) - self.tokens) / policy.rate)
+
+    def has_slot(self) -> bool:
+        """Whether it is open, below its limit of tries at once and not held by its rate."""
+        return not (self.closed or self.held) and self.running < self.policy.concurrency
+
+
+def _second_after(at: float) -> int:
+    return int(min(at, _FAR)) + 1
+
+
+class _Deadlines:
+    """Keys by the second in which their time ends: no trace of a job is left when it is done."""
+
+    __slots__ = ("_keys", "_seconds")
+
+    def __init__(self) -> None:
+        self._keys: dict[int, set[str]] = {}
+        self._seconds: list[int] = []
+
+    def add(self, key: str, at: float) -> None:
+        second = _second_after(at)
+        keys = self._keys.get(second)
+        if keys is None:
+            self._keys[second] = {key}
+            heapq.heappush(self._seconds, second)
+        else:
+            keys.add(key)
+
+    def discard(self, key: str, at: float) -> None:
+        keys = self._keys.get(_second_after(at))
+        if keys is not None:
+            keys.discard(key)
+
+    def next(self) -> float | None:
+        """When the next second with keys in it has passed."""
+        while self._seconds and not self._keys[self._seconds[0]]:
+            del self._keys[heapq.heappop(self._seconds)]
+        return float(self._seconds[0]) if self._seconds else None
+
+    def pop(self, now: float) -> list[str]:
+        """The keys whose second has passed."""
+        passed: list[str] = []
+        while self._seconds and self._seconds[0] <= now:
+            passed += self._keys.pop(heapq.heappop(self._seconds))
+        return passed
+
+
+Policies = Callable[[str], QueuePolicy]
+
+
+def policies(default: QueuePolicy, special: Mapping[str, QueuePolicy]) -> Policies:
+    """The policies of a table, with a default for endpoints that it does not name."""
+    return lambda endpoint: special.get(endpoint, default)
+
+
+class Scheduler(Generic[T]):
+    """Holds jobs until they may be tried. Times are seconds since any fixed moment.
+
+    The life of a job: `offer`, `take`, then `release` when it needs no other try or `retry`
+    when it does. `cancel` forgets one that waits.
+    """
+
+    def __init__(self, policy_of: Policies, retry_policy: RetryPolicy) -> None:
+        self._policy_of = policy_of
+        self._retry_policy = retry_policy
+        self._jobs: dict[str, _Job[T]] = {}
+        self._endpoints: dict[str, _Endpoint[T]] = {}
+        self._ring: deque[_Endpoint[T]] = deque()
+        self._lines: dict[str, deque[_Job[T]]] = {}  # first tries, by sequence
+        self._due: list[tuple[float, int, _Job[T]]] = []
+        self._due_gone = 0
+        self._wakings: list[tuple[float, int, _Endpoint[T]]] = []
+        self._ticket = 0  # keeps heaps from comparing jobs
+        self._deadlines = _Deadlines()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._jobs
+
+    def offer(self, entry: Entry[T], now: float, due: float | None = None) -> bool:
+        """Take `entry` in, to be tried not before `due`; False if its key is here already."""
+        key = entry.key
+        if key in self._jobs:
+            return False
+        endpoint = self._endpoints.get(entry.endpoint) or self._admit(entry.endpoint)
+        job = _Job(entry, endpoint, now, now if due is None else due)
+        self._jobs[key] = endpoint.jobs[key] = job
+        self._deadlines.add(key, entry.expire_at)
+        if entry.sequence and entry.attempt == 1:
+            line = self._lines.setdefault(entry.sequence, deque())
+            line.append(job)
+            if line[0] is not job:
+                return True
+        self._start_waiting(job)
+        return True
+
+    def take(self, now: float, limit: int, endpoint: str | None = None) -> list[Entry[T]]:
+        """At most `limit` jobs that may be tried now, of one endpoint or of all, in fair turns.
+
+        `attempt` of each is the number of this try. They count as running until `release` or
+        `retry`. A job whose time has ended may be among them: `expire` takes those out.
+        """
+        self._wake(now)
+        taken: list[Entry[T]] = []
+        if endpoint is not None:
+            only = self._endpoints.get(endpoint)
+            while only is not None and len(taken) < limit and self._serve(only, now, taken):
+                pass
+            return taken
+        ring = self._ring
+        while ring and len(taken) < limit:
+            first = ring[0]
+            if self._serve(first, now, taken):
+                ring.rotate(-1)
+            else:
+                ring.popleft()
+                first.in_ring = False
+        return taken
+
+    def release(self, key: str) -> None:
+        """A try of `key` has ended and there will be no other, whatever came of it.
+
+        Passed over for a job that is not being tried.
+        """
+        job = self._jobs.get(key)
+        if job is None or job.state is not _State.RUNNING:
+            return
+        endpoint = job.endpoint
+        endpoint.running -= 1
+        self._forget(job)
+        if not endpoint.jobs:
+            self._dismiss(endpoint)
+        elif endpoint.ring:
+            self._ring_in(endpoint)
+
+    def retry(
+        self, key: str, now: float, fraction: float, after: float | None = None
+    ) -> RetryAt | Expired:
+        """A try of `key` has ended and another is due: in `after` seconds, else by the policy.
+
+        `fraction` is a random number in [0, 1). Raises `KeyError` for a job that is not being
+        tried.
+        """
+        job = self._jobs[key]
+        if job.state is not _State.RUNNING:
+            raise KeyError(key)
+        entry = job.entry
+        wait = self._retry_policy.delay(entry.attempt, fraction) if after is None else after
+        at = now + wait
+        if at >= entry.expire_at:
+            self.release(key)
+            return Expired()
+        endpoint = job.endpoint
+        endpoint.running -= 1
+        if entry.attempt == 1 and entry.sequence:
+            self._advance(entry.sequence, job)
+        job.entry = msgspec.structs.replace(entry, attempt=entry.attempt + 1)
+        job.due = at
+        self._postpone(job)
+        if endpoint.ring:
+            self._ring_in(endpoint)
+        return RetryAt(at)
+
+    def cancel(self, key: str) -> bool:
+        """Forget a job that waits; False if it is being tried or not known."""
+        job = self._jobs.get(key)
+        if job is None or job.state is _State.RUNNING:
+            return False
+        endpoint = job.endpoint
+        match job.state:
+            case _State.READY:
+                endpoint.queues[job.entry.account].count_gone()
+            case _State.DUE_LATER:
+                endpoint.retrying -= 1
+                self._count_due_gone()
+        self._forget(job)
+        if not endpoint.jobs:
+            self._dismiss(endpoint)
+        return True
+
+    def expire(self, now: float) -> list[Entry[T]]:
+        """Forget the jobs that wait and whose time has ended, at most a second late."""
+        ended: list[Entry[T]] = []
+        for key in self._deadlines.pop(now):
+            job = self._jobs[key]
+            if self.cancel(key):
+                ended.append(job.entry)
+        return ended
+
+    def timer(self) -> float | None:
+        """When `take` may yield more than what is ready already: a retry, a rate's next token."""
+        times = []
+        while self._due and self._due[0][2].state is not _State.DUE_LATER:
+            heapq.heappop(self._due)
+            self._due_gone -= 1
+        if self._due:
+            times.append(self._due[0][0])
+        if self._wakings:
+            times.append(self._wakings[0][0])
+        return min(times, default=None)
+
+    def expiry(self) -> float | None:
+        """When `expire` may have something to give."""
+        return self._deadlines.next()
+
+    def close_endpoint(self, endpoint: str) -> None:
+        """Let the jobs of `endpoint` wait until `open_endpoint`; those being tried go on."""
+        (self._endpoints.get(endpoint) or self._admit(endpoint)).closed = True
+
+    def open_endpoint(self, endpoint: str) -> None:
+        """Let the jobs of `endpoint` be tried again."""
+        found = self._endpoints.get(endpoint)
+        if found is not None and found.closed:
+            found.closed = False
+            self._ring_in(found)
+            if not found.jobs:
+                self._dismiss(found)
+
+    def endpoints(self) -> list[str]:
+        """The endpoints that have jobs, are closed or have used their rate."""
+        return list(self._endpoints)
+
+    def count(self, endpoint: str) -> int:
+        """How many jobs of `endpoint` there are, waiting or being tried."""
+        found = self._endpoints.get(endpoint)
+        return len(found.jobs) if found is not None else 0
+
+    def counts(self, endpoint: str) -> Counts:
+        """The same by what they wait for."""
+        found = self._endpoints.get(endpoint)
+        if found is None:
+            return Counts(waiting=0, running=0, retrying=0)
+        waiting = len(found.jobs) - found.running - found.retrying
+        return Counts(waiting=waiting, running=found.running, retrying=found.retrying)
+
+    def oldest(self, endpoint: str) -> float | None:
+        """When the job of `endpoint` that has been here longest was offered."""
+        found = self._endpoints.get(endpoint)
+        if found is None or not found.jobs:
+            return None
+        return next(iter(found.jobs.values())).since
+
+    def _admit(self, name: str) -> _Endpoint[T]:
+        endpoint = self._endpoints[name] = _Endpoint(name, self._policy_of(name))
+        return endpoint
+
+    def _dismiss(self, endpoint: _Endpoint[T]) -> None:
+        """Forget an endpoint without jobs, if it is as a new one would be."""
+        if endpoint.closed or endpoint.jobs or endpoint.held or endpoint.fading:
+            return
+        if endpoint.limited and endpoint.tokens < endpoint.policy.burst:
+            endpoint.fading = True
+            full = endpoint.missing(endpoint.policy.burst, endpoint.filled_at)
+            self._call_at(endpoint.filled_at + full, endpoint)
+            return
+        endpoint.ring.clear()
+        endpoint.queues.clear()
+        self._endpoints.pop(endpoint.name, None)
+
+    def _serve(self, endpoint: _Endpoint[T], now: float, taken: list[Entry[T]]) -> bool:
+        """One step of a queue's turn; False when the endpoint can give nothing now."""
+        ring = endpoint.ring
+        if not ring or not endpoint.has_slot():
+            return False
+        queue = ring[0]
+        job = queue.head()
+        if job is None:
+            ring.popleft()
+            del endpoint.queues[queue.account]
+            if not endpoint.jobs:
+                self._dismiss(endpoint)
+            return True
+        entry = job.entry
+        cost = entry.cost
+        if queue.deficit < cost:
+            queue.deficit += _QUANTUM
+            if queue.deficit < cost:
+                ring.rotate(-1)
+                return True
+        if endpoint.limited:
+            missing = endpoint.missing(cost, now)
+            if missing > 0:
+                endpoint.held = True
+                self._call_at(now + missing, endpoint)
+                return False
+            endpoint.tokens -= cost
+        queue.deficit -= cost
+        queue.ready.popleft()
+        job.state = _State.RUNNING
+        endpoint.running += 1
+        taken.append(entry)
+        if not queue.ready:
+            ring.popleft()
+            del endpoint.queues[queue.account]
+        elif queue.deficit < cost:
+            ring.rotate(-1)
+        return True
+
+    def _wake(self, now: float) -> None:
+        """Make ready what is due."""
+        due = self._due
+        while due and due[0][0] <= now:
+            job = heapq.heappop(due)[2]
+            if job.state is _State.DUE_LATER:
+                job.endpoint.retrying -= 1
+                self._enqueue(job)
+            else:
+                self._due_gone -= 1
+        wakings = self._wakings
+        while wakings and wakings[0][0] <= now:
+            endpoint = heapq.heappop(wakings)[2]
+            endpoint.held = endpoint.fading = False
+            endpoint.missing(0.0, now)
+            if endpoint.jobs:
+                self._ring_in(endpoint)
+            else:
+                self._dismiss(endpoint)
+
+    def _call_at(self, at: float, endpoint: _Endpoint[T]) -> None:
+        self._ticket += 1
+        heapq.heappush(self._wakings, (at, self._ticket, endpoint))
+
+    def _start_waiting(self, job: _Job[T]) -> None:
+        if job.due > job.since:
+            self._postpone(job)
+        else:
+            self._enqueue(job)
+
+    def _postpone(self, job: _Job[T]) -> None:
+        job.state = _State.DUE_LATER
+        job.endpoint.retrying += 1
+        self._ticket += 1
+        heapq.heappush(self._due, (job.due, self._ticket, job))
+
+    def _enqueue(self, job: _Job[T]) -> None:
+        job.state = _State.READY
+        endpoint = job.endpoint
+        account = job.entry.account
+        queue = endpoint.queues.get(account)
+        if queue is None:
+            queue = endpoint.queues[account] = _Queue(account)
+            endpoint.ring.append(queue)
+        queue.ready.append(job)
+        if not endpoint.in_ring:
+            self._ring_in(endpoint)
+
+    def _ring_in(self, endpoint: _Endpoint[T]) -> None:
+        """Let the endpoint take turns, if it could give something."""
+        if not endpoint.in_ring and endpoint.ring and endpoint.has_slot():
+            endpoint.in_ring = True
+            self._ring.append(endpoint)
+
+    def _forget(self, job: _Job[T]) -> None:
+        entry = job.entry
+        job.state = _State.GONE
+        del self._jobs[entry.key]
+        del job.endpoint.jobs[entry.key]
+        self._deadlines.discard(entry.key, entry.expire_at)
+        if entry.attempt == 1 and entry.sequence:
+            self._advance(entry.sequence, job)
+
+    def _advance(self, sequence: str, ended: _Job[T]) -> None:
+        """Let the next first try of `sequence` start, if `ended` was the one before it."""
+        line = self._lines[sequence]
+        if line[0] is not ended:
+            return
+        line.popleft()
+        while line and line[0].state is _State.GONE:
+            line.popleft()
+        if line:
+            self._start_waiting(line[0])
+        else:
+            del self._lines[sequence]
+
+    def _count_due_gone(self) -> None:
+        self._due_gone += 1
+        if self._due_gone > _MIN_STALE and self._due_gone * 2 > len(self._due):
+            self._due = [item for item in self._due if item[2].state is _State.DUE_LATER]
+            heapq.heapify(self._due)
+            self._due_gone = 0
