@@ -1,0 +1,427 @@
+"""The configuration: `trunkline.toml` and the environment, read into frozen values or refused.
+
+Each section is a dataclass whose fields say how a value is written, what it is by default and
+what it is for; `trunkline init` and the docs are made from the same fields. Carriers and routes
+are the values of `carriers/model`. A key that nothing here knows is refused with the nearest
+right one named, and `load` tells all that is wrong at once.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any, Final
+
+from carriers.model import (
+    Carrier,
+    CarrierKind,
+    Route,
+    problems_of_carrier,
+    problems_of_routes,
+)
+from gateway import forms
+from gateway.forms import Address, Network, Secret
+from gateway.tables import (
+    REQUIRED,
+    Finding,
+    Key,
+    Reader,
+    key,
+    keys_of_section,
+    keys_of_struct,
+    suggestion,
+)
+
+FILE_NAME: Final = "trunkline.toml"
+_PREFIX: Final = "TRUNKLINE_"
+_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+_E164: Final = forms.matching(r"\+[1-9]\d{6,14}", 'a number in E.164, such as "+442071838750"')
+_ACCOUNT: Final = forms.matching(
+    r"|AC[0-9a-f]{32}", 'an account\'s SID ("AC…"), or "" for the first'
+)
+_METHOD: Final = forms.matching(r"GET|POST", '"GET" or "POST"')
+
+# SMPP v3.4 5.2.1, 5.2.2: C-octet strings of 16 and 9 octets, the NUL included.
+_SYSTEM_ID: Final = forms.text("a system_id", at_most=15)
+_PASSWORD: Final = forms.secret(at_most=8)
+
+
+class ConfigError(Exception):
+    """The configuration can't be used; `findings` says everything that is wrong with it."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join(str(finding) for finding in self.findings))
+
+
+class MessageStates(StrEnum):
+    """Which changes of a message its status callback hears of."""
+
+    ALL = "all"
+    FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """REST and what else is served over HTTP."""
+
+    listen: Address | None = key(
+        Address("127.0.0.1", 8080), forms.address(), "REST, /metrics, /healthz, /readyz, /v1"
+    )
+    tls_listen: Address | None = key(None, forms.address(), "the same over TLS")
+    tls_cert: Path | None = key(None, forms.file_path(), "certificate chain in PEM form")
+    tls_key: Path | None = key(None, forms.file_path(), "its private key in PEM form")
+    public_url: str = key(
+        "", forms.url(), "how apps reach this gateway, for absolute URLs; default: the listener"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Smpp:
+    """The SMPP server, to which customers bind."""
+
+    listen: Address | None = key(
+        Address("127.0.0.1", 2775), forms.address(), "customers bind here ([[customers]])"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSection:
+    """The store: SQLite in the data folder."""
+
+    max_queued: int = key(
+        10_000, forms.whole_number(1), "commits that may wait for the disk; over that: 503"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bus:
+    """The embedded bus, which reads the facts table."""
+
+    max_backlog: int = key(
+        1_000_000, forms.whole_number(1), "facts kept for readers that are behind"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesSection:
+    """The message path and its bounds."""
+
+    max_body: int = key(1600, forms.whole_number(1, 1_000_000), "code points of one text; 21617")
+    max_accepts_in_flight: int = key(
+        2000, forms.whole_number(1), "accepts that wait for their commit; over that: 429"
+    )
+    max_in_memory: int = key(
+        20_000, forms.whole_number(1), "queued messages in memory per carrier; the rest is paged"
+    )
+    max_parked_receipts: int = key(
+        100_000, forms.whole_number(1), "receipts that wait for their message"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhooks:
+    """Status callbacks and what else goes to the apps."""
+
+    allow: tuple[Network, ...] = key(
+        _LOOPBACK,
+        forms.list_of(forms.network()),
+        "networks that may be called though they are not public; "
+        "default: loopback while [http] listens on loopback alone, else none",
+    )
+    retry_for: float = key(
+        4 * 3600.0, forms.duration(), 'how long a status callback is tried; "0s": as Twilio'
+    )
+    workers: int = key(64, forms.whole_number(1), "requests to apps at once")
+    concurrency_per_host: int = key(16, forms.whole_number(1), "of these to one host")
+    message_states: MessageStates = key(
+        MessageStates.ALL,
+        forms.one_of(MessageStates),
+        "which changes are told: all, or final (the last one of each message)",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """The process."""
+
+    drain: float = key(
+        5.0, forms.duration(), "after SIGTERM: how long what is in flight may take to end"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """A phone number that the file gives to an account, and what runs when somebody texts it."""
+
+    number: str = key(REQUIRED, _E164, "in E.164")
+    account: str = key("", _ACCOUNT, "whose it is; default: the first account")
+    sms_url: str = key("", forms.url(), "asked what to answer to a text")
+    sms_method: str = key("POST", _METHOD, "")
+    sms_fallback_url: str = key("", forms.url(), "asked when sms_url fails")
+    sms_fallback_method: str = key("POST", _METHOD, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """Who may bind to the SMPP server."""
+
+    system_id: str = key(REQUIRED, _SYSTEM_ID, "the name they bind with")
+    password: Secret = key(REQUIRED, _PASSWORD, "at most 8 octets (SMPP v3.4 5.2.2)")
+    account: str = key("", _ACCOUNT, "the account they act for; default: the first")
+    binds: int = key(4, forms.whole_number(1), "binds at once")
+    tps: float = key(
+        100.0, forms.number(), "submit_sm per second (0: no limit), all binds together"
+    )
+    senders: tuple[str, ...] = key(
+        (), forms.list_of(forms.text("an address")), "source addresses they may use; [] is any"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All of it, checked."""
+
+    http: Http = field(default_factory=Http)
+    smpp: Smpp = field(default_factory=Smpp)
+    store: StoreSection = field(default_factory=StoreSection)
+    bus: Bus = field(default_factory=Bus)
+    messages: MessagesSection = field(default_factory=MessagesSection)
+    webhooks: Webhooks = field(default_factory=Webhooks)
+    daemon: Daemon = field(default_factory=Daemon)
+    carriers: tuple[Carrier, ...] = ()
+    routes: tuple[Route, ...] = ()
+    numbers: tuple[Number, ...] = ()
+    customers: tuple[Customer, ...] = ()
+
+
+_CARRIER: Final = {
+    "name": (
+        forms.matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", 'a short name such as "acme"'),
+        "what routes, metrics and commands call it by",
+    ),
+    "kind": (None, "simulated: answers by the last four digits of the number"),
+    "tps": (None, "submit_sm per second over all binds; 0 is no limit"),
+    "host": (None, "the SMSC"),
+    "port": (None, "simulated: 0 lets the simulator choose"),
+    "system_id": (None, "the name to bind with"),
+    "password": (forms.secret(), ""),
+    "system_type": (None, "some carriers ask for one"),
+    "bind": (None, "trx: transceivers; tx_rx: one bind for each direction"),
+    "binds": (None, "how many of them"),
+    "window": (None, "unanswered submit_sm per bind"),
+    "backup": (None, '"host:port" of a second one, tried while the first is away'),
+    "on_uncertain": (None, "after a lost answer: send again, or hold for a receipt"),
+    "response_timeout": (forms.duration(), "when an answer counts as lost"),
+    "long_message": (None, "how parts are marked; udh8 gives Twilio's segment counts"),
+    "media": (None, "a text with media: its links are added to the text, or it is refused"),
+    "order": (None, "strict: texts between two numbers never pass each other"),
+    "receipt_grace": (forms.duration(), "how long after its validity a text waits for a receipt"),
+    "price": (forms.price(), "of one segment"),
+    "prices": (forms.table_of(forms.price()), "of one segment, by prefix of the destination"),
+}
+_ROUTE: Final = {
+    "carriers": (forms.list_of(forms.text("a carrier's name")), "in the order of preference"),
+    "prefix": (
+        forms.matching(r"\*|\+?\d{0,15}", 'how numbers begin, such as "+44"; "" or "*" is all'),
+        "how the numbers begin; the longest prefix counts",
+    ),
+    "strategy": (None, ""),
+    "weights": (forms.list_of(forms.whole_number()), "one for each carrier"),
+    "account": (_ACCOUNT, "for this account alone"),
+    "price": (forms.price(), "what one segment is charged"),
+}
+
+_LATER_SECTIONS: Final = frozenset({"sip", "rtp", "media", "domains"})
+_LATER_KEYS: Final = frozenset(
+    f"{section}.{name}"
+    for section, names in {
+        "smpp": "tls_listen tls_cert tls_key",
+        "store": "url",
+        "bus": "url secondary",
+        "daemon": "drain_calls",
+        "numbers": "voice_url voice_method voice_fallback_url status_callback",
+        "carriers": "tls uri gateways register username inbound addresses transport srtp"
+        " codecs dtmf cps channels stop_codes latch early_media emergency",
+    }.items()
+    for name in names.split()
+)
+
+
+def _now(keys: Mapping[str, Key]) -> dict[str, Key]:
+    return {name: key for name, key in keys.items() if f"carriers.{name}" not in _LATER_KEYS}
+
+
+SECTIONS: Final[Mapping[str, tuple[type, Mapping[str, Key]]]] = {
+    name: (section, keys_of_section(section))
+    for name, section in (
+        ("http", Http),
+        ("smpp", Smpp),
+        ("store", StoreSection),
+        ("bus", Bus),
+        ("messages", MessagesSection),
+        ("webhooks", Webhooks),
+        ("daemon", Daemon),
+    )
+}
+LISTS: Final[Mapping[str, tuple[type, Mapping[str, Key]]]] = {
+    "carriers": (Carrier, _now(keys_of_struct(Carrier, _CARRIER))),
+    "routes": (Route, keys_of_struct(Route, _ROUTE)),
+    "numbers": (Number, keys_of_section(Number)),
+    "customers": (Customer, keys_of_section(Customer)),
+}
+
+
+_TITLES: Final = {
+    "carriers": "name",
+    "routes": "prefix",
+    "numbers": "number",
+    "customers": "system_id",
+}
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """The configuration of the file at `path` (None: no file) with the environment laid over it.
+
+    Raises `ConfigError` with everything that is wrong.
+    """
+    source = FILE_NAME if path is None else str(path)
+    reader = Reader(source, environ, _LATER_KEYS)
+    found = {} if path is None else _parsed(path)
+    origins = _lay_over(found, environ, reader)
+    values = _read(found, origins, reader)
+    if not reader.findings:
+        config = _completed(Config(**values), found)
+        _check(config, reader)
+        if not reader.findings:
+            return config
+    raise ConfigError(reader.findings)
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        remedy = "name a file that can be read, or make one with `trunkline init`"
+        raise ConfigError([Finding(str(path), reason, remedy)]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        remedy = "it should be TOML: key = value, texts in double quotes"
+        raise ConfigError([Finding(str(path), str(error), remedy)]) from None
+
+
+def _lay_over(
+    found: dict[str, Any], environ: Mapping[str, str], reader: Reader
+) -> dict[str, dict[str, str]]:
+    """Put what variables say into `found`; the answer names the variable of each such key.
+
+    A variable without `__` that is no section is not ours to judge: container platforms make
+    such names (`TRUNKLINE_SERVICE_HOST`) out of the name of a service.
+    """
+    origins: dict[str, dict[str, str]] = {}
+    for variable in sorted(name for name in environ if name.startswith(_PREFIX)):
+        section, _, name = variable.removeprefix(_PREFIX).lower().partition("__")
+        if section in LISTS and not name:
+            found[section] = forms.from_json(environ[variable])
+            origins[section] = {"": variable}
+        elif section in SECTIONS and not name:
+            reader.note(section, "a section has no value of its own", _example(section), variable)
+        elif name:
+            table = found.setdefault(section, {})
+            if isinstance(table, dict):
+                table[name] = environ[variable]
+            origins.setdefault(section, {"": variable})[name] = variable
+    return origins
+
+
+def _example(section: str) -> str:
+    first = next(iter(SECTIONS[section][1]))
+    return f"name a key, such as {_PREFIX}{section.upper()}__{first.upper()}"
+
+
+def _read(
+    found: Mapping[str, Any], origins: Mapping[str, dict[str, str]], reader: Reader
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, content in found.items():
+        origin = origins.get(name, {})
+        if name in SECTIONS:
+            section, keys = SECTIONS[name]
+            named = {key: variable for key, variable in origin.items() if key}
+            values[name] = reader.table(section, keys, content, f"[{name}]", name, named)
+        elif name in LISTS:
+            values[name] = _read_list(name, content, origin.get("", ""), reader)
+        elif name in _LATER_SECTIONS:
+            note = "this section comes with a later version"
+            reader.note(f"[{name}]", note, "leave it out until then", origin.get("", ""))
+        else:
+            remedy = suggestion(name, [*SECTIONS, *LISTS])
+            reader.note(f"[{name}]", "there is no such section", remedy, origin.get("", ""))
+    return values
+
+
+def _read_list(name: str, content: object, origin: str, reader: Reader) -> tuple[Any, ...]:
+    into, keys = LISTS[name]
+    if not isinstance(content, list):
+        problem = f"found {forms.described(content)}"
+        remedy = f"it should be a list of tables: [[{name}]] in the file, JSON in a variable"
+        reader.note(name, problem, remedy, origin)
+        return ()
+    values: list[Any] = []
+    for position, each in enumerate(content, 1):
+        title = each.get(_TITLES[name]) if isinstance(each, dict) else None
+        where = f"[[{name}]] {position}" + (f" ({title})" if title else "")
+        if name == "carriers" and isinstance(each, dict) and each.get("kind") == "sip":
+            problem = 'kind "sip" comes with a later version'
+            reader.note(where, problem, "leave it out until then", origin)
+            continue
+        values.append(reader.table(into, keys, each, where, name, {"": origin}))
+    return tuple(value for value in values if value is not None)
+
+
+def _completed(config: Config, found: Mapping[str, Any]) -> Config:
+    """Fill in what depends on something else: the simulated carrier, the allowed networks."""
+    if not config.carriers:
+        config = replace(config, carriers=(Carrier(name="simulated", kind=CarrierKind.SIMULATED),))
+    if "allow" not in found.get("webhooks", {}) and not _on_loopback_alone(config.http):
+        config = replace(config, webhooks=replace(config.webhooks, allow=()))
+    return config
+
+
+def _on_loopback_alone(http: Http) -> bool:
+    return all(
+        _is_loopback(listen.host) for listen in (http.listen, http.tls_listen) if listen is not None
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check(config: Config, reader: Reader) -> None:
+    """What one key alone can't tell."""
+    _unique(reader, "carriers", "name", (carrier.name for carrier in config.carriers))
+    _unique(reader, "numbers", "number", (number.number for number in config.numbers))
+    _unique(reader, "customers", "system_id", (each.system_id for each in config.customers))
+    for position, carrier in enumerate(config.carriers, 1):
+        for problem in problems_of_carrier(carrier):
+            reader.note(f"[[carriers]] {position} ({carrier.name})", problem)
+    for problem in problems_of_routes(config.routes, config.carriers):
+        reader.note("[[routes]]", problem)
+    if config.http.tls_listen and not (config.http.tls_cert and config.http.tls_key):
+        remedy = "give tls_cert and tls_key, the paths of two PEM files"
+        reader.note("[http] tls_listen", "TLS needs a certificate", remedy)
+
+
+def _unique(reader: Reader, section: str, name: str, values: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for position, value in enumerate(values, 1):
+        if value in seen:
+            where = f"[[{section}]] {position} {name}"
+            reader.note(where, f"{value} stands there twice", "each should stand there once")
+        seen.add(value)

@@ -1,0 +1,235 @@
+"""What the config file may say, and what a person is told when it says something else."""
+
+from dataclasses import fields
+from decimal import Decimal
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from carriers.model import CarrierKind, OnUncertain
+from gateway.config import LISTS, SECTIONS, Config, ConfigError, MessageStates, load
+from gateway.forms import Address, Secret
+
+ACME = """
+[[carriers]]
+name = "acme"
+kind = "smpp"
+host = "smsc.example"
+system_id = "me"
+password = "secret"
+"""
+
+
+def read(tmp_path: Path, text: str, **environ: str) -> Config:
+    path = tmp_path / "trunkline.toml"
+    path.write_text(text)
+    return load(path, environ)
+
+
+def findings(tmp_path: Path, text: str, **environ: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text, **environ)
+    return [str(finding).removeprefix(f"{tmp_path}/") for finding in caught.value.findings]
+
+
+def only_finding(tmp_path: Path, text: str, **environ: str) -> str:
+    found = findings(tmp_path, text, **environ)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_without_a_file_everything_has_its_default() -> None:
+    config = load(None, {})
+    assert config.http.listen == Address("127.0.0.1", 8080)
+    assert config.http.tls_listen is None
+    assert config.smpp.listen == Address("127.0.0.1", 2775)
+    assert config.messages.max_body == 1600
+    assert config.webhooks.retry_for == 4 * 3600
+    assert config.webhooks.message_states is MessageStates.ALL
+    assert config.webhooks.allow == (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    assert config.daemon.drain == 5.0
+
+
+def test_without_a_carrier_a_simulated_one_serves() -> None:
+    (carrier,) = load(None, {}).carriers
+    assert (carrier.name, carrier.kind) == ("simulated", CarrierKind.SIMULATED)
+
+
+def test_a_carrier_of_the_file_replaces_the_simulated_one(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        ACME
+        + """
+tps = 50
+window = 20
+on_uncertain = "hold"
+response_timeout = "2s"
+receipt_grace = "1d"
+price = 0.0075
+prices = { "+44" = "0.03" }
+[[routes]]
+prefix = "+44"
+carriers = ["acme"]
+""",
+    )
+    (carrier,) = config.carriers
+    assert (carrier.name, carrier.host, carrier.tps, carrier.window) == (
+        "acme",
+        "smsc.example",
+        50.0,
+        20,
+    )
+    assert carrier.on_uncertain is OnUncertain.HOLD
+    assert (carrier.response_timeout, carrier.receipt_grace) == (2.0, 86400.0)
+    assert (carrier.price, carrier.prices) == (Decimal("0.0075"), {"+44": Decimal("0.03")})
+    assert config.routes[0].carriers == ("acme",)
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        '[http]\nlisten = "127.0.0.1:1"\n[messages]\nmax_body = 10\n[[numbers]]\nnumber = "+1"',
+        TRUNKLINE_HTTP__LISTEN="[::1]:0",
+        TRUNKLINE_MESSAGES__MAX_BODY="5000",
+        TRUNKLINE_WEBHOOKS__ALLOW='["10.0.0.0/8"]',
+        TRUNKLINE_WEBHOOKS__RETRY_FOR="0",
+        TRUNKLINE_NUMBERS='[{"number": "+442071838750", "sms_url": "http://app/sms"}]',
+    )
+    assert config.http.listen == Address("::1", 0)
+    assert str(config.http.listen) == "[::1]:0"
+    assert config.messages.max_body == 5000
+    assert config.webhooks.allow == (ip_network("10.0.0.0/8"),)
+    assert config.webhooks.retry_for == 0.0
+    assert [number.number for number in config.numbers] == ["+442071838750"]
+
+
+def test_variables_that_are_no_keys_are_left_alone(tmp_path: Path) -> None:
+    environ = {"TRUNKLINE_DATA": "/var", "TRUNKLINE_SERVICE_HOST": "10.0.0.1", "HOME": "/"}
+    assert read(tmp_path, "", **environ) == load(None, {})
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [('"4h"', 14400.0), ('"1m30s"', 90.0), ('"500ms"', 0.5), ("5", 5.0), ('"0.5d"', 43200.0)],
+)
+def test_durations(tmp_path: Path, written: str, seconds: float) -> None:
+    assert read(tmp_path, f"[daemon]\ndrain = {written}").daemon.drain == seconds
+
+
+def test_an_empty_listener_is_off(tmp_path: Path) -> None:
+    assert read(tmp_path, '[smpp]\nlisten = ""').smpp.listen is None
+
+
+def test_loopback_is_allowed_for_webhooks_only_while_http_is_on_loopback(tmp_path: Path) -> None:
+    opened = '[http]\nlisten = "0.0.0.0:8080"\n'
+    assert read(tmp_path, opened).webhooks.allow == ()
+    named = opened + '[webhooks]\nallow = ["127.0.0.1"]'
+    assert read(tmp_path, named).webhooks.allow == (ip_network("127.0.0.1/32"),)
+
+
+def test_secrets_come_from_variables_and_files_and_stay_out_of_repr(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("fromfile\n")
+    text = f"""
+[[customers]]
+system_id = "a"
+password = "env:BIND_PASSWORD"
+[[customers]]
+system_id = "b"
+password = "file:{tmp_path / "password"}"
+"""
+    config = read(tmp_path, text + ACME, BIND_PASSWORD="fromenv")
+    assert [str(customer.password) for customer in config.customers] == ["fromenv", "fromfile"]
+    assert isinstance(config.carriers[0].password, Secret)
+    shown = repr(config)
+    assert not any(word in shown for word in ("fromenv", "fromfile", "secret'"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[http]\nlisten = 8080",
+            "trunkline.toml: [http] listen: found the integer 8080; it should be"
+            ' "host:port", such as "127.0.0.1:8080" (port 0: any free one), or "" for off',
+        ),
+        (
+            '[http]\nlistn = ""',
+            "trunkline.toml: [http]: there is no key listn; did you mean listen?",
+        ),
+        ('[htp]\nlisten = ""', "trunkline.toml: [htp]: there is no such section; did you mean"),
+        (
+            "[messages]\nmax_body = true",
+            "[messages] max_body: found the boolean true; it should be a whole number from 1",
+        ),
+        ("[messages]\nmax_body = 0", "found the integer 0; it should be a whole number from 1"),
+        ('[daemon]\ndrain = "5 parsecs"', 'found the text "5 parsecs"; it should be a duration'),
+        (
+            '[webhooks]\nallow = ["10.0.0.1/8"]',
+            'it should be a list in which item 1 is "10.0.0.0/8"',
+        ),
+        ('[webhooks]\nmessage_states = "some"', 'it should be "all" or "final"'),
+        ("[sip]\n", "[sip]: this section comes with a later version; leave it out until then"),
+        ('[store]\nurl = "postgresql://db"', "url comes with a later version"),
+        ('[[carriers]]\nname = "x"\nkind = "sip"', 'kind "sip" comes with a later version'),
+        ('[[numbers]]\nnumber = "12"', "[[numbers]] 1 (12) number: found the text"),
+        ("[[numbers]]\n", "[[numbers]] 1: number is missing; it should be a number in E.164"),
+        ("numbers = 5", "it should be a list of tables: [[numbers]] in the file"),
+        ("http = 5", "[http]: found the integer 5; it should be a table of keys"),
+        ("[http", "it should be TOML"),
+        (
+            '[[routes]]\nprefix = "+44"\ncarriers = ["simulatde"]',
+            "there is no carrier 'simulatde'; there are simulated",
+        ),
+        (
+            '[[customers]]\nsystem_id = "a"\npassword = "123456789"',
+            "password: found a secret; it should be a secret of at most 8 octets",
+        ),
+        (
+            '[[customers]]\nsystem_id = "a"\npassword = "env:NOT_SET"',
+            "it should be the name of a variable that is set; NOT_SET is not",
+        ),
+        (ACME + ACME, "[[carriers]] 2 name: acme stands there twice"),
+        (
+            ACME.replace('"smpp"', '"smmp"'),
+            '[[carriers]] 1 (acme) kind: found the text "smmp"; it should be "smpp"',
+        ),
+        (ACME.replace('system_id = "me"', ""), "[[carriers]] 1 (acme): system_id is missing"),
+        (
+            '[http]\ntls_listen = "127.0.0.1:0"',
+            "[http] tls_listen: TLS needs a certificate; give tls_cert and tls_key",
+        ),
+    ],
+)
+def test_what_is_said_of_a_fault(tmp_path: Path, text: str, said: str) -> None:
+    assert said in only_finding(tmp_path, text)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    found = findings(tmp_path, "[http]\nlisten = 1\nlistn = 2\n[smp]\n[[numbers]]\nnumber = 3")
+    assert len(found) == 4
+
+
+def test_a_fault_of_a_variable_names_the_variable(tmp_path: Path) -> None:
+    said = only_finding(tmp_path, "", TRUNKLINE_HTTP__LISTN="x")
+    assert said.startswith("TRUNKLINE_HTTP__LISTN: [http]: there is no key listn")
+    said = only_finding(tmp_path, "", TRUNKLINE_MESSAGES__MAX_BODY="many")
+    assert said.startswith("TRUNKLINE_MESSAGES__MAX_BODY: [messages] max_body: found the text")
+    said = only_finding(tmp_path, "", TRUNKLINE_NUMBERS='[{"number": "x"}]')
+    assert said.startswith("TRUNKLINE_NUMBERS: [[numbers]] 1 (x) number: found the text")
+    said = only_finding(tmp_path, "[http]\nlisten=5", TRUNKLINE_HTTP__PUBLIC_URL="http://x")
+    assert said.startswith("trunkline.toml: [http] listen")
+    said = only_finding(tmp_path, "", TRUNKLINE_HTPP__LISTEN="x")
+    assert said.startswith("TRUNKLINE_HTPP__LISTEN: [htpp]: there is no such section")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="make one with `trunkline init`"):
+        load(tmp_path / "none.toml", {})
+
+
+def test_every_key_says_what_it_is_for_and_how_it_is_written() -> None:
+    assert {field.name for field in fields(Config)} == {*SECTIONS, *LISTS}
+    for _, keys in [*SECTIONS.values(), *LISTS.values()]:
+        for key in keys.values():
+            assert key.form.expected
