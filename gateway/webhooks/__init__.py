@@ -1,0 +1,1 @@
+"""Requests to customers' URLs: signed, guarded, bounded in time and size, tried again as asked."""
