@@ -1,0 +1,167 @@
+"""A URL taken apart once: where to connect, what to write, what to sign.
+
+What is signed is what the server sees, so both are made here from the same text. Characters that
+may not stand in a request line are percent-encoded and nothing else is changed: a URL that was
+legal is sent as it was written.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+from urllib.parse import quote, quote_plus, unquote, urljoin, urlsplit, urlunsplit
+
+import msgspec
+
+from gateway.webhooks.overrides import BadOverride, Overrides, parse_overrides
+
+INVALID_URL: Final = 11100
+
+_PORTS: Final = {"http": 80, "https": 443}
+_NAME: Final = re.compile(
+    r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?"
+)
+_IPV6: Final = re.compile(r"[0-9a-f:.]+")
+# RFC 3986 2: everything that may stand in a path or a query, and the percent sign itself.
+_LEGAL: Final = "!$%&'()*+,/:;=?@[]~"
+_MAX_URL: Final = 4000
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A URL of http or https. `authority` is the Host header, `path` the request target."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    path: str
+    user: str
+    password: str
+    overrides: Overrides
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: what a connection is kept for."""
+        return f"{self.scheme}://{self.authority}"
+
+    @property
+    def url(self) -> str:
+        """The URL without userinfo and fragment: to sign, and fit to be shown."""
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+    @property
+    def base(self) -> str:
+        """The URL with userinfo, for resolving relative ones against."""
+        if not self.user and not self.password:
+            return self.url
+        userinfo = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+        return f"{self.scheme}://{userinfo}@{self.authority}{self.path}"
+
+
+class BadTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """A URL that can't be asked; `url` is what of it may be shown."""
+
+    error_code: int
+    message: str
+    url: str
+
+
+@lru_cache(maxsize=4096)
+def parse_target(url: str) -> Target | BadTarget:
+    """Take `url` apart."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError as error:
+        return _bad(f"the URL can't be read: {error}", "")
+    scheme = parts.scheme.lower()
+    if scheme not in _PORTS:
+        return _bad(f"the URL has to begin with http:// or https://, not {scheme!r}", "")
+    if len(url) > _MAX_URL:
+        return _bad(f"the URL has {len(url)} characters; {_MAX_URL} are the most", "")
+    host = _host(parts.hostname or "")
+    if not host or port == 0:
+        return _bad("the URL names no host that can be looked up", "")
+    written = f"[{host}]" if ":" in host else host
+    authority = written if port in (None, _PORTS[scheme]) else f"{written}:{port}"
+    path = quote(parts.path or "/", safe=_LEGAL, errors="replace")
+    if parts.query:
+        path = f"{path}?{quote(parts.query, safe=_LEGAL, errors='replace')}"
+    overrides = parse_overrides(parts.fragment)
+    if isinstance(overrides, BadOverride):
+        return BadTarget(
+            error_code=overrides.error_code,
+            message=overrides.message,
+            url=f"{scheme}://{authority}{path}",
+        )
+    return Target(
+        scheme=scheme,
+        host=host,
+        port=port or _PORTS[scheme],
+        authority=authority,
+        path=path,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        overrides=overrides,
+    )
+
+
+def _bad(message: str, url: str) -> BadTarget:
+    return BadTarget(error_code=INVALID_URL, message=message, url=url)
+
+
+def _host(name: str) -> str:
+    """`name` as it is looked up and written in Host; empty if it isn't one."""
+    if ":" in name:
+        return name if _IPV6.fullmatch(name) else ""
+    try:
+        ascii_name = name if name.isascii() else name.encode("idna").decode()
+    except UnicodeError:
+        return ""
+    return ascii_name if len(ascii_name) < 254 and _NAME.fullmatch(ascii_name) else ""
+
+
+def resolve(base: str, reference: str) -> str:
+    """`reference` as a URL of its own; a relative one is taken from where the document was.
+
+    A fragment of `base`, its connection overrides, is not inherited.
+    """
+    return urljoin(base, reference.strip())
+
+
+def shown(url: str) -> str:
+    """`url` without userinfo and fragment, for logs, notifications and `ErrorUrl`."""
+    match parse_target(url):
+        case Target() as target:
+            return target.url
+        case BadTarget(url=known) if known:
+            return known
+        case _:
+            parts = _split(url)
+            return urlunsplit((*parts, "", "")) if parts else ""
+
+
+def _split(url: str) -> tuple[str, str, str] | None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return parts.scheme, parts.netloc.rpartition("@")[2], parts.path
+
+
+def encode_form(parameters: tuple[tuple[str, str], ...]) -> str:
+    """`parameters` as application/x-www-form-urlencoded (UTF-8)."""
+    return "&".join([f"{_encoded(name)}={_encoded(value)}" for name, value in parameters])
+
+
+def _encoded(text: str) -> str:
+    # Nearly every value is a SID, a state or a number: those are told apart without a scan.
+    if text.isalnum() and text.isascii():
+        return text
+    if text[:1] == "+" and text[1:].isalnum() and text.isascii():
+        return f"%2B{text[1:]}"
+    return _quoted_short(text) if len(text) <= 64 else quote_plus(text, errors="replace")
+
+
+@lru_cache(maxsize=1024)
+def _quoted_short(text: str) -> str:
+    return quote_plus(text, errors="replace")

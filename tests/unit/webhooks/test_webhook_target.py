@@ -1,0 +1,112 @@
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.webhooks.target import (
+    BadTarget,
+    Target,
+    encode_form,
+    parse_target,
+    resolve,
+    shown,
+)
+
+
+def target(url: str) -> Target:
+    parsed = parse_target(url)
+    assert isinstance(parsed, Target), parsed
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("url", "signed"),
+    [
+        ("https://example.com", "https://example.com/"),
+        ("https://example.com?a=1", "https://example.com/?a=1"),
+        ("https://example.com:443/x", "https://example.com/x"),
+        ("http://example.com:80/x", "http://example.com/x"),
+        ("https://example.com:8443/x", "https://example.com:8443/x"),
+        ("https://me:secret@example.com/x?y=%7E+z#ct=100", "https://example.com/x?y=%7E+z"),
+        ("HTTPS://Example.COM/A%2fb", "https://example.com/A%2fb"),
+        ("http://[::1]:8080/x", "http://[::1]:8080/x"),
+        (
+            "https://m\u00fcnchen.example/stra\u00dfe x",
+            "https://xn--mnchen-3ya.example/stra%C3%9Fe%20x",
+        ),
+        (" https://example.com/x ", "https://example.com/x"),
+        ("https://example.com/a\r\nX-Evil: 1", "https://example.com/aX-Evil:%201"),
+    ],
+)
+def test_what_is_signed_is_what_is_asked(url: str, signed: str) -> None:
+    parsed = target(url)
+    assert parsed.url == signed == f"{parsed.scheme}://{parsed.authority}{parsed.path}"
+
+
+def test_userinfo_and_overrides_are_taken_out() -> None:
+    parsed = target("https://me:p%40ss@example.com/x#ct=2000")
+    assert (parsed.user, parsed.password) == ("me", "p@ss")
+    assert parsed.overrides.connect_timeout == 2.0
+    assert parsed.base == "https://me:p%40ss@example.com/x"
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("", 11100),
+        ("/relative", 11100),
+        ("ftp://example.com/", 11100),
+        ("javascript:alert(1)", 11100),
+        ("https://", 11100),
+        ("https://exa mple.com/", 11100),
+        ("https://example.com:99999/", 11100),
+        ("https://example.com:0/", 11100),
+        ("https://[::1/", 11100),
+        ("https://-a.example/", 11100),
+        ("https://example.com/" + "x" * 4000, 11100),
+        ("https://example.com/#rp=never", 11243),
+        ("https://example.com/#e=atlantis", 11241),
+    ],
+)
+def test_urls_that_cannot_be_asked(url: str, code: int) -> None:
+    refused = parse_target(url)
+    assert isinstance(refused, BadTarget)
+    assert refused.error_code == code
+
+
+def test_what_is_shown_has_no_secret() -> None:
+    assert shown("https://me:secret@example.com/x#ct=100") == "https://example.com/x"
+    assert shown("https://me:secret@example.com/x#rp=bad") == "https://example.com/x"
+    assert "secret" not in shown("ftp://me:secret@example.com/x")
+    assert shown("https://[") == ""
+
+
+def test_relative_urls_keep_the_userinfo_of_the_document() -> None:
+    base = "https://me:pw@example.com/a/b?x=1"
+    assert resolve(base, "c") == "https://me:pw@example.com/a/c"
+    assert resolve(base, "/c") == "https://me:pw@example.com/c"
+    assert resolve(base, "https://other.example/") == "https://other.example/"
+
+
+@given(st.lists(st.tuples(st.text(min_size=1, max_size=12), st.text(max_size=100)), max_size=6))
+def test_a_form_is_read_back_as_it_was(pairs: list[tuple[str, str]]) -> None:
+    octets = encode_form(tuple(pairs))
+    assert octets.isascii()
+    assert parse_qsl(octets, keep_blank_values=True) == [
+        (name.encode("utf-8", "replace").decode(), value.encode("utf-8", "replace").decode())
+        for name, value in pairs
+    ]
+
+
+def test_numbers_are_written_as_forms_write_them() -> None:
+    form = encode_form((("To", "+15550001000"), ("Body", "a b&c=\u20ac"), ("X", "+1 555")))
+    assert form == "To=%2B15550001000&Body=a+b%26c%3D%E2%82%AC&X=%2B1+555"
+
+
+@given(st.text(max_size=60))
+def test_no_url_breaks_out_of_the_request_line(text: str) -> None:
+    parsed = parse_target(f"https://example.com/{text}")
+    if isinstance(parsed, Target):
+        assert parsed.url.isascii()
+        assert not set(parsed.url) & {" ", "\r", "\n", "\x00", "#"}
