@@ -113,9 +113,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """What every backend does; `tests/contract/test_store.py` is its definition."""
 
-    def commit(
-        self, writes: Sequence[Write], fence: Lease | None = None
-    ) -> "asyncio.Future[None]":
+    def commit(self, writes: Sequence[Write], fence: Lease | None = None) -> "asyncio.Future[None]":
         """Queue `writes` for the next group commit; the future is done when they are durable.
 
         Raises (through the future) `Conflict`, `Stale`, `Fenced` or `StoreUnavailable`.
