@@ -1,43 +1,51 @@
-"""Addresses as REST writes them: what a recipient and a sender look like, and who may use one."""
+"""Addresses as REST writes them, and who may send from one."""
 
-import re
 from collections.abc import Callable
-from typing import Final
 
+from carriers.numbers import Address, Invalid, check_from, check_to
 from gateway.api.http import refuse
 from gateway.messages.draft import Refusal
 from gateway.phone_numbers import PhoneNumbers
 
-_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-_SHORT_CODE: Final = re.compile(r"[0-9]{3,8}")
-_ALPHANUMERIC: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 .&_-]{1,11}")
-_DECORATION: Final = str.maketrans("", "", " ().-\u00a0")
+
+def recipient(given: str) -> str | Refusal:
+    """The number `given` in E.164, or 21211."""
+    checked = check_to(plus_restored(given))
+    return _text(checked)
 
 
-def is_e164(address: str) -> bool:
-    return _E164.fullmatch(address) is not None
+def sender(given: str) -> str | Refusal:
+    """The sender `given`: E.164, a short code or a name; or 21212."""
+    return _text(check_from(plus_restored(given)))
 
 
-def recipient(given: str) -> str:
-    if given.startswith(" "):
-        given = "+" + given[1:]
-    return given.translate(_DECORATION)
+def plus_restored(given: str) -> str:
+    """`given` with the `+` that a form decodes to a space where the client did not escape it."""
+    return f"+{given[1:]}" if given[:1] == " " and given[1:].isdecimal() else given
 
 
-def sender(given: str) -> str:
-    if _ALPHANUMERIC.fullmatch(given.strip()):
-        return given.strip()
-    address = recipient(given)
-    return address if is_e164(address) or _SHORT_CODE.fullmatch(address) else ""
+def _text(checked: Address | Invalid) -> str | Refusal:
+    if isinstance(checked, Invalid):
+        return refuse(checked.error_code, checked.reason)
+    return checked.text
 
 
-def may_send(numbers: PhoneNumbers, account_sid: str) -> Callable[[str], Refusal | None]:
+def sender_judge(numbers: PhoneNumbers, account_sid: str) -> Callable[[str], Refusal | None]:
+    """What judges whether the account may send from an address: a number must be its own.
+
+    Names need not be had to be shown, as with Twilio's alphanumeric senders.
+    """
+
     def judge(address: str) -> Refusal | None:
-        held = numbers.holder(address)
-        if held is None and not address[0].isdigit() and address[0] != "+":
+        holder = numbers.holder(address)
+        if holder is not None and holder.account_sid == account_sid:
             return None
-        if held is not None and held.account_sid == account_sid:
-            return None
-        return refuse(21606, f"The 'From' number {address} is not a number of this account")
+        if address[0] == "+" or address.isdecimal():
+            return refuse(
+                21606,
+                f"The 'From' number {address} is not a number of this account:"
+                " take it as an IncomingPhoneNumber first",
+            )
+        return None
 
     return judge

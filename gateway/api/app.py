@@ -9,7 +9,17 @@ from typing import Final
 import structlog
 from aiohttp import hdrs, web
 
-from gateway.api import accounts, messages, phone_numbers
+from gateway.api import (
+    accounts,
+    carriers,
+    events,
+    explain,
+    health,
+    jobs,
+    messages,
+    phone_numbers,
+    sim,
+)
 from gateway.api.auth import NOBODY, Throttled, authenticate, permit, target
 from gateway.api.checks import checks_of, refuse_types
 from gateway.api.http import (
@@ -21,6 +31,7 @@ from gateway.api.http import (
     refusal_response,
     refuse,
 )
+from gateway.api.openapi import described
 from gateway.api.resources import (
     FORM,
     JSON,
@@ -40,7 +51,15 @@ from gateway.store.base import StoreUnavailable
 _log = structlog.get_logger(__name__)
 
 V2010: Final = (*accounts.OPERATIONS, *messages.OPERATIONS, *phone_numbers.OPERATIONS)
-OWN: Final[tuple[Operation, ...]] = ()
+_OWN: Final = (
+    *carriers.OPERATIONS,
+    *events.OPERATIONS,
+    *explain.OPERATIONS,
+    *jobs.OPERATIONS,
+    *sim.OPERATIONS,
+    *health.OPERATIONS,
+)
+OWN: Final = (*_OWN, described((*V2010, *_OWN)))
 
 _UNMATCHED: Final = "unmatched"
 _ACCOUNT: Final = "AccountSid"
@@ -49,12 +68,13 @@ _ACCOUNT: Final = "AccountSid"
 def build_app(services: Services) -> web.Application:
     """The application that answers every HTTP request of the gateway."""
     app = web.Application(client_max_size=MAX_REQUEST)
+    app[events.STREAMS] = set()
+    app.on_shutdown.append(events.end_streams)
+    app.cleanup_ctx.append(sim.simulator_session)
     api = Door(services, Product.API, V2010)
     own = Door(services, Product.OWN, OWN)
     add = app.router.add_route
     add("*", "/2010-04-01/{tail:.*}", api.answer)
-    add("*", "/v1/{tail:.*}", own.answer)
-    add("*", "/sim/{tail:.*}", own.answer)
     add("*", "/{tail:.*}", own.answer)
     return app
 

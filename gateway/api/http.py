@@ -6,6 +6,7 @@ Everything here is on the path of every request, so it works on bytes and plain 
 import time
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -43,6 +44,13 @@ def _rfc2822(at: int) -> str:
         f"{_DAYS[t.tm_wday]}, {t.tm_mday:02d} {_MONTHS[t.tm_mon - 1]} {t.tm_year:04d}"
         f" {t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} +0000"
     )
+
+
+def iso8601(at: float) -> str | None:
+    """`at` as our own resources write times, in milliseconds of UTC; None for 0, "never"."""
+    if not at:
+        return None
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):

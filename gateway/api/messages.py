@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from gateway.api import paging
-from gateway.api.addresses import is_e164, may_send, recipient, sender
+from gateway.api.addresses import plus_restored, recipient, sender, sender_judge
 from gateway.api.http import answer_json, encode, not_found, refuse, rfc2822
 from gateway.api.magic_numbers import refuse_test_recipient, refuse_test_sender
 from gateway.api.message_lists import Filters, list_messages, sent_between
@@ -21,6 +21,7 @@ from gateway.messages.draft import REST, Draft, Refusal
 from gateway.messages.records import GET, message_of
 from gateway.model import Direction, Message, MessageStatus
 from gateway.sids import MMS, SMS, is_sid, new_sid
+from protocols.smpp.text import count
 
 _API_VERSION: Final = "2010-04-01"
 _PATH: Final = f"/{_API_VERSION}/Accounts/{{AccountSid}}/Messages"
@@ -84,7 +85,7 @@ def message_body(message: Message) -> MessageBody:
 
 async def create(call: Call) -> Result:
     """Accept a text: 201 once it is durable."""
-    draft = read_draft(call, may_send_from=may_send(call.services.phone_numbers, call.account.sid))
+    draft = read_draft(call, sender_judge(call.services.phone_numbers, call.account.sid))
     if isinstance(draft, Refusal):
         return draft
     message = await call.services.messages.accept(draft)
@@ -93,8 +94,11 @@ async def create(call: Call) -> Result:
     return Answer(201, encode(message_body(message)))
 
 
-def read_draft(call: Call, may_send_from: Callable[[str], Refusal | None]) -> Draft | Refusal:
-    """The text that the form asks to send, or why not, in the order of Twilio's checks."""
+def read_draft(call: Call, judge: Callable[[str], Refusal | None]) -> Draft | Refusal:
+    """The text that the form asks to send, or why not, in the order of Twilio's checks.
+
+    `judge` says whether the account may send from an address.
+    """
     form = call.form
     to_given, from_given, body = call.text("To"), call.text("From"), call.text("Body")
     media = tuple(url for url in form.get("MediaUrl", ()) if url)
@@ -105,22 +109,14 @@ def read_draft(call: Call, may_send_from: Callable[[str], Refusal | None]) -> Dr
     if not body and not media and not call.text("ContentSid"):
         return refuse(21602, "A message needs a Body or a MediaUrl")
     to_address = recipient(to_given)
-    if not is_e164(to_address):
-        return refuse(
-            21211,
-            f"The 'To' number {to_given[:40]} is not a valid phone number:"
-            " E.164, such as +447700900123",
-        )
+    if isinstance(to_address, Refusal):
+        return to_address
     if not from_given.strip():
         return _service_refusal(call)
     from_address = sender(from_given)
-    if not from_address:
-        return refuse(
-            21212,
-            f"The 'From' number {from_given[:40]} is not a valid phone number, short code or"
-            " alphanumeric sender ID",
-        )
-    refusal = may_send_from(from_address) or _refuse_contents(call, body, media)
+    if isinstance(from_address, Refusal):
+        return from_address
+    refusal = judge(from_address) or _refuse_contents(call, body, media)
     if refusal is not None:
         return refusal
     validity = call.text("ValidityPeriod")
@@ -168,13 +164,13 @@ def _refuse_contents(call: Call, body: str, media: tuple[str, ...]) -> Refusal |
 
 async def create_as_test(call: Call) -> Result:
     """The text that test credentials ask for: checked as any other, and nothing sent or stored."""
-    draft = read_draft(call, may_send_from=refuse_test_sender)
+    draft = read_draft(call, refuse_test_sender)
     if isinstance(draft, Refusal):
         return draft
     refusal = refuse_test_recipient(draft.to_address)
     if refusal is not None:
         return refusal
-    segments = call.services.count_segments(draft.body)
+    segments = count(draft.body).segments
     message = Message(
         account_sid=draft.account_sid,
         sid=new_sid(MMS if draft.media else SMS, call.now),
@@ -241,12 +237,17 @@ async def list_(call: Call) -> Result:
     if isinstance(page, Refusal):
         return page
     filters = Filters(
-        to_address=recipient(call.text("To")),
-        from_address=sender(call.text("From")) or call.text("From"),
+        to_address=_filter(call.text("To"), recipient),
+        from_address=_filter(call.text("From"), sender),
         sent=sent_between(call.form),
     )
     found = await list_messages(call.services.store, call.account.sid, filters, page)
     return paging.page_answer(call, "messages", page, found, [message_body(m) for m in found.rows])
+
+
+def _filter(given: str, read: Callable[[str], str | Refusal]) -> str:
+    address = read(given) if given else given
+    return plus_restored(given) if isinstance(address, Refusal) else address
 
 
 _DATE_DOC: Final = "YYYY-MM-DD or ISO 8601, UTC"

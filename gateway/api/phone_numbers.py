@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.api import paging
-from gateway.api.addresses import is_e164, recipient
+from gateway.api.addresses import plus_restored, recipient
 from gateway.api.http import answer_json, not_found, refuse, rfc2822
 from gateway.api.magic_numbers import MAGIC_NUMBER, refuse_test_number
 from gateway.api.resources import Access, Answer, Call, Kind, Operation, Param, Result
@@ -132,8 +132,8 @@ def _wanted(call: Call) -> str | Refusal:
             return refuse(21457, "AreaCode is not offered: any PhoneNumber can be had by name")
         return refuse(21421, "A PhoneNumber is required, such as +447700900123")
     number = recipient(given)
-    if not is_e164(number):
-        return refuse(21421, f"{given[:40]} is not a phone number: E.164, such as +447700900123")
+    if isinstance(number, Refusal):
+        return refuse(21421, number.message)
     return number
 
 
@@ -178,8 +178,7 @@ async def list_(call: Call) -> Result:
 
 def _pattern(given: str) -> re.Pattern[str]:
     # Twilio's rule: part of a number will do, and * stands for any digit.
-    written = given.strip().replace(" ", "+")
-    return re.compile(re.escape(written).replace(r"\*", r"\d"))
+    return re.compile(re.escape(plus_restored(given)).replace(r"\*", r"\d"))
 
 
 def _stored(call: Call) -> PhoneNumber | Refusal:

@@ -109,4 +109,5 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     returns: Any = None
     list_key: str = ""
     consumes: str = FORM
+    produces: str = JSON
     test: Handler | None = None

@@ -4,7 +4,7 @@ The services that other rooms own are named here by what REST asks of them, so t
 stand in for them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ import msgspec
 from prometheus_client.registry import Collector
 
 from carriers.health import Health
+from carriers.routing import Plan, RouteRequest
 from gateway.accounts import Accounts
 from gateway.messages.draft import Draft, Refusal
 from gateway.metrics import HttpCounters
@@ -84,10 +85,8 @@ class ApiLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Services:
     """Everything that a handler may touch.
 
-    `unready` is "" when traffic may come, else why not. `route` and `explain` give JSON: the
-    candidates for an account's (to, from) with reasons, and how a text is cut into segments;
-    `count_segments` is `explain`'s number. `simulator_url` is the simulator's control port, ""
-    without one. `collectors` are read at `/metrics`.
+    `unready` gives "" when traffic may come, else why not. `simulators` gives the URLs of the
+    control ports of simulated carriers. `collectors` are read at `/metrics`.
     """
 
     store: Store
@@ -96,13 +95,11 @@ class Services:
     messages: MessageService
     carriers: CarrierService
     facts: FactReader
-    timeline: Callable[[Store, str, str], Any]
-    route: Callable[[str, str, str, float], dict[str, Any]]
-    explain: Callable[[str], dict[str, Any]]
-    count_segments: Callable[[str], int]
+    timeline: Callable[[Store, str, str], Awaitable[dict[str, Any] | None]]
+    plan: Callable[[RouteRequest, float], Plan]
     unready: Callable[[], str]
     clock: Callable[[], float]
-    simulator_url: str = ""
+    simulators: Callable[[], Sequence[str]] = tuple
     limits: ApiLimits = field(default_factory=ApiLimits)
     tries: Tries = field(default_factory=Tries)
     http: HttpCounters = field(default_factory=HttpCounters)
