@@ -47,13 +47,15 @@ class Form(NamedTuple):
     """`expected` completes "should be …"; `read` takes the value and the environment.
 
     `is_text` says that a variable's text is the value itself; other forms read it as JSON.
-    `hidden` keeps what was found out of the findings. `write` gives the value as TOML writes it.
+    `hidden` keeps what was found out of the findings; a form that `takes_none` has a way to
+    write None. `write` gives the value as TOML writes it.
     """
 
     expected: str
     read: Callable[[object, Mapping[str, str]], Any]
     is_text: bool = True
     hidden: bool = False
+    takes_none: bool = False
     write: Callable[[Any], str] = lambda value: json.dumps(str(value))
 
 
@@ -232,6 +234,7 @@ def address() -> Form:
     return Form(
         '"host:port", such as "127.0.0.1:8080" (port 0: any free one), or "" for off',
         read,
+        takes_none=True,
         write=lambda value: _quoted("" if value is None else str(value)),
     )
 
@@ -272,6 +275,7 @@ def file_path() -> Form:
     return Form(
         'the path of a file, or ""',
         read,
+        takes_none=True,
         write=lambda value: _quoted("" if value is None else str(value)),
     )
 
@@ -346,7 +350,7 @@ def table_of(item: Form) -> Form:
         read,
         is_text=False,
         write=lambda values: (
-            "{ " + ", ".join(f"{_quoted(k)} = {item.write(v)}" for k, v in values.items()) + " }"
+            "{" + ", ".join(f"{_quoted(k)} = {item.write(v)}" for k, v in values.items()) + "}"
         ),
     )
 
