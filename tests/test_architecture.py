@@ -1,0 +1,171 @@
+"""The house rules that an import or a line count can break, held at every run."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# package -> which of our packages it may import beside itself
+ARROWS: Mapping[str, frozenset[str]] = {
+    "protocols": frozenset(),
+    "twiml": frozenset(),
+    "carriers": frozenset({"protocols"}),
+    "sims": frozenset({"protocols"}),
+    "gateway": frozenset({"carriers", "twiml", "protocols"}),
+}
+IO = frozenset({"asyncio", "socket", "ssl", "selectors", "aiohttp", "uvloop", "threading"})
+AMBIENT = frozenset({"time", "random", "secrets", "logging", "structlog", "uuid"})
+CLOCKS = frozenset({"now", "utcnow", "today", "monotonic", "perf_counter"})
+
+# Modules over 500 lines, each with the sentence that defends it.
+LONG: Mapping[str, str] = {}
+LONGEST = 500
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Every module that `path` names in an import, and whether at run time.
+
+    `from a import b` names `a` and `a.b`, for `b` may be a module.
+    """
+    tree = ast.parse(path.read_text(), str(path))
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        at_run_time = id(node) not in for_types
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, at_run_time
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            yield node.module or "", at_run_time
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", at_run_time
+
+
+def top_levels(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name, _ in imports(path)}
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_only_the_five_arrows(package: str) -> None:
+    assert modules(package), f"{package} has no modules"
+    others = ARROWS.keys() - ARROWS[package] - {package} | {"tests"}
+    wrong = {name_of(path): top_levels(path) & others for path in modules(package)}
+    assert {name: found for name, found in wrong.items() if found} == {}
+
+
+def test_in_protocols_only_endpoints_touch_the_world() -> None:
+    for path in modules("protocols"):
+        found = top_levels(path) & AMBIENT
+        assert not found, f"{name_of(path)} imports {found}: time and chance are arguments there"
+        if path.name != "endpoint.py":
+            found = top_levels(path) & IO
+            assert not found, f"{name_of(path)} imports {found}: only endpoint.py may"
+            asked = {
+                node.func.attr
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            }
+            assert not asked & CLOCKS, f"{name_of(path)} asks a clock: {asked & CLOCKS}"
+
+
+def test_in_carriers_only_three_modules_may_import_asyncio() -> None:
+    for path in modules("carriers"):
+        if path.stem not in ("bind", "trunk", "network"):
+            assert not top_levels(path) & IO, name_of(path)
+
+
+def test_twiml_fetches_nothing() -> None:
+    for path in modules("twiml"):
+        assert not top_levels(path) & (IO | AMBIENT), name_of(path)
+
+
+def test_only_the_composition_root_and_its_callers_know_the_backends() -> None:
+    backends = {"gateway.store.sqlite", "gateway.store.postgres", "gateway.bus.kafka"}
+    may = {"gateway.daemon", "gateway.store", "gateway.bus"}
+    for path in modules("gateway"):
+        if not any(name_of(path).startswith(name) for name in may):
+            found = {name for name, _ in imports(path)} & backends
+            assert not found, f"{name_of(path)} imports {found}; it should ask the port"
+
+
+def test_long_modules_are_defended() -> None:
+    long = {
+        str(path.relative_to(ROOT))
+        for package in ARROWS
+        for path in modules(package)
+        if len(path.read_text().splitlines()) > LONGEST
+    }
+    assert long == LONG.keys()
+    assert all(LONG.values())
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_modules_import_each_other_in_no_circle(package: str) -> None:
+    known = {name_of(path): path for path in modules(package)}
+    graph = {
+        name: {
+            found
+            for found, at_run_time in imports(path)
+            if at_run_time and found in known and found != name and not name.startswith(f"{found}.")
+        }
+        for name, path in known.items()
+    }
+    assert circle(graph) == []
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """One circle of `graph`, as the names on the way; empty if it has none."""
+    done: set[str] = set()
+
+    def walk(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done:
+            return []
+        for following in sorted(graph[name]):
+            if found := walk(following, [*way, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(graph) if (found := walk(name, []))), [])
+
+
+def test_the_circle_finder_finds_circles() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_each_module_says_what_it_is_for(package: str) -> None:
+    for path in modules(package):
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{name_of(path)} has no docstring"
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_names_that_say_nothing_are_not_used(package: str) -> None:
+    empty = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
+    for path in modules(package):
+        assert path.stem not in empty, name_of(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                assert not node.name.endswith(("Impl", "Manager", "Helper")), node.name
+                assert not node.name.startswith("Base"), node.name
