@@ -1,0 +1,111 @@
+"""Events: `/v1/events`, what happens to an account's resources, as it happens.
+
+Server-sent events (WHATWG HTML §9.2) over the facts: the id of an event is its fact's, so a
+client that comes back with `Last-Event-ID` misses nothing. Without it the stream begins now.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from gateway.api.http import encode, iso8601, refuse
+from gateway.api.resources import Access, Call, Operation, Param, Result
+from gateway.store.base import Fact, Query
+
+_STREAM: Final = "text/event-stream"
+_BATCH: Final = 500
+_KEEP_ALIVE: Final = 15.0  # seconds of silence before a comment, so that proxies keep the line
+_MAX_CURSOR: Final = 2**62
+
+LATEST: Final = Query("facts_latest", "SELECT COALESCE(MAX(id), 0) FROM facts")
+
+STREAMS: Final = web.AppKey("streams", set[asyncio.Task[None]])
+
+
+class EventBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact; `data` never holds what a text said."""
+
+    id: int
+    type: str
+    sid: str
+    account_sid: str
+    version: int
+    at: str | None
+    data: msgspec.Raw
+
+
+def event_frame(fact: Fact) -> bytes:
+    """`fact` as a server-sent event."""
+    body = EventBody(
+        id=fact.id,
+        type=fact.type,
+        sid=fact.sid,
+        account_sid=fact.account_sid,
+        version=fact.version,
+        at=iso8601(fact.at),
+        data=msgspec.Raw(fact.data.encode()),
+    )
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (fact.id, fact.type.encode(), encode(body))
+
+
+async def follow(call: Call) -> Result:
+    """The account's facts from now on, or from `Last-Event-ID` on, until the client leaves."""
+    services = call.services
+    streams = call.request.app[STREAMS]
+    if len(streams) >= services.limits.max_event_streams:
+        return refuse(20429, f"{len(streams)} event streams are open, the most there may be")
+    given = call.request.headers.get("Last-Event-ID") or call.text("after")
+    if not given:
+        cursor = int((await services.store.fetch(LATEST))[0][0])
+    elif given.isascii() and given.isdigit() and int(given) < _MAX_CURSOR:
+        cursor = int(given)
+    else:
+        return refuse(20001, f"Last-Event-ID should be the id of an event, not '{given[:40]}'")
+    response = web.StreamResponse(headers={"Content-Type": _STREAM, "Cache-Control": "no-store"})
+    await response.prepare(call.request)
+    await response.write(b": stream\n\n")
+    task = asyncio.ensure_future(_pump(call, response, cursor))
+    streams.add(task)
+    try:
+        await task
+    except asyncio.CancelledError:
+        task.cancel()
+    except ConnectionError:
+        pass  # the client left, which is how every stream ends
+    finally:
+        streams.discard(task)
+    return response
+
+
+async def _pump(call: Call, response: web.StreamResponse, cursor: int) -> None:
+    while True:
+        facts = await call.services.facts.facts_after(cursor, _BATCH, _KEEP_ALIVE)
+        frames = [event_frame(fact) for fact in facts if fact.account_sid == call.account.sid]
+        if facts:
+            cursor = facts[-1].id
+        if frames or not facts:
+            await response.write(b"".join(frames) or b": still here\n\n")
+
+
+async def end_streams(app: web.Application) -> None:
+    """End every stream: the gateway stops. Clients come back with their `Last-Event-ID`."""
+    streams = app[STREAMS]
+    for task in tuple(streams):
+        task.cancel()
+
+
+OPERATIONS: Final = (
+    Operation(
+        id="FollowEvents",
+        method="GET",
+        path="/v1/events",
+        doc=follow.__doc__ or "",
+        handler=follow,
+        access=Access.READ,
+        params=(Param(name="after", doc="As the header Last-Event-ID, which wins."),),
+        returns=EventBody,
+        produces=_STREAM,
+    ),
+)

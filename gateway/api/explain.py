@@ -1,0 +1,84 @@
+"""Explanations: where a number would go (`/v1/route`), how a text is cut (`/v1/text`), and what
+happened to a message (`/v1/messages/{sid}/timeline`).
+"""
+
+from typing import Any, Final
+
+from carriers.routing import Medium, RouteRequest
+from gateway.api.addresses import recipient, sender
+from gateway.api.http import answer_json, not_found, refuse
+from gateway.api.resources import JSON, Access, Call, Operation, Param, Result
+from gateway.messages.draft import Refusal
+from protocols.smpp.text import Explanation, explain
+
+_MAX_TEXT: Final = 100_000  # code points
+
+
+async def route(call: Call) -> Result:
+    """The carriers that a text would be offered to, in order, with the reasons for each."""
+    to_address = recipient(call.text("to"))
+    if isinstance(to_address, Refusal):
+        return to_address
+    from_address = sender(call.text("from")) if call.text("from") else ""
+    if isinstance(from_address, Refusal):
+        return from_address
+    request = RouteRequest(
+        medium=Medium.SMS, account_sid=call.account.sid, to=to_address, from_=from_address
+    )
+    return answer_json(call.services.plan(request, call.now).as_json())
+
+
+async def text(call: Call) -> Result:
+    """The alphabet, the segments and the places of the cuts of `text`."""
+    given = call.text("text")
+    if not given:
+        return refuse(20001, "Parameter 'text' is missing")
+    if len(given) > _MAX_TEXT:
+        return refuse(21617, f"'text' may have {_MAX_TEXT} characters, not {len(given)}")
+    return answer_json(explain(given))
+
+
+async def timeline(call: Call) -> Result:
+    """Everything known of a message in the order of time: facts, PDUs, tries of callbacks."""
+    services = call.services
+    found = await services.timeline(services.store, call.account.sid, call.path["Sid"])
+    return not_found(call.request.path) if found is None else answer_json(found)
+
+
+_ANY: Final = dict[str, Any]
+
+OPERATIONS: Final = (
+    Operation(
+        id="ExplainRoute",
+        method="GET",
+        path="/v1/route",
+        doc=route.__doc__ or "",
+        handler=route,
+        access=Access.READ,
+        params=(
+            Param(name="to", required=True, doc="The number that would be sent to, in E.164."),
+            Param(name="from", doc="The sender that would be shown."),
+        ),
+        returns=_ANY,
+    ),
+    Operation(
+        id="ExplainText",
+        method="POST",
+        path="/v1/text",
+        doc=text.__doc__ or "",
+        handler=text,
+        access=Access.READ,
+        params=(Param(name="text", required=True, doc="The text to be cut."),),
+        returns=Explanation,
+        consumes=JSON,
+    ),
+    Operation(
+        id="FetchMessageTimeline",
+        method="GET",
+        path="/v1/messages/{Sid}/timeline",
+        doc=timeline.__doc__ or "",
+        handler=timeline,
+        access=Access.READ,
+        returns=_ANY,
+    ),
+)
