@@ -9,26 +9,12 @@ use come back in other shapes than they were given: `id_key` and `id_candidates`
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from enum import IntEnum
 from typing import Final
 
 import msgspec
 
-
-class MessageState(IntEnum):
-    """message_state (SMPP v3.4 §5.2.28, v5.0 §4.7.15)."""
-
-    SCHEDULED = 0
-    ENROUTE = 1
-    DELIVERED = 2
-    EXPIRED = 3
-    DELETED = 4
-    UNDELIVERABLE = 5
-    ACCEPTED = 6
-    UNKNOWN = 7
-    REJECTED = 8
-    SKIPPED = 9
-
+from protocols.smpp.constants import DataCoding, EsmClass, MessageState
+from protocols.smpp.tlv import Tag
 
 _S = MessageState
 
@@ -95,17 +81,16 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
         return not self.intermediate and self.state in FINAL
 
 
-_TYPE_BITS: Final = 0x3C  # esm_class bits 5-2 (SMPP v3.4 §5.2.12)
-_RECEIPT: Final = 0x04
-_INTERMEDIATE: Final = 0x20
-_UDHI: Final = 0x40
-_UCS2: Final = 8
-
-_RECEIPTED_MESSAGE_ID: Final = 0x001E
-_USER_MESSAGE_REFERENCE: Final = 0x0204
-_NETWORK_ERROR_CODE: Final = 0x0423
-_MESSAGE_PAYLOAD: Final = 0x0424
-_MESSAGE_STATE: Final = 0x0427
+# As plain integers: these are looked up for every receipt.
+_TYPE_MASK: Final = int(EsmClass.TYPE_MASK)
+_RECEIPT: Final = int(EsmClass.DELIVERY_RECEIPT)
+_INTERMEDIATE: Final = int(EsmClass.INTERMEDIATE_NOTIFICATION)
+_UDHI: Final = int(EsmClass.UDHI)
+_RECEIPTED_MESSAGE_ID: Final = int(Tag.RECEIPTED_MESSAGE_ID)
+_USER_MESSAGE_REFERENCE: Final = int(Tag.USER_MESSAGE_REFERENCE)
+_NETWORK_ERROR_CODE: Final = int(Tag.NETWORK_ERROR_CODE)
+_MESSAGE_PAYLOAD: Final = int(Tag.MESSAGE_PAYLOAD)
+_MESSAGE_STATE: Final = int(Tag.MESSAGE_STATE)
 
 _APPENDIX_B: Final = re.compile(
     r"id:(\S{1,65}) sub:(\S*) dlvrd:(\S*) submit date:(\d*) done date:(\d*)"
@@ -141,7 +126,7 @@ def parse(
     receipt always gives one, however little of it can be read. Without it only the TLVs count:
     anybody can type a text that looks like Appendix B.
     """
-    kind = esm_class & _TYPE_BITS
+    kind = esm_class & _TYPE_MASK
     # Five optional parameters matter; carriers send them in any number and order.
     given = dict(tlvs) if tlvs else {}
     tlv_id = given.get(_RECEIPTED_MESSAGE_ID)
@@ -199,7 +184,7 @@ def _text_of(payload: bytes, data_coding: int, esm_class: int) -> str:
     """The text of a receipt: ASCII in practice, whatever the default alphabet is."""
     if esm_class & _UDHI and payload and payload[0] < len(payload):
         payload = payload[payload[0] + 1 :]
-    if data_coding == _UCS2 and payload[:1] == b"\0":
+    if data_coding == DataCoding.UCS2 and payload[:1] == b"\0":
         return payload.decode("utf-16-be", "replace").strip("\0 ")
     return payload.decode("latin-1").strip("\0 ")
 
@@ -255,10 +240,10 @@ def id_key(carrier_id: str) -> str:
     Case, leading zeros, `0x` and the dashes of a UUID go; an id of zeros alone is "0".
     """
     key = carrier_id.strip().casefold()
+    if "-" in key and (match := _UUID.fullmatch(key)):
+        key = match[1].replace("-", "")
     if key.startswith("0"):
         return key.removeprefix("0x").lstrip("0") or "0"
-    if "-" in key and (match := _UUID.fullmatch(key)):
-        return match[1].replace("-", "").lstrip("0") or "0"
     return key
 
 
