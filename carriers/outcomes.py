@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from protocols.smpp.receipt import MessageState, Receipt
+from protocols.smpp.constants import CommandStatus, MessageState, describe_status
+from protocols.smpp.receipt import Receipt
 
 
 class OutcomeKind(StrEnum):
@@ -58,66 +59,70 @@ UNKNOWN_ERROR: Final = 30008
 CONGESTION: Final = 30017
 
 _K = OutcomeKind
+_C = CommandStatus
 
-# SMPP v3.4 §5.1.3 and v5.0 §4.7.6. Codes of temporary kinds are what a message fails with if it
-# runs out of tries, never what one answer makes of it.
-_BY_STATUS: Final[dict[int, tuple[OutcomeKind, int, str]]] = {
-    0x0000: (_K.ACCEPTED, 0, "ESME_ROK: accepted"),
-    0x0001: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVMSGLEN: message length is invalid"),
-    0x0002: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVCMDLEN: command length is invalid"),
-    0x0003: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVCMDID: command is not known to the carrier"),
-    0x0004: (_K.RETRY, UNKNOWN_ERROR, "ESME_RINVBNDSTS: not allowed on this bind"),
-    0x0005: (_K.BIND_FATAL, UNKNOWN_ERROR, "ESME_RALYBND: already bound"),
-    0x0006: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVPRTFLG: priority flag is invalid"),
-    0x0007: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVREGDLVFLG: registered_delivery is invalid"),
-    0x0008: (_K.RETRY, UNKNOWN_ERROR, "ESME_RSYSERR: system error at the carrier"),
-    0x000A: (_K.REFUSED, FILTERED, "ESME_RINVSRCADR: the sender is not allowed"),
-    0x000B: (_K.REFUSED, UNKNOWN_HANDSET, "ESME_RINVDSTADR: the destination is invalid"),
-    0x000C: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVMSGID: message_id is invalid"),
-    0x000D: (_K.BIND_FATAL, UNKNOWN_ERROR, "ESME_RBINDFAIL: bind failed"),
-    0x000E: (_K.BIND_FATAL, UNKNOWN_ERROR, "ESME_RINVPASWD: password is wrong"),
-    0x000F: (_K.BIND_FATAL, UNKNOWN_ERROR, "ESME_RINVSYSID: system_id is not known"),
-    0x0014: (_K.QUEUE_FULL, CONGESTION, "ESME_RMSGQFUL: the carrier's queue is full"),
-    0x0015: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVSERTYP: service_type is invalid"),
-    0x0033: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVNUMDESTS: number of destinations is invalid"),
-    0x0034: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVDLNAME: distribution list is not known"),
-    0x0040: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVDESTFLAG: destination flag is invalid"),
-    0x0042: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVSUBREP: submit with replace is invalid"),
-    0x0043: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVESMCLASS: esm_class is invalid"),
-    0x0044: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RCNTSUBDL: cannot submit to a distribution list"),
-    0x0045: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RSUBMITFAIL: the carrier could not take it"),
-    0x0048: (_K.REFUSED, FILTERED, "ESME_RINVSRCTON: type of number of the sender is invalid"),
-    0x0049: (_K.REFUSED, FILTERED, "ESME_RINVSRCNPI: numbering plan of the sender is invalid"),
-    0x0050: (_K.REFUSED, UNKNOWN_HANDSET, "ESME_RINVDSTTON: type of the destination is invalid"),
-    0x0051: (_K.REFUSED, UNKNOWN_HANDSET, "ESME_RINVDSTNPI: plan of the destination is invalid"),
-    0x0053: (_K.BIND_FATAL, UNKNOWN_ERROR, "ESME_RINVSYSTYP: system_type is invalid"),
-    0x0054: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVREPFLAG: replace_if_present is invalid"),
-    0x0058: (_K.THROTTLED, CONGESTION, "ESME_RTHROTTLED: faster than the carrier allows"),
-    0x0061: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVSCHED: schedule_delivery_time is invalid"),
-    0x0062: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVEXPIRY: validity_period is invalid"),
-    0x0063: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVDFTMSGID: predefined message is not known"),
-    0x0064: (_K.RETRY, UNKNOWN_ERROR, "ESME_RX_T_APPN: temporary failure at the carrier"),
-    0x0065: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RX_P_APPN: permanent failure at the carrier"),
-    0x0066: (_K.REFUSED, FILTERED, "ESME_RX_R_APPN: rejected by the carrier"),
-    0x00C0: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVTLVSTREAM: optional parameters are invalid"),
-    0x00C1: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RTLVNOTALLWD: an optional parameter is refused"),
-    0x00C2: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVTLVLEN: length of an optional parameter"),
-    0x00C3: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RMISSINGTLV: an optional parameter is missing"),
-    0x00C4: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVTLVVAL: value of an optional parameter"),
-    0x00FE: (_K.REFUSED, UNREACHABLE_HANDSET, "ESME_RDELIVERYFAILURE: could not be delivered"),
-    0x00FF: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RUNKNOWNERR: unknown error at the carrier"),
-    0x0100: (_K.REFUSED, FILTERED, "ESME_RSERTYPUNAUTH: service_type is not authorised"),
-    0x0101: (_K.REFUSED, FILTERED, "ESME_RPROHIBITED: the carrier prohibits this"),
-    0x0102: (_K.RETRY, UNKNOWN_ERROR, "ESME_RSERTYPUNAVAIL: service_type is not available now"),
-    0x0103: (_K.REFUSED, FILTERED, "ESME_RSERTYPDENIED: service_type is denied"),
-    0x0104: (_K.REFUSED, UNKNOWN_ERROR, "ESME_RINVDCS: data_coding is invalid"),
-    0x0105: (_K.REFUSED, FILTERED, "ESME_RINVSRCADDRSUBUNIT: source subunit is invalid"),
-    0x0106: (_K.REFUSED, UNKNOWN_HANDSET, "ESME_RINVDSTADDRSUBUNIT: destination subunit"),
+# Every command_status that can answer a submit_sm or data_sm. Codes of temporary kinds are what a
+# message fails with if it runs out of tries, never what one answer makes of it.
+_BY_STATUS: Final[dict[CommandStatus, tuple[OutcomeKind, int]]] = {
+    _C.ESME_ROK: (_K.ACCEPTED, 0),
+    _C.ESME_RINVMSGLEN: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVCMDLEN: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVCMDID: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVBNDSTS: (_K.RETRY, UNKNOWN_ERROR),
+    _C.ESME_RALYBND: (_K.BIND_FATAL, UNKNOWN_ERROR),
+    _C.ESME_RINVPRTFLG: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVREGDLVFLG: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RSYSERR: (_K.RETRY, UNKNOWN_ERROR),
+    _C.ESME_RINVSRCADR: (_K.REFUSED, FILTERED),
+    _C.ESME_RINVDSTADR: (_K.REFUSED, UNKNOWN_HANDSET),
+    _C.ESME_RINVMSGID: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RBINDFAIL: (_K.BIND_FATAL, UNKNOWN_ERROR),
+    _C.ESME_RINVPASWD: (_K.BIND_FATAL, UNKNOWN_ERROR),
+    _C.ESME_RINVSYSID: (_K.BIND_FATAL, UNKNOWN_ERROR),
+    _C.ESME_RMSGQFUL: (_K.QUEUE_FULL, CONGESTION),
+    _C.ESME_RINVSERTYP: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVNUMDESTS: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVDLNAME: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVDESTFLAG: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVSUBREP: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVESMCLASS: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RCNTSUBDL: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RSUBMITFAIL: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVSRCTON: (_K.REFUSED, FILTERED),
+    _C.ESME_RINVSRCNPI: (_K.REFUSED, FILTERED),
+    _C.ESME_RINVDSTTON: (_K.REFUSED, UNKNOWN_HANDSET),
+    _C.ESME_RINVDSTNPI: (_K.REFUSED, UNKNOWN_HANDSET),
+    _C.ESME_RINVSYSTYP: (_K.BIND_FATAL, UNKNOWN_ERROR),
+    _C.ESME_RINVREPFLAG: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RTHROTTLED: (_K.THROTTLED, CONGESTION),
+    _C.ESME_RINVSCHED: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVEXPIRY: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVDFTMSGID: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RX_T_APPN: (_K.RETRY, UNKNOWN_ERROR),
+    _C.ESME_RX_P_APPN: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RX_R_APPN: (_K.REFUSED, FILTERED),
+    _C.ESME_RINVTLVSTREAM: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RTLVNOTALLWD: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVTLVLEN: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RMISSINGTLV: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVTLVVAL: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RDELIVERYFAILURE: (_K.REFUSED, UNREACHABLE_HANDSET),
+    _C.ESME_RUNKNOWNERR: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RSERTYPUNAUTH: (_K.REFUSED, FILTERED),
+    _C.ESME_RPROHIBITED: (_K.REFUSED, FILTERED),
+    _C.ESME_RSERTYPUNAVAIL: (_K.RETRY, UNKNOWN_ERROR),
+    _C.ESME_RSERTYPDENIED: (_K.REFUSED, FILTERED),
+    _C.ESME_RINVDCS: (_K.REFUSED, UNKNOWN_ERROR),
+    _C.ESME_RINVSRCADDRSUBUNIT: (_K.REFUSED, FILTERED),
+    _C.ESME_RINVDSTADDRSUBUNIT: (_K.REFUSED, UNKNOWN_HANDSET),
+    _C.ESME_RINVNUMMSGS: (_K.REFUSED, UNKNOWN_ERROR),
 }
 
-_OUTCOMES: Final = {
-    status: Outcome(kind=kind, error_code=code, status=status, reason=reason)
-    for status, (kind, code, reason) in _BY_STATUS.items()
+_OUTCOMES: Final[dict[int, Outcome]] = {
+    int(status): Outcome(
+        kind=kind, error_code=code, status=int(status), reason=describe_status(status)
+    )
+    for status, (kind, code) in _BY_STATUS.items()
 }
 
 ACCEPTED: Final = _OUTCOMES[0]
@@ -132,7 +137,7 @@ def outcome_of(status: int) -> Outcome:
         kind=OutcomeKind.REFUSED,
         error_code=UNKNOWN_ERROR,
         status=status,
-        reason=f"command_status 0x{status:08X}: the carrier's own error",
+        reason=describe_status(status),
     )
 
 
