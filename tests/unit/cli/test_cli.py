@@ -1,0 +1,347 @@
+"""The command line against a stand-in for the gateway: what is asked, and what a person reads."""
+
+import json
+import threading
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gateway.cli import app
+from gateway.cli.client import ConnectionLost, Gateway, GatewayError
+
+SID = "AC" + "1" * 32
+SMS = "SM" + "2" * 32
+ACCOUNT = f"/2010-04-01/Accounts/{SID}"
+MESSAGE = {
+    "sid": SMS,
+    "status": "queued",
+    "num_segments": "1",
+    "error_code": None,
+    "error_message": None,
+    "from": "+15550001000",
+    "to": "+447700900123",
+    "body": "Hello",
+    "direction": "outbound-api",
+    "date_created": "Fri, 20 Nov 2026 10:00:00 +0000",
+}
+
+
+@dataclass
+class StandIn:
+    """A REST server that answers from a table and notes what it was asked."""
+
+    port: int = 0
+    answers: dict[tuple[str, str], list[tuple[int, Any]]] = field(default_factory=dict)
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    def answer(self, method: str, path: str, *contents: Any, status: int = 200) -> None:
+        self.answers[method, path] = [(status, content) for content in contents]
+
+    def reply(self, handler: BaseHTTPRequestHandler) -> None:
+        length = int(handler.headers.get("Content-Length", 0))
+        body = handler.rfile.read(length).decode()
+        self.asked.append((handler.command, handler.path, body))
+        self.headers.append(dict(handler.headers))
+        path = handler.path.partition("?")[0]
+        missing = [(404, {"code": 20404, "message": f"{path} was not found"})]
+        found = self.answers.get((handler.command, path), missing)
+        status, content = found.pop(0) if len(found) > 1 else found[0]
+        octets = content if isinstance(content, bytes) else json.dumps(content).encode()
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(octets)))
+        handler.end_headers()
+        handler.wfile.write(octets)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """A stand-in that the data folder `tmp_path` points at."""
+    found = StandIn()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.reply(self)
+
+        def do_POST(self) -> None:
+            found.reply(self)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Keep quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    for name in ("TRUNKLINE_URL", "TRUNKLINE_ACCOUNT_SID", "TRUNKLINE_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TRUNKLINE_DATA", str(tmp_path))
+    (tmp_path / "ports.json").write_text(json.dumps({"http": found.port}))
+    (tmp_path / "credentials.json").write_text(
+        json.dumps({"account_sid": SID, "auth_token": "token"})
+    )
+    yield found
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def said(*arguments: str) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout
+
+
+def refused(*arguments: str) -> str:
+    error = run(*arguments).exception
+    assert isinstance(error, GatewayError), error
+    return str(error)
+
+
+def test_send_posts_a_form_with_basic_auth(gateway: StandIn) -> None:
+    gateway.answer("POST", f"{ACCOUNT}/Messages.json", MESSAGE, status=201)
+    printed = said("send", "--to", "+447700900123", "--from", "+15550001000", "--body", "Hi & bye")
+    assert printed == f"{SMS}  queued  1 segment\n"
+    ((method, path, body),) = gateway.asked
+    assert (method, path) == ("POST", f"{ACCOUNT}/Messages.json")
+    assert parse_qs(body) == {
+        "To": ["+447700900123"],
+        "From": ["+15550001000"],
+        "Body": ["Hi & bye"],
+    }
+    assert (
+        gateway.headers[0]["Authorization"]
+        == "Basic QUMxMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE6dG9rZW4="
+    )
+
+
+def test_send_without_a_sender_takes_the_first_number(gateway: StandIn) -> None:
+    numbers = {"incoming_phone_numbers": [{"phone_number": "+15550001000"}]}
+    gateway.answer("GET", f"{ACCOUNT}/IncomingPhoneNumbers.json", numbers)
+    gateway.answer("POST", f"{ACCOUNT}/Messages.json", MESSAGE, status=201)
+    said("send", "--to", "+447700900123", "--body", "Hello")
+    assert parse_qs(gateway.asked[-1][2])["From"] == ["+15550001000"]
+
+
+def test_send_waits_for_the_final_state(gateway: StandIn) -> None:
+    gateway.answer("POST", f"{ACCOUNT}/Messages.json", MESSAGE, status=201)
+    later = [MESSAGE | {"status": "sent"}, MESSAGE | {"status": "delivered", "num_segments": "2"}]
+    gateway.answer("GET", f"{ACCOUNT}/Messages/{SMS}.json", *later)
+    printed = said("send", "--to", "+1", "--from", "+1", "--body", "x", "--wait", "30")
+    assert printed == f"{SMS}  delivered  2 segments\n"
+
+
+def test_send_that_fails_says_why(gateway: StandIn) -> None:
+    failed = MESSAGE | {"status": "failed", "error_code": 30005, "error_message": "Unknown"}
+    gateway.answer("POST", f"{ACCOUNT}/Messages.json", failed, status=201)
+    assert refused("send", "--to", "+1", "--from", "+1", "--body", "x") == (
+        "failed: Unknown (error 30005)"
+    )
+
+
+def test_a_refusal_gives_twilios_code_and_sentence(gateway: StandIn) -> None:
+    body = {"code": 21211, "message": "Invalid 'To' Phone Number: 12", "status": 400}
+    gateway.answer("POST", f"{ACCOUNT}/Messages.json", body, status=400)
+    assert refused("send", "--to", "12", "--from", "+1", "--body", "x") == (
+        "400: Invalid 'To' Phone Number: 12 (error 21211)"
+    )
+
+
+def test_wrong_credentials_say_which_variables_to_check(gateway: StandIn) -> None:
+    gateway.answer("GET", "/v1/carriers", {"code": 20003, "message": "Authenticate"}, status=401)
+    assert refused("carriers", "list").endswith(
+        "check TRUNKLINE_ACCOUNT_SID and TRUNKLINE_AUTH_TOKEN"
+    )
+
+
+def test_messages_list_is_a_table_and_control_characters_do_nothing(gateway: StandIn) -> None:
+    hostile = MESSAGE | {"body": "\x1b[2J[red]boo\n", "status": "failed", "error_code": 30003}
+    gateway.answer("GET", f"{ACCOUNT}/Messages.json", {"messages": [hostile]})
+    printed = said("messages", "list", "--to", "+447700900123")
+    assert "?To=%2B447700900123&PageSize=20" in gateway.asked[0][1]
+    assert "failed 30003" in printed
+    assert "\\x1b[2J[red]boo" in printed
+    assert "\x1b" not in printed
+
+
+TIMELINE = {
+    "sid": SMS,
+    "direction": "inbound",
+    "status": "received",
+    "error_code": None,
+    "from": "+447700900123",
+    "to": "+15550001000",
+    "carrier": "acme",
+    "num_segments": 1,
+    "encoding": "GSM-7",
+    "in_reply_to": None,
+    "replies": [],
+    "route": [],
+    "events": [
+        {
+            "at": 1.5,
+            "type": "pdu",
+            "direction": "in",
+            "octets": "00",
+            "name": "deliver_sm",
+            "sequence_number": 7,
+            "command_status": 0,
+            "fields": {"source_addr": "447700900123", "service_type": ""},
+        },
+        {"at": 2.0, "type": "message.received", "version": 1, "status": "received"},
+    ],
+}
+
+
+def test_messages_show_prints_pdus_and_threads_the_reply(gateway: StandIn) -> None:
+    reply = "SM" + "3" * 32
+    refused_pdu = {
+        "at": 3.0,
+        "type": "pdu",
+        "direction": "out",
+        "octets": "00",
+        "name": "submit_sm_resp",
+        "sequence_number": 8,
+        "command_status": 0x58,
+        "fields": {},
+    }
+    answer = TIMELINE | {
+        "sid": reply,
+        "direction": "outbound-reply",
+        "in_reply_to": SMS,
+        "route": [{"carrier": "acme", "verdict": "ready", "reason": "ready"}],
+        "events": [refused_pdu],
+    }
+    gateway.answer("GET", f"/v1/messages/{SMS}/timeline", TIMELINE | {"replies": [reply]})
+    gateway.answer("GET", f"/v1/messages/{reply}/timeline", answer)
+    gateway.answer("GET", f"{ACCOUNT}/Messages/{SMS}.json", MESSAGE | {"body": "Are you open?"})
+    gateway.answer("GET", f"{ACCOUNT}/Messages/{reply}.json", MESSAGE | {"body": "Until six."})
+    lines = said("messages", "show", SMS).splitlines()
+    assert lines[0] == f"{SMS}  +447700900123 → +15550001000  received"
+    assert "  “Are you open?”" in lines
+    assert any("◄── deliver_sm #7 source_addr=447700900123" in line for line in lines)
+    beneath = lines[next(n for n, line in enumerate(lines) if reply in line) :]
+    assert all(line.startswith("    ") for line in beneath)
+    assert "      route: acme: ready" in beneath
+    assert any("submit_sm_resp #8 command_status 0x00000058" in line for line in beneath)
+    assert f"answers {SMS}: +15550001000 texted “Are you open?”" in said("messages", "show", reply)
+
+
+def test_carriers_are_listed_and_steered(gateway: StandIn) -> None:
+    carrier = {
+        "name": "acme",
+        "state": "bound",
+        "reason": "",
+        "binds_up": 1,
+        "binds_wanted": 2,
+        "since": None,
+    }
+    gateway.answer("GET", "/v1/carriers", {"carriers": [carrier]})
+    gateway.answer("GET", "/v1/carriers/acme", carrier)
+    gateway.answer("POST", "/v1/carriers/acme/pause", carrier | {"state": "paused"})
+    assert said("carriers", "list").splitlines()[1].split() == ["acme", "bound", "1/2"]
+    assert "binds wanted     2" in said("carriers", "show", "acme")
+    assert "paused" in said("carriers", "pause", "acme")
+    assert refused("carriers", "show", "b/c").startswith("404: /v1/carriers/b%2Fc was not found")
+
+
+def test_route_explain_orders_the_candidates(gateway: StandIn) -> None:
+    plan = {
+        "to": "+447700900123",
+        "medium": "sms",
+        "rule": "route +44, failover",
+        "candidates": ["beta"],
+        "considered": [
+            {"carrier": "acme", "verdict": "paused", "reason": "paused by the operator"},
+            {"carrier": "beta", "verdict": "ready", "reason": "ready"},
+        ],
+    }
+    gateway.answer("GET", "/v1/route", plan)
+    lines = said("route", "explain", "+447700900123").splitlines()
+    assert lines == [
+        "+447700900123: route +44, failover",
+        "   - acme: paused by the operator",
+        "  1. beta: ready",
+    ]
+    assert json.loads(said("route", "explain", "+447700900123", "--json")) == plan
+
+
+def test_events_come_with_their_ids_and_resume_after_the_last(gateway: StandIn) -> None:
+    stream = (
+        b': stream\n\nid: 7\nevent: x\ndata: {"n": 1}\n\n: still here\n\nid: 8\ndata: {"n": 2}\n\n'
+    )
+    gateway.answer("GET", "/v1/events", stream)
+    client = Gateway(f"http://127.0.0.1:{gateway.port}", SID, "token")
+    events = client.events("6")
+    assert [next(events), next(events)] == [("7", {"n": 1}), ("8", {"n": 2})]
+    with pytest.raises(ConnectionLost, match="closed the stream"):
+        next(events)
+    assert gateway.headers[-1]["Last-Event-ID"] == "6"
+
+
+def test_sim_reads_and_writes_handsets(gateway: StandIn) -> None:
+    path = "/sim/handsets/%2B447700900123/messages"
+    text = {"from": "+1", "to": "+447700900123", "body": "Hello", "received_at": "10:00"}
+    gateway.answer("GET", path, [text])
+    gateway.answer("POST", path, {}, status=201)
+    assert said("sim", "inbox", "+447700900123") == "10:00 +1: Hello\n"
+    said("sim", "text", "--from", "+447700900123", "--to", "+1", "--body", "Hi")
+    assert json.loads(gateway.asked[-1][2]) == {"to": "+1", "body": "Hi"}
+
+
+def test_nobody_listening_says_how_to_start_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ["--data", str(tmp_path)]
+    monkeypatch.delenv("TRUNKLINE_URL", raising=False)
+    assert "start one with `trunkline serve`" in refused("carriers", "list", *data)
+    (tmp_path / "ports.json").write_text('{"http": 1}')
+    assert "credentials.json is not there" in refused("carriers", "list", *data)
+    (tmp_path / "credentials.json").write_text('{"account_sid": "AC1", "auth_token": "t"}')
+    error = refused("carriers", "list", *data)
+    assert error.startswith("no gateway answers at http://127.0.0.1:1 (")
+    monkeypatch.setenv("TRUNKLINE_URL", "gateway:8080")
+    assert "should be such as http://127.0.0.1:8080" in refused("carriers", "list", *data)
+
+
+def test_text_explain_needs_no_gateway() -> None:
+    printed = said("text", "explain", "a" * 161)
+    assert printed.startswith("GSM-7, 2 segments: 161 septets at 153 per segment")
+    assert "  2    8 septets  characters 154-161" in printed
+    assert json.loads(said("text", "explain", "ж", "--json"))["alphabet"] == "UCS-2"
+
+
+def test_init_writes_once_and_check_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said("init")
+    written = Path("trunkline.toml").read_text()
+    assert "stays as it is" in refused("init")
+    assert Path("trunkline.toml").read_text() == written
+    assert said("check").startswith("The config is right. Listening: HTTP on 127.0.0.1:8080;")
+
+
+def test_check_prints_every_finding(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("[http]\nlistn = 1\n[messages]\nmax_body = 0\n")
+    result = run("check", "--config", str(path))
+    assert result.exit_code == 1
+    assert "did you mean listen?" in result.stderr
+    assert "whole number from 1 to 1000000" in result.stderr
+    assert str(result.exception) == "the config can't be used: 2 findings"
+
+
+def test_roles_are_refused_with_the_reason() -> None:
+    assert "comes with a later version" in refused("serve", "--role", "api")
