@@ -68,6 +68,8 @@ class BadTarget(msgspec.Struct, frozen=True, kw_only=True):
 @lru_cache(maxsize=4096)
 def parse_target(url: str) -> Target | BadTarget:
     """Take `url` apart."""
+    # A lone surrogate, from a header that isn't UTF-8, can't be written anywhere.
+    url = url.encode("utf-8", "replace").decode()
     try:
         parts = urlsplit(url.strip())
         port = parts.port
@@ -125,7 +127,11 @@ def resolve(base: str, reference: str) -> str:
 
     A fragment of `base`, its connection overrides, is not inherited.
     """
-    return urljoin(base, reference.strip())
+    try:
+        return urljoin(base, reference.strip())
+    except ValueError:
+        # Not a URL at all; whoever asks it says so.
+        return reference
 
 
 def shown(url: str) -> str:
