@@ -1,0 +1,32 @@
+"""Fixtures that tests of several rooms share."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running import RunningGateway
+
+StartGateway = Callable[..., RunningGateway]
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
+    """Starts gateways, each in a folder of its own, and ends what is left of them."""
+    started: list[RunningGateway] = []
+
+    def start(config: str = "", **environ: str) -> RunningGateway:
+        home = tmp_path / f"gateway{len(started)}"
+        home.mkdir()
+        started.append(RunningGateway(home, config, environ))
+        return started[-1].start()
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+@pytest.fixture
+def running_gateway(start_gateway: StartGateway) -> RunningGateway:
+    """A gateway with everything at its default but the ports, and a simulated carrier."""
+    return start_gateway()

@@ -1,0 +1,121 @@
+"""A gateway as a child process, as a person starts it: for tests from the outside.
+
+Ports are free ones, the data folder is the test's; what the gateway prints goes to a file there.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+READY_WITHIN = 60.0
+END_WITHIN = 8.0  # what a person is promised after SIGTERM
+
+
+class RunningGateway:
+    """`trunkline serve` with `config` (TOML) in the folder `home`."""
+
+    def __init__(
+        self,
+        home: Path,
+        config: str = "",
+        environ: Mapping[str, str] | None = None,
+        command: tuple[str, ...] = (sys.executable, "-m", "gateway", "serve"),
+    ) -> None:
+        self.home = home
+        self.data = home / "var"
+        self.log = home / "gateway.log"
+        (home / "trunkline.toml").write_text(config)
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("TRUNKLINE_")}
+        self._environ = {
+            **inherited,
+            "TRUNKLINE_DATA": str(self.data),
+            "TRUNKLINE_HTTP__LISTEN": "127.0.0.1:0",
+            "TRUNKLINE_SMPP__LISTEN": "127.0.0.1:0",
+            **(environ or {}),
+        }
+        self._command = command
+        self.process: subprocess.Popen[bytes] | None = None
+        self.ports: dict[str, int] = {}
+        self.credentials: dict[str, str] = {}
+
+    def start(self) -> "RunningGateway":
+        """Start it and wait until it is ready; fails with its output if it ends before."""
+        (self.data / "ports.json").unlink(missing_ok=True)
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self._command,
+                cwd=self.home,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        deadline = time.monotonic() + READY_WITHIN
+        while not self._is_ready():
+            if self.process.poll() is not None:
+                raise AssertionError(f"the gateway ended at its start:\n{self.log.read_text()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"the gateway was not ready:\n{self.log.read_text()}")
+            time.sleep(0.02)
+        self.credentials = json.loads((self.data / "credentials.json").read_text())
+        return self
+
+    def _is_ready(self) -> bool:
+        try:
+            self.ports = json.loads((self.data / "ports.json").read_text())
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as response:
+                return bool(response.status == 200)
+        except urllib.error.HTTPError as not_yet:
+            not_yet.close()
+            return False
+        except (OSError, ValueError):
+            return False
+
+    @property
+    def url(self) -> str:
+        """Where REST is served."""
+        return f"http://127.0.0.1:{self.ports['http']}"
+
+    @property
+    def account_sid(self) -> str:
+        """The main account."""
+        return self.credentials["account_sid"]
+
+    @property
+    def auth_token(self) -> str:
+        """Its token."""
+        return self.credentials["auth_token"]
+
+    def client(self) -> Any:
+        """The official SDK, with nothing set but its base URL."""
+        from twilio.rest import Client
+
+        client = Client(self.account_sid, self.auth_token)
+        client.api.base_url = self.url
+        return client
+
+    def terminate(self, sent: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end; its exit status. Fails if it takes longer than a person is promised."""
+        assert self.process is not None
+        self.process.send_signal(sent)
+        try:
+            return self.process.wait(END_WITHIN)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            text = self.log.read_text()
+            raise AssertionError(f"it did not end within {END_WITHIN} s:\n{text}") from None
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
