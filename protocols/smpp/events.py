@@ -28,6 +28,7 @@ class CloseReason(StrEnum):
     BIND_TIMEOUT = "the bind was not answered before the response timer expired"
     UNBIND_TIMEOUT = "the unbind was not answered before the response timer expired"
     ENQUIRE_LINK_TIMEOUT = "enquire_link was not answered: the link is dead"
+    INACTIVITY_TIMEOUT = "no message passed before the inactivity timer expired"
     UNREADABLE = "the stream became unreadable: a PDU had an impossible length"
 
 
@@ -83,7 +84,8 @@ class RequestReceived(_Event, frozen=True, kw_only=True):
 class ResponseReceived(_Event, frozen=True, kw_only=True):
     """The answer to one of our requests, or a generic_nack to it (`pdu` is a `GenericNack`).
 
-    `late` tells that `RequestTimedOut` was reported for it before.
+    `late` tells that `RequestTimedOut` was reported for it before; `request` are the octets that
+    it answers.
     """
 
     sequence_number: int
@@ -91,6 +93,7 @@ class ResponseReceived(_Event, frozen=True, kw_only=True):
     pdu: Pdu
     octets: bytes
     late: bool
+    request: bytes
 
 
 class ResponseIgnored(_Event, frozen=True, kw_only=True):
@@ -106,6 +109,7 @@ class RequestTimedOut(_Event, frozen=True, kw_only=True):
     """The response timer expired; the window slot is free, a late response is still matched."""
 
     sequence_number: int
+    request: bytes
 
 
 class PduRejected(_Event, frozen=True, kw_only=True):
@@ -149,3 +153,5 @@ Event = (
     | Unbound
     | Closed
 )
+
+SessionEvent = Event

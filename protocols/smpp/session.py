@@ -1,0 +1,583 @@
+"""One SMPP session, either end of it, without I/O: octets and time in, events and octets out.
+
+The session keeps the link (bind, unbind, enquire_link, the timers) and matches responses to
+requests. It never answers a message by itself: submit_sm, deliver_sm, data_sm and query_sm come
+as `RequestReceived`, and `answer` is a command that is given when the answer is true.
+
+Whoever drives it calls `receive_data`, reads `next_event` until None, gives commands, writes what
+`data_to_send` returns, and calls `handle_timer` when `timer` says so. Times are seconds of one
+clock of the driver's choice that never goes back. After `Closed` every command that would write
+raises `LocalProtocolError`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Final
+
+import msgspec
+
+from protocols.smpp.codec import MAX_PDU, Decoder, Frame, Malformed, encode, name_of
+from protocols.smpp.constants import (
+    RESPONSE,
+    CommandId,
+    CommandStatus,
+    InterfaceVersion,
+)
+from protocols.smpp.errors import LocalProtocolError
+from protocols.smpp.events import (
+    BindKind,
+    BindRefused,
+    BindRequested,
+    Bound,
+    Closed,
+    CloseReason,
+    Outbound,
+    PduRejected,
+    RequestReceived,
+    RequestTimedOut,
+    ResponseIgnored,
+    ResponseReceived,
+    SessionEvent,
+    Unbinding,
+    Unbound,
+)
+from protocols.smpp.pdu import (
+    PDUS,
+    Bind,
+    BindReceiver,
+    BindReceiverResp,
+    BindResp,
+    BindTransceiver,
+    BindTransceiverResp,
+    BindTransmitter,
+    BindTransmitterResp,
+    EnquireLink,
+    EnquireLinkResp,
+    GenericNack,
+    Outbind,
+    Pdu,
+    Unbind,
+    UnbindResp,
+    tlv,
+)
+from protocols.smpp.states import (
+    ANSWERS,
+    BINDS,
+    BOUND,
+    MESSAGES,
+    PEER,
+    REFUSED,
+    TRANSITIONS,
+    Role,
+    State,
+    issuable,
+)
+from protocols.smpp.tlv import Tag, encode_tlv
+from protocols.smpp.window import Outstanding, Window
+
+__all__ = ["Role", "Session", "SessionConfig", "State"]
+
+_BIND_RESPONSES: Final[dict[int, type[BindResp]]] = {
+    CommandId.BIND_RECEIVER: BindReceiverResp,
+    CommandId.BIND_TRANSMITTER: BindTransmitterResp,
+    CommandId.BIND_TRANSCEIVER: BindTransceiverResp,
+}
+_KINDS: Final[dict[int, BindKind]] = {
+    CommandId.BIND_RECEIVER: BindKind.RECEIVER,
+    CommandId.BIND_TRANSMITTER: BindKind.TRANSMITTER,
+    CommandId.BIND_TRANSCEIVER: BindKind.TRANSCEIVER,
+}
+_NACK: Final = int(CommandId.GENERIC_NACK)
+# alert_notification has no response, so it takes no place in the window.
+_ANSWERED: Final = frozenset(command for command in MESSAGES if command | RESPONSE in PDUS)
+_ISSUABLE: Final = {(role, state): issuable(role, state) for role in Role for state in State}
+
+
+class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Timers by their names in v5.0 §2.7, in seconds, and bounds.
+
+    `enquire_link_interval` is the silence after which we ask, `enquire_link_timeout` the further
+    silence after which the link counts as dead; `inactivity_timeout` the time without messages
+    after which we unbind; 0 turns either off. `window` is how many of our requests may wait for
+    a response, `late_memory` how many that timed out are remembered for a late one, `max_pdu`
+    the longest PDU that is read, in octets.
+    """
+
+    session_init_timeout: float = 5.0
+    enquire_link_interval: float = 30.0
+    enquire_link_timeout: float = 10.0
+    inactivity_timeout: float = 0.0
+    response_timeout: float = 10.0
+    window: int = 10
+    late_memory: int = 1000
+    max_pdu: int = MAX_PDU
+    interface_version: int = InterfaceVersion.V3_4
+    first_sequence_number: int = 1
+
+
+class Session:
+    """One end of a connection; see the module for how to drive it."""
+
+    def __init__(self, role: Role, config: SessionConfig, now: float) -> None:
+        self.role = role
+        self.config = config
+        self.state = State.OPEN
+        self.kind: BindKind | None = None
+        """What the bind is or was asked to be; None before the first."""
+        self._decoder = Decoder(config.max_pdu)
+        self._window = Window(
+            size=config.window,
+            late_memory=config.late_memory,
+            first=config.first_sequence_number,
+        )
+        self._events: deque[SessionEvent] = deque()
+        self._outbox: list[bytes] = []
+        self._control: Outstanding | None = None  # our bind or unbind, while it waits
+        self._requested: BindRequested | None = None  # the peer's bind, while it waits for us
+        self._probe = 0  # the sequence_number of our last enquire_link
+        self._probe_deadline = inf
+        self._close_reason = CloseReason.UNBOUND  # why a session ends that was unbound
+        self._received_at = now
+        self._active_at = now
+        # Only the message centre's end waits for a bind (v5.0 §2.7.1).
+        self._init_deadline = now + config.session_init_timeout if role is Role.SMSC else inf
+        self._enter(State.OPEN)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session is over; `Closed` is its last event."""
+        return self.state is State.CLOSED
+
+    # What the peer did
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take octets from the peer; b"" says that it closed the connection."""
+        if self.closed:
+            return
+        if not data:
+            unbound = self.state is State.UNBOUND
+            self._finish(self._close_reason if unbound else CloseReason.PEER_CLOSED)
+            return
+        self._received_at = now
+        self._probe_deadline = inf  # whoever speaks is alive
+        decoder = self._decoder
+        decoder.feed(data)
+        while not self.closed:
+            frame = decoder.next_frame()
+            if frame is None:
+                return
+            if isinstance(frame, Malformed):
+                self._take_malformed(frame)
+            elif frame.command_id & RESPONSE:
+                self._take_response(frame, now)
+            else:
+                self._take_request(frame, now)
+
+    def next_event(self) -> SessionEvent | None:
+        """The oldest event not yet read."""
+        return self._events.popleft() if self._events else None
+
+    def data_to_send(self) -> bytes:
+        """All that is to be written to the peer now, once."""
+        if not self._outbox:
+            return b""
+        data = b"".join(self._outbox)
+        self._outbox.clear()
+        return data
+
+    # Time
+
+    def timer(self) -> float | None:
+        """When `handle_timer` wants to be called, at the latest; None for never."""
+        if self.closed:
+            return None
+        first = min(
+            self._init_deadline,
+            self._control_deadline(),
+            self._link_deadline(),
+            self._inactivity_deadline(),
+        )
+        oldest = self._window.deadline()
+        if oldest is not None and oldest < first:
+            return oldest
+        return None if first == inf else first
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due by `now`; harmless when nothing is."""
+        if self.closed:
+            return
+        for request in self._window.expire(now):
+            self._events.append(
+                RequestTimedOut(sequence_number=request.sequence_number, request=request.octets)
+            )
+        if self._init_deadline <= now:
+            unbound = self.state is State.UNBOUND
+            self._finish(self._close_reason if unbound else CloseReason.SESSION_INIT_TIMEOUT)
+        elif self._control_deadline() <= now:
+            binding = self.state is State.BINDING
+            self._finish(CloseReason.BIND_TIMEOUT if binding else CloseReason.UNBIND_TIMEOUT)
+        elif self._probe_deadline <= now:
+            self._finish(CloseReason.ENQUIRE_LINK_TIMEOUT)
+        elif self._inactivity_deadline() <= now:
+            self._close_reason = CloseReason.INACTIVITY_TIMEOUT
+            self.unbind(now)
+        elif self._link_deadline() <= now:
+            self._enquire(now)
+
+    # The window
+
+    @property
+    def window_free(self) -> int:
+        """How many more requests `request` takes before it refuses for the window."""
+        return self._window.free
+
+    @property
+    def outstanding(self) -> tuple[int, ...]:
+        """The sequence numbers of requests that wait for a response, oldest first."""
+        return self._window.outstanding
+
+    def octets_of(self, sequence_number: int) -> bytes:
+        """The PDU of a request that waits, or that timed out and is remembered."""
+        request = self._window.waiting(sequence_number) or self._window.late(sequence_number)
+        if request is None:
+            raise LocalProtocolError(f"no request waits under sequence_number {sequence_number}")
+        return request.octets
+
+    # Commands; each raises `LocalProtocolError` where the state forbids it or the PDU does not fit
+
+    def bind(self, pdu: Bind, now: float) -> None:
+        """ESME: ask for a bind. `Bound`, `BindRefused` or `Closed` follows."""
+        self._control = self._issue(pdu, now + self.config.response_timeout)
+        self.kind = _KINDS[pdu.command_id]
+
+    def accept_bind(self, sequence_number: int, system_id: str, now: float) -> None:
+        """SMSC: answer `BindRequested` with success; the session is bound from here on.
+
+        `sc_interface_version` goes along unless the ESME is older than v3.4, which knows no TLVs.
+        """
+        pdu = self._requested_bind(sequence_number)
+        tlvs: tuple[tuple[int, bytes], ...] = ()
+        if pdu.interface_version >= InterfaceVersion.V3_4:
+            tlvs = (encode_tlv(Tag.SC_INTERFACE_VERSION, self.config.interface_version),)
+        response = _BIND_RESPONSES[pdu.command_id](system_id=system_id, tlvs=tlvs)
+        self._send(response, sequence_number, CommandStatus.ESME_ROK)
+        self._requested = None
+        self._bound(response.command_id, now)
+
+    def refuse_bind(self, sequence_number: int, command_status: int, now: float) -> None:
+        """SMSC: answer `BindRequested` with an error; the peer may try again or be closed."""
+        if command_status == CommandStatus.ESME_ROK:
+            raise LocalProtocolError("a bind is refused with an error, not with ESME_ROK")
+        pdu = self._requested_bind(sequence_number)
+        self._send(_BIND_RESPONSES[pdu.command_id](), sequence_number, command_status)
+        self._requested = None
+        self._init_deadline = now + self.config.session_init_timeout
+        self._enter(REFUSED)
+
+    def outbind(self, pdu: Outbind, now: float) -> None:
+        """SMSC: ask the ESME to bind; session_init starts anew."""
+        self._issue(pdu, inf)
+        self._init_deadline = now + self.config.session_init_timeout
+
+    def request(self, pdu: Pdu, now: float) -> int:
+        """Send a message request; its sequence_number.
+
+        `ResponseReceived` or `RequestTimedOut` follows, or `Closed` names it, except for
+        alert_notification, which has no response.
+        """
+        command_id = pdu.command_id
+        if command_id not in self._may_issue or self.state not in BOUND:
+            raise self._forbidden(command_id)
+        if command_id not in MESSAGES:
+            raise LocalProtocolError(f"{name_of(command_id)} is the session's own business")
+        window = self._window
+        if command_id in _ANSWERED and window.free <= 0:
+            raise LocalProtocolError(
+                f"the window is full: {self.config.window} requests wait for their response"
+            )
+        number = self._take_number()
+        octets = encode(pdu, sequence_number=number)
+        self._outbox.append(octets)
+        self._active_at = now
+        if command_id in _ANSWERED:
+            window.add(
+                Outstanding(
+                    command_id=command_id,
+                    sequence_number=number,
+                    deadline=now + self.config.response_timeout,
+                    octets=octets,
+                )
+            )
+        return number
+
+    def answer(self, sequence_number: int, pdu: Pdu, now: float, command_status: int = 0) -> None:
+        """Answer a `RequestReceived` with the response of its command."""
+        if pdu.command_id not in ANSWERS:
+            raise LocalProtocolError(f"{name_of(pdu.command_id)} answers no message request")
+        if self.state not in BOUND and self.state is not State.UNBINDING:
+            raise self._forbidden(pdu.command_id)
+        self._send(pdu, sequence_number, command_status)
+        self._active_at = now
+
+    def nack(self, sequence_number: int, command_status: int, now: float) -> None:
+        """Answer a `RequestReceived` with generic_nack."""
+        if self.closed:
+            raise self._forbidden(_NACK)
+        self._send(GenericNack(), sequence_number, command_status)
+        self._active_at = now
+
+    def unbind(self, now: float) -> None:
+        """End the bind: `Unbound` and `Closed` follow when the peer answers or is silent."""
+        if self.state not in BOUND:
+            raise self._forbidden(CommandId.UNBIND)
+        self._control = self._issue(Unbind(), now + self.config.response_timeout)
+
+    def close(self) -> None:
+        """End the session at once, in any state; `Closed` follows, unless it has been."""
+        if not self.closed:
+            self._finish(CloseReason.CLOSED)
+
+    # What the peer's PDUs do
+
+    def _take_request(self, frame: Frame, now: float) -> None:
+        command_id = frame.command_id
+        if command_id not in self._may_take:
+            self._refuse(frame)
+        elif command_id in MESSAGES:
+            self._active_at = now
+            self._events.append(
+                RequestReceived(
+                    sequence_number=frame.sequence_number, pdu=frame.pdu, octets=frame.octets
+                )
+            )
+        else:
+            _TAKERS[type(frame.pdu)](self, frame, now)
+
+    def _take_bind(self, frame: Frame, now: float) -> None:
+        pdu = frame.pdu
+        assert isinstance(pdu, Bind)
+        self.kind = _KINDS[pdu.command_id]
+        self._requested = BindRequested(
+            sequence_number=frame.sequence_number, kind=self.kind, pdu=pdu
+        )
+        self._init_deadline = inf
+        self._events.append(self._requested)
+        self._enter(State.BINDING)
+
+    def _take_outbind(self, frame: Frame, now: float) -> None:
+        assert isinstance(frame.pdu, Outbind)
+        self._events.append(Outbound(pdu=frame.pdu))
+        self._enter(State.OUTBOUND)
+
+    def _take_enquire_link(self, frame: Frame, now: float) -> None:
+        self._send(EnquireLinkResp(), frame.sequence_number, CommandStatus.ESME_ROK)
+
+    def _take_unbind(self, frame: Frame, now: float) -> None:
+        self._events.append(Unbinding())
+        self._send(UnbindResp(), frame.sequence_number, CommandStatus.ESME_ROK)
+        if self.state in BOUND:  # else both sides unbind at once, and ours waits for its answer
+            self._unbound()
+            # Who asked closes the connection; if it does not, we do.
+            self._init_deadline = now + self.config.session_init_timeout
+
+    def _take_response(self, frame: Frame, now: float) -> None:
+        number = frame.sequence_number
+        window = self._window
+        request = window.waiting(number)
+        late = request is None
+        if request is None:
+            request = window.late(number)
+        if request is not None and _answers(frame, request.command_id):
+            window.settle(number)
+            self._active_at = now
+            self._events.append(
+                ResponseReceived(
+                    sequence_number=number,
+                    command_status=frame.command_status,
+                    pdu=frame.pdu,
+                    octets=frame.octets,
+                    late=late,
+                    request=request.octets,
+                )
+            )
+        elif self._control is not None and number == self._control.sequence_number:
+            self._take_control_response(frame, self._control, now)
+        elif number == self._probe and _answers(frame, CommandId.ENQUIRE_LINK):
+            self._probe = 0
+        else:
+            self._ignore(frame)
+
+    def _take_control_response(self, frame: Frame, control: Outstanding, now: float) -> None:
+        command_id = control.command_id
+        nack = frame.command_id == _NACK
+        if command_id == CommandId.UNBIND and (nack or isinstance(frame.pdu, UnbindResp)):
+            # An unbind that was refused leaves nothing to do but to go.
+            self._unbound()
+            self._finish(self._close_reason)
+        elif command_id in BINDS and (nack or frame.command_status):
+            self._control = None
+            self._events.append(BindRefused(command_status=frame.command_status))
+            self._enter(REFUSED)
+        elif command_id in BINDS and isinstance(frame.pdu, BindResp):
+            # Some answer with the response of another kind of bind; what we asked for counts.
+            version = tlv(frame.pdu, Tag.SC_INTERFACE_VERSION) or b"\0"
+            self._events.append(
+                Bound(
+                    kind=_KINDS[command_id],
+                    system_id=frame.pdu.system_id,
+                    interface_version=version[-1],
+                    pdu=frame.pdu,
+                )
+            )
+            self._bound(command_id | RESPONSE, now)
+        else:
+            self._ignore(frame)
+
+    def _take_malformed(self, malformed: Malformed) -> None:
+        self._reject(
+            malformed.command_id,
+            malformed.sequence_number,
+            malformed.command_status,
+            malformed.reason,
+            malformed.octets,
+        )
+        if not malformed.recoverable:
+            self._finish(CloseReason.UNREADABLE)
+
+    def _refuse(self, frame: Frame) -> None:
+        """A request that the state forbids (v5.0 §2.4)."""
+        again = frame.command_id in BINDS and self.state in _BOUND_OR_BINDING
+        self._reject(
+            frame.command_id,
+            frame.sequence_number,
+            CommandStatus.ESME_RALYBND if again else CommandStatus.ESME_RINVBNDSTS,
+            f"{name_of(frame.command_id)} from the {PEER[self.role]} is not allowed"
+            f" in state {self.state}",
+            frame.octets,
+        )
+
+    def _reject(
+        self, command_id: int, number: int, command_status: int, reason: str, octets: bytes
+    ) -> None:
+        """Report a PDU and answer it with its own response, or generic_nack if it has none."""
+        self._events.append(
+            PduRejected(reason=reason, command_status=command_status, octets=octets)
+        )
+        if not command_id & RESPONSE:
+            declared = PDUS.get(command_id | RESPONSE, GenericNack) if command_id else GenericNack
+            self._send(declared(), number, command_status)
+
+    def _ignore(self, frame: Frame) -> None:
+        self._events.append(
+            ResponseIgnored(
+                sequence_number=frame.sequence_number,
+                command_status=frame.command_status,
+                pdu=frame.pdu,
+                octets=frame.octets,
+            )
+        )
+
+    # What we do
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._may_issue = _ISSUABLE[self.role, state]
+        self._may_take = _ISSUABLE[PEER[self.role], state]
+
+    def _move(self, issuer: Role, command_id: int) -> None:
+        self._enter(TRANSITIONS[self.state][issuer, CommandId(command_id)])
+
+    def _bound(self, response_id: int, now: float) -> None:
+        self._control = None
+        self._init_deadline = inf
+        self._active_at = self._received_at = now
+        self._move(Role.SMSC, response_id)
+
+    def _unbound(self) -> None:
+        self._control = None
+        self._probe_deadline = inf
+        self._events.append(Unbound())
+        self._enter(State.UNBOUND)
+
+    def _finish(self, reason: CloseReason) -> None:
+        self._enter(State.CLOSED)
+        self._events.append(Closed(reason=reason, outstanding=self._window.outstanding))
+
+    def _issue(self, pdu: Pdu, deadline: float) -> Outstanding:
+        """Send a request that moves the state."""
+        command_id = int(pdu.command_id)
+        if command_id not in self._may_issue:
+            raise self._forbidden(command_id)
+        number = self._take_number()
+        octets = encode(pdu, sequence_number=number)
+        self._outbox.append(octets)
+        self._move(self.role, command_id)
+        return Outstanding(
+            command_id=command_id, sequence_number=number, deadline=deadline, octets=octets
+        )
+
+    def _enquire(self, now: float) -> None:
+        self._probe = self._take_number()
+        self._probe_deadline = now + self.config.enquire_link_timeout
+        self._outbox.append(encode(EnquireLink(), sequence_number=self._probe))
+
+    def _send(self, pdu: Pdu, sequence_number: int, command_status: int) -> None:
+        self._outbox.append(
+            encode(pdu, sequence_number=sequence_number, command_status=command_status)
+        )
+
+    def _take_number(self) -> int:
+        control = 0 if self._control is None else self._control.sequence_number
+        number = self._window.take_number()
+        while number in (control, self._probe):
+            number = self._window.take_number()
+        return number
+
+    def _requested_bind(self, sequence_number: int) -> Bind:
+        requested = self._requested
+        if self.state is not State.BINDING or requested is None:
+            raise LocalProtocolError(f"no bind waits for an answer in state {self.state}")
+        if requested.sequence_number != sequence_number:
+            raise LocalProtocolError(
+                f"the bind that waits has sequence_number {requested.sequence_number},"
+                f" not {sequence_number}"
+            )
+        return requested.pdu
+
+    def _forbidden(self, command_id: int) -> LocalProtocolError:
+        return LocalProtocolError(
+            f"{name_of(command_id)} from the {self.role} is not allowed in state {self.state}"
+        )
+
+    # When something is due; infinity for never
+
+    def _control_deadline(self) -> float:
+        return inf if self._control is None else self._control.deadline
+
+    def _link_deadline(self) -> float:
+        if self._probe_deadline < inf:
+            return self._probe_deadline
+        interval = self.config.enquire_link_interval
+        return self._received_at + interval if interval and self.state in BOUND else inf
+
+    def _inactivity_deadline(self) -> float:
+        timeout = self.config.inactivity_timeout
+        return self._active_at + timeout if timeout and self.state in BOUND else inf
+
+
+def _answers(frame: Frame, command_id: int) -> bool:
+    return frame.command_id == command_id | RESPONSE or frame.command_id == _NACK
+
+
+_BOUND_OR_BINDING: Final = BOUND | {State.BINDING}
+
+_Taker = Callable[[Session, Frame, float], None]
+_TAKERS: Final[Mapping[type[Pdu], _Taker]] = {
+    BindReceiver: Session._take_bind,
+    BindTransmitter: Session._take_bind,
+    BindTransceiver: Session._take_bind,
+    Outbind: Session._take_outbind,
+    Unbind: Session._take_unbind,
+    EnquireLink: Session._take_enquire_link,
+}
