@@ -1,0 +1,85 @@
+"""Which jobs stay in the store alone: where memory has no room, and from where to read on.
+
+An endpoint over its share falls *behind*: its jobs, new ones too, are then only counted on to be
+in the store, and are read from there in the order of their ids when there is room again.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+_RESERVED: Final = 16  # jobs that each endpoint may have when the whole is full
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs in memory: of one endpoint, and of all (beyond which each still gets a few)."""
+
+    per_endpoint: int = 2_000
+    total: int = 100_000
+
+
+class _Gap(msgspec.Struct):
+    """Read on after the id `after`; `missed` is the lowest id that came since the last page."""
+
+    after: str
+    missed: str | None = None
+
+
+class Backlog:
+    """Pure bookkeeping; ids sort by their time."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._gaps: dict[str, _Gap] = {}
+
+    def __len__(self) -> int:
+        return len(self._gaps)
+
+    def __contains__(self, endpoint: str) -> bool:
+        return endpoint in self._gaps
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._gaps))
+
+    def room(self, held: int, total: int) -> int:
+        """How many more jobs of an endpoint that has `held` may come in, `total` being in."""
+        share = self._bounds.per_endpoint if total < self._bounds.total else _RESERVED
+        return max(0, share - held)
+
+    def wants(self, held: int, total: int) -> bool:
+        """Whether an endpoint that is behind has enough room to read a page."""
+        room = self.room(held, total)
+        return room > 0 and room >= held
+
+    def admit(self, endpoint: str, job_id: str, held: int, total: int) -> bool:
+        """Whether a job may come into memory; if not it is left to be read."""
+        gap = self._gaps.get(endpoint)
+        if gap is None:
+            if self.room(held, total):
+                return True
+            self._gaps[endpoint] = _Gap(_before(job_id))
+        elif gap.missed is None or job_id < gap.missed:
+            gap.missed = job_id
+        return False
+
+    def begin(self, endpoint: str) -> str:
+        """Where the next page of `endpoint` starts (exclusive)."""
+        gap = self._gaps[endpoint]
+        gap.missed = None
+        return gap.after
+
+    def end(self, endpoint: str, last_id: str | None) -> None:
+        """A page was read up to `last_id`, or to the end (None): what came meanwhile is next."""
+        gap = self._gaps[endpoint]
+        if last_id is None and gap.missed is None:
+            del self._gaps[endpoint]
+            return
+        candidates = [last_id] if last_id is not None else []
+        if gap.missed is not None:
+            candidates.append(_before(gap.missed))
+        gap.after = min(candidates)
+
+
+def _before(job_id: str) -> str:
+    return job_id[:-1]

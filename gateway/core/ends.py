@@ -1,0 +1,98 @@
+"""How tries ended, on the way to the store: together, a moment later, however long it is away."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from gateway.store.base import Fenced, Lease, Store, StoreError, StoreUnavailable, Write
+
+_log = structlog.get_logger(__name__)
+
+_FLUSH_AFTER: Final = 0.02  # seconds that an end may wait for others
+_FLUSH_AT: Final = 256  # ends that do not wait for more
+_MOST: Final = 4096  # ends in memory; then whoever makes them must wait
+_STORE_AWAY: Final = 0.25  # seconds between tries to reach the store
+
+
+class Ends:
+    """Collects writes that may be lost in a crash, and makes the commits of their neighbours."""
+
+    def __init__(self, store: Store, fence: Lease | None) -> None:
+        self._store = store
+        self._fence = fence
+        self._waiting: list[tuple[str, Write]] = []
+        self._leaving: list[tuple[str, Write]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = asyncio.Event()
+        self._left = asyncio.Event()
+        self.fenced = False  # the lease has passed to another holder
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._leaving)
+
+    @property
+    def keys(self) -> set[str]:
+        """The jobs whose end is not stored yet."""
+        return {key for key, _ in (*self._waiting, *self._leaving)}
+
+    def add(self, key: str, write: Write) -> None:
+        """Store `write`, about the job `key`, soon."""
+        self._waiting.append((key, write))
+        if len(self._waiting) >= _FLUSH_AT:
+            self._due.set()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_FLUSH_AFTER, self._due.set)
+
+    async def room(self) -> None:
+        """Wait while there are too many."""
+        while len(self) >= _MOST:
+            self._left.clear()
+            await self._left.wait()
+
+    async def run(self) -> None:
+        """Store what comes, until cancelled."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            self._cancel_timer()
+            self._leaving, self._waiting = self._waiting, []
+            refusal = await self.commit([write for _, write in self._leaving])
+            if refusal is not None:
+                count = len(self._leaving)
+                _log.error("ends of jobs could not be stored", count=count, reason=str(refusal))
+            self._leaving = []
+            self._left.set()
+
+    async def commit(self, writes: list[Write]) -> StoreError | None:
+        """Commit, however long the store is away; why it refuses, if it does."""
+        while True:
+            try:
+                await self._store.commit(writes, self._fence)
+            except StoreUnavailable as error:
+                _log.warning("jobs wait for the store", reason=str(error))
+                await asyncio.sleep(_STORE_AWAY)
+            except Fenced as error:
+                self.fenced = True
+                return error
+            except StoreError as error:
+                return error
+            else:
+                return None
+
+    async def close(self) -> None:
+        """One last try, after `run` was cancelled."""
+        self._cancel_timer()
+        writes = [write for _, write in (*self._leaving, *self._waiting)]
+        if not writes:
+            return
+        try:
+            await self._store.commit(writes, self._fence)
+        except StoreError as error:
+            _log.warning("jobs run again at the next start", count=len(writes), reason=str(error))
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
