@@ -1,0 +1,70 @@
+"""The bus without a broker: a reader of the facts table, with cursors in table `meta`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from gateway.store.base import Fact, Insert, Query, Store, Update
+
+_WAIT: Final = 30.0  # seconds of one look for facts
+_LINGER: Final = 0.02  # seconds between batches that are not full
+_POSITION: Final = Query("bus_position", "SELECT value FROM meta WHERE name = $1")
+_NEWEST: Final = Query("bus_newest", "SELECT max(id) FROM facts")
+_FIRST: Final = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
+_ACK: Final = Update(table="meta", key=("name",), columns=("value",))
+
+
+class EmbeddedBus:
+    """`gateway.bus.base.Bus` over a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._positions: dict[str, int] = {}
+
+    async def subscribe(self, after: int, limit: int = 500) -> AsyncIterator[list[Fact]]:
+        """`Bus.subscribe`."""
+        while not self._closed.done():
+            facts = await self._look(after, limit)
+            if not facts:
+                continue
+            yield facts
+            after = facts[-1].id
+            if len(facts) < limit:
+                await asyncio.wait([self._closed], timeout=_LINGER)
+
+    async def newest(self) -> int:
+        """`Bus.newest`."""
+        return int((await self._store.fetch(_NEWEST))[0][0] or 0)
+
+    async def position(self, reader: str) -> int:
+        """`Bus.position`."""
+        if reader not in self._positions:
+            rows = await self._store.fetch(_POSITION, _name(reader))
+            self._positions[reader] = int(rows[0][0]) if rows else 0
+        return self._positions[reader]
+
+    async def ack(self, reader: str, position: int) -> None:
+        """`Bus.ack`."""
+        if position <= await self.position(reader):
+            return
+        name, value = _name(reader), str(position)
+        await self._store.commit([(_FIRST, (name, value)), (_ACK, (name, value))])
+        self._positions[reader] = max(position, self._positions[reader])
+
+    async def close(self) -> None:
+        """`Bus.close`."""
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    async def _look(self, after: int, limit: int) -> list[Fact]:
+        looking = asyncio.ensure_future(self._store.facts_after(after, limit, _WAIT))
+        try:
+            await asyncio.wait({looking, self._closed}, return_when=asyncio.FIRST_COMPLETED)
+            return looking.result() if looking.done() else []
+        finally:
+            looking.cancel()
+
+
+def _name(reader: str) -> str:
+    return f"cursor:{reader}"
