@@ -191,7 +191,7 @@ async def read_form(request: web.Request, operation: Operation) -> dict[str, lis
     given = request.headers.get(hdrs.CONTENT_TYPE, "")
     body = await request.read()
     kind = given.partition(";")[0].strip().lower()
-    if kind == FORM or not body:
+    if kind in (FORM, "") or not body:
         return parse_form(body)
     if kind == JSON and operation.consumes == JSON:
         return parse_json(body)

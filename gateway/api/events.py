@@ -16,7 +16,8 @@ from gateway.store.base import Fact, Query
 
 _STREAM: Final = "text/event-stream"
 _BATCH: Final = 500
-_KEEP_ALIVE: Final = 15.0  # seconds of silence before a comment, so that proxies keep the line
+_LOOK: Final = 1.0  # seconds between looks at whether the client is still there
+_KEEP_ALIVE: Final = 15  # looks without an event before a comment, so that proxies keep the line
 _MAX_CURSOR: Final = 2**62
 
 LATEST: Final = Query("facts_latest", "SELECT COALESCE(MAX(id), 0) FROM facts")
@@ -80,12 +81,14 @@ async def follow(call: Call) -> Result:
 
 
 async def _pump(call: Call, response: web.StreamResponse, cursor: int) -> None:
-    while True:
-        facts = await call.services.facts.facts_after(cursor, _BATCH, _KEEP_ALIVE)
+    quiet = 0
+    while (transport := call.request.transport) is not None and not transport.is_closing():
+        facts = await call.services.facts.facts_after(cursor, _BATCH, _LOOK)
         frames = [event_frame(fact) for fact in facts if fact.account_sid == call.account.sid]
-        if facts:
-            cursor = facts[-1].id
-        if frames or not facts:
+        cursor = facts[-1].id if facts else cursor
+        quiet = 0 if frames else quiet + (not facts)
+        if frames or quiet >= _KEEP_ALIVE:
+            quiet = 0
             await response.write(b"".join(frames) or b": still here\n\n")
 
 

@@ -66,7 +66,7 @@ class Router:
 
     def _add(self, operation: Operation) -> None:
         node = self._root
-        for segment in operation.path.split("/")[1:]:
+        for segment in operation.path.removesuffix(_SUFFIX).split("/")[1:]:
             if segment.startswith("{"):
                 variable = segment.strip("{}")
                 node.any = node.any or _Node()

@@ -1,0 +1,267 @@
+"""Whatever is sent, the answer is Twilio's error JSON and nobody sees what is not theirs."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rest_world import NUMBER, World, basic, rest_world
+
+from gateway.api.app import OWN, V2010
+from gateway.api.resources import JSON, Access, Operation
+from gateway.messages.draft import REST, Draft
+from gateway.store.base import StoreUnavailable
+
+PRIVATE = [operation for operation in (*V2010, *OWN) if operation.access is not Access.PUBLIC]
+FINITE = [operation for operation in PRIVATE if operation.produces == JSON]
+OF_ACCOUNT = [operation for operation in PRIVATE if "{AccountSid}" in operation.path]
+OF_CALLER = [operation for operation in PRIVATE if "{AccountSid}" not in operation.path]
+VARIABLE = re.compile(r"\{(\w+)\}")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with rest_world(tmp_path) as world:
+        yield world
+
+
+def named(operation: Operation) -> str:
+    return operation.id
+
+
+def path_of(operation: Operation, **values: str) -> str:
+    return VARIABLE.sub(lambda match: values.get(match[1], "x"), operation.path)
+
+
+def messages_path(world: World) -> str:
+    return f"/2010-04-01/Accounts/{world.main.sid}/Messages.json"
+
+
+async def stored_sids(world: World) -> list[str]:
+    """The SID of one of everything that the main account has."""
+    draft = Draft(
+        account_sid=world.main.sid,
+        to_address="+447700900123",
+        from_address=NUMBER,
+        body="private words",
+        validity_period=60.0,
+        origin=REST,
+    )
+    message = await world.messages.keep(draft)
+    number = await world.services.phone_numbers.add(
+        world.main.sid, "+15550003000", "private name", {}, world.services.clock()
+    )
+    return [message.sid, number.sid]
+
+
+def is_twilios_error(status: int, body: Any, code: int) -> bool:
+    return (
+        isinstance(body, dict)
+        and sorted(body) == ["code", "message", "more_info", "status"]
+        and body["code"] == code
+        and body["status"] == status
+        and bool(body["message"])
+    )
+
+
+@pytest.mark.parametrize("operation", OF_ACCOUNT, ids=named)
+async def test_a_foreign_account_is_not_there(world: World, operation: Operation) -> None:
+    before = await stored_sids(world)
+    for sid in before:
+        path = path_of(operation, AccountSid=world.main.sid, Sid=sid)
+        for credentials in (world.stranger, world.test):
+            status, body, _ = await world.ask(
+                operation.method, path, credentials, data={"Body": ""}
+            )
+            assert is_twilios_error(404, body, 20404), (status, body)
+    await still_there(world, before)
+
+
+@pytest.mark.parametrize("operation", FINITE, ids=named)
+async def test_a_foreign_resource_is_not_there(world: World, operation: Operation) -> None:
+    before = await stored_sids(world)
+    for sid in before:
+        path = path_of(operation, AccountSid=world.stranger.sid, Sid=sid)
+        status, body, _ = await world.ask(operation.method, path, world.stranger, data={"Body": ""})
+        if "{Sid}" in operation.path:
+            assert is_twilios_error(404, body, 20404), (status, body)
+            continue
+        for private in (*before, "private words", "private name", world.main.sid):
+            assert private not in str(body)
+    await still_there(world, before)
+
+
+async def still_there(world: World, sids: list[str]) -> None:
+    path = f"/2010-04-01/Accounts/{world.main.sid}"
+    _, message, _ = await world.ask("GET", f"{path}/Messages/{sids[0]}.json", world.main)
+    assert (message["body"], message["status"]) == ("private words", "queued")
+    _, number, _ = await world.ask("GET", f"{path}/IncomingPhoneNumbers/{sids[1]}.json", world.main)
+    assert number["friendly_name"] == "private name"
+
+
+@pytest.mark.parametrize("operation", PRIVATE, ids=named)
+async def test_everything_private_asks_for_credentials(world: World, operation: Operation) -> None:
+    path = path_of(operation, AccountSid=world.main.sid)
+    for header in (None, "Basic !!", "Bearer x", basic(world.main.sid, "wrong")):
+        headers = {} if header is None else {"Authorization": header}
+        status, body, got = await world.ask(operation.method, path, headers=headers)
+        assert is_twilios_error(401, body, 20003), (status, body)
+        assert got["WWW-Authenticate"] == 'Basic realm="Twilio API"'
+        assert got["Twilio-Request-Id"].startswith("RQ")
+
+
+@pytest.mark.parametrize("operation", OF_CALLER, ids=named)
+async def test_test_credentials_see_nothing_of_ours(world: World, operation: Operation) -> None:
+    status, body, _ = await world.ask(operation.method, path_of(operation), world.test)
+    assert status == 403
+    assert body["code"] in (20006, 20008)
+
+
+async def test_guessing_is_stopped(world: World) -> None:
+    path = messages_path(world)
+    wrong = {"Authorization": basic(world.main.sid, "guess")}
+    for _ in range(10):
+        status, _, _ = await world.ask("GET", path, headers=wrong)
+        assert status == 401
+    for headers in (wrong, {"Authorization": basic(world.main.sid, world.main.auth_token)}):
+        status, body, got = await world.ask("GET", path, headers=headers)
+        assert is_twilios_error(429, body, 20429), (status, body)
+        assert 1 <= int(got["Retry-After"]) <= 60
+    other = f"/2010-04-01/Accounts/{world.stranger.sid}/Messages.json"
+    status, _, _ = await world.ask("GET", other, world.stranger)
+    assert status == 200
+
+
+async def test_ten_megabytes(world: World) -> None:
+    body = b"To=%2B447700900123&Body=" + b"x" * (10 * 1024 * 1024)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    status, answer, _ = await world.ask(
+        "POST", messages_path(world), world.main, data=BytesIO(body), headers=headers
+    )
+    assert is_twilios_error(413, answer, 20413), (status, answer)
+
+
+async def test_ten_megabytes_without_a_length(world: World) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(160):
+            yield b"x" * 65536
+
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    status, answer, _ = await world.ask(
+        "POST", messages_path(world), world.main, data=chunks(), headers=headers
+    )
+    assert is_twilios_error(413, answer, 20413), (status, answer)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "code"),
+    [
+        ("application/json", b'{"To": "+447700900123"}', 20001),
+        ("text/plain", b"To=1", 20001),
+        ("multipart/form-data; boundary=x", b"--x--", 20001),
+        ("application/x-www-form-urlencoded; charset=utf-16", b"To=%ff%fe", 20001),
+        ("application/x-www-form-urlencoded", b"\xff\xfe\x00", 20001),
+        ("APPLICATION/X-WWW-Form-UrlEncoded", b"&&=&=&", 21604),
+        ("application/x-www-form-urlencoded", b"%%%", 21604),
+        ("", b"To=", 21604),
+    ],
+)
+async def test_bodies_that_are_no_form(
+    world: World, content_type: str, body: bytes, code: int
+) -> None:
+    headers = {"Content-Type": content_type}
+    skip = ["Content-Type"] if not content_type else []
+    status, answer, _ = await world.ask(
+        "POST", messages_path(world), world.main, data=body, headers=headers, skip_auto_headers=skip
+    )
+    assert is_twilios_error(400, answer, code), (status, answer)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nowhere",
+        "/2010-04-01",
+        "/2010-04-01/",
+        "/2010-04-01/Nothing.json",
+        "/2010-04-01/Accounts/{main}/Messages/SM1/Nothing.json",
+        "/2010-04-01/Accounts/{main}/Messages/SM" + "0" * 32 + ".json",
+        "/2010-04-01/Accounts/{main}/Messages/..%2F..%2Fx.json",
+        "/2010-04-01/Accounts/{main}/Messages/%00.json",
+        "/2010-04-01/Accounts//Messages.json",
+        "/2010-04-01/Accounts/{main}/Messages/",
+        "/v1/nothing",
+        "/v1/messages/SM" + "0" * 32 + "/timeline",
+        "/v1/carriers/nobody",
+        "/sim/handsets/%2B447700900123/messages",
+    ],
+)
+async def test_what_is_not_there(world: World, path: str) -> None:
+    status, body, _ = await world.ask("GET", path.replace("{main}", world.main.sid), world.main)
+    assert is_twilios_error(404, body, 20404), (status, body)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_methods_that_are_not_offered(world: World, method: str) -> None:
+    status, body, _ = await world.ask(method, messages_path(world), world.main)
+    assert is_twilios_error(405, body, 20004), (status, body)
+
+
+@pytest.mark.parametrize(
+    ("header", "host", "status"),
+    [
+        ("X-Original-Host", "api.twilio.com", 200),
+        ("Host", "api.twilio.com", 200),
+        ("Host", "api.dublin.ie1.twilio.com", 200),
+        ("Host", "gateway.example:8080", 200),
+        ("X-Original-Host", "messaging.twilio.com", 404),
+        ("Host", "verify.twilio.com", 404),
+    ],
+)
+async def test_the_host_says_which_product(
+    world: World, header: str, host: str, status: int
+) -> None:
+    got, _, _ = await world.ask("GET", messages_path(world), world.main, headers={header: host})
+    assert got == status
+
+
+async def test_the_suffix_may_be_left_out(world: World) -> None:
+    path = messages_path(world).removesuffix(".json")
+    status, page, headers = await world.ask("GET", path, world.main)
+    assert (status, page["uri"].partition("?")[0]) == (200, f"{path}.json")
+    assert headers["Content-Type"] == "application/json"
+
+
+async def test_the_store_away_is_a_503(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any) -> None:
+        raise StoreUnavailable("the disk is full: free some space")
+
+    monkeypatch.setattr(type(world.services.store), "fetch", away)
+    status, body, headers = await world.ask("GET", messages_path(world), world.main)
+    assert is_twilios_error(503, body, 20503), (status, body)
+    assert "disk is full" in body["message"]
+    assert headers["Retry-After"] == "1"
+
+
+async def test_a_defect_is_a_500_and_tells_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("token of somebody")
+
+    monkeypatch.setattr(type(world.services.store), "fetch", broken)
+    status, body, _ = await world.ask("GET", messages_path(world), world.main)
+    assert is_twilios_error(500, body, 20500), (status, body)
+    assert "token" not in body["message"]
+
+
+async def test_a_hundred_at_once(world: World) -> None:
+    form = {"To": "+447700900123", "From": NUMBER, "Body": "x"}
+    answers = await asyncio.gather(
+        *(world.ask("POST", messages_path(world), world.main, data=form) for _ in range(100))
+    )
+    assert {status for status, _, _ in answers} == {201}
+    assert len({body["sid"] for _, body, _ in answers}) == 100

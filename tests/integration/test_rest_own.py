@@ -1,0 +1,335 @@
+"""Our own resources: carriers, explanations, jobs, events, handsets, health and metrics."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import ClientTimeout, web
+from prometheus_client.parser import text_string_to_metric_families
+from rest_world import NUMBER, World, basic, rest_world
+
+from gateway.api.services import ApiLimits
+from gateway.events import FactType, message_fact
+from gateway.messages.draft import REST, Draft
+from gateway.model import Account, Message
+from gateway.store.base import Insert, StoreUnavailable
+
+TO = "+447700900123"
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with rest_world(tmp_path, ApiLimits(max_event_streams=2)) as world:
+        yield world
+
+
+async def keep(world: World, account: Account) -> Message:
+    """A stored message of `account` and the fact that it was queued."""
+    draft = Draft(
+        account_sid=account.sid,
+        to_address=TO,
+        from_address=NUMBER,
+        body="hello",
+        validity_period=60.0,
+        origin=REST,
+    )
+    message = await world.messages.keep(draft)
+    fact = message_fact(message, FactType.MESSAGE_QUEUED, world.services.clock(), carrier="acme")
+    await world.services.store.commit([fact])
+    return message
+
+
+async def test_carriers_are_shown_and_steered(world: World) -> None:
+    status, body, _ = await world.ask("GET", "/v1/carriers", world.main)
+    assert status == 200
+    assert body == {
+        "carriers": [
+            {
+                "name": "acme",
+                "state": "bound",
+                "reason": "",
+                "binds_up": 1,
+                "binds_wanted": 1,
+                "transmitters_up": 1,
+                "failures": 0,
+                "since": "2026-11-20T10:00:00.000Z",
+                "throttled_until": None,
+            }
+        ]
+    }
+    for command, state in (("pause", "paused"), ("drain", "draining"), ("resume", "bound")):
+        status, body, _ = await world.ask("POST", f"/v1/carriers/acme/{command}", world.main)
+        assert (status, body["state"]) == (200, state)
+        _, body, _ = await world.ask("GET", "/v1/carriers/acme", world.stranger)
+        assert body["state"] == state
+
+
+async def test_a_subaccount_steers_no_carrier(world: World) -> None:
+    sub = await world.services.accounts.add_subaccount(
+        world.main.sid, "sub", world.services.clock()
+    )
+    status, body, _ = await world.ask("POST", "/v1/carriers/acme/pause", sub)
+    assert (status, body["code"]) == (403, 20006)
+    assert world.carriers.health("acme", 0.0).usable
+
+
+async def test_a_route_is_explained(world: World) -> None:
+    status, body, _ = await world.ask("GET", f"/v1/route?to=%2B{TO[1:]}&from=Acme", world.main)
+    assert (status, body["to"], body["candidates"]) == (200, TO, ["acme"])
+    assert body["considered"][0]["reason"] == "ready"
+    for query, code in (("", 21211), ("to=1", 21211), ("to=%2B447700900123&from=%2B1", 21212)):
+        status, body, _ = await world.ask("GET", f"/v1/route?{query}", world.main)
+        assert (status, body["code"]) == (400, code)
+
+
+async def test_a_text_is_explained(world: World) -> None:
+    text = "x" * 159 + "€"
+    for given in ({"json": {"text": text}}, {"data": {"text": text}}):
+        status, body, _ = await world.ask("POST", "/v1/text", world.main, **given)
+        assert (status, len(body["segments"]), body["units"]) == (200, 2, 161)
+    for given in ({"json": {}}, {"json": {"text": ["x"]}}, {"json": [1]}, {"data": b"{"}):
+        status, body, _ = await world.ask("POST", "/v1/text", world.main, **given)
+        assert (status, body["code"]) == (400, 20001)
+
+
+async def test_a_timeline(world: World) -> None:
+    message = await keep(world, world.main)
+    status, body, _ = await world.ask("GET", f"/v1/messages/{message.sid}/timeline", world.main)
+    assert (status, body["sid"]) == (200, message.sid)
+    assert [event["type"] for event in body["events"]] == ["message.queued"]
+
+
+async def test_open_jobs_are_listed(world: World) -> None:
+    jobs = Insert(
+        table="jobs",
+        columns=(
+            "id",
+            "kind",
+            "account_sid",
+            "endpoint",
+            "sequence",
+            "sid",
+            "payload",
+            "created_at",
+            "expire_at",
+        ),
+    )
+    states = Insert(
+        table="job_state_transitions",
+        columns=("job_id", "attempt", "to_state", "at", "retry_at", "note"),
+    )
+    writes = [
+        (jobs, (f"JB{n}", "status", owner.sid, "app.example", "", "SM1", "{}", 100.0 + n, 900.0))
+        for n, owner in enumerate([world.main] * 4 + [world.stranger])
+    ]
+    await world.services.store.commit(
+        [
+            *writes,
+            (states, ("JB1", 1, "awaiting_retry", 110.0, 120.0, "")),
+            (states, ("JB1", 2, "awaiting_retry", 120.0, 140.0, "HTTP 500")),
+            (states, ("JB2", 1, "awaiting_retry", 110.0, 120.0, "")),
+            (states, ("JB2", 2, "succeeded", 120.0, 0.0, "")),
+        ]
+    )
+    status, body, _ = await world.ask("GET", "/v1/jobs", world.main)
+    assert status == 200
+    assert [(job["id"], job["state"], job["attempts"]) for job in body["jobs"]] == [
+        ("JB3", "available", 0),
+        ("JB1", "awaiting_retry", 2),
+        ("JB0", "available", 0),
+    ]
+    assert (body["jobs"][1]["note"], body["next"]) == ("HTTP 500", None)
+    _, first, _ = await world.ask("GET", "/v1/jobs?limit=2", world.main)
+    assert first["next"] == "JB1"
+    _, second, _ = await world.ask("GET", "/v1/jobs?limit=2&before=JB1", world.main)
+    assert [job["id"] for job in second["jobs"]] == ["JB0"]
+    status, body, _ = await world.ask("GET", "/v1/jobs?limit=0", world.main)
+    assert (status, body["code"]) == (400, 20001)
+
+
+class Stream:
+    """A client of the event stream."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+
+    async def next(self) -> dict[str, Any]:
+        """The next event's fields, its data decoded; comments are passed over."""
+        fields: dict[str, Any] = {}
+        async with asyncio.timeout(20):
+            while "data" not in fields:
+                fields = {}
+                while line := (await self._response.content.readline()).decode().rstrip("\n"):
+                    name, _, value = line.partition(": ")
+                    if name:
+                        fields[name] = value
+        fields["data"] = msgspec.json.decode(fields["data"])
+        return fields
+
+
+@asynccontextmanager
+async def following(world: World, account: Account, after: str = "") -> AsyncIterator[Stream]:
+    headers = {"Authorization": basic(account.sid, account.auth_token)}
+    if after:
+        headers["Last-Event-ID"] = after
+    async with world.session.get(
+        world.url + "/v1/events", headers=headers, timeout=ClientTimeout(total=None)
+    ) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/event-stream"
+        assert await response.content.readline() == b": stream\n"
+        yield Stream(response)
+
+
+async def test_events_come_as_they_happen_and_only_ones_own(world: World) -> None:
+    await keep(world, world.main)
+    async with following(world, world.main) as stream:
+        await keep(world, world.stranger)
+        mine = await keep(world, world.main)
+        event = await stream.next()
+        assert (event["event"], event["data"]["sid"]) == ("message.queued", mine.sid)
+        assert event["data"]["account_sid"] == world.main.sid
+        assert event["data"]["data"] == {"carrier": "acme"}
+        assert event["data"]["id"] == int(event["id"])
+        assert "hello" not in str(event)
+
+
+async def test_a_client_that_comes_back_misses_nothing(world: World) -> None:
+    first = await keep(world, world.main)
+    await keep(world, world.stranger)
+    second = await keep(world, world.main)
+    async with following(world, world.main, after="0") as stream:
+        seen = await stream.next()
+        while seen["data"]["sid"] != first.sid:
+            seen = await stream.next()
+    async with following(world, world.main, after=seen["id"]) as stream:
+        assert (await stream.next())["data"]["sid"] == second.sid
+
+
+async def test_streams_are_bounded(world: World) -> None:
+    async with following(world, world.main), following(world, world.main):
+        status, body, _ = await world.ask("GET", "/v1/events", world.main)
+        assert (status, body["code"]) == (429, 20429)
+    async with asyncio.timeout(30):  # the places of clients that left are found to be free
+        while status == 429:
+            await asyncio.sleep(0.05)
+            status, body, _ = await world.ask("GET", "/v1/events?after=soon", world.main)
+    assert (status, body["code"]) == (400, 20001)
+
+
+@asynccontextmanager
+async def simulator(answers: dict[str, web.Response]) -> AsyncIterator[tuple[str, list[str]]]:
+    """A simulator's control port: its URL, and what it was asked."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(
+            f"{request.method} {request.raw_path} {(await request.read()).decode()}".strip()
+        )
+        given = answers[request.method]
+        return web.Response(status=given.status, body=given.body, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+    finally:
+        await runner.cleanup()
+
+
+async def test_handsets_are_the_simulators(world: World) -> None:
+    path = "/sim/handsets/%2B447700900123/messages"
+    text = {"from": NUMBER, "to": TO, "body": "hi", "received_at": "2026-11-20T10:00:00.000Z"}
+    answers = {
+        "GET": web.json_response([text]),
+        "POST": web.json_response({"parts": 1}, status=201),
+        "DELETE": web.Response(status=204),
+    }
+    async with simulator(answers) as (url, asked):
+        world.simulators.append(url)
+        status, body, _ = await world.ask("GET", path, world.main)
+        assert (status, body) == (200, [text])
+        status, body, _ = await world.ask(
+            "POST", path, world.main, json={"to": NUMBER, "body": "é"}
+        )
+        assert (status, body) == (201, {"parts": 1})
+        status, _, _ = await world.ask("DELETE", "/sim", world.main)
+        assert status == 204
+        assert [line.split(" ")[:2] for line in asked] == [
+            ["GET", path],
+            ["POST", path],
+            ["DELETE", "/sim"],
+        ]
+        assert msgspec.json.decode(asked[1].split(" ", 2)[2]) == {"to": NUMBER, "body": "é"}
+    status, body, _ = await world.ask("GET", path, world.main)
+    assert (status, body["code"]) == (503, 20503)
+
+
+async def test_with_two_simulators_a_text_goes_in_where_a_bind_is_up(world: World) -> None:
+    path = f"/sim/handsets/{TO}/messages"
+    older, newer = {"received_at": "2026-11-20T10:00:00Z"}, {"received_at": "2026-11-20T11:00:00Z"}
+    down = {"GET": web.json_response([newer]), "POST": web.json_response({}, status=503)}
+    up = {"GET": web.json_response([older]), "POST": web.json_response({"parts": 1}, status=201)}
+    async with simulator(down) as (first, _), simulator(up) as (second, _):
+        world.simulators += [first, second]
+        _, body, _ = await world.ask("GET", path, world.main)
+        assert body == [older, newer]
+        status, body, _ = await world.ask(
+            "POST", path, world.main, json={"to": NUMBER, "body": "x"}
+        )
+        assert (status, body) == (201, {"parts": 1})
+
+
+async def test_health_and_readiness(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await world.ask("GET", "/healthz"))[:2] == (200, {"status": "ok", "reason": ""})
+    assert (await world.ask("GET", "/readyz"))[:2] == (200, {"status": "ready", "reason": ""})
+    world.unready.append("draining")
+    status, body, _ = await world.ask("GET", "/readyz")
+    assert (status, body["reason"]) == (503, "draining")
+    world.unready.clear()
+
+    async def away(*_: Any) -> None:
+        raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(type(world.services.store), "fetch", away)
+    status, body, _ = await world.ask("GET", "/readyz")
+    assert status == 503
+    assert "disk is full" in body["reason"]
+
+
+async def test_metrics_are_prometheus_text(world: World) -> None:
+    status, page, headers = await world.ask("GET", "/metrics")
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/plain")
+    assert list(text_string_to_metric_families(page.decode())) is not None
+
+
+async def test_openapi_describes_what_is_served(world: World) -> None:
+    status, document, _ = await world.ask("GET", "/openapi.json")
+    assert (status, document["openapi"]) == (200, "3.1.0")
+    create = document["paths"]["/2010-04-01/Accounts/{AccountSid}/Messages.json"]["post"]
+    form = create["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
+    assert form["required"] == ["To"]
+    assert form["properties"]["MediaUrl"]["type"] == "array"
+    schema = document["components"]["schemas"]["MessageBody"]
+    message = await keep(world, world.main)
+    path = f"/2010-04-01/Accounts/{world.main.sid}/Messages"
+    _, body, _ = await world.ask("GET", f"{path}/{message.sid}.json", world.main)
+    assert sorted(body) == sorted(schema["properties"]) == schema["required"]
+    _, page, _ = await world.ask("GET", path, world.main)
+    listed = document["paths"]["/2010-04-01/Accounts/{AccountSid}/Messages.json"]["get"]
+    answer = listed["responses"]["200"]["content"]["application/json"]["schema"]
+    assert sorted(page) == answer["required"]
+    references = {
+        word
+        for word in msgspec.json.encode(document).decode().split('"')
+        if word.startswith("#/components/schemas/")
+    }
+    assert {name.rsplit("/", 1)[1] for name in references} <= set(document["components"]["schemas"])
