@@ -1,20 +1,25 @@
-"""`text explain`, `route explain`: why a text has its segments, and where it would go."""
+"""`text explain`, `route explain`, `twiml check`: why something is as it is, before it matters."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
 from gateway.cli import show
-from gateway.cli.client import Gateway
+from gateway.cli.client import Gateway, GatewayError
 
 texts = typer.Typer(no_args_is_help=True, help="How a text is written on the wire.")
 routes = typer.Typer(no_args_is_help=True, help="Where a text goes.")
+documents = typer.Typer(no_args_is_help=True, help="What TwiML says.")
+
+_FETCH_TIMEOUT: Final = 15.0  # seconds, as long as a webhook has
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.add_typer(texts, name="text")
     app.add_typer(routes, name="route")
+    app.add_typer(documents, name="twiml")
 
 
 @texts.command("explain")
@@ -72,3 +77,43 @@ def explain_route(
         chosen = each["carrier"] in plan["candidates"]
         place = f"{plan['candidates'].index(each['carrier']) + 1}." if chosen else " -"
         show.line(f"  {place} {show.plain(each['carrier'])}: {show.plain(each['reason'])}")
+
+
+@documents.command("check")
+def check_document(
+    source: Annotated[str, typer.Argument(help="A file or a URL; for texts (not yet calls).")],
+    method: Annotated[str, typer.Option(help="How a URL is asked.")] = "POST",
+) -> None:
+    """Parse a TwiML document as an inbound text would, and say what is wrong with it."""
+    from twiml.errors import Level
+    from twiml.parser import Document, findings, parse
+    from twiml.verbs import MESSAGING
+
+    content, kind = _fetched(source, method) if "://" in source else _read(source)
+    document = parse(content, kind, MESSAGING)
+    found = findings(document)
+    for each in found:
+        place = f"line {each.line}" if each.line else "document"
+        show.line(f"{place}: {each.level} {each.code}: {show.plain(each.message)}")
+    if any(each.level is Level.ERROR for each in found):
+        raise GatewayError(f"{source} can't be run")
+    if isinstance(document, Document):
+        said = ", ".join(type(verb).__name__ for verb in document.verbs) or "nothing"
+        show.line(f"It says: {said}.")
+
+
+def _read(path: str) -> tuple[bytes, str]:
+    try:
+        return Path(path).read_bytes(), "text/xml"
+    except OSError as error:
+        raise GatewayError(f"{path} can't be read: {error.strerror}") from None
+
+
+def _fetched(url: str, method: str) -> tuple[bytes, str]:
+    from urllib.request import Request, urlopen
+
+    try:
+        with urlopen(Request(url, method=method), timeout=_FETCH_TIMEOUT) as response:
+            return response.read(), response.headers.get("Content-Type", "")
+    except (OSError, ValueError) as error:
+        raise GatewayError(f"{url} can't be fetched: {error}") from None

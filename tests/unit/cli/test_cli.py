@@ -320,6 +320,21 @@ def test_text_explain_needs_no_gateway() -> None:
     assert json.loads(said("text", "explain", "ж", "--json"))["alphabet"] == "UCS-2"
 
 
+def test_twiml_check_says_what_is_wrong(tmp_path: Path, gateway: StandIn) -> None:
+    path = tmp_path / "answer.xml"
+    path.write_text("<Response>\n<Message>Hello</Message>\n<Massage>x</Massage></Response>")
+    lines = said("twiml", "check", str(path)).splitlines()
+    assert lines[0].startswith("line 3: warning 12200: ")
+    assert lines[-1] == "It says: Message."
+    path.write_text("<Response><Message>")
+    assert refused("twiml", "check", str(path)) == f"{path} can't be run"
+    gateway.answer("POST", "/sms", b"<Response/>")
+    assert (
+        "the answer has no Content-Type"
+        in run("twiml", "check", f"http://127.0.0.1:{gateway.port}/sms").stdout
+    )
+
+
 def test_init_writes_once_and_check_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
