@@ -2,12 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
-from gateway.store.base import Fact, Insert, Query, Store, Update
+import structlog
+
+from gateway.store.base import Fact, Insert, Query, Store, StoreUnavailable, Update
+
+_log = structlog.get_logger(__name__)
 
 _WAIT: Final = 30.0  # seconds of one look for facts
 _LINGER: Final = 0.02  # seconds between batches that are not full
+_STORE_AWAY: Final = 0.5  # seconds between tries to read from it
 _POSITION: Final = Query("bus_position", "SELECT value FROM meta WHERE name = $1")
 _NEWEST: Final = Query("bus_newest", "SELECT max(id) FROM facts")
 _FIRST: Final = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
@@ -59,9 +64,14 @@ class EmbeddedBus:
 
     async def _look(self, after: int, limit: int) -> list[Fact]:
         looking = asyncio.ensure_future(self._store.facts_after(after, limit, _WAIT))
+        either: set[asyncio.Future[Any]] = {looking, self._closed}
         try:
-            await asyncio.wait({looking, self._closed}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             return looking.result() if looking.done() else []
+        except StoreUnavailable as error:
+            _log.warning("the bus waits for the store", reason=str(error))
+            await asyncio.wait([self._closed], timeout=_STORE_AWAY)
+            return []
         finally:
             looking.cancel()
 

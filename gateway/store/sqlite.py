@@ -159,8 +159,10 @@ class SqliteStore:
         """`Store.facts_after`."""
         deadline = self._loop.time() + wait
         while cursor >= self._newest:
+            if self._closing:
+                raise StoreUnavailable(self._refusal())
             remaining = deadline - self._loop.time()
-            if remaining <= 0 or self._closing:
+            if remaining <= 0:
                 return []
             await self._new_facts(remaining)
         rows = await self.fetch(_FACTS, cursor, limit)
