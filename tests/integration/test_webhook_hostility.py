@@ -246,14 +246,18 @@ async def test_an_odd_way_of_writing_an_address_does_not_help(host: str) -> None
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Let every name have `addresses`."""
+    """Let every name have `addresses`; what is an address already stays it."""
+    loop = asyncio.get_running_loop()
+    real = loop.getaddrinfo
 
     async def getaddrinfo(host: str, port: int, **options: Any) -> list[Any]:
+        if host.replace(".", "").isdigit():
+            return await real(host, port, **options)
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "unknown name")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in addresses]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
 
 
 async def test_a_name_for_an_internal_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
