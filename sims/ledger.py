@@ -20,6 +20,11 @@ class Ledger:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._file = None if path is None else os.open(path, flags, 0o644)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it has a file; if not, there is no need to make lines."""
+        return self._file is not None
+
     def append(self, values: Iterable[object]) -> None:
         """Write the lines of `values` at once."""
         if self._file is None:
