@@ -11,10 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-ESME_ROK: Final = 0x00000000
-ESME_RINVDSTADR: Final = 0x0000000B
-ESME_RTHROTTLED: Final = 0x00000058
-
+from protocols.smpp.constants import CommandStatus
 
 # The words for message_state in the text of a receipt (SMPP 3.4, appendix B).
 Stat = Literal[
@@ -33,9 +30,9 @@ class Deliver(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="de
 
 
 class Respond(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="respond"):
-    """Answer with a submit_sm_resp; other than `ESME_ROK` it carries no message id."""
+    """Answer with a submit_sm_resp; other than ESME_ROK it carries no message id."""
 
-    command_status: int = ESME_ROK
+    command_status: int = CommandStatus.ESME_ROK
 
 
 class SendReceipt(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="receipt"):
@@ -110,14 +107,15 @@ def catalogue(timing: Timing) -> dict[str, Answer]:
     accepted: Behaviour = (Deliver(), Respond())
     receipted: Behaviour = (receipt_delay, SendReceipt())
     delivered = accepted + receipted
-    throttled: Behaviour = (Respond(command_status=ESME_RTHROTTLED),)
+    throttled: Behaviour = (Respond(command_status=CommandStatus.ESME_RTHROTTLED),)
+    invalid_destination: Behaviour = (Respond(command_status=CommandStatus.ESME_RINVDSTADR),)
     undelivered = SendReceipt(stat="UNDELIV", err="001")
     early: Behaviour = (Deliver(), SendReceipt(), Wait(seconds=0.5), Respond())
     return {
         "delivered": Answer(turns=(delivered,)),
         "throttled-twice": Answer(turns=(throttled, throttled, delivered)),
         "undeliverable": Answer(turns=((Respond(), receipt_delay, undelivered),)),
-        "invalid-destination": Answer(turns=((Respond(command_status=ESME_RINVDSTADR),),)),
+        "invalid-destination": Answer(turns=(invalid_destination,)),
         "no-receipt": Answer(turns=(accepted,)),
         "receipt-first": Answer(turns=(early,)),
         "drop-before-response": Answer(

@@ -9,7 +9,11 @@ from typing import Final
 
 import msgspec
 
-Part = tuple[int, int, int]  # reference, total, number (from 1)
+from protocols.smpp.constants import Npi, Ton
+from protocols.smpp.pdu import DeliverSm
+from protocols.smpp.reassembly import Part
+from protocols.smpp.text import segments
+from sims.addresses import numbering
 
 _SETS: Final = 10_000  # texts in parts that are remembered
 _PARTIAL_FOR: Final = 4 * 3600.0  # seconds that a text waits for its missing parts
@@ -45,7 +49,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     command_status: int
 
 
-class Unbound(msgspec.Struct, frozen=True, kw_only=True):
+class NoBind(msgspec.Struct, frozen=True, kw_only=True):
     """No bind that receives was up, or the last one went before it answered."""
 
 
@@ -55,7 +59,31 @@ class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Outcome = Taken | Refused | Unbound | Unanswered
+Outcome = Taken | Refused | NoBind | Unanswered
+
+
+def deliver_sms(text: InText, reference: int) -> list[DeliverSm]:
+    """The deliver_sm that carry `text`, several under `reference` if it is long.
+
+    Raises `TextError` for one that needs more than 255.
+    """
+    recipient = text.to_address.lstrip("+")
+    ton, npi = numbering(recipient)
+    return [
+        DeliverSm(
+            source_addr_ton=Ton.INTERNATIONAL,
+            source_addr_npi=Npi.ISDN,
+            source_addr=text.from_address.lstrip("+"),
+            dest_addr_ton=ton,
+            dest_addr_npi=npi,
+            destination_addr=recipient,
+            esm_class=segment.esm_class,
+            data_coding=segment.data_coding,
+            short_message=segment.short_message,
+            tlvs=segment.tlvs,
+        )
+        for segment in segments(text.body, reference=reference)
+    ]
 
 
 class Inboxes:
@@ -103,14 +131,10 @@ class _Set:
     __slots__ = ("message_reference", "parts", "repeats", "touched")
 
     def __init__(self) -> None:
-        self.parts: dict[int, list[bytes]] = {}
+        self.parts: dict[int, list[Part]] = {}
         self.repeats = False
         self.message_reference: int | None = None
         self.touched = 0.0
-
-    def restart(self) -> None:
-        self.parts.clear()
-        self.repeats = False
 
 
 class Assembly:
@@ -122,32 +146,24 @@ class Assembly:
     """
 
     def __init__(self) -> None:
-        self._sets: OrderedDict[tuple[str, str, int, int], _Set] = OrderedDict()
+        self._sets: OrderedDict[str, _Set] = OrderedDict()
 
-    def add(
-        self,
-        addresses: tuple[str, str],
-        part: Part,
-        content: bytes,
-        message_reference: int | None,
-        now: float,
-    ) -> list[bytes] | None:
-        """Take one part, `now` in seconds; the contents of all parts in order if it is whole."""
-        reference, total, number = part
-        key = (*addresses, reference, total)
-        waiting = self._sets.pop(key, None) or _Set()
-        self._sets[key] = waiting
+    def add(self, part: Part, message_reference: int | None, now: float) -> list[Part] | None:
+        """Take one part, `now` in seconds; all parts in order if the text is whole."""
+        waiting = self._sets.pop(part.group_key, None) or _Set()
+        self._sets[part.group_key] = waiting
         if len(self._sets) > _SETS:
             self._sets.popitem(last=False)
         if _stale(waiting, message_reference, now):
-            waiting.restart()
+            waiting.parts.clear()
+            waiting.repeats = False
         waiting.touched = now
         waiting.message_reference = message_reference
-        copies = waiting.parts.setdefault(number, [])
-        if copies and copies[0] != content:  # another text under the same reference
+        copies = waiting.parts.setdefault(part.number, [])
+        if copies and copies[0] != part:  # another text under the same reference
             copies.clear()
-        copies.append(content)
-        if len(waiting.parts) < total:
+        copies.append(part)
+        if len(waiting.parts) < part.total:
             return None
         return _taken(waiting)
 
@@ -156,12 +172,12 @@ class Assembly:
         self._sets.clear()
 
 
-def _taken(waiting: _Set) -> list[bytes]:
-    """The content of one copy, in order; what is left over stays."""
-    contents = [copies.pop(0) for _, copies in sorted(waiting.parts.items())]
+def _taken(waiting: _Set) -> list[Part]:
+    """One copy, in order; what is left over stays."""
+    copy = [copies.pop(0) for _, copies in sorted(waiting.parts.items())]
     waiting.parts = {number: copies for number, copies in waiting.parts.items() if copies}
     waiting.repeats = True
-    return contents
+    return copy
 
 
 def _stale(waiting: _Set, message_reference: int | None, now: float) -> bool:

@@ -4,10 +4,39 @@ from itertools import permutations
 
 import pytest
 
+from protocols.smpp.reassembly import Part
 from sims.handset import Assembly, Inboxes, Text
 
-PAIR = ("15550001000", "447700900123")
 ONE, TWO, THREE = b"one ", b"two ", b"three"
+
+
+class Phone:
+    """A handset that gets parts of texts from one number."""
+
+    def __init__(self) -> None:
+        self._assembly = Assembly()
+
+    def takes(
+        self,
+        part: tuple[int, int, int],
+        content: bytes,
+        message_reference: int | None = None,
+        now: float = 0.0,
+        sender: str = "15550001000",
+    ) -> list[bytes] | None:
+        reference, total, number = part
+        copy = self._assembly.add(
+            Part(
+                group_key=f"{sender} {reference} {total}",
+                number=number,
+                total=total,
+                data_coding=0,
+                payload=content,
+            ),
+            message_reference,
+            now,
+        )
+        return None if copy is None else [part.payload for part in copy]
 
 
 def text(number: str, body: str) -> Text:
@@ -20,69 +49,69 @@ def bodies(inboxes: Inboxes, number: str) -> list[str]:
 
 @pytest.mark.parametrize("order", list(permutations([1, 2, 3])))
 def test_parts_come_in_any_order(order: tuple[int, ...]) -> None:
-    assembly = Assembly()
+    phone = Phone()
     contents = {1: ONE, 2: TWO, 3: THREE}
-    results = [assembly.add(PAIR, (7, 3, n), contents[n], None, 0.0) for n in order]
+    results = [phone.takes((7, 3, n), contents[n]) for n in order]
     assert results == [None, None, [ONE, TWO, THREE]]
 
 
 def test_two_texts_between_the_same_numbers_do_not_mix() -> None:
-    assembly = Assembly()
-    assert assembly.add(PAIR, (7, 2, 1), ONE, None, 0.0) is None
-    assert assembly.add(PAIR, (8, 2, 2), b"8b", None, 0.0) is None
-    assert assembly.add(PAIR, (7, 2, 2), TWO, None, 0.0) == [ONE, TWO]
-    assert assembly.add(PAIR, (8, 2, 1), b"8a", None, 0.0) == [b"8a", b"8b"]
+    phone = Phone()
+    assert phone.takes((7, 2, 1), ONE) is None
+    assert phone.takes((8, 2, 2), b"8b") is None
+    assert phone.takes((7, 2, 2), TWO) == [ONE, TWO]
+    assert phone.takes((8, 2, 1), b"8a") == [b"8a", b"8b"]
 
 
 def test_a_copy_that_comes_whole_again_is_seen() -> None:
-    assembly = Assembly()
+    phone = Phone()
     parts = [(1, ONE), (2, TWO)] * 2
-    results = [assembly.add(PAIR, (7, 2, n), content, 5, 0.0) for n, content in parts]
+    results = [phone.takes((7, 2, n), content, 5, 0.0) for n, content in parts]
     assert results == [None, [ONE, TWO], None, [ONE, TWO]]
 
 
 def test_copies_that_come_interleaved_are_both_seen() -> None:
-    assembly = Assembly()
+    phone = Phone()
     parts = [(1, ONE), (1, ONE), (2, TWO), (2, TWO)]
-    results = [assembly.add(PAIR, (7, 2, n), content, 5, 0.0) for n, content in parts]
+    results = [phone.takes((7, 2, n), content, 5, 0.0) for n, content in parts]
     assert results == [None, None, [ONE, TWO], [ONE, TWO]]
 
 
 def test_a_part_that_came_twice_does_not_spoil_the_next_text() -> None:
-    assembly = Assembly()
+    phone = Phone()
     for number, content in ((1, ONE), (2, TWO), (2, TWO)):
-        assembly.add(PAIR, (7, 2, number), content, 5, 0.0)
-    assert assembly.add(PAIR, (7, 2, 1), b"new one", 6, 1.0) is None
-    assert assembly.add(PAIR, (7, 2, 2), b"new two", 6, 1.0) == [b"new one", b"new two"]
+        phone.takes((7, 2, number), content, 5, 0.0)
+    assert phone.takes((7, 2, 1), b"new one", 6, 1.0) is None
+    assert phone.takes((7, 2, 2), b"new two", 6, 1.0) == [b"new one", b"new two"]
 
 
 def test_without_a_message_reference_a_repeated_part_waits_for_seconds_only() -> None:
-    assembly = Assembly()
+    phone = Phone()
     for number, content in ((1, ONE), (2, TWO), (2, TWO)):
-        assembly.add(PAIR, (7, 2, number), content, None, 0.0)
-    assert assembly.add(PAIR, (7, 2, 1), b"new one", None, 31.0) is None
-    assert assembly.add(PAIR, (7, 2, 2), b"new two", None, 31.0) == [b"new one", b"new two"]
+        phone.takes((7, 2, number), content)
+    assert phone.takes((7, 2, 1), b"new one", None, 31.0) is None
+    assert phone.takes((7, 2, 2), b"new two", None, 31.0) == [b"new one", b"new two"]
 
 
 def test_a_missing_part_may_take_hours() -> None:
-    assembly = Assembly()
-    assembly.add(PAIR, (7, 2, 1), ONE, 5, 0.0)
-    assert assembly.add(PAIR, (7, 2, 2), TWO, 5, 4 * 3600.0) == [ONE, TWO]
+    phone = Phone()
+    phone.takes((7, 2, 1), ONE, 5, 0.0)
+    assert phone.takes((7, 2, 2), TWO, 5, 4 * 3600.0) == [ONE, TWO]
 
 
 def test_a_text_left_incomplete_makes_way_for_another() -> None:
-    assembly = Assembly()
-    assembly.add(PAIR, (7, 2, 1), ONE, 5, 0.0)
-    assert assembly.add(PAIR, (7, 2, 1), b"new one", 6, 1.0) is None
-    assert assembly.add(PAIR, (7, 2, 2), b"new two", 6, 1.0) == [b"new one", b"new two"]
+    phone = Phone()
+    phone.takes((7, 2, 1), ONE, 5, 0.0)
+    assert phone.takes((7, 2, 1), b"new one", 6, 1.0) is None
+    assert phone.takes((7, 2, 2), b"new two", 6, 1.0) == [b"new one", b"new two"]
 
 
 def test_incomplete_texts_are_bounded() -> None:
-    assembly = Assembly()
-    assembly.add(PAIR, (7, 2, 1), ONE, None, 0.0)
+    phone = Phone()
+    phone.takes((7, 2, 1), ONE)
     for number in range(10_000):
-        assembly.add((str(number), "1"), (7, 2, 1), ONE, None, 0.0)
-    assert assembly.add(PAIR, (7, 2, 2), TWO, None, 0.0) is None
+        phone.takes((7, 2, 1), ONE, sender=str(number))
+    assert phone.takes((7, 2, 2), TWO) is None
 
 
 def test_an_inbox_is_found_with_and_without_plus_and_lists_the_oldest_first() -> None:

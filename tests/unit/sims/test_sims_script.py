@@ -5,9 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from protocols.smpp.constants import CommandStatus
 from sims.faults import (
-    ESME_RINVDSTADR,
-    ESME_RTHROTTLED,
     Answer,
     Behaviour,
     Deliver,
@@ -22,7 +21,7 @@ from sims.script import NUMBERS, Script, ScriptError, Submit, named_answers, rea
 
 TIMING = Timing(receipt_delay=1.5, response_timeout=10.0)
 DELIVERED: Behaviour = (Deliver(), Respond(), Wait(seconds=1.5), SendReceipt())
-THROTTLED: Behaviour = (Respond(command_status=ESME_RTHROTTLED),)
+THROTTLED: Behaviour = (Respond(command_status=CommandStatus.ESME_RTHROTTLED),)
 
 
 def submit(to: str, payload: bytes = b"hello", part: int = 1, parts: int = 1) -> Submit:
@@ -83,7 +82,7 @@ def test_0002_and_0003_and_0004_end_as_the_table_says() -> None:
         Wait(seconds=1.5),
         SendReceipt(stat="UNDELIV", err="001"),
     )
-    refused = (Respond(command_status=ESME_RINVDSTADR),)
+    refused = (Respond(command_status=CommandStatus.ESME_RINVDSTADR),)
     assert script.behaviour(submit("15550000003")) == refused
     assert script.behaviour(submit("15550000004")) == (Deliver(), Respond())
 
