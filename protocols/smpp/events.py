@@ -4,9 +4,11 @@
 """
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
+from protocols.smpp.constants import CommandId
 from protocols.smpp.pdu import Bind, BindResp, Outbind, Pdu
 
 
@@ -16,6 +18,13 @@ class BindKind(StrEnum):
     RECEIVER = "receiver"
     TRANSMITTER = "transmitter"
     TRANSCEIVER = "transceiver"
+
+
+KIND_OF: Final[dict[int, BindKind]] = {
+    CommandId.BIND_RECEIVER: BindKind.RECEIVER,
+    CommandId.BIND_TRANSMITTER: BindKind.TRANSMITTER,
+    CommandId.BIND_TRANSCEIVER: BindKind.TRANSCEIVER,
+}
 
 
 class CloseReason(StrEnum):

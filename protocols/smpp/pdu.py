@@ -26,6 +26,7 @@ from protocols.smpp.fields import COctetString, Integer, Password, ShortMessage,
 from protocols.smpp.tlv import TLVS, Tag, TlvDefinition, TlvType, decode_tlv, encode_tlv
 
 __all__ = [
+    "BIND_RESPONSES",
     "PDUS",
     "TLVS",
     "AlertNotification",
@@ -320,6 +321,12 @@ PDUS: Final[dict[int, type[Pdu]]] = {
         DataSmResp,
         GenericNack,
     )
+}
+
+BIND_RESPONSES: Final[dict[int, type[BindResp]]] = {
+    CommandId.BIND_RECEIVER: BindReceiverResp,
+    CommandId.BIND_TRANSMITTER: BindTransmitterResp,
+    CommandId.BIND_TRANSCEIVER: BindTransceiverResp,
 }
 
 

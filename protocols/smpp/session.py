@@ -11,13 +11,12 @@ raises `LocalProtocolError`.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import inf
 from typing import Final
 
-import msgspec
-
-from protocols.smpp.codec import MAX_PDU, Decoder, Frame, Malformed, encode, name_of
+from protocols.smpp import events
+from protocols.smpp.codec import Decoder, Frame, Malformed, encode, name_of
 from protocols.smpp.constants import (
     RESPONSE,
     CommandId,
@@ -25,33 +24,12 @@ from protocols.smpp.constants import (
     InterfaceVersion,
 )
 from protocols.smpp.errors import LocalProtocolError
-from protocols.smpp.events import (
-    BindKind,
-    BindRefused,
-    BindRequested,
-    Bound,
-    Closed,
-    CloseReason,
-    Outbound,
-    PduRejected,
-    RequestReceived,
-    RequestTimedOut,
-    ResponseIgnored,
-    ResponseReceived,
-    SessionEvent,
-    Unbinding,
-    Unbound,
-)
+from protocols.smpp.events import KIND_OF, BindKind, CloseReason, SessionEvent
 from protocols.smpp.pdu import (
+    BIND_RESPONSES,
     PDUS,
     Bind,
-    BindReceiver,
-    BindReceiverResp,
     BindResp,
-    BindTransceiver,
-    BindTransceiverResp,
-    BindTransmitter,
-    BindTransmitterResp,
     EnquireLink,
     EnquireLinkResp,
     GenericNack,
@@ -62,58 +40,25 @@ from protocols.smpp.pdu import (
     tlv,
 )
 from protocols.smpp.states import (
+    ANSWERED,
     ANSWERS,
     BINDS,
     BOUND,
+    ISSUABLE,
     MESSAGES,
     PEER,
     REFUSED,
     TRANSITIONS,
     Role,
     State,
-    issuable,
 )
+from protocols.smpp.timers import BindTimers, Due, SessionConfig
 from protocols.smpp.tlv import Tag, encode_tlv
 from protocols.smpp.window import Outstanding, Window
 
 __all__ = ["Role", "Session", "SessionConfig", "State"]
 
-_BIND_RESPONSES: Final[dict[int, type[BindResp]]] = {
-    CommandId.BIND_RECEIVER: BindReceiverResp,
-    CommandId.BIND_TRANSMITTER: BindTransmitterResp,
-    CommandId.BIND_TRANSCEIVER: BindTransceiverResp,
-}
-_KINDS: Final[dict[int, BindKind]] = {
-    CommandId.BIND_RECEIVER: BindKind.RECEIVER,
-    CommandId.BIND_TRANSMITTER: BindKind.TRANSMITTER,
-    CommandId.BIND_TRANSCEIVER: BindKind.TRANSCEIVER,
-}
 _NACK: Final = int(CommandId.GENERIC_NACK)
-# alert_notification has no response, so it takes no place in the window.
-_ANSWERED: Final = frozenset(command for command in MESSAGES if command | RESPONSE in PDUS)
-_ISSUABLE: Final = {(role, state): issuable(role, state) for role in Role for state in State}
-
-
-class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Timers by their names in v5.0 §2.7, in seconds, and bounds.
-
-    `enquire_link_interval` is the silence after which we ask, `enquire_link_timeout` the further
-    silence after which the link counts as dead; `inactivity_timeout` the time without messages
-    after which we unbind; 0 turns either off. `window` is how many of our requests may wait for
-    a response, `late_memory` how many that timed out are remembered for a late one, `max_pdu`
-    the longest PDU that is read, in octets.
-    """
-
-    session_init_timeout: float = 5.0
-    enquire_link_interval: float = 30.0
-    enquire_link_timeout: float = 10.0
-    inactivity_timeout: float = 0.0
-    response_timeout: float = 10.0
-    window: int = 10
-    late_memory: int = 1000
-    max_pdu: int = MAX_PDU
-    interface_version: int = InterfaceVersion.V3_4
-    first_sequence_number: int = 1
 
 
 class Session:
@@ -134,12 +79,12 @@ class Session:
         self._events: deque[SessionEvent] = deque()
         self._outbox: list[bytes] = []
         self._control: Outstanding | None = None  # our bind or unbind, while it waits
-        self._requested: BindRequested | None = None  # the peer's bind, while it waits for us
-        self._probe = 0  # the sequence_number of our last enquire_link
-        self._probe_deadline = inf
+        self._requested: events.BindRequested | None = (
+            None  # the peer's bind, while it waits for us
+        )
+        self._probe = -1  # the sequence_number of our last enquire_link
+        self._timers = BindTimers(config)
         self._close_reason = CloseReason.UNBOUND  # why a session ends that was unbound
-        self._received_at = now
-        self._active_at = now
         # Only the message centre's end waits for a bind (v5.0 §2.7.1).
         self._init_deadline = now + config.session_init_timeout if role is Role.SMSC else inf
         self._enter(State.OPEN)
@@ -159,8 +104,7 @@ class Session:
             unbound = self.state is State.UNBOUND
             self._finish(self._close_reason if unbound else CloseReason.PEER_CLOSED)
             return
-        self._received_at = now
-        self._probe_deadline = inf  # whoever speaks is alive
+        self._timers.heard(now)
         decoder = self._decoder
         decoder.feed(data)
         while not self.closed:
@@ -195,8 +139,7 @@ class Session:
         first = min(
             self._init_deadline,
             self._control_deadline(),
-            self._link_deadline(),
-            self._inactivity_deadline(),
+            self._timers.deadline(),
         )
         oldest = self._window.deadline()
         if oldest is not None and oldest < first:
@@ -209,7 +152,9 @@ class Session:
             return
         for request in self._window.expire(now):
             self._events.append(
-                RequestTimedOut(sequence_number=request.sequence_number, request=request.octets)
+                events.RequestTimedOut(
+                    sequence_number=request.sequence_number, request=request.octets
+                )
             )
         if self._init_deadline <= now:
             unbound = self.state is State.UNBOUND
@@ -217,13 +162,18 @@ class Session:
         elif self._control_deadline() <= now:
             binding = self.state is State.BINDING
             self._finish(CloseReason.BIND_TIMEOUT if binding else CloseReason.UNBIND_TIMEOUT)
-        elif self._probe_deadline <= now:
-            self._finish(CloseReason.ENQUIRE_LINK_TIMEOUT)
-        elif self._inactivity_deadline() <= now:
-            self._close_reason = CloseReason.INACTIVITY_TIMEOUT
-            self.unbind(now)
-        elif self._link_deadline() <= now:
-            self._enquire(now)
+        else:
+            self._handle_bind_timers(now)
+
+    def _handle_bind_timers(self, now: float) -> None:
+        match self._timers.due(now):
+            case Due.DEAD:
+                self._finish(CloseReason.ENQUIRE_LINK_TIMEOUT)
+            case Due.INACTIVITY:
+                self._close_reason = CloseReason.INACTIVITY_TIMEOUT
+                self.unbind(now)
+            case Due.ENQUIRE:
+                self._enquire(now)
 
     # The window
 
@@ -231,11 +181,6 @@ class Session:
     def window_free(self) -> int:
         """How many more requests `request` takes before it refuses for the window."""
         return self._window.free
-
-    @property
-    def outstanding(self) -> tuple[int, ...]:
-        """The sequence numbers of requests that wait for a response, oldest first."""
-        return self._window.outstanding
 
     def octets_of(self, sequence_number: int) -> bytes:
         """The PDU of a request that waits, or that timed out and is remembered."""
@@ -249,7 +194,7 @@ class Session:
     def bind(self, pdu: Bind, now: float) -> None:
         """ESME: ask for a bind. `Bound`, `BindRefused` or `Closed` follows."""
         self._control = self._issue(pdu, now + self.config.response_timeout)
-        self.kind = _KINDS[pdu.command_id]
+        self.kind = KIND_OF[pdu.command_id]
 
     def accept_bind(self, sequence_number: int, system_id: str, now: float) -> None:
         """SMSC: answer `BindRequested` with success; the session is bound from here on.
@@ -260,7 +205,7 @@ class Session:
         tlvs: tuple[tuple[int, bytes], ...] = ()
         if pdu.interface_version >= InterfaceVersion.V3_4:
             tlvs = (encode_tlv(Tag.SC_INTERFACE_VERSION, self.config.interface_version),)
-        response = _BIND_RESPONSES[pdu.command_id](system_id=system_id, tlvs=tlvs)
+        response = BIND_RESPONSES[pdu.command_id](system_id=system_id, tlvs=tlvs)
         self._send(response, sequence_number, CommandStatus.ESME_ROK)
         self._requested = None
         self._bound(response.command_id, now)
@@ -270,7 +215,7 @@ class Session:
         if command_status == CommandStatus.ESME_ROK:
             raise LocalProtocolError("a bind is refused with an error, not with ESME_ROK")
         pdu = self._requested_bind(sequence_number)
-        self._send(_BIND_RESPONSES[pdu.command_id](), sequence_number, command_status)
+        self._send(BIND_RESPONSES[pdu.command_id](), sequence_number, command_status)
         self._requested = None
         self._init_deadline = now + self.config.session_init_timeout
         self._enter(REFUSED)
@@ -292,15 +237,15 @@ class Session:
         if command_id not in MESSAGES:
             raise LocalProtocolError(f"{name_of(command_id)} is the session's own business")
         window = self._window
-        if command_id in _ANSWERED and window.free <= 0:
+        if command_id in ANSWERED and window.free <= 0:
             raise LocalProtocolError(
                 f"the window is full: {self.config.window} requests wait for their response"
             )
         number = self._take_number()
         octets = encode(pdu, sequence_number=number)
         self._outbox.append(octets)
-        self._active_at = now
-        if command_id in _ANSWERED:
+        self._timers.used(now)
+        if command_id in ANSWERED:
             window.add(
                 Outstanding(
                     command_id=command_id,
@@ -318,14 +263,14 @@ class Session:
         if self.state not in BOUND and self.state is not State.UNBINDING:
             raise self._forbidden(pdu.command_id)
         self._send(pdu, sequence_number, command_status)
-        self._active_at = now
+        self._timers.used(now)
 
     def nack(self, sequence_number: int, command_status: int, now: float) -> None:
         """Answer a `RequestReceived` with generic_nack."""
         if self.closed:
             raise self._forbidden(_NACK)
         self._send(GenericNack(), sequence_number, command_status)
-        self._active_at = now
+        self._timers.used(now)
 
     def unbind(self, now: float) -> None:
         """End the bind: `Unbound` and `Closed` follow when the peer answers or is silent."""
@@ -345,20 +290,20 @@ class Session:
         if command_id not in self._may_take:
             self._refuse(frame)
         elif command_id in MESSAGES:
-            self._active_at = now
+            self._timers.used(now)
             self._events.append(
-                RequestReceived(
+                events.RequestReceived(
                     sequence_number=frame.sequence_number, pdu=frame.pdu, octets=frame.octets
                 )
             )
         else:
-            _TAKERS[type(frame.pdu)](self, frame, now)
+            _TAKERS[command_id](self, frame, now)
 
     def _take_bind(self, frame: Frame, now: float) -> None:
         pdu = frame.pdu
         assert isinstance(pdu, Bind)
-        self.kind = _KINDS[pdu.command_id]
-        self._requested = BindRequested(
+        self.kind = KIND_OF[pdu.command_id]
+        self._requested = events.BindRequested(
             sequence_number=frame.sequence_number, kind=self.kind, pdu=pdu
         )
         self._init_deadline = inf
@@ -367,14 +312,14 @@ class Session:
 
     def _take_outbind(self, frame: Frame, now: float) -> None:
         assert isinstance(frame.pdu, Outbind)
-        self._events.append(Outbound(pdu=frame.pdu))
+        self._events.append(events.Outbound(pdu=frame.pdu))
         self._enter(State.OUTBOUND)
 
     def _take_enquire_link(self, frame: Frame, now: float) -> None:
         self._send(EnquireLinkResp(), frame.sequence_number, CommandStatus.ESME_ROK)
 
     def _take_unbind(self, frame: Frame, now: float) -> None:
-        self._events.append(Unbinding())
+        self._events.append(events.Unbinding())
         self._send(UnbindResp(), frame.sequence_number, CommandStatus.ESME_ROK)
         if self.state in BOUND:  # else both sides unbind at once, and ours waits for its answer
             self._unbound()
@@ -390,9 +335,9 @@ class Session:
             request = window.late(number)
         if request is not None and _answers(frame, request.command_id):
             window.settle(number)
-            self._active_at = now
+            self._timers.used(now)
             self._events.append(
-                ResponseReceived(
+                events.ResponseReceived(
                     sequence_number=number,
                     command_status=frame.command_status,
                     pdu=frame.pdu,
@@ -402,37 +347,37 @@ class Session:
                 )
             )
         elif self._control is not None and number == self._control.sequence_number:
-            self._take_control_response(frame, self._control, now)
+            self._take_control_response(frame, self._control.command_id, now)
         elif number == self._probe and _answers(frame, CommandId.ENQUIRE_LINK):
-            self._probe = 0
+            self._probe = -1
         else:
             self._ignore(frame)
 
-    def _take_control_response(self, frame: Frame, control: Outstanding, now: float) -> None:
-        command_id = control.command_id
-        nack = frame.command_id == _NACK
-        if command_id == CommandId.UNBIND and (nack or isinstance(frame.pdu, UnbindResp)):
+    def _take_control_response(self, frame: Frame, command_id: int, now: float) -> None:
+        """The answer to our bind or unbind."""
+        pdu = frame.pdu
+        if command_id == CommandId.UNBIND and _answers(frame, command_id):
             # An unbind that was refused leaves nothing to do but to go.
             self._unbound()
             self._finish(self._close_reason)
-        elif command_id in BINDS and (nack or frame.command_status):
+        elif command_id not in BINDS or not isinstance(pdu, BindResp | GenericNack):
+            self._ignore(frame)
+        elif isinstance(pdu, GenericNack) or frame.command_status:
             self._control = None
-            self._events.append(BindRefused(command_status=frame.command_status))
+            self._events.append(events.BindRefused(command_status=frame.command_status))
             self._enter(REFUSED)
-        elif command_id in BINDS and isinstance(frame.pdu, BindResp):
+        else:
             # Some answer with the response of another kind of bind; what we asked for counts.
-            version = tlv(frame.pdu, Tag.SC_INTERFACE_VERSION) or b"\0"
+            version = tlv(pdu, Tag.SC_INTERFACE_VERSION) or b"\0"
             self._events.append(
-                Bound(
-                    kind=_KINDS[command_id],
-                    system_id=frame.pdu.system_id,
+                events.Bound(
+                    kind=KIND_OF[command_id],
+                    system_id=pdu.system_id,
                     interface_version=version[-1],
-                    pdu=frame.pdu,
+                    pdu=pdu,
                 )
             )
             self._bound(command_id | RESPONSE, now)
-        else:
-            self._ignore(frame)
 
     def _take_malformed(self, malformed: Malformed) -> None:
         self._reject(
@@ -447,7 +392,7 @@ class Session:
 
     def _refuse(self, frame: Frame) -> None:
         """A request that the state forbids (v5.0 §2.4)."""
-        again = frame.command_id in BINDS and self.state in _BOUND_OR_BINDING
+        again = frame.command_id in BINDS and self.state is not State.UNBOUND
         self._reject(
             frame.command_id,
             frame.sequence_number,
@@ -462,15 +407,14 @@ class Session:
     ) -> None:
         """Report a PDU and answer it with its own response, or generic_nack if it has none."""
         self._events.append(
-            PduRejected(reason=reason, command_status=command_status, octets=octets)
+            events.PduRejected(reason=reason, command_status=command_status, octets=octets)
         )
         if not command_id & RESPONSE:
-            declared = PDUS.get(command_id | RESPONSE, GenericNack) if command_id else GenericNack
-            self._send(declared(), number, command_status)
+            self._send(PDUS.get(command_id | RESPONSE, GenericNack)(), number, command_status)
 
     def _ignore(self, frame: Frame) -> None:
         self._events.append(
-            ResponseIgnored(
+            events.ResponseIgnored(
                 sequence_number=frame.sequence_number,
                 command_status=frame.command_status,
                 pdu=frame.pdu,
@@ -481,9 +425,11 @@ class Session:
     # What we do
 
     def _enter(self, state: State) -> None:
+        if state not in BOUND:
+            self._timers.stop()
         self.state = state
-        self._may_issue = _ISSUABLE[self.role, state]
-        self._may_take = _ISSUABLE[PEER[self.role], state]
+        self._may_issue = ISSUABLE[self.role, state]
+        self._may_take = ISSUABLE[PEER[self.role], state]
 
     def _move(self, issuer: Role, command_id: int) -> None:
         self._enter(TRANSITIONS[self.state][issuer, CommandId(command_id)])
@@ -491,18 +437,17 @@ class Session:
     def _bound(self, response_id: int, now: float) -> None:
         self._control = None
         self._init_deadline = inf
-        self._active_at = self._received_at = now
+        self._timers.start(now)
         self._move(Role.SMSC, response_id)
 
     def _unbound(self) -> None:
         self._control = None
-        self._probe_deadline = inf
-        self._events.append(Unbound())
+        self._events.append(events.Unbound())
         self._enter(State.UNBOUND)
 
     def _finish(self, reason: CloseReason) -> None:
         self._enter(State.CLOSED)
-        self._events.append(Closed(reason=reason, outstanding=self._window.outstanding))
+        self._events.append(events.Closed(reason=reason, outstanding=self._window.outstanding))
 
     def _issue(self, pdu: Pdu, deadline: float) -> Outstanding:
         """Send a request that moves the state."""
@@ -519,7 +464,7 @@ class Session:
 
     def _enquire(self, now: float) -> None:
         self._probe = self._take_number()
-        self._probe_deadline = now + self.config.enquire_link_timeout
+        self._timers.asked(now)
         self._outbox.append(encode(EnquireLink(), sequence_number=self._probe))
 
     def _send(self, pdu: Pdu, sequence_number: int, command_status: int) -> None:
@@ -550,34 +495,18 @@ class Session:
             f"{name_of(command_id)} from the {self.role} is not allowed in state {self.state}"
         )
 
-    # When something is due; infinity for never
-
     def _control_deadline(self) -> float:
         return inf if self._control is None else self._control.deadline
-
-    def _link_deadline(self) -> float:
-        if self._probe_deadline < inf:
-            return self._probe_deadline
-        interval = self.config.enquire_link_interval
-        return self._received_at + interval if interval and self.state in BOUND else inf
-
-    def _inactivity_deadline(self) -> float:
-        timeout = self.config.inactivity_timeout
-        return self._active_at + timeout if timeout and self.state in BOUND else inf
 
 
 def _answers(frame: Frame, command_id: int) -> bool:
     return frame.command_id == command_id | RESPONSE or frame.command_id == _NACK
 
 
-_BOUND_OR_BINDING: Final = BOUND | {State.BINDING}
-
 _Taker = Callable[[Session, Frame, float], None]
-_TAKERS: Final[Mapping[type[Pdu], _Taker]] = {
-    BindReceiver: Session._take_bind,
-    BindTransmitter: Session._take_bind,
-    BindTransceiver: Session._take_bind,
-    Outbind: Session._take_outbind,
-    Unbind: Session._take_unbind,
-    EnquireLink: Session._take_enquire_link,
+_TAKERS: Final[dict[int, _Taker]] = {
+    **dict.fromkeys(BINDS, Session._take_bind),
+    CommandId.OUTBIND: Session._take_outbind,
+    CommandId.UNBIND: Session._take_unbind,
+    CommandId.ENQUIRE_LINK: Session._take_enquire_link,
 }

@@ -102,9 +102,14 @@ BOUND: Final = frozenset({_S.BOUND_TX, _S.BOUND_RX, _S.BOUND_TRX})
 MESSAGES: Final = frozenset({*_TO_SMSC, *_TO_ESME})
 """The requests that the application issues and answers."""
 
-ANSWERS: Final = frozenset(command | RESPONSE for command in MESSAGES)
+ANSWERED: Final = MESSAGES - {_C.ALERT_NOTIFICATION}
+"""Those that have a response, and so take a place in the window."""
 
+ANSWERS: Final = frozenset(command | RESPONSE for command in ANSWERED)
 
-def issuable(role: Role, state: State) -> frozenset[int]:
-    """The command_ids that `role` may issue in `state`."""
-    return frozenset(int(command) for issuer, command in TRANSITIONS[state] if issuer is role)
+ISSUABLE: Final[dict[tuple[Role, State], frozenset[int]]] = {
+    (role, state): frozenset(int(command) for issuer, command in row if issuer is role)
+    for role in Role
+    for state, row in TRANSITIONS.items()
+}
+"""The command_ids that a side may issue in a state."""
