@@ -1,1 +1,1 @@
-"""The daemons: what a user of Trunkline talks to. Above it nothing; below it carriers and the wire."""
+"""The daemons: what a user of Trunkline talks to. Below them are carriers and the wire."""

@@ -9,7 +9,6 @@ right one named, and `load` tells all that is wrong at once.
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +22,7 @@ from carriers.model import (
 )
 from gateway import forms
 from gateway.forms import Address, Network, Secret
+from gateway.model import MessageStates
 from gateway.tables import (
     REQUIRED,
     Finding,
@@ -54,13 +54,6 @@ class ConfigError(Exception):
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
         super().__init__("\n".join(str(finding) for finding in self.findings))
-
-
-class MessageStates(StrEnum):
-    """Which changes of a message its status callback hears of."""
-
-    ALL = "all"
-    FINAL = "final"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,13 @@ TRANSITIONS: Final[dict[MessageStatus, frozenset[MessageStatus]]] = {
 }
 
 
+class MessageStates(StrEnum):
+    """Which states of a message are told: every one, or the last one alone."""
+
+    ALL = "all"
+    FINAL = "final"
+
+
 class AccountStatus(StrEnum):
     """What an account may do: a suspended one may read, a closed one nothing."""
 
@@ -92,8 +99,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     body: str
     media: tuple[str, ...] = ()
     num_segments: int
+    parts: int  # submit_sm that carry it: one where the carrier splits by itself
     encoding: str
     status_callback: str = ""
+    status_callback_method: str = "POST"
     origin: str
     in_reply_to: str = ""
     carrier: str = ""

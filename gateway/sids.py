@@ -1,7 +1,8 @@
 """SIDs: two capitals and 32 lower-case hex digits, of which the first twelve are milliseconds.
 
-Twilio's shape; that they begin with the time lets every index over them grow at its end and
-lets a list be paged by SID alone. The other twenty digits are random, so a SID can't be guessed.
+Twilio's shape. That they begin with the time lets every index over them grow at its end and a
+list be paged by SID alone; four digits of a counter keep the SIDs of one process in the order
+in which they were made; sixteen random ones keep them from being guessed.
 """
 
 import os
@@ -16,11 +17,31 @@ JOB = "JB"
 REQUEST = "RQ"
 
 _SHAPE = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
+_COUNTER_BITS = 16
+
+
+class _Clock:
+    """The last (millisecond, counter) given out, as one number that only grows."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def tick(self, now: float) -> int:
+        self.last = max(self.last + 1, int(now * 1000) << _COUNTER_BITS)
+        return self.last
+
+
+_clock = _Clock()
 
 
 def new_sid(prefix: str, now: float) -> str:
-    """A fresh SID of the kind `prefix`, made at `now` (seconds since the epoch)."""
-    return f"{prefix}{int(now * 1000):012x}{os.urandom(10).hex()}"
+    """A fresh SID of the kind `prefix`, made at `now` (seconds since the epoch).
+
+    Greater than every SID of that prefix that this process made before.
+    """
+    return f"{prefix}{_clock.tick(now):016x}{os.urandom(8).hex()}"
 
 
 def is_sid(text: str, prefix: str) -> bool:

@@ -22,6 +22,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     body: str
     media: tuple[str, ...] = ()
     status_callback: str = ""
+    status_callback_method: str = "POST"
     validity_period: float
     origin: str
     in_reply_to: str = ""

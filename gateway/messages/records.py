@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from gateway.model import Direction, Message, MessageStatus
-from gateway.store.base import Delete, Insert, Query, Row, Update, Write
+from gateway.store.base import Delete, Insert, Query, Row, Store, Update, Write
 
 _COLUMNS: Final = Message.__struct_fields__
 
@@ -41,19 +41,20 @@ DELETE: Final = Delete(table="messages", key=("account_sid", "sid"))
 _SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM messages"
 
 GET: Final = Query("message_get", f"{_SELECT} WHERE account_sid = $1 AND sid = $2")
+VERSION: Final = Query(
+    "message_version", "SELECT version FROM messages WHERE account_sid = $1 AND sid = $2"
+)
 OPEN: Final = Query(
     "messages_open",
-    f"{_SELECT} WHERE carrier = $1 AND sid > $2 AND status IN ('queued', 'sending')"
-    " ORDER BY sid LIMIT $3",
+    f"{_SELECT} WHERE carrier = $1 AND date_created >= $2 AND status IN ('queued', 'sending')"
+    " ORDER BY date_created LIMIT $3",
 )
-
-_state_values = msgspec.json  # the codec of `media`
 
 
 def row_of(message: Message) -> Row:
     """The row of `INSERT`."""
     return tuple(
-        _state_values.encode(value).decode() if name == "media" else value
+        msgspec.json.encode(value).decode() if name == "media" else value
         for name, value in zip(_COLUMNS, msgspec.structs.astuple(message), strict=True)
     )
 
@@ -93,3 +94,43 @@ def changed(message: Message) -> Write:
         message.date_sent,
         message.version,
     )
+
+
+def redacted(message: Message) -> Write:
+    """The write that stores a message whose body and media were taken out."""
+    return BODY, (
+        message.account_sid,
+        message.sid,
+        message.body,
+        msgspec.json.encode(message.media).decode(),
+        message.date_updated,
+        message.version,
+    )
+
+
+def deleted(account_sid: str, sid: str) -> Write:
+    """The write that forgets a message."""
+    return DELETE, (account_sid, sid)
+
+
+async def rebased(store: Store, writes: Sequence[Write]) -> list[Write]:
+    """`writes` again, over the versions that the store holds now.
+
+    For an owner whose message somebody else changed meanwhile (a redaction from another
+    process): the columns are different ones, so only the version must move on. Writes to
+    messages that are gone are left out.
+    """
+    versions: dict[tuple[str, str], int] = {}
+    result: list[Write] = []
+    for statement, row in writes:
+        if statement not in (STATE, BODY):
+            result.append((statement, row))
+            continue
+        key = (row[0], row[1])
+        if key not in versions:
+            found = await store.fetch(VERSION, *key)
+            versions[key] = found[0][0] if found else 0
+        if versions[key]:
+            versions[key] += 1
+            result.append((statement, (*row[:-1], versions[key])))
+    return result

@@ -33,9 +33,11 @@ CREATE TABLE messages (
     to_address TEXT NOT NULL,
     body TEXT NOT NULL,
     media TEXT NOT NULL,              -- JSON list of media URLs
-    num_segments BIGINT NOT NULL,
+    num_segments BIGINT NOT NULL,     -- short messages on the air
+    parts BIGINT NOT NULL,            -- submit_sm
     encoding TEXT NOT NULL,           -- alphabet chosen when it was accepted
-    status_callback TEXT NOT NULL,
+    status_callback TEXT NOT NULL,    -- a URL, or smpp:<system_id> for a customer's bind
+    status_callback_method TEXT NOT NULL,
     origin TEXT NOT NULL,             -- 'rest' | 'twiml' | 'carrier' | 'customer:<system_id>'
     in_reply_to TEXT NOT NULL,        -- SID of the inbound message that it answers
     carrier TEXT NOT NULL,            -- owner of its dispatch, or the carrier it came from
@@ -51,8 +53,10 @@ CREATE TABLE messages (
     version BIGINT NOT NULL,
     PRIMARY KEY (account_sid, sid)
 ) WITHOUT ROWID;
-CREATE INDEX messages_open ON messages (carrier, sid)
+CREATE INDEX messages_open ON messages (carrier, date_created)
     WHERE status IN ('queued', 'sending');
+CREATE INDEX messages_sent ON messages (date_sent) WHERE status = 'sent';
+CREATE INDEX messages_replies ON messages (in_reply_to) WHERE in_reply_to <> '';
 
 -- One row per part and attempt that the carrier answered or may have answered.
 CREATE TABLE segments (

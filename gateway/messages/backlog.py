@@ -1,0 +1,85 @@
+"""The queue that does not fit into memory: read by page from the store when there is room.
+
+Per carrier, at most `limit` messages stand in the scheduler. Beyond that, accepted messages
+stay in the store alone, and a cursor walks after them in the order of their creation. It starts
+a little before the time at which the queue overflowed, so that a message that was made earlier
+and committed later is not missed; what is known already is passed over.
+"""
+
+from collections.abc import Callable
+
+from gateway.messages import records, segments
+from gateway.messages.book import Book
+from gateway.messages.flight import Flight
+from gateway.model import MessageStatus
+from gateway.store.base import Store
+
+_OVERLAP = 10.0  # seconds
+_PAGE = 500
+
+
+class Backlog:
+    """One carrier's queue in the store, beyond what is in memory."""
+
+    def __init__(self, carrier: str, limit: int) -> None:
+        self.carrier = carrier
+        self._limit = limit
+        self._cursor: float | None = 0.0  # None: everything is in memory
+        self._reading = False
+
+    @property
+    def spilling(self) -> bool:
+        """Whether the store holds messages that the scheduler does not know."""
+        return self._cursor is not None
+
+    def admits(self, queued: int, now: float) -> bool:
+        """Whether a message just accepted may go into the scheduler, which holds `queued`."""
+        if self._cursor is None and queued >= self._limit:
+            self._cursor = now - _OVERLAP
+        return self._cursor is None
+
+    def wants(self, queued: int) -> bool:
+        """Whether a page should be read now."""
+        return self._cursor is not None and not self._reading and queued <= self._limit // 2
+
+    async def read(self, store: Store, book: Book, take: Callable[[Flight], None]) -> None:
+        """Read one page and give each flight that is not known to `take`."""
+        if self._cursor is None or self._reading:
+            return
+        self._reading = True
+        try:
+            cursor = self._cursor
+            rows = await store.fetch(records.OPEN, self.carrier, cursor, _PAGE)
+            for message in records.messages_of(rows):
+                if message.sid in book:
+                    continue
+                parts = (
+                    await store.fetch(segments.OF_MESSAGE, message.sid)
+                    if message.status is MessageStatus.SENDING or message.attempt
+                    else []
+                )
+                if message.sid not in book:
+                    take(Flight.restored(message, map(segments.segment_of, parts)))
+            full = len(rows) == _PAGE
+            self._cursor = records.message_of(rows[-1]).date_created if full else None
+        finally:
+            self._reading = False
+
+
+class Backlogs:
+    """Those of all carriers; `limit` messages of each are held in memory."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._backlogs: dict[str, Backlog] = {}
+
+    def of(self, carrier: str) -> Backlog:
+        """The backlog of a carrier."""
+        backlog = self._backlogs.get(carrier)
+        if backlog is None:
+            backlog = self._backlogs[carrier] = Backlog(carrier, self._limit)
+        return backlog
+
+    def all(self) -> list[Backlog]:
+        """Every one."""
+        return list(self._backlogs.values())

@@ -1,0 +1,284 @@
+"""The SMPP server: customers bind, submit, and are asked for nothing that is not durable.
+
+A batch of submit_sm that came together is accepted in one commit and answered after it. While a
+customer has no bind that receives, its delivery queue is closed.
+"""
+
+import asyncio
+import hmac
+import ssl
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from carriers.throttle import Throttle
+from gateway.core.runner import JobRunner
+from gateway.messages import records
+from gateway.messages.accept import Accepted
+from gateway.messages.customers.binds import SENDS, Bind, Binds
+from gateway.messages.customers.intake import Intake, Taken
+from gateway.messages.customers.jobs import endpoint_of
+from gateway.messages.customers.model import Customer
+from gateway.model import Message, MessageStatus
+from gateway.store.base import Store, StoreUnavailable
+from gateway.tries import Tries
+from protocols.smpp import endpoint
+from protocols.smpp.constants import CommandStatus
+from protocols.smpp.events import (
+    BindRequested,
+    Closed,
+    Event,
+    RequestReceived,
+    RequestTimedOut,
+    ResponseReceived,
+    Unbound,
+)
+from protocols.smpp.pdu import (
+    DataSm,
+    DataSmResp,
+    MessageState,
+    Pdu,
+    QuerySm,
+    QuerySmResp,
+    SubmitSm,
+    SubmitSmResp,
+)
+from protocols.smpp.session import Role, Session, SessionConfig
+
+_log = structlog.get_logger(__name__)
+_SYSTEM_ID: Final = "trunkline"
+_MAX_ACCEPTS_IN_FLIGHT: Final = 5000
+
+_STATES: Final = {
+    MessageStatus.QUEUED: MessageState.ENROUTE,
+    MessageStatus.SENDING: MessageState.ENROUTE,
+    MessageStatus.SENT: MessageState.ENROUTE,
+    MessageStatus.DELIVERED: MessageState.DELIVERED,
+    MessageStatus.UNDELIVERED: MessageState.UNDELIVERABLE,
+    MessageStatus.FAILED: MessageState.REJECTED,
+    MessageStatus.CANCELED: MessageState.DELETED,
+}
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server asks of the rooms beside it."""
+
+    accepted: Callable[[Accepted], None]
+    may_send: Callable[[str], bool]  # by account SID
+
+
+class CustomerServer:
+    """Listens on `[smpp] listen`."""
+
+    def __init__(
+        self,
+        *,
+        customers: Iterable[Customer],
+        store: Store,
+        runner: JobRunner,
+        intake: Intake,
+        binds: Binds,
+        door: Door,
+        clock: Callable[[], float],
+    ) -> None:
+        self._customers = {customer.system_id: customer for customer in customers}
+        self._throttles = {
+            customer.system_id: Throttle(customer.tps, clock())
+            for customer in self._customers.values()
+        }
+        self._store = store
+        self._runner = runner
+        self._intake = intake
+        self._binds = binds
+        self._door = door
+        self._clock = clock
+        self._tries = Tries()
+        self._listener: endpoint.Listener | None = None
+        self._open: set[endpoint.Connection] = set()
+        self._accepting = 0
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listen; the answer is the port. Nobody is bound yet, so every queue is closed."""
+        for system_id in self._customers:
+            self._runner.close_endpoint(endpoint_of(system_id))
+        await self._intake.recover(self._store)
+        self._listener = await endpoint.listen(
+            host, port, self._session, self._serve, clock=self._clock, ssl=tls
+        )
+        return self._listener.port
+
+    async def close(self) -> None:
+        """Take no more binds and unbind those that stand."""
+        if self._listener is not None:
+            await self._listener.close()
+        for connection in list(self._open):
+            connection.session.unbind(self._clock())
+            connection.flush()
+        if self._open:
+            waits = [asyncio.ensure_future(each.wait_closed()) for each in self._open]
+            await asyncio.wait(waits, timeout=2.0)
+        for connection in list(self._open):
+            connection.close()
+
+    def _session(self, now: float) -> Session:
+        return Session(Role.SMSC, SessionConfig(), now)
+
+    async def _serve(self, connection: endpoint.Connection) -> None:
+        bind = Bind(connection)
+        self._open.add(connection)
+        try:
+            while True:
+                events = await connection.events()
+                await self._process(bind, events)
+                if not events or isinstance(events[-1], Closed):
+                    return
+        finally:
+            self._open.discard(connection)
+            self._left(bind)
+
+    def _left(self, bind: Bind) -> None:
+        bind.lost()
+        self._binds.remove(bind)
+        customer = bind.customer
+        if customer is not None and self._binds.receiver(customer.system_id) is None:
+            self._runner.close_endpoint(endpoint_of(customer.system_id))
+
+    async def _process(self, bind: Bind, events: Sequence[Event]) -> None:
+        submitted: list[RequestReceived] = []
+        for event in events:
+            match event:
+                case RequestReceived(pdu=SubmitSm() | DataSm()):
+                    submitted.append(event)
+                case RequestReceived(pdu=QuerySm() as query):
+                    await self._query(bind, event.sequence_number, query)
+                case RequestReceived():
+                    bind.connection.session.nack(
+                        event.sequence_number, CommandStatus.ESME_RINVCMDID, self._clock()
+                    )
+                case ResponseReceived():
+                    bind.answered(event.sequence_number, event.command_status)
+                case RequestTimedOut():
+                    bind.lost(event.sequence_number)
+                case BindRequested():
+                    self._bind(bind, event)
+                case Unbound():
+                    self._left(bind)
+                case _:
+                    pass
+        if submitted:
+            await self._submitted(bind, submitted)
+        bind.connection.flush()
+
+    # -- binding ---------------------------------------------------------------------------
+
+    def _bind(self, bind: Bind, event: BindRequested) -> None:
+        now = self._clock()
+        session = bind.connection.session
+        customer = self._authenticated(bind, event, now)
+        if isinstance(customer, CommandStatus):
+            _log.warning(
+                "a customer's bind was refused",
+                system_id=event.pdu.system_id,
+                peer=bind.connection.peer,
+                command_status=customer.name,
+            )
+            session.refuse_bind(event.sequence_number, customer, now)
+            return
+        session.accept_bind(event.sequence_number, _SYSTEM_ID, now)
+        bind.customer, bind.kind = customer, event.kind
+        self._binds.add(bind)
+        if bind.receives:
+            self._runner.open_endpoint(endpoint_of(customer.system_id))
+        _log.info("a customer is bound", system_id=customer.system_id, kind=event.kind)
+
+    def _authenticated(
+        self, bind: Bind, event: BindRequested, now: float
+    ) -> Customer | CommandStatus:
+        host = bind.connection.peer.rpartition(":")[0]
+        key = (host, event.pdu.system_id)
+        if self._tries.wait(key, now):
+            return CommandStatus.ESME_RBINDFAIL
+        customer = self._customers.get(event.pdu.system_id)
+        expected = customer.password if customer is not None else ""
+        right = hmac.compare_digest(expected.encode(), event.pdu.password.encode())
+        if customer is None or not right:
+            self._tries.failed(key, now)
+            return (
+                CommandStatus.ESME_RINVSYSID if customer is None else CommandStatus.ESME_RINVPASWD
+            )
+        self._tries.succeeded(key)
+        if len(self._binds.of(customer.system_id)) >= customer.binds:
+            return CommandStatus.ESME_RALYBND
+        return customer
+
+    # -- requests --------------------------------------------------------------------------
+
+    async def _submitted(self, bind: Bind, events: Sequence[RequestReceived]) -> None:
+        customer = bind.customer
+        now = self._clock()
+        if customer is None or bind.kind not in SENDS:
+            self._refuse(bind, events, CommandStatus.ESME_RINVBNDSTS)
+            return
+        if not self._door.may_send(customer.account_sid):
+            self._refuse(bind, events, CommandStatus.ESME_RSUBMITFAIL)
+            return
+        granted = self._throttles[customer.system_id].take(len(events), now)
+        self._refuse(bind, events[granted:], CommandStatus.ESME_RTHROTTLED)
+        events = events[:granted]
+        if self._accepting + len(events) > _MAX_ACCEPTS_IN_FLIGHT:
+            self._refuse(bind, events, CommandStatus.ESME_RMSGQFUL)
+            return
+        pdus = [event.pdu for event in events if isinstance(event.pdu, SubmitSm | DataSm)]
+        taken = self._intake.take(customer, pdus, now)
+        self._accepting += len(events)
+        try:
+            if taken.writes:
+                await self._store.commit(taken.writes)
+        except StoreUnavailable as error:
+            _log.warning("a customer's texts were not taken", reason=str(error))
+            self._refuse(bind, events, CommandStatus.ESME_RSYSERR)
+            return
+        finally:
+            self._accepting -= len(events)
+        self._answer(bind, events, taken)
+
+    def _answer(self, bind: Bind, events: Sequence[RequestReceived], taken: Taken) -> None:
+        now = self._clock()
+        session = bind.connection.session
+        for event, (status, message_id) in zip(events, taken.answers, strict=True):
+            response: Pdu = (
+                SubmitSmResp(message_id=message_id)
+                if isinstance(event.pdu, SubmitSm)
+                else DataSmResp(message_id=message_id)
+            )
+            session.answer(event.sequence_number, response, now, command_status=status)
+        for accepted in taken.accepted:
+            self._door.accepted(accepted)
+
+    def _refuse(self, bind: Bind, events: Sequence[RequestReceived], status: CommandStatus) -> None:
+        now = self._clock()
+        for event in events:
+            response = SubmitSmResp() if isinstance(event.pdu, SubmitSm) else DataSmResp()
+            bind.connection.session.answer(
+                event.sequence_number, response, now, command_status=status
+            )
+
+    async def _query(self, bind: Bind, sequence_number: int, query: QuerySm) -> None:
+        customer = bind.customer
+        message: Message | None = None
+        if customer is not None:
+            rows = await self._store.fetch(records.GET, customer.account_sid, query.message_id)
+            message = records.message_of(rows[0]) if rows else None
+        status = CommandStatus.ESME_ROK if message else CommandStatus.ESME_RQUERYFAIL
+        response = QuerySmResp(message_id=query.message_id)
+        if message is not None:
+            response = QuerySmResp(
+                message_id=message.sid,
+                message_state=_STATES.get(message.status, MessageState.UNKNOWN),
+                error_code=min(255, message.error_code % 1000),
+            )
+        bind.connection.session.answer(
+            sequence_number, response, self._clock(), command_status=status
+        )

@@ -1,0 +1,235 @@
+"""The loop of the message path: what carriers say, what time brings, what the last run left.
+
+A batch of carrier events becomes one `Changes` and is committed before the next one is looked
+at, so batches grow with the load by themselves.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+
+from carriers.events import (
+    BindDown,
+    BindUp,
+    CarrierEvent,
+    Receipted,
+    Received,
+    Submitted,
+    Uncertain,
+    Unsent,
+)
+from carriers.network import Network
+from gateway.messages import receipts
+from gateway.messages.backlog import Backlogs
+from gateway.messages.book import Book
+from gateway.messages.changes import Changes
+from gateway.messages.commit import Committer
+from gateway.messages.correlate import Correlator
+from gateway.messages.dispatch import Dispatcher
+from gateway.messages.flight import Flight, PartState
+from gateway.messages.parking import Parking
+from gateway.messages.receive import Receiver
+from gateway.messages.settle import Settler
+from gateway.messages.wire import Composer
+from gateway.model import MessageStatus
+from gateway.store.base import Store
+from protocols.smpp.constants import CommandStatus
+from protocols.smpp.pdu import Tag, tlv
+from protocols.smpp.receipt import id_key
+
+_log = structlog.get_logger(__name__)
+_SWEEP_EVERY: Final = 2.0  # seconds
+
+
+class Follower:
+    """Follows the carriers; `receipt_grace` seconds is how long a receipt may wait."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        network: Network,
+        dispatcher: Dispatcher,
+        committer: Committer,
+        correlator: Correlator,
+        settler: Settler,
+        receiver: Receiver,
+        parking: Parking,
+        backlogs: Backlogs,
+        composer: Composer,
+        book: Book,
+        receipt_grace: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._network = network
+        self._dispatcher = dispatcher
+        self._committer = committer
+        self._correlator = correlator
+        self._settler = settler
+        self._receiver = receiver
+        self._parking = parking
+        self._backlogs = backlogs
+        self._composer = composer
+        self._book = book
+        self._receipt_grace = receipt_grace
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- its life ------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take up what the last run left, then follow the carriers."""
+        for row in await self._store.fetch(receipts.ALL):
+            self._parking.add(receipts.parked_of(row))
+        await self._receiver.recover(self._store)
+        for carrier in self._network.names():
+            self._backlogs.of(carrier)
+        await self._read_backlogs()
+        self._spawn(self._follow(), "messages: carrier events")
+        self._spawn(self._sweep(), "messages: sweep")
+
+    async def close(self) -> None:
+        """Stop; what is under way stays in the store and goes on at the next start."""
+        self._dispatcher.close()
+        for task in list(self._tasks):
+            task.cancel()
+        for task in list(self._tasks):
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def conclude(self, changes: Changes) -> None:
+        """Commit what a room found out by itself."""
+        self._spawn(self._committer.commit(changes), "messages: conclude")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a task of the message path died", task=task.get_name(), exc_info=error)
+
+    async def _read_backlogs(self) -> None:
+        for backlog in self._backlogs.all():
+            while backlog.wants(self._dispatcher.queued(backlog.carrier)):
+                await backlog.read(self._store, self._book, self._resume)
+
+    def _resume(self, flight: Flight) -> None:
+        """Take up a message that the store holds as queued or being sent."""
+        now = self._clock()
+        self._composer.hold(flight.message, now)
+        if flight.message.status is MessageStatus.QUEUED:
+            self._dispatcher.offer(flight, now)
+            return
+        changes = Changes()
+        self._book.keep(flight)
+        self._book.learn_references(flight)
+        self._settler.recovered(flight, now, changes)
+        self.conclude(changes)
+
+    # -- what carriers say ---------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        while True:
+            events = await self._network.events()
+            try:
+                await self._process(events)
+            except Exception:
+                # A defect must not silence the carrier: what was in this batch is uncertain
+                # and comes again by timeout or redelivery.
+                _log.exception("a batch of carrier events failed", events=len(events))
+
+    async def _process(self, events: Sequence[CarrierEvent]) -> None:
+        changes = Changes()
+        for event in events:
+            match event:
+                case Submitted():
+                    self._submitted(event, changes)
+                case Receipted():
+                    await self._receipted(event, changes)
+                case Received():
+                    self._receiver.received(event, changes)
+                case Uncertain():
+                    self._uncertain(event, changes)
+                case Unsent():
+                    self._settler.unsent(event, changes)
+                case BindUp() | BindDown():
+                    self._dispatcher.wake()
+        await self._committer.commit(changes)
+
+    def _submitted(self, event: Submitted, changes: Changes) -> None:
+        self._settler.submitted(event, changes)
+        if not event.carrier_id or not len(self._parking):
+            return
+        parked = self._parking.take(event.carrier, id_key(event.carrier_id))
+        self._apply(parked, event, changes)
+
+    def _uncertain(self, event: Uncertain, changes: Changes) -> None:
+        self._settler.uncertain(event, changes)
+        flight = self._book.get(event.submission.sid)
+        if flight is None or not len(self._parking):
+            return
+        reference = tlv(event.submission.pdu, Tag.USER_MESSAGE_REFERENCE) or b""
+        parked = self._parking.take_by_reference(
+            event.carrier, int.from_bytes(reference, "big"), flight.message.to_address
+        )
+        self._apply(parked, event, changes)
+
+    def _apply(
+        self, parked: receipts.Parked | None, event: Submitted | Uncertain, changes: Changes
+    ) -> None:
+        flight = self._book.get(event.submission.sid)
+        if parked is not None and flight is not None:
+            changes.write(receipts.unparked(parked))
+            part = event.submission.part
+            self._settler.apply(parked.receipt, flight, part, event.at, changes)
+
+    async def _receipted(self, event: Receipted, changes: Changes) -> None:
+        match = await self._correlator.match(event)
+        if match is not None:
+            self._settler.receipted(event, match.flight, match.part, changes)
+        elif self._parking.full:
+            changes.answers.append((event.delivery, CommandStatus.ESME_RX_T_APPN))
+        else:
+            key = id_key(event.receipt.message_id)
+            parked, write = receipts.parked(receipts.noted(event), key, event.at)
+            self._parking.add(parked)
+            changes.write(write)
+            changes.answers.append((event.delivery, CommandStatus.ESME_ROK))
+
+    # -- what time brings ----------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_EVERY)
+            now = self._clock()
+            changes = Changes()
+            for flight in self._dispatcher.take_overdue():
+                self._settler.expire(flight, now, changes)
+            for flight in self._book.moving():
+                if flight.message.valid_until <= now:
+                    self._overdue(flight, now, changes)
+            for parked in self._parking.expire(now - self._receipt_grace):
+                _log.warning(
+                    "a receipt found no message and is dropped",
+                    carrier=parked.receipt.carrier,
+                    carrier_id=parked.receipt.carrier_id,
+                )
+                changes.write(receipts.unparked(parked))
+            self._receiver.expire(now, changes)
+            await self._committer.commit(changes)
+            await self._read_backlogs()
+
+    def _overdue(self, flight: Flight, now: float, changes: Changes) -> None:
+        """Validity is over: a waiting message fails, a held one is given up."""
+        status = flight.message.status
+        if status is MessageStatus.QUEUED and self._dispatcher.withdraw(flight.message.sid):
+            self._settler.expire(flight, now, changes)
+        elif status is MessageStatus.SENDING and PartState.OUT not in flight.parts:
+            self._settler.give_up(flight, now, changes)

@@ -1,0 +1,52 @@
+"""Notifications: what went wrong at a customer's URL, kept where its developer will look."""
+
+from typing import Any, Final
+
+import msgspec
+
+from gateway.events import FactType, fact
+from gateway.sids import NOTIFICATION, new_sid
+from gateway.store.base import Insert, Query, Write
+
+INSERT: Final = Insert(
+    table="notifications",
+    columns=(
+        "account_sid",
+        "sid",
+        "resource_sid",
+        "error_code",
+        "level",
+        "details",
+        "date_created",
+    ),
+)
+OF_RESOURCE: Final = Query(
+    "notifications_of_resource",
+    "SELECT account_sid, sid, resource_sid, error_code, level, details, date_created"
+    " FROM notifications WHERE resource_sid = $1 ORDER BY sid",
+)
+
+
+def noted(
+    account_sid: str, resource_sid: str, error_code: int, level: str, now: float, **details: Any
+) -> list[Write]:
+    """The writes that keep one notification and tell of it; `details` are JSON."""
+    sid = new_sid(NOTIFICATION, now)
+    row = (
+        account_sid,
+        sid,
+        resource_sid,
+        error_code,
+        level,
+        msgspec.json.encode(details).decode(),
+        now,
+    )
+    told = fact(
+        account_sid,
+        resource_sid,
+        0,
+        FactType.NOTIFICATION_CREATED,
+        now,
+        {"notification": sid, "error_code": error_code, "level": level},
+    )
+    return [(INSERT, row), told]

@@ -1,0 +1,189 @@
+"""The message path's face: what REST, customers and the apps' replies ask of it.
+
+An accept is a promise: it is answered after its commit. Everything that happens to a message
+afterwards is found in the rooms beside: `dispatch`, `follow`, `settle`.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from gateway.events import FactType, message_fact
+from gateway.messages import records, segments, trace
+from gateway.messages.accept import Accepted, Acceptor
+from gateway.messages.backlog import Backlogs
+from gateway.messages.book import Book
+from gateway.messages.changes import Changes
+from gateway.messages.commit import Committer
+from gateway.messages.correlate import Correlator
+from gateway.messages.dispatch import Dispatcher
+from gateway.messages.draft import Draft, Refusal
+from gateway.messages.flight import Flight
+from gateway.messages.parking import Parking
+from gateway.messages.states import StateWriter
+from gateway.model import Message, MessageStatus
+from gateway.store.base import Store, StoreUnavailable
+
+_TOO_MANY: Final = 20429
+_STORE_AWAY: Final = 20503
+_NOT_CANCELABLE: Final = 30409
+_NOT_COMPLETE: Final = 20009
+_NOT_FOUND: Final = 20404
+_OPEN: Final = frozenset({MessageStatus.QUEUED, MessageStatus.SENDING})
+
+
+class Gauges(msgspec.Struct, frozen=True, kw_only=True):
+    """How full the bounds of the path are."""
+
+    accepts_in_flight: int
+    in_memory: dict[str, int]  # by carrier
+    spilling: tuple[str, ...]  # carriers whose queue goes on in the store
+    parked_receipts: int
+    flights: int
+
+
+class Messages:
+    """Accepts, cancels, redacts and deletes."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        acceptor: Acceptor,
+        dispatcher: Dispatcher,
+        committer: Committer,
+        correlator: Correlator,
+        book: Book,
+        states: StateWriter,
+        backlogs: Backlogs,
+        parking: Parking,
+        max_accepts_in_flight: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._acceptor = acceptor
+        self._dispatcher = dispatcher
+        self._committer = committer
+        self._correlator = correlator
+        self._book = book
+        self._states = states
+        self._backlogs = backlogs
+        self._parking = parking
+        self._max_accepts_in_flight = max_accepts_in_flight
+        self._clock = clock
+        self._accepting = 0
+
+    async def accept(self, draft: Draft) -> Message | Refusal:
+        """The message that `draft` became, durable, or why it was not taken."""
+        if self._accepting >= self._max_accepts_in_flight:
+            return Refusal(
+                error_code=_TOO_MANY,
+                message="Too many messages are being accepted at once; try again in a second.",
+            )
+        accepted = self.plan(draft)
+        if isinstance(accepted, Refusal):
+            return accepted
+        self._accepting += 1
+        try:
+            await self._store.commit(accepted.writes)
+        except StoreUnavailable as error:
+            return Refusal(error_code=_STORE_AWAY, message=f"Nothing was accepted: {error}")
+        finally:
+            self._accepting -= 1
+        self.accepted(accepted)
+        return accepted.message
+
+    def plan(self, draft: Draft) -> Accepted | Refusal:
+        """What `accept` would commit: for a caller that adds it to a commit of its own."""
+        return self._acceptor.accept(draft, self._clock())
+
+    def accepted(self, accepted: Accepted) -> None:
+        """The writes of `accepted` are durable: the message may go out."""
+        now = self._clock()
+        carrier = accepted.message.carrier
+        if self._backlogs.of(carrier).admits(self._dispatcher.queued(carrier), now):
+            self._dispatcher.offer(Flight(accepted.message), now)
+
+    async def cancel(self, account_sid: str, sid: str) -> Message | Refusal:
+        """`canceled`, for a message that no carrier has seen yet."""
+        flight = await self._correlator.load(account_sid, sid)
+        if flight is None:
+            return _missing(sid)
+        message = flight.message
+        untouched = message.status is MessageStatus.QUEUED and message.attempt == 0
+        if not untouched or not self._withdraw(message):
+            return Refusal(
+                error_code=_NOT_CANCELABLE,
+                message=f"The message is {message.status}; only one that waits can be canceled.",
+            )
+        changes = Changes()
+        self._states.advance(flight, MessageStatus.CANCELED, self._clock(), changes)
+        self._book.forget(sid)
+        await self._committer.commit(changes)
+        return flight.message
+
+    def _withdraw(self, message: Message) -> bool:
+        """Take it out of the queue; one that waits in the store alone is in none."""
+        return self._dispatcher.withdraw(message.sid) or not self._dispatcher.holds(message.sid)
+
+    async def redact(self, account_sid: str, sid: str) -> Message | Refusal:
+        """Forget what the message said: body, media and PDUs. It must have been sent."""
+        flight = await self._correlator.load(account_sid, sid)
+        if flight is None:
+            return _missing(sid)
+        if flight.message.status in _OPEN:
+            return _unfinished(flight.message)
+        now = self._clock()
+        message = msgspec.structs.replace(
+            flight.message, body="", media=(), date_updated=now, version=flight.message.version + 1
+        )
+        flight.message = message
+        changes = Changes()
+        changes.write(
+            records.redacted(message),
+            trace.wiped(sid),
+            message_fact(message, FactType.MESSAGE_REDACTED, now),
+        )
+        await self._committer.commit(changes)
+        return message
+
+    async def delete(self, account_sid: str, sid: str) -> Refusal | None:
+        """Forget the message and all that was kept of it, but for its facts."""
+        flight = await self._correlator.load(account_sid, sid)
+        if flight is None:
+            return _missing(sid)
+        if flight.message.status in _OPEN:
+            return _unfinished(flight.message)
+        self._book.forget(sid)
+        changes = Changes()
+        changes.write(
+            records.deleted(account_sid, sid),
+            trace.wiped(sid),
+            (segments.WIPE, (sid,)),
+            message_fact(flight.message, FactType.MESSAGE_DELETED, self._clock()),
+        )
+        await self._committer.commit(changes)
+        return None
+
+    def gauges(self) -> Gauges:
+        """How full the bounds are now."""
+        backlogs = self._backlogs.all()
+        return Gauges(
+            accepts_in_flight=self._accepting,
+            in_memory={each.carrier: self._dispatcher.queued(each.carrier) for each in backlogs},
+            spilling=tuple(each.carrier for each in backlogs if each.spilling),
+            parked_receipts=len(self._parking),
+            flights=len(self._book),
+        )
+
+
+def _missing(sid: str) -> Refusal:
+    return Refusal(error_code=_NOT_FOUND, message=f"The message {sid} was not found.")
+
+
+def _unfinished(message: Message) -> Refusal:
+    return Refusal(
+        error_code=_NOT_COMPLETE,
+        message=f"The message is {message.status}; wait until it was sent.",
+    )

@@ -1,0 +1,135 @@
+"""A message's timeline: its facts, its parts and its PDUs, decoded, in the order of time."""
+
+from typing import Any, Final
+
+import msgspec
+
+from gateway.messages import records, segments, trace
+from gateway.model import Message
+from gateway.store.base import Query, Store
+from protocols.smpp.codec import Decoder, Frame, name_of
+
+_FACTS: Final = Query(
+    "facts_of_sid", "SELECT at, version, type, data FROM facts WHERE sid = $1 ORDER BY id"
+)
+_JOBS: Final = Query(
+    "jobs_of_sid",
+    "SELECT j.id, j.kind, j.endpoint, j.created_at, t.attempt, t.to_state, t.at, t.note"
+    " FROM jobs j LEFT JOIN job_state_transitions t ON t.job_id = j.id"
+    " WHERE j.sid = $1 ORDER BY j.id, t.attempt",
+)
+_REPLIES: Final = Query(
+    "replies_to",
+    "SELECT sid FROM messages WHERE in_reply_to <> '' AND in_reply_to = $1 AND account_sid = $2"
+    " ORDER BY sid LIMIT 50",
+)
+
+
+async def timeline(store: Store, account_sid: str, sid: str) -> dict[str, Any] | None:
+    """Everything known of one message of the account, as JSON; None if there is none.
+
+    `{"sid", "status", "direction", "from", "to", "carrier", "num_segments", "in_reply_to",
+    "replies": [sid], "route": [...], "parts": [...], "events": [{"at", "type", ...}]}`; the
+    events are facts, PDUs (`type` "pdu") and tries of callbacks (`type` "callback").
+    """
+    rows = await store.fetch(records.GET, account_sid, sid)
+    if not rows:
+        return None
+    message = records.message_of(rows[0])
+    facts = await store.fetch(_FACTS, sid)
+    frames = trace.frames_of(await store.fetch(trace.OF_MESSAGE, sid))
+    jobs = await store.fetch(_JOBS, sid)
+    parts = [segments.segment_of(row) for row in await store.fetch(segments.OF_MESSAGE, sid)]
+    replies = await store.fetch(_REPLIES, sid, account_sid)
+    events = (
+        [_fact_event(row) for row in facts]
+        + [_pdu_event(frame) for frame in frames]
+        + [event for row in jobs if (event := _job_event(row)) is not None]
+    )
+    return {
+        **_head(message),
+        "replies": [row[0] for row in replies],
+        "parts": [
+            {
+                "part": part.part,
+                "attempt": part.attempt,
+                "carrier_id": part.carrier_id,
+                "state": part.state,
+                "error_code": part.error_code or None,
+            }
+            for part in parts
+        ],
+        "events": sorted(events, key=lambda event: event["at"]),
+    }
+
+
+def _head(message: Message) -> dict[str, Any]:
+    return {
+        "sid": message.sid,
+        "account_sid": message.account_sid,
+        "direction": message.direction,
+        "status": message.status,
+        "error_code": message.error_code or None,
+        "from": message.from_address,
+        "to": message.to_address,
+        "carrier": message.carrier,
+        "origin": message.origin,
+        "num_segments": message.num_segments,
+        "encoding": message.encoding,
+        "attempt": message.attempt,
+        "in_reply_to": message.in_reply_to or None,
+        "route": msgspec.json.decode(message.route),
+    }
+
+
+def _fact_event(row: tuple[Any, ...]) -> dict[str, Any]:
+    at, version, kind, data = row
+    return {"at": at, "type": kind, "version": version, **msgspec.json.decode(data)}
+
+
+def _job_event(row: tuple[Any, ...]) -> dict[str, Any] | None:
+    job_id, kind, endpoint, created_at, attempt, to_state, at, note = row
+    if to_state is None:
+        return {"at": created_at, "type": "job", "job": job_id, "kind": kind, "to": endpoint}
+    return {
+        "at": at,
+        "type": "job",
+        "job": job_id,
+        "kind": kind,
+        "to": endpoint,
+        "attempt": attempt,
+        "state": to_state,
+        "note": note,
+    }
+
+
+def _pdu_event(frame: trace.Frame) -> dict[str, Any]:
+    decoder = Decoder()
+    decoder.feed(frame.octets)
+    decoded = decoder.next_frame()
+    event: dict[str, Any] = {
+        "at": frame.at,
+        "type": "pdu",
+        "direction": "out" if frame.sent else "in",
+        "octets": frame.octets.hex(),
+    }
+    if isinstance(decoded, Frame):
+        event["name"] = name_of(decoded.command_id)
+        event["sequence_number"] = decoded.sequence_number
+        event["command_status"] = decoded.command_status
+        event["fields"] = _fields(decoded.pdu)
+    return event
+
+
+def _fields(pdu: Any) -> dict[str, Any]:
+    """The fields of a PDU as JSON; octets as hex, TLVs by tag."""
+    if pdu is None:
+        return {}
+    fields = msgspec.structs.asdict(pdu)
+    tlvs = fields.pop("tlvs", ())
+    shown = {
+        name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()
+    }
+    if tlvs:
+        shown["tlvs"] = {f"0x{tag:04x}": value.hex() for tag, value in tlvs}
+    return shown

@@ -1,0 +1,33 @@
+"""What `serve` prints when it is ready: where it listens, with which account, what to try."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from carriers.model import CarrierKind
+from gateway.config import Config
+
+if TYPE_CHECKING:
+    from gateway.daemon import Gateway
+
+
+def welcome(gateway: "Gateway", config: Config, data: Path) -> str:
+    """The text. The token stands in a file that only its owner can read, not in a terminal."""
+    lines = ["", "Trunkline is ready.", ""]
+    host = config.http.listen.host if config.http.listen is not None else "127.0.0.1"
+    names = {"http": f"http://{host}", "https": f"https://{host}", "smpp": "smpp"}
+    for name, port in gateway.ports.items():
+        lines.append(f"  {name:<10}{names[name]}:{port}")
+    lines += [
+        f"  account   {gateway.credentials.account_sid}",
+        f"  token     in {data / 'credentials.json'} (auth_token)",
+        "",
+    ]
+    if any(carrier.kind is CarrierKind.SIMULATED for carrier in config.carriers):
+        lines += [
+            "Carriers are simulated. In another terminal, try:",
+            "  .venv/bin/trunkline send --to +15551230009 --from +15550001000 --body 'Hello'",
+            "  .venv/bin/trunkline sim inbox +15551230009",
+            "  .venv/bin/trunkline messages list",
+            "  .venv/bin/python examples/send_sms.py",
+        ]
+    return "\n".join(lines)
