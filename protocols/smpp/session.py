@@ -112,7 +112,10 @@ class Session:
             if frame is None:
                 return
             if isinstance(frame, Malformed):
-                self._take_malformed(frame)
+                number, status = frame.sequence_number, frame.command_status
+                self._reject(frame.command_id, number, status, frame.reason, frame.octets)
+                if not frame.recoverable:
+                    self._finish(CloseReason.UNREADABLE)
             elif frame.command_id & RESPONSE:
                 self._take_response(frame, now)
             else:
@@ -136,11 +139,7 @@ class Session:
         """When `handle_timer` wants to be called, at the latest; None for never."""
         if self.closed:
             return None
-        first = min(
-            self._init_deadline,
-            self._control_deadline(),
-            self._timers.deadline(),
-        )
+        first = min(self._init_deadline, self._control_deadline(), self._timers.deadline())
         oldest = self._window.deadline()
         if oldest is not None and oldest < first:
             return oldest
@@ -379,28 +378,14 @@ class Session:
             )
             self._bound(command_id | RESPONSE, now)
 
-    def _take_malformed(self, malformed: Malformed) -> None:
-        self._reject(
-            malformed.command_id,
-            malformed.sequence_number,
-            malformed.command_status,
-            malformed.reason,
-            malformed.octets,
-        )
-        if not malformed.recoverable:
-            self._finish(CloseReason.UNREADABLE)
-
     def _refuse(self, frame: Frame) -> None:
         """A request that the state forbids (v5.0 §2.4)."""
-        again = frame.command_id in BINDS and self.state is not State.UNBOUND
-        self._reject(
-            frame.command_id,
-            frame.sequence_number,
-            CommandStatus.ESME_RALYBND if again else CommandStatus.ESME_RINVBNDSTS,
-            f"{name_of(frame.command_id)} from the {PEER[self.role]} is not allowed"
-            f" in state {self.state}",
-            frame.octets,
-        )
+        status = CommandStatus.ESME_RINVBNDSTS
+        if frame.command_id in BINDS and self.state is not State.UNBOUND:
+            status = CommandStatus.ESME_RALYBND
+        name = name_of(frame.command_id)
+        reason = f"{name} from the {PEER[self.role]} is not allowed in state {self.state}"
+        self._reject(frame.command_id, frame.sequence_number, status, reason, frame.octets)
 
     def _reject(
         self, command_id: int, number: int, command_status: int, reason: str, octets: bytes
