@@ -83,10 +83,16 @@ def check(config: ConfigFile = None) -> None:
 
 def migrate(data: show.Data = show.DATA) -> None:
     """Bring the store of the data folder to this version's schema; `serve` does so by itself."""
-    from gateway import daemon
+    from gateway.daemon import DATABASE
+    from gateway.store.base import StoreError
+    from gateway.store.sqlite import migrate as upgrade
 
-    version = daemon.migrate(data)
-    show.line(f"The store in {show.plain(data)} has schema version {version}.")
+    try:
+        applied = upgrade(data / DATABASE)
+    except StoreError as error:
+        raise GatewayError(str(error)) from None
+    done = f"applied {', '.join(applied)}" if applied else "it was up to date"
+    show.line(f"{show.plain(data / DATABASE)}: {show.plain(done)}")
 
 
 def _load(path: Path | None) -> "Config":
