@@ -83,16 +83,14 @@ def check(config: ConfigFile = None) -> None:
 
 def migrate(data: show.Data = show.DATA) -> None:
     """Bring the store of the data folder to this version's schema; `serve` does so by itself."""
-    from gateway.daemon import DATABASE
+    from gateway import daemon
     from gateway.store.base import StoreError
-    from gateway.store.sqlite import migrate as upgrade
 
     try:
-        applied = upgrade(data / DATABASE)
+        version = daemon.migrate(data)
     except StoreError as error:
         raise GatewayError(str(error)) from None
-    done = f"applied {', '.join(applied)}" if applied else "it was up to date"
-    show.line(f"{show.plain(data / DATABASE)}: {show.plain(done)}")
+    show.line(f"The store in {show.plain(data)} has schema version {version}.")
 
 
 def _load(path: Path | None) -> "Config":
