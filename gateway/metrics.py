@@ -1,21 +1,291 @@
 """What Prometheus is told at `/metrics`: read from the rooms when it asks, never pushed.
 
 Hot paths keep plain integers; the collectors here turn them into families at the scrape. Labels
-are bounded: carriers, operations, states and codes that the configuration or a table names.
+are bounded: carriers and customers that the configuration names, operations that are declared,
+states and codes that a table has.
 """
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Protocol
+
+from prometheus_client import Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from carriers.bind import BindStatus
+from carriers.counters import Counters, Histogram
+from carriers.health import Health, HealthState
+from gateway.core.runner import RunnerStats
+from gateway.messages.service import Gauges
+from gateway.sids import MMS, SMS, made_at
+from gateway.store.base import Query, Store
+from gateway.store.sqlite import StoreStats
+from protocols.smpp.constants import CommandStatus
+
+_OLDEST: Final = Query(
+    "messages_oldest_open",
+    "SELECT sid FROM messages WHERE carrier = $1 AND sid > $2 AND sid < $3"
+    " AND status IN ('queued', 'sending') ORDER BY sid LIMIT 1",
+)
+_BEYOND: Final = "g"  # greater than every hex digit
+
+# SMPP leaves these to vendors (v3.4 §5.1.3); other unknown codes are counted as one.
+_VENDOR: Final = range(0x400, 0x500)
 
 
 class HttpCounters:
-    """Requests answered, by (operation, status), with the seconds they took."""
+    """Requests answered, by (operation, status), and the seconds that operations took."""
 
     __slots__ = ("answered", "seconds")
 
     def __init__(self) -> None:
+        """Start at zero."""
         self.answered: dict[tuple[str, int], int] = {}
         self.seconds: dict[str, float] = {}
 
     def count(self, operation: str, status: int, seconds: float) -> None:
-        """One request was answered."""
+        """One request was answered with the HTTP status `status` after `seconds`."""
         key = (operation, status)
         self.answered[key] = self.answered.get(key, 0) + 1
         self.seconds[operation] = self.seconds.get(operation, 0.0) + seconds
+
+
+class CarrierNumbers(Protocol):
+    """Of `carriers/network.py`, what is measured."""
+
+    def names(self) -> Sequence[str]:
+        """Every carrier that is served."""
+        ...
+
+    def all_health(self, now: float) -> dict[str, Health]:
+        """How each stands."""
+        ...
+
+    def counters(self, carrier: str) -> Counters:
+        """Its numbers."""
+        ...
+
+    def binds(self, carrier: str) -> Sequence[BindStatus]:
+        """Its binds."""
+        ...
+
+
+class _Read(Collector):
+    """A collector that is a function: called at each scrape."""
+
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """`Collector.collect`."""
+        return self._read()
+
+
+def http_collector(http: HttpCounters) -> Collector:
+    """Requests and seconds by operation."""
+
+    def read() -> Iterator[Metric]:
+        requests = _counter("http_requests", "Requests answered.", "operation", "status")
+        for (operation, status), count in http.answered.items():
+            requests.add_metric([operation, str(status)], count)
+        seconds = _counter("http_request_seconds", "Time to answer, summed.", "operation")
+        for operation, taken in http.seconds.items():
+            seconds.add_metric([operation], taken)
+        yield from (requests, seconds)
+
+    return _Read(read)
+
+
+def carrier_collector(network: CarrierNumbers, clock: Callable[[], float]) -> Collector:
+    """Everything of every carrier."""
+    return _Read(lambda: [*_traffic(network), *_health(network, clock())])
+
+
+_PLAIN: Final[tuple[tuple[str, str, Callable[[Counters], int]], ...]] = (
+    ("submitted", "submit_sm written.", lambda counters: counters.submitted),
+    ("uncertain", "submit_sm without an answer in time.", lambda counters: counters.uncertain),
+    ("late", "Answers after the response timeout.", lambda counters: counters.late),
+    ("unsent", "Handed over and not written.", lambda counters: counters.unsent),
+    ("receipts", "Delivery receipts.", lambda counters: counters.receipts),
+    ("received", "Texts from handsets, or parts.", lambda counters: counters.received),
+    ("rejected", "PDUs of no use from the carrier.", lambda counters: counters.rejected),
+    ("bind_attempts", "Attempts to bind.", lambda counters: counters.bind_attempts),
+    ("binds_lost", "Binds that were lost.", lambda counters: counters.binds_lost),
+)
+
+
+def _traffic(network: CarrierNumbers) -> Iterator[Metric]:
+    every = [(name, network.counters(name)) for name in network.names()]
+    for name, doc, value in _PLAIN:
+        plain = _counter(f"carrier_{name}", doc, "carrier")
+        for carrier, counters in every:
+            plain.add_metric([carrier], value(counters))
+        yield plain
+    results = _counter("carrier_results", "Answers to submit_sm.", "carrier", "command_status")
+    ratio = _gauge("carrier_receipt_ratio", "Receipts per accepted submit_sm.", "carrier")
+    response = _histogram("carrier_response_seconds", "submit_sm to submit_sm_resp.")
+    receipt = _histogram("carrier_receipt_seconds", "submit_sm to its receipt.")
+    for carrier, counters in every:
+        by_label: dict[str, int] = {}
+        for status, count in tuple(counters.statuses.items()):
+            label = status_label(status)
+            by_label[label] = by_label.get(label, 0) + count
+        for label, count in by_label.items():
+            results.add_metric([carrier, label], count)
+        accepted = counters.statuses.get(CommandStatus.ESME_ROK, 0)
+        if accepted:
+            ratio.add_metric([carrier], counters.receipts / accepted)
+        _add(response, carrier, counters.response_seconds)
+        _add(receipt, carrier, counters.receipt_seconds)
+    yield from (results, ratio, response, receipt)
+
+
+def status_label(command_status: int) -> str:
+    """A bounded label for any 32 bits that a carrier answers with."""
+    try:
+        return CommandStatus(command_status).name
+    except ValueError:
+        return f"0x{command_status:08x}" if command_status in _VENDOR else "other"
+
+
+def _health(network: CarrierNumbers, now: float) -> Iterator[Metric]:
+    state = _gauge("carrier_state", "1 for the state that the carrier is in.", "carrier", "state")
+    up = _gauge("carrier_binds_up", "Binds that are up.", "carrier")
+    wanted = _gauge("carrier_binds_wanted", "Binds that should be up.", "carrier")
+    throttled = _gauge("carrier_throttled", "1 while the carrier asked for less.", "carrier")
+    window = _gauge("carrier_window_in_use", "submit_sm whose outcome is open.", "carrier")
+    for carrier, health in network.all_health(now).items():
+        for one in HealthState:
+            state.add_metric([carrier, one], float(health.state is one))
+        up.add_metric([carrier], health.binds_up)
+        wanted.add_metric([carrier], health.binds_wanted)
+        throttled.add_metric([carrier], float(health.throttled_until > now))
+        window.add_metric([carrier], sum(bind.in_use for bind in network.binds(carrier)))
+    yield from (state, up, wanted, throttled, window)
+
+
+async def oldest_collector(store: Store, carriers: Iterable[str], now: float) -> Collector:
+    """The age of each carrier's oldest open message, as the store has it at this moment."""
+    ages = _gauge("carrier_oldest_seconds", "Age of the oldest open message.", "carrier")
+    for carrier in carriers:
+        found: list[str] = []
+        for prefix in (SMS, MMS):
+            rows = await store.fetch(_OLDEST, carrier, prefix, prefix + _BEYOND)
+            found += [row[0] for row in rows]
+        made = [made_at(sid) for sid in found]
+        ages.add_metric([carrier], max(now - min(made), 0.0) if made else 0.0)
+    return _Read(lambda: [ages])
+
+
+def store_collector(stats: Callable[[], StoreStats]) -> Collector:
+    """The queue of the store's writer, and how it does."""
+
+    def read() -> Iterator[Metric]:
+        now = stats()
+        yield _one_gauge("store_queued", "Commits that wait.", now.queued)
+        yield _one_counter("store_groups", "Groups of commits made durable.", now.groups)
+        yield _one_counter("store_commits", "Commits made durable.", now.commits)
+        yield _one_counter("store_rows", "Rows written.", now.rows)
+        yield _one_gauge("store_last_commit_seconds", "The last group.", now.last_commit_seconds)
+        yield _one_gauge("store_away", "1 while it can't write.", float(bool(now.trouble)))
+        yield _one_counter("facts", "Facts appended, ever.", now.newest_fact)
+
+    return _Read(read)
+
+
+def jobs_collector(stats: Callable[[], RunnerStats]) -> Collector:
+    """The workers and the ends of tries."""
+
+    def read() -> Iterator[Metric]:
+        now = stats()
+        yield _one_gauge("jobs_busy", "Workers at work.", now.busy)
+        yield _one_gauge("jobs_unstored", "Ends of tries not stored yet.", now.unstored)
+        yield _one_gauge("jobs_behind", "Endpoints with jobs in the store alone.", now.behind)
+        ended = _counter("jobs_tries", "Tries, by how they ended.", "state")
+        for state, count in now.ended.items():
+            ended.add_metric([state], count)
+        yield ended
+
+    return _Read(read)
+
+
+def messages_collector(gauges: Callable[[], Gauges]) -> Collector:
+    """How full the bounds of the message path are."""
+
+    def read() -> Iterator[Metric]:
+        now = gauges()
+        yield _one_gauge("messages_accepting", "Accepts in flight.", now.accepts_in_flight)
+        yield _one_gauge("messages_in_flight", "Messages not settled.", now.flights)
+        yield _one_gauge("messages_parked_receipts", "Receipts that wait.", now.parked_receipts)
+        held = _gauge("messages_in_memory", "Messages queued in memory.", "carrier")
+        spilling = _gauge("messages_spilling", "1 if more are in the store.", "carrier")
+        for carrier, count in now.in_memory.items():
+            held.add_metric([carrier], count)
+            spilling.add_metric([carrier], float(carrier in now.spilling))
+        yield from (held, spilling)
+
+    return _Read(read)
+
+
+def customers_collector(counts: Callable[[], dict[str, int]]) -> Collector:
+    """Binds of customers to our SMPP server."""
+
+    def read() -> Iterator[Metric]:
+        binds = _gauge("customer_binds", "Binds that are up.", "system_id")
+        for system_id, count in counts().items():
+            binds.add_metric([system_id], count)
+        yield binds
+
+    return _Read(read)
+
+
+def collectors(
+    *,
+    network: CarrierNumbers,
+    store: Callable[[], StoreStats],
+    jobs: Callable[[], RunnerStats],
+    messages: Callable[[], Gauges],
+    customers: Callable[[], dict[str, int]],
+    clock: Callable[[], float],
+) -> tuple[Collector, ...]:
+    """Everything that the rooms of one process count, to be read at each scrape."""
+    return (
+        carrier_collector(network, clock),
+        store_collector(store),
+        jobs_collector(jobs),
+        messages_collector(messages),
+        customers_collector(customers),
+    )
+
+
+def _counter(name: str, doc: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"trunkline_{name}", doc, labels=labels)
+
+
+def _gauge(name: str, doc: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"trunkline_{name}", doc, labels=labels)
+
+
+def _one_counter(name: str, doc: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"trunkline_{name}", doc, value=value)
+
+
+def _one_gauge(name: str, doc: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"trunkline_{name}", doc, value=value)
+
+
+def _histogram(name: str, doc: str) -> HistogramMetricFamily:
+    return HistogramMetricFamily(f"trunkline_{name}", doc, labels=["carrier"])
+
+
+def _add(family: HistogramMetricFamily, carrier: str, histogram: Histogram) -> None:
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip((*histogram.bounds, None), histogram.counts, strict=True):
+        total += count
+        buckets.append(("+Inf" if bound is None else str(float(bound)), total))
+    family.add_metric([carrier], buckets, sum_value=histogram.total)

@@ -47,3 +47,8 @@ def new_sid(prefix: str, now: float) -> str:
 def is_sid(text: str, prefix: str) -> bool:
     """Whether `text` has the shape of a SID of the kind `prefix`."""
     return text.startswith(prefix) and _SHAPE.fullmatch(text) is not None
+
+
+def made_at(sid: str) -> float:
+    """When a SID of ours was made, in seconds since the epoch."""
+    return (int(sid[2:18], 16) >> _COUNTER_BITS) / 1000

@@ -12,15 +12,12 @@ from aiohttp import web
 
 from gateway.api.http import encode, iso8601, refuse
 from gateway.api.resources import Access, Call, Operation, Param, Result
-from gateway.store.base import Fact, Query
+from gateway.store.base import Fact
 
 _STREAM: Final = "text/event-stream"
-_BATCH: Final = 500
 _LOOK: Final = 1.0  # seconds between looks at whether the client is still there
 _KEEP_ALIVE: Final = 15  # looks without an event before a comment, so that proxies keep the line
 _MAX_CURSOR: Final = 2**62
-
-LATEST: Final = Query("facts_latest", "SELECT COALESCE(MAX(id), 0) FROM facts")
 
 STREAMS: Final = web.AppKey("streams", set[asyncio.Task[None]])
 
@@ -59,7 +56,7 @@ async def follow(call: Call) -> Result:
         return refuse(20429, f"{len(streams)} event streams are open, the most there may be")
     given = call.request.headers.get("Last-Event-ID") or call.text("after")
     if not given:
-        cursor = int((await services.store.fetch(LATEST))[0][0])
+        cursor = await services.bus.newest()
     elif given.isascii() and given.isdigit() and int(given) < _MAX_CURSOR:
         cursor = int(given)
     else:
@@ -81,15 +78,24 @@ async def follow(call: Call) -> Result:
 
 
 async def _pump(call: Call, response: web.StreamResponse, cursor: int) -> None:
+    batches = aiter(call.services.bus.subscribe(cursor))
+    coming = asyncio.ensure_future(anext(batches, None))
     quiet = 0
-    while (transport := call.request.transport) is not None and not transport.is_closing():
-        facts = await call.services.facts.facts_after(cursor, _BATCH, _LOOK)
-        frames = [event_frame(fact) for fact in facts if fact.account_sid == call.account.sid]
-        cursor = facts[-1].id if facts else cursor
-        quiet = 0 if frames else quiet + (not facts)
-        if frames or quiet >= _KEEP_ALIVE:
-            quiet = 0
-            await response.write(b"".join(frames) or b": still here\n\n")
+    try:
+        while (transport := call.request.transport) is not None and not transport.is_closing():
+            done, _ = await asyncio.wait({coming}, timeout=_LOOK)
+            facts = coming.result() if done else []
+            if facts is None:
+                return  # the bus is closed: the gateway stops
+            if done:
+                coming = asyncio.ensure_future(anext(batches, None))
+            frames = [event_frame(fact) for fact in facts if fact.account_sid == call.account.sid]
+            quiet = 0 if frames else quiet + (not done)
+            if frames or quiet >= _KEEP_ALIVE:
+                quiet = 0
+                await response.write(b"".join(frames) or b": still here\n\n")
+    finally:
+        coming.cancel()
 
 
 async def end_streams(app: web.Application) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.api.http import answer_json
 from gateway.api.resources import Access, Answer, Call, Operation, Result
+from gateway.metrics import http_collector, oldest_collector
 from gateway.store.base import Query, StoreError
 
 PING: Final = Query("ping", "SELECT 1")
@@ -45,8 +46,10 @@ async def readyz(call: Call) -> Result:
 
 async def metrics(call: Call) -> Result:
     """Everything that is measured, in Prometheus' text format."""
+    services = call.services
+    oldest = await oldest_collector(services.store, services.carriers.names(), call.now)
     registry = CollectorRegistry(auto_describe=False)
-    for collector in call.services.collectors:
+    for collector in (*services.collectors, http_collector(services.http), oldest):
         registry.register(collector)
     return Answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
 

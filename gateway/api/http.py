@@ -89,6 +89,7 @@ def request_headers(started: float, now: float, content_type: str) -> "CIMultiDi
     headers["Twilio-Request-Id"] = new_sid(REQUEST, now)
     headers["Twilio-Request-Duration"] = f"{max(now - started, 0.0):.3f}"
     headers["X-Shenanigans"] = "none"
+    headers[hdrs.SERVER] = "Trunkline"
     return headers
 
 

@@ -14,11 +14,12 @@ from prometheus_client.registry import Collector
 from carriers.health import Health
 from carriers.routing import Plan, RouteRequest
 from gateway.accounts import Accounts
+from gateway.bus.base import Bus
 from gateway.messages.draft import Draft, Refusal
 from gateway.metrics import HttpCounters
 from gateway.model import Message
 from gateway.phone_numbers import PhoneNumbers
-from gateway.store.base import Fact, Store
+from gateway.store.base import Store
 from gateway.tries import Tries
 
 
@@ -66,14 +67,6 @@ class CarrierService(Protocol):
         ...
 
 
-class FactReader(Protocol):
-    """The bus, as far as a reader needs it."""
-
-    async def facts_after(self, cursor: int, limit: int, wait: float = 0.0) -> list[Fact]:
-        """Facts with an id above `cursor`, oldest first; waits up to `wait` s for the first."""
-        ...
-
-
 class ApiLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of the REST face: code points of a text, event streams open at once."""
 
@@ -94,7 +87,7 @@ class Services:
     phone_numbers: PhoneNumbers
     messages: MessageService
     carriers: CarrierService
-    facts: FactReader
+    bus: Bus
     timeline: Callable[[Store, str, str], Awaitable[dict[str, Any] | None]]
     plan: Callable[[RouteRequest, float], Plan]
     unready: Callable[[], str]

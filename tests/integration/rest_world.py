@@ -21,6 +21,7 @@ from carriers.routing import Plan, RouteRequest, RoutingTable, plan
 from gateway.accounts import Accounts, new_token
 from gateway.api.app import build_app
 from gateway.api.services import ApiLimits, Services
+from gateway.bus.embedded import EmbeddedBus
 from gateway.messages import records
 from gateway.messages.draft import Draft, Refusal
 from gateway.messages.timeline import timeline
@@ -226,13 +227,14 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
     messages, carriers = HeldMessages(store, time.time), HeldCarriers()
     unready: list[str] = []
     simulators: list[str] = []
+    bus = EmbeddedBus(store)
     services = Services(
         store=store,
         accounts=accounts,
         phone_numbers=numbers,
         messages=messages,
         carriers=carriers,
-        facts=store,
+        bus=bus,
         timeline=timeline,
         plan=_planner(),
         unready=lambda: unready[0] if unready else "",
@@ -261,5 +263,6 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
         )
     finally:
         await session.close()
+        await bus.close()
         await runner.cleanup()
         await store.close()

@@ -129,7 +129,7 @@ async def test_accounts_and_numbers_survive_in_the_store(world: World) -> None:
         world.main.sid, kept.sid
     )
     assert numbers.holder("+15550003001") is None
-    facts = await world.services.facts.facts_after(0, 100)
+    facts = await world.services.store.facts_after(0, 100)
     assert [fact.type for fact in facts][-5:] == [
         "account.created",
         "phone_number.created",

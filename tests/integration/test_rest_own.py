@@ -14,6 +14,7 @@ from rest_world import NUMBER, World, basic, rest_world
 
 from gateway.api.services import ApiLimits
 from gateway.events import FactType, message_fact
+from gateway.messages import records
 from gateway.messages.draft import REST, Draft
 from gateway.model import Account, Message
 from gateway.store.base import Insert, StoreUnavailable
@@ -305,10 +306,23 @@ async def test_health_and_readiness(world: World, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_metrics_are_prometheus_text(world: World) -> None:
+    message = await keep(world, world.main)
+    waits = msgspec.structs.replace(message, carrier="acme", version=2)
+    await world.services.store.commit([records.changed(waits)])
+    await world.ask("GET", f"/2010-04-01/Accounts/{world.main.sid}.json", world.main)
+    await world.ask("GET", "/nowhere")
     status, page, headers = await world.ask("GET", "/metrics")
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain")
-    assert list(text_string_to_metric_families(page.decode())) is not None
+    samples = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(page.decode())
+        for sample in family.samples
+    }
+    assert samples["trunkline_http_requests_total", "200", "FetchAccount"] == 1
+    assert samples["trunkline_http_requests_total", "404", "unmatched"] == 1
+    age = samples["trunkline_carrier_oldest_seconds", "acme"]
+    assert 0 < age <= world.services.clock() - message.date_created + 0.01
 
 
 async def test_openapi_describes_what_is_served(world: World) -> None:

@@ -1,0 +1,158 @@
+"""Counters of the rooms as Prometheus reads them."""
+
+from collections.abc import Iterable
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from carriers.bind import BindStatus
+from carriers.counters import Counters
+from carriers.health import Health, HealthState
+from carriers.model import BindKind
+from gateway.core.records import JobState
+from gateway.core.runner import RunnerStats
+from gateway.messages.service import Gauges
+from gateway.metrics import HttpCounters, collectors, http_collector, status_label
+from gateway.store.sqlite import StoreStats
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+class OneCarrier:
+    """A network of one carrier, with numbers in it."""
+
+    def __init__(self) -> None:
+        self.numbers = Counters()
+        self.numbers.submitted = 9
+        self.numbers.receipts = 3
+        self.numbers.statuses.update({0: 6, 0x58: 2, 0x401: 1, 0x12345678: 1, 0x12345679: 1})
+        for seconds in (0.0004, 0.02, 0.02, 45.0):
+            self.numbers.response_seconds.observe(seconds)
+
+    def names(self) -> tuple[str, ...]:
+        return ("acme",)
+
+    def all_health(self, now: float) -> dict[str, Health]:
+        health = Health(
+            carrier="acme",
+            state=HealthState.DEGRADED,
+            binds_up=1,
+            binds_wanted=2,
+            transmitters_up=1,
+            since=0.0,
+            throttled_until=now + 1.0,
+        )
+        return {"acme": health}
+
+    def counters(self, carrier: str) -> Counters:
+        return self.numbers
+
+    def binds(self, carrier: str) -> tuple[BindStatus, ...]:
+        binds = (3, 4)
+        return tuple(
+            BindStatus(kind=BindKind.TRX, address="127.0.0.1:1", number=n, in_use=n) for n in binds
+        )
+
+
+def scraped(read: Iterable[Collector]) -> Samples:
+    """Every sample of one scrape, as a Prometheus server parses the page."""
+    registry = CollectorRegistry()
+    for collector in read:
+        registry.register(collector)
+    return {
+        (sample.name.removeprefix("trunkline_"), tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(generate_latest(registry).decode())
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def samples() -> Samples:
+    return scraped(
+        collectors(
+            network=OneCarrier(),
+            store=lambda: StoreStats(
+                queued=7,
+                groups=2,
+                commits=5,
+                rows=11,
+                last_commit_seconds=0.25,
+                last_commit_at=1.0,
+                newest_fact=42,
+                trouble="disk full",
+            ),
+            jobs=lambda: RunnerStats(
+                busy=1, unstored=2, behind=3, ended={JobState.SUCCEEDED: 4, JobState.EXPIRED: 5}
+            ),
+            messages=lambda: Gauges(
+                accepts_in_flight=1,
+                in_memory={"acme": 2, "beta": 3},
+                spilling=("beta",),
+                parked_receipts=4,
+                flights=5,
+            ),
+            customers=lambda: {"clinic": 2},
+            clock=lambda: 100.0,
+        )
+    )
+
+
+CARRIER = ("carrier", "acme")
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "value"),
+    [
+        ("carrier_submitted_total", (CARRIER,), 9),
+        ("carrier_receipt_ratio", (CARRIER,), 0.5),
+        ("carrier_results_total", (CARRIER, ("command_status", "ESME_ROK")), 6),
+        ("carrier_results_total", (CARRIER, ("command_status", "ESME_RTHROTTLED")), 2),
+        ("carrier_results_total", (CARRIER, ("command_status", "0x00000401")), 1),
+        ("carrier_results_total", (CARRIER, ("command_status", "other")), 2),
+        ("carrier_response_seconds_bucket", (CARRIER, ("le", "0.001")), 1),
+        ("carrier_response_seconds_bucket", (CARRIER, ("le", "0.025")), 3),
+        ("carrier_response_seconds_bucket", (CARRIER, ("le", "+Inf")), 4),
+        ("carrier_response_seconds_count", (CARRIER,), 4),
+        ("carrier_response_seconds_sum", (CARRIER,), 45.0404),
+        ("carrier_receipt_seconds_count", (CARRIER,), 0),
+        ("carrier_state", (CARRIER, ("state", "degraded")), 1),
+        ("carrier_state", (CARRIER, ("state", "bound")), 0),
+        ("carrier_binds_up", (CARRIER,), 1),
+        ("carrier_binds_wanted", (CARRIER,), 2),
+        ("carrier_throttled", (CARRIER,), 1),
+        ("carrier_window_in_use", (CARRIER,), 7),
+        ("store_queued", (), 7),
+        ("store_commits_total", (), 5),
+        ("store_away", (), 1),
+        ("facts_total", (), 42),
+        ("jobs_behind", (), 3),
+        ("jobs_tries_total", (("state", "expired"),), 5),
+        ("messages_in_memory", (("carrier", "beta"),), 3),
+        ("messages_spilling", (("carrier", "beta"),), 1),
+        ("messages_spilling", (CARRIER,), 0),
+        ("messages_parked_receipts", (), 4),
+        ("customer_binds", (("system_id", "clinic"),), 2),
+    ],
+)
+def test_a_number_is_scraped(
+    samples: Samples, name: str, labels: tuple[tuple[str, str], ...], value: float
+) -> None:
+    assert samples[name, labels] == pytest.approx(value)
+
+
+def test_requests_are_counted() -> None:
+    http = HttpCounters()
+    for status, seconds in ((201, 0.25), (201, 0.25), (400, 0.5)):
+        http.count("CreateMessage", status, seconds)
+    samples = scraped([http_collector(http)])
+    operation = ("operation", "CreateMessage")
+    assert samples["http_requests_total", (operation, ("status", "201"))] == 2
+    assert samples["http_request_seconds_total", (operation,)] == 1.0
+
+
+def test_labels_of_results_are_bounded() -> None:
+    labels = {status_label(status) for status in (*range(0x2000), 2**31, 2**32 - 1)}
+    assert len(labels) < 400
