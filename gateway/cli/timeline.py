@@ -10,6 +10,7 @@ _HEAD: Final = frozenset(
     {"at", "type", "version", "direction", "octets", "name", "sequence_number", "command_status"}
 )
 _NO_ERROR: Final = 0
+_UDHI: Final = 0x40
 
 
 def print_message(timeline: dict[str, Any], body: str, indent: int) -> None:
@@ -52,12 +53,24 @@ def _pdu(event: dict[str, Any]) -> str:
         return f"{len(event['octets']) // 2} octets that are no PDU: {event['octets'][:64]}"
     status = event["command_status"]
     failed = "" if status == _NO_ERROR else f" [red]command_status 0x{status:08x}[/]"
+    given = event.get("fields", {})
     fields = " ".join(
-        f"{name}={show.plain(value if value != '' else repr(''))}"
-        for name, value in event.get("fields", {}).items()
-        if value not in (0, "", None)
+        f"{name}={show.plain(value)}"
+        for name, value in given.items()
+        if value not in (0, "", None) and name != "short_message"
     )
-    return f"[bold]{event['name']}[/] #{event['sequence_number']}{failed} [dim]{fields}[/]"
+    said = f" “{show.plain(_text(given))}”" if given.get("short_message") else ""
+    return f"[bold]{event['name']}[/] #{event['sequence_number']}{failed} [dim]{fields}[/]{said}"
+
+
+def _text(fields: dict[str, Any]) -> str:
+    """What a short_message says, without its user data header (SMPP v3.4 5.2.12)."""
+    from protocols.smpp.text import decode
+
+    octets = bytes.fromhex(fields["short_message"])
+    if fields.get("esm_class", 0) & _UDHI:
+        octets = octets[1 + octets[0] :]
+    return decode(octets, fields.get("data_coding", 0))
 
 
 def _rest(event: dict[str, Any]) -> str:

@@ -195,7 +195,13 @@ TIMELINE = {
             "name": "deliver_sm",
             "sequence_number": 7,
             "command_status": 0,
-            "fields": {"source_addr": "447700900123", "service_type": ""},
+            "fields": {
+                "source_addr": "447700900123",
+                "service_type": "",
+                "esm_class": 0x40,
+                "data_coding": 8,
+                "short_message": "050003010201" + "Да".encode("utf-16-be").hex(),
+            },
         },
         {"at": 2.0, "type": "message.received", "version": 1, "status": "received"},
     ],
@@ -228,7 +234,8 @@ def test_messages_show_prints_pdus_and_threads_the_reply(gateway: StandIn) -> No
     lines = said("messages", "show", SMS).splitlines()
     assert lines[0] == f"{SMS}  +447700900123 → +15550001000  received"
     assert "  “Are you open?”" in lines
-    assert any("◄── deliver_sm #7 source_addr=447700900123" in line for line in lines)
+    (deliver,) = (line for line in lines if "◄── deliver_sm #7 source_addr=447700900123" in line)
+    assert deliver.endswith("“Да”")
     beneath = lines[next(n for n, line in enumerate(lines) if reply in line) :]
     assert all(line.startswith("    ") for line in beneath)
     assert "      route: acme: ready" in beneath
