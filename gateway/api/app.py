@@ -95,7 +95,8 @@ class Door:
         services = self._services
         started = services.clock()
         match = self._router.match(request.rel_url.raw_path)
-        operation = None if match is None else match.operations.get(request.method)
+        method = "GET" if request.method == "HEAD" else request.method
+        operation = None if match is None else match.operations.get(method)
         try:
             result = await self._result(request, match, operation, started)
         except web.HTTPRequestEntityTooLarge:

@@ -4,7 +4,6 @@ Create checks what Twilio checks, in Twilio's order, and gives a `Draft` to the 
 which keeps the promise. Lists are read from the store by the queries beside them.
 """
 
-import re
 from collections.abc import Callable
 from typing import Final
 
@@ -12,7 +11,7 @@ import msgspec
 
 from gateway.api import paging
 from gateway.api.addresses import plus_restored, recipient, sender, sender_judge
-from gateway.api.http import answer_json, encode, not_found, refuse, rfc2822
+from gateway.api.http import answer_json, encode, is_http_url, not_found, refuse, rfc2822
 from gateway.api.magic_numbers import refuse_test_recipient, refuse_test_sender
 from gateway.api.message_lists import Filters, list_messages, sent_between
 from gateway.api.resources import Access, Answer, Call, Kind, Operation, Param, Result
@@ -25,7 +24,6 @@ from protocols.smpp.text import count
 
 _API_VERSION: Final = "2010-04-01"
 _PATH: Final = f"/{_API_VERSION}/Accounts/{{AccountSid}}/Messages"
-_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
 _MAX_MEDIA: Final = 10
 _MAX_VALIDITY: Final = 36_000  # Twilio's range of ValidityPeriod is 1 to 36000, and its default
 
@@ -145,12 +143,12 @@ def _refuse_contents(call: Call, body: str, media: tuple[str, ...]) -> Refusal |
         )
     form = call.form
     callback = call.text("StatusCallback")
-    if callback and not _URL.fullmatch(callback):
+    if callback and not is_http_url(callback):
         return refuse(21609, f"StatusCallback is not an http or https URL: {callback[:100]}")
     if len(media) > _MAX_MEDIA:
         return refuse(21623, f"A message takes {_MAX_MEDIA} media at most, not {len(media)}")
     for url in media:
-        if not _URL.fullmatch(url):
+        if not is_http_url(url):
             return refuse(21620, f"MediaUrl is not an http or https URL: {url[:100]}")
     validity = call.text("ValidityPeriod")
     if validity and not 1 <= int(validity) <= _MAX_VALIDITY:

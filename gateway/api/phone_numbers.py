@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.api import paging
 from gateway.api.addresses import plus_restored, recipient
-from gateway.api.http import answer_json, not_found, refuse, rfc2822
+from gateway.api.http import answer_json, is_http_url, not_found, refuse, rfc2822
 from gateway.api.magic_numbers import MAGIC_NUMBER, refuse_test_number
 from gateway.api.resources import Access, Answer, Call, Kind, Operation, Param, Result
 from gateway.messages.draft import Refusal
@@ -21,7 +21,6 @@ from gateway.sids import PHONE_NUMBER, new_sid
 
 _API_VERSION: Final = "2010-04-01"
 _PATH: Final = f"/{_API_VERSION}/Accounts/{{AccountSid}}/IncomingPhoneNumbers"
-_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
 _MAX_NAME: Final = 64
 _CAPABILITIES: Final = {"fax": False, "mms": True, "sms": True, "voice": False}
 
@@ -143,7 +142,7 @@ def read_settings(call: Call) -> dict[str, str] | Refusal:
         return refuse(20002, f"FriendlyName should have {_MAX_NAME} characters at most")
     for name in _URLS:
         url = call.text(name)
-        if url and not _URL.fullmatch(url):
+        if url and not is_http_url(url):
             return refuse(21402, f"{name} is not an http or https URL: {url[:100]}")
     given = {kept: call.text(name) for name, kept in _SETTINGS.items() if name in call.form}
     for kept in _METHODS.values():

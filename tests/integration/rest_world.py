@@ -177,7 +177,8 @@ class World:
         ) as response:
             body = await response.read()
             kind = response.headers.get("Content-Type", "")
-            value = msgspec.json.decode(body) if kind.startswith("application/json") else body
+            is_json = body and kind.startswith("application/json")
+            value = msgspec.json.decode(body) if is_json else body
             return response.status, value, response.headers
 
 
@@ -242,7 +243,7 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
         simulators=lambda: simulators,
         limits=limits or ApiLimits(),
     )
-    runner = web.AppRunner(build_app(services), access_log=None)
+    runner = web.AppRunner(build_app(services), access_log=None, lingering_time=2.0)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

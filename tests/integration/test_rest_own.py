@@ -290,6 +290,7 @@ async def test_with_two_simulators_a_text_goes_in_where_a_bind_is_up(world: Worl
 
 async def test_health_and_readiness(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await world.ask("GET", "/healthz"))[:2] == (200, {"status": "ok", "reason": ""})
+    assert (await world.ask("HEAD", "/healthz"))[0] == 200
     assert (await world.ask("GET", "/readyz"))[:2] == (200, {"status": "ready", "reason": ""})
     world.unready.append("draining")
     status, body, _ = await world.ask("GET", "/readyz")
