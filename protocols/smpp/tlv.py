@@ -216,9 +216,9 @@ def encode_tlv(tag: int, value: int | str | bytes) -> tuple[int, bytes]:
         case bytes(), TlvDefinition(type=TlvType.OCTET_STRING) | None:
             octets = value
         case _:
-            wanted = TlvType.OCTET_STRING if row is None else row.type
+            wanted = (TlvType.OCTET_STRING if row is None else row.type).value
             name = "" if row is None else f"{row.name} "
-            raise LocalProtocolError(f"TLV {name}0x{tag:04x} takes a {wanted.value}, not {value!r}")
+            raise LocalProtocolError(f"TLV {name}0x{tag:04x} is of type {wanted}, not {value!r}")
     check_tlv(tag, octets)
     return tag, octets
 
