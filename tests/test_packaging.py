@@ -1,0 +1,158 @@
+"""The image, where there is no container engine: its commands, run in a clean environment.
+
+The Dockerfile's and compose.yaml's instructions are read and carried out with the image's paths
+put into a folder of the test: what they install must start, become healthy, and end.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from tests.running import RunningGateway
+
+ROOT = Path(__file__).parent.parent
+
+
+class Instruction(NamedTuple):
+    """One line of a Dockerfile, continuations joined."""
+
+    name: str
+    rest: str
+
+
+def instructions() -> Iterator[Instruction]:
+    text = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, _, rest = line.partition(" ")
+            yield Instruction(name, rest)
+
+
+def stages() -> list[list[Instruction]]:
+    found: list[list[Instruction]] = []
+    for instruction in instructions():
+        if instruction.name == "FROM":
+            found.append([])
+        found[-1].append(instruction)
+    return found
+
+
+def only(stage: list[Instruction], name: str) -> str:
+    (found,) = (each.rest for each in stage if each.name == name)
+    return found
+
+
+def compose() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return content
+
+
+def test_the_image_runs_as_nobody_special_and_says_how_it_is() -> None:
+    build, final = stages()
+    assert build[0].rest.startswith("python:3.11-slim AS build")
+    assert final[0].rest == "python:3.11-slim"
+    names = [each.name for each in final]
+    assert names.index("USER") < names.index("CMD")
+    assert only(final, "USER") not in ("root", "0")
+    assert "/readyz" in only(final, "HEALTHCHECK")
+    assert not [each for each in final if each.name == "RUN" and "pip" in each.rest]
+
+
+def test_what_is_copied_is_there_and_not_ignored() -> None:
+    let_in = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    for each in stages()[0]:
+        if each.name == "COPY":
+            *sources, _ = each.rest.split()
+            for source in sources:
+                assert (ROOT / source).exists()
+                assert source in let_in, f"{source} is ignored by .dockerignore"
+
+
+def test_compose_publishes_the_images_ports_on_loopback_alone() -> None:
+    (service,) = compose()["services"].values()
+    _, final = stages()
+    exposed = only(final, "EXPOSE").split()
+    assert service["ports"] == [f"127.0.0.1:{port}:{port}" for port in exposed]
+    (volume,) = service["volumes"]
+    name, _, target = volume.partition(":")
+    assert name in compose()["volumes"]
+    assert target == only(final, "VOLUME")
+    grace = int(service["stop_grace_period"].removesuffix("s"))
+    assert grace > 8  # what `serve` may take to drain
+
+
+@pytest.mark.realtime
+@pytest.mark.timeout(300)
+def test_the_images_commands_install_and_start_a_gateway(tmp_path: Path) -> None:
+    build, final = stages()
+    venv, source = tmp_path / "opt/trunkline", tmp_path / "src"
+    source.mkdir()
+    for each in build:
+        match each:
+            case Instruction("COPY", rest):
+                *names, target = rest.split()
+                for name in names:
+                    copy(ROOT / name, source / target if target != "./" else source / name)
+            case Instruction("RUN", rest):
+                command = rest.replace("/opt/trunkline", str(venv)).replace("--no-cache-dir ", "")
+                command = re.sub(r"^python\b", shlex.quote(sys.executable), command)
+                subprocess.run(command, shell=True, cwd=source, check=True, env=clean())
+
+    (service,) = compose()["services"].values()
+    variables = dict(re.findall(r'(\w+)=("[^"]*"|\S+)', only(final, "ENV")))
+    variables |= service["environment"]
+    gateway = RunningGateway(
+        tmp_path,
+        environ={
+            **{name: value for name, value in variables.items() if name != "PATH"},
+            "PATH": f"{venv}/bin:{os.environ['PATH']}",
+            "TRUNKLINE_DATA": str(tmp_path / "var"),
+            # As in the image, but on free ports and on loopback.
+            "TRUNKLINE_HTTP__LISTEN": "127.0.0.1:0",
+            "TRUNKLINE_SMPP__LISTEN": "127.0.0.1:0",
+        },
+        command=(f"{venv}/bin/{start_command(final)[0]}", *start_command(final)[1:]),
+    )
+    try:
+        gateway.start()
+        health = json.loads(only(final, "HEALTHCHECK").split("CMD ", 1)[1])
+        program = health[-1].replace("http://127.0.0.1:8080", gateway.url)
+        subprocess.run([f"{venv}/bin/{health[0]}", *health[1:-1], program], check=True)
+        assert gateway.terminate() == 0
+    finally:
+        gateway.kill()
+
+
+def start_command(stage: list[Instruction]) -> list[str]:
+    command: list[str] = json.loads(only(stage, "CMD"))
+    return command
+
+
+def copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copyfile(source, target)
+
+
+def clean() -> dict[str, str]:
+    """The environment without what would let the checkout in."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")
+    }
