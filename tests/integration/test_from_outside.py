@@ -57,7 +57,7 @@ def listens(port: int) -> bool:
 
 
 def processes() -> dict[int, int]:
-    """Who runs, and whose child it is (proc(5)); what ended and is not yet collected is left out."""
+    """Who runs, and whose child it is (proc(5)), without those that have ended."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
