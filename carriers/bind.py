@@ -1,7 +1,7 @@
 """The life of one bind: connect, bind, carry traffic, and after each loss do it again.
 
-When and where to try again is `Rebinding`, pure and tested with the clock in the hand; what
-travels over the bind is `carriers/window`'s. `Bind` ties both to a socket.
+When and where to try again `carriers/rebinding` decides, what travels over the bind is the
+business of `carriers/traffic`. `Bind` ties both to a socket.
 """
 
 import asyncio
@@ -17,8 +17,9 @@ import structlog
 from carriers import model
 from carriers.events import BindDown, BindUp, CarrierEvent, Delivery, Submission, Unsent
 from carriers.model import Carrier
+from carriers.rebinding import ADVICE, Address, Rebinding, addresses_of
 from carriers.traffic import Ledger, Traffic
-from protocols.smpp.constants import CommandStatus, describe_status
+from protocols.smpp.constants import describe_status
 from protocols.smpp.endpoint import Connection, connect
 from protocols.smpp.errors import ProtocolError
 from protocols.smpp.events import BindKind, BindRefused, Bound, Closed, SessionEvent
@@ -37,98 +38,16 @@ UNBIND_PATIENCE: Final = 2.0
 MOST_OUTSTANDING: Final = 10_000
 LATE_WINDOWS: Final = 10
 
-FIRST_DELAY: Final = 0.1  # seconds before the second attempt, doubled after each failed one
-LONGEST_DELAY: Final = 30.0
-STABLE_AFTER: Final = 2.0  # seconds after which a bind counts as good and the delays start anew
-
-# Trying a refused account at full pace gets it locked, and no attempt of ours repairs it.
-FIRST_REFUSED_DELAY: Final = 60.0
-LONGEST_REFUSED_DELAY: Final = 600.0
-
-_S = CommandStatus
-ADVICE: Final[dict[int, str]] = {
-    _S.ESME_RBINDFAIL: "check that the carrier opened the account for this bind kind and that"
-    " it allows this address and one more bind",
-    _S.ESME_RINVPASWD: "check password; SMPP allows 8 octets, and carriers cut longer ones",
-    _S.ESME_RINVSYSID: "check system_id, its case too, and that host and port are the right ones",
-    _S.ESME_RINVSYSTYP: "check system_type; most carriers want it empty",
-}
-
-Address = tuple[str, int]
-
-
-def addresses_of(carrier: Carrier) -> tuple[Address, ...]:
-    """Where `carrier` is reached, in the order of preference: host and port, then its backup.
-
-    A backup without a port is at the port of the first.
-    """
-    first = (carrier.host, carrier.port)
-    if not carrier.backup:
-        return (first,)
-    host, colon, port = carrier.backup.rpartition(":")
-    if not colon or port.endswith("]"):
-        host, port = carrier.backup, str(carrier.port)
-    return (first, (host.strip("[]"), int(port)))
-
-
-class Rebinding:
-    """When the next attempt to bind is due and at which address; it waits for nobody.
-
-    Delays double from `FIRST_DELAY` to `LONGEST_DELAY`, from `FIRST_REFUSED_DELAY` to
-    `LONGEST_REFUSED_DELAY` if the account was refused, and are spread over their upper half by
-    `random` (0 to 1), so that many binds do not come back in step.
-    """
-
-    def __init__(self, addresses: tuple[Address, ...], random: Callable[[], float]) -> None:
-        """`addresses` are tried in turn, the first one first."""
-        self._addresses = addresses
-        self._random = random
-        self._attempts = 0
-        self._failures = 0
-        self._refusals = 0
-
-    def next_address(self) -> Address:
-        """The address of the attempt that begins now."""
-        address = self._addresses[self._attempts % len(self._addresses)]
-        self._attempts += 1
-        return address
-
-    def lost(self, up_for: float) -> float:
-        """A bind that was up for `up_for` seconds is gone; return the seconds to wait.
-
-        After a good one the next attempt is at the first address again, and soon.
-        """
-        self._refusals = 0
-        if up_for >= STABLE_AFTER:
-            self._attempts = 0
-            self._failures = 0
-        return self.failed()
-
-    def failed(self) -> float:
-        """No bind came about; return the seconds to wait."""
-        self._failures += 1
-        return self._spread(FIRST_DELAY, LONGEST_DELAY, self._failures)
-
-    def refused(self, command_status: int) -> float:
-        """The carrier refused the bind with `command_status`; return the seconds to wait."""
-        if command_status not in ADVICE:
-            return self.failed()
-        self._refusals += 1
-        return self._spread(FIRST_REFUSED_DELAY, LONGEST_REFUSED_DELAY, self._refusals)
-
-    def _spread(self, first: float, longest: float, attempt: int) -> float:
-        delay = min(longest, first * 2.0 ** min(attempt - 1, 20))
-        return delay * (0.5 + self._random() / 2)
-
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a bind needs to come up; a bind whose terms did not change is left alone."""
+    """All that a bind needs to come up; a bind whose terms did not change is left alone.
+
+    `request` is the bind PDU that is sent, of the class that goes with `kind`.
+    """
 
     addresses: tuple[Address, ...]
     kind: BindKind
-    system_id: str
-    password: str
-    system_type: str
+    request: BindPdu
     tls: bool
     response_timeout: float
 
@@ -136,12 +55,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def transmits(self) -> bool:
         """Whether submit_sm may go over it."""
         return self.kind is not BindKind.RECEIVER
-
-    def request(self) -> BindPdu:
-        """The bind PDU that asks for it."""
-        return _REQUESTS[self.kind](
-            system_id=self.system_id, password=self.password, system_type=self.system_type
-        )
 
 
 _REQUESTS: Final[dict[BindKind, type[BindPdu]]] = {
@@ -163,9 +76,11 @@ def terms_of(carrier: Carrier) -> list[Terms]:
         Terms(
             addresses=addresses_of(carrier),
             kind=kind,
-            system_id=carrier.system_id,
-            password=carrier.password,
-            system_type=carrier.system_type,
+            request=_REQUESTS[kind](
+                system_id=carrier.system_id,
+                password=carrier.password,
+                system_type=carrier.system_type,
+            ),
             tls=carrier.tls,
             response_timeout=carrier.response_timeout,
         )
@@ -321,7 +236,7 @@ class Bind:
             return self._failed(f"no connection within {CONNECT_TIMEOUT:g} s")
         self._session, self._connection = session, connection
         try:
-            session.bind(self.terms.request(), loop.time())
+            session.bind(self.terms.request, loop.time())
             connection.flush()
             return await self._talk(session, connection)
         finally:
@@ -340,7 +255,7 @@ class Bind:
                     case BindRefused():
                         return self._refused(event.command_status)
                     case Closed():
-                        return self._failed(event.reason)
+                        return self._failed(event.reason.value)
                     case _:
                         pass  # nothing else means anything before the bind
 
@@ -358,7 +273,7 @@ class Bind:
                     inbox.put(traffic.translate(events, clock()))
                     last = events[-1]
                     if isinstance(last, Closed):
-                        reason = last.reason
+                        reason = last.reason.value
                         break
                 events = await connection.events()
         except Exception as error:
@@ -417,7 +332,7 @@ class Bind:
             "carrier": self._ledger.carrier,
             "kind": self.terms.kind.value,
             "address": f"{self._address[0]}:{self._address[1]}",
-            "system_id": self.terms.system_id,
+            "system_id": self.terms.request.system_id,
         }
 
     # -- its traffic

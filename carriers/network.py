@@ -319,7 +319,7 @@ class _Line:
             return health.reason
         if self.throttle.available(now) < 1:
             return "throttled"
-        return "the window is full" if self.free(now) <= 0 else "closing"
+        return "no slot of the window is free" if self.free(now) <= 0 else "closing"
 
     def spread(
         self, submissions: Sequence[Submission], now: float, failed: list[CarrierEvent]

@@ -66,10 +66,6 @@ class Throttle:
             self._tokens -= granted
         return int(granted)
 
-    def give_back(self, n: int) -> None:
-        """Return `n` tokens that were taken and not used."""
-        self._tokens = min(self._size, self._tokens + n)
-
     def ready_at(self, now: float) -> float:
         """When at least one PDU may leave; `now` if one may leave at once."""
         start = max(now, self._paused_until)

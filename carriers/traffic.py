@@ -160,13 +160,19 @@ class Traffic:
     def abandon(self, reason: str, now: float) -> list[CarrierEvent]:
         """The bind is gone: all that had no answer is uncertain, and its slots are no more."""
         uncertain: list[CarrierEvent] = [
-            self._uncertain(submission, reason, self._session.octets_of(sequence_number), now)
+            self._uncertain(submission, reason, self._request_of(sequence_number), now)
             for sequence_number, (submission, _) in self._sent.items()
         ]
         self._sent.clear()
         self._late.clear()
         self._unanswered.clear()
         return uncertain
+
+    def _request_of(self, sequence_number: int) -> bytes:
+        try:
+            return self._session.octets_of(sequence_number)
+        except LocalProtocolError:
+            return b""  # it was answered, and a defect of ours kept the answer from being read
 
     def _not_written(
         self, submission: Submission, error: LocalProtocolError, now: float

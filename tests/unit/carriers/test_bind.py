@@ -1,82 +1,55 @@
-"""The life of a bind: when it tries again and where (time in the hand), and over real sockets."""
+"""Which binds a carrier asks for, and where their events wait."""
+
+import asyncio
 
 import pytest
 
-from carriers.bind import (
-    FIRST_DELAY,
-    FIRST_REFUSED_DELAY,
-    LONGEST_DELAY,
-    LONGEST_REFUSED_DELAY,
-    STABLE_AFTER,
-    Rebinding,
-    addresses_of,
-)
-from carriers.model import Carrier, CarrierKind
-
-A, B = ("a.example", 2775), ("b.example", 2776)
-
-
-def no_spread() -> float:
-    return 1.0
-
-
-def test_delays_double_up_to_the_longest() -> None:
-    rebinding = Rebinding((A,), no_spread)
-    delays = [rebinding.failed() for _ in range(11)]
-    assert delays[:4] == pytest.approx([FIRST_DELAY, 0.2, 0.4, 0.8])
-    assert delays[-2:] == [LONGEST_DELAY, LONGEST_DELAY]
-    assert Rebinding((A,), no_spread)._spread(1.0, 30.0, 100_000) == 30.0
-
-
-def test_delays_are_spread_over_their_upper_half() -> None:
-    drawn = iter([0.0, 0.5, 1.0])
-    rebinding = Rebinding((A,), lambda: next(drawn))
-    assert [rebinding.failed() for _ in range(3)] == pytest.approx([0.05, 0.15, 0.4])
-
-
-def test_a_bind_that_held_starts_the_delays_anew_and_a_flapping_one_does_not() -> None:
-    rebinding = Rebinding((A,), no_spread)
-    assert rebinding.lost(0.0) == pytest.approx(FIRST_DELAY)
-    assert rebinding.lost(0.1) == pytest.approx(2 * FIRST_DELAY)
-    assert rebinding.lost(STABLE_AFTER) == pytest.approx(FIRST_DELAY)
-
-
-@pytest.mark.parametrize("command_status", [0x0D, 0x0E, 0x0F])
-def test_a_refused_account_waits_long(command_status: int) -> None:
-    rebinding = Rebinding((A,), no_spread)
-    delays = [rebinding.refused(command_status) for _ in range(6)]
-    assert delays[:3] == [FIRST_REFUSED_DELAY, 120.0, 240.0]
-    assert delays[-1] == LONGEST_REFUSED_DELAY
-
-
-@pytest.mark.parametrize("command_status", [0x04, 0x05, 0x08, 0x58, 0x400])
-def test_other_refusals_wait_as_any_failure(command_status: int) -> None:
-    assert Rebinding((A,), no_spread).refused(command_status) == pytest.approx(FIRST_DELAY)
-
-
-def test_the_backup_is_tried_in_turn_and_the_first_one_first_after_a_good_bind() -> None:
-    rebinding = Rebinding((A, B), no_spread)
-    assert [rebinding.next_address() for _ in range(3)] == [A, B, A]
-    assert rebinding.next_address() == B
-    rebinding.lost(0.5)  # it did not hold: go on in turn
-    assert rebinding.next_address() == A
-    assert rebinding.next_address() == B
-    rebinding.lost(60.0)
-    assert rebinding.next_address() == A
+from carriers.bind import Inbox, terms_of
+from carriers.events import BindUp
+from carriers.model import BindKind, Carrier, CarrierKind
+from protocols.smpp import pdu as smpp
 
 
 @pytest.mark.parametrize(
-    ("backup", "expected"),
+    ("bind", "kinds"),
     [
-        ("", (A,)),
-        ("b.example:2776", (A, B)),
-        ("b.example", (A, ("b.example", 2775))),
-        ("[::1]:2776", (A, ("::1", 2776))),
-        ("[::1]", (A, ("::1", 2775))),
+        (BindKind.TRX, [smpp.BindTransceiver] * 2),
+        (
+            BindKind.TX_RX,
+            [smpp.BindTransmitter, smpp.BindReceiver, smpp.BindTransmitter, smpp.BindReceiver],
+        ),
+        (BindKind.TX, [smpp.BindTransmitter] * 2),
+        (BindKind.RX, [smpp.BindReceiver] * 2),
     ],
 )
-def test_addresses(backup: str, expected: tuple[tuple[str, int], ...]) -> None:
+def test_terms_ask_for_the_binds_that_the_carrier_names(
+    bind: BindKind, kinds: list[type[smpp.Bind]]
+) -> None:
     carrier = Carrier(
-        name="acme", kind=CarrierKind.SMPP, host="a.example", port=2775, backup=backup
+        name="acme",
+        kind=CarrierKind.SMPP,
+        system_id="me",
+        password="secret",
+        system_type="t",
+        bind=bind,
+        binds=2,
     )
-    assert addresses_of(carrier) == expected
+    requests = [terms.request for terms in terms_of(carrier)]
+    assert [type(request) for request in requests] == kinds
+    assert {(r.system_id, r.password, r.system_type) for r in requests} == {("me", "secret", "t")}
+    assert "secret" not in repr(terms_of(carrier))
+
+
+async def test_the_inbox_gives_all_at_once_and_ends_when_it_is_closed() -> None:
+    inbox = Inbox()
+    reading = asyncio.create_task(inbox.take())
+    await asyncio.sleep(0)
+    assert not reading.done()
+    one, two = (BindUp(carrier="acme", bind=bind, at=0.0) for bind in (1, 2))
+    inbox.put([one])
+    inbox.put([two])
+    assert await reading == [one, two]
+    inbox.put([one])
+    inbox.close()
+    assert await inbox.take() == [one]
+    assert await inbox.take() == []

@@ -11,7 +11,6 @@ import pytest
 from scripted_smsc import PATIENCE, Smsc
 from structlog.testing import capture_logs
 
-from carriers.bind import LONGEST_REFUSED_DELAY
 from carriers.events import (
     BindDown,
     BindUp,
@@ -28,6 +27,7 @@ from carriers.health import HealthState
 from carriers.model import BindKind, Carrier, CarrierKind
 from carriers.network import Network
 from carriers.outcomes import OutcomeKind
+from carriers.rebinding import LONGEST_REFUSED_DELAY
 from protocols.smpp.pdu import (
     BindReceiver,
     BindTransceiver,
@@ -213,7 +213,7 @@ async def test_what_exceeds_the_window_is_unsent(smsc: Smsc, desk: Desk) -> None
     await desk.until(lambda: len(desk.of(Submitted)) == 4)
     unsent = desk.of(Unsent)
     assert [event.submission for event in unsent] == submissions[4:]
-    assert {event.reason for event in unsent} == {"the window is full"}
+    assert {event.reason for event in unsent} == {"no slot of the window is free"}
     network.release(unsent)
     assert desk.capacity() == 0
     assert len(smsc.links[0].submits) == 4
@@ -304,7 +304,7 @@ async def test_a_killed_peer_leaves_uncertainty_then_the_bind_goes_down_and_come
 
 async def test_a_late_answer_finds_its_submission(smsc: Smsc, desk: Desk) -> None:
     smsc.answering = False
-    network = await desk.open(carrier_at(smsc, response_timeout=0.05))
+    network = await desk.open(carrier_at(smsc, response_timeout=0.3))
     await desk.ups(1)
     [submission] = parts(1)
     desk.submit([submission])
@@ -313,7 +313,7 @@ async def test_a_late_answer_finds_its_submission(smsc: Smsc, desk: Desk) -> Non
     assert desk.capacity() == 3
     network.release([uncertain])
     assert desk.capacity() == 4
-    link = smsc.links[0]
+    [link] = smsc.live
     await smsc.until(lambda: len(link.requests) == 1)
     link.respond(link.requests[0])
     late = await desk.first(Submitted)
@@ -330,11 +330,11 @@ async def test_a_late_answer_before_the_release_frees_no_second_slot(
     smsc: Smsc, desk: Desk
 ) -> None:
     smsc.answering = False
-    network = await desk.open(carrier_at(smsc, response_timeout=0.05))
+    network = await desk.open(carrier_at(smsc, response_timeout=0.3))
     await desk.ups(1)
     desk.submit(parts(2))
     await desk.until(lambda: len(desk.of(Uncertain)) == 2)
-    link = smsc.links[0]
+    [link] = smsc.live
     await smsc.until(lambda: len(link.requests) == 2)
     link.respond(link.requests[0])
     late = await desk.first(Submitted)
@@ -594,6 +594,25 @@ async def test_garbage_costs_the_bind_only_if_the_stream_is_unreadable(
     [uncertain] = desk.of(Uncertain)
     assert uncertain.submission.part == 2
     assert "unreadable" in uncertain.reason
+
+
+async def test_a_defect_of_ours_costs_one_bind_and_nothing_in_flight(
+    smsc: Smsc, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smsc.answering = False
+    await desk.open(carrier_at(smsc))
+    await desk.ups(1)
+    desk.submit(parts(2))
+    link = smsc.links[0]
+    await smsc.until(lambda: len(link.requests) == 2)
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr("carriers.traffic.parse", None)
+        link.send(receipt_of("a1"))
+        await desk.first(BindDown)
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["bind failed"]
+    assert len(desk.of(Uncertain)) == 2
+    assert "internal error" in desk.of(BindDown)[0].reason
+    await desk.ups(2)
 
 
 async def test_a_carrier_that_unbinds_is_bound_again(smsc: Smsc, desk: Desk) -> None:

@@ -65,15 +65,6 @@ def test_a_pause_stops_even_the_unlimited_and_keeps_the_longer_end() -> None:
     assert throttle.take(1, 5.0) == 1
 
 
-def test_given_back_tokens_are_granted_again_up_to_the_bucket() -> None:
-    throttle = Throttle(100, 0.0)
-    assert throttle.take(10, 0.0) == 10
-    throttle.give_back(4)
-    assert throttle.take(10, 0.0) == 4
-    throttle.give_back(40)
-    assert throttle.take(99, 0.0) == 10
-
-
 def test_refusals_double_the_pause_once_per_pause_up_to_the_longest() -> None:
     throttle = Throttle(0, 0.0)
     now, pauses = 10.0, []
