@@ -151,21 +151,14 @@ class Connections:
     ) -> Response | Fault:
         """Write `octets` (a whole request) to `target` and read its response.
 
-        `remaining` is how many seconds it may take; it is bounded by the target's own limits.
+        `remaining` is how many seconds it may take once it has its turn.
         """
         origin = self._origin(target)
         async with origin.slots:
             try:
-                async with asyncio.timeout(remaining):
-                    return await self._converse(origin, target, octets, want)
+                return await self._converse(origin, target, octets, want, remaining)
             except (ClientConnectionError, ClientPayloadError, HttpProcessingError) as error:
                 return _fault_of(error, target)
-            except TimeoutError:
-                return Fault(
-                    error_code=TIMEOUT,
-                    message=f"no whole answer within {target.overrides.total_timeout:g} s",
-                    retry=RetryOn.READ,
-                )
             except InvalidURL as error:
                 return Fault(error_code=INVALID_URL, message=f"the host is unusable: {error}")
 
@@ -179,20 +172,30 @@ class Connections:
         return origin
 
     async def _converse(
-        self, origin: _Origin, target: Target, octets: bytes, want: Want
+        self, origin: _Origin, target: Target, octets: bytes, want: Want, remaining: float
     ) -> Response | Fault:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + remaining
         while True:
-            connection = await self._connect(origin, target)
+            remaining = ends - loop.time()
+            connection = await self._connect(origin, target, remaining)
             if isinstance(connection, Fault):
                 return connection
             handler = connection.protocol
             assert handler is not None  # aiohttp's type: it is None only after release
             reused = handler in self._used
             self._used.add(handler)
+            cutoff = _Cutoff(handler)
+            timer = loop.call_at(ends, cutoff.end)
             try:
-                response = await _ask(handler, octets, want, target.overrides.read_timeout)
-            except (ServerDisconnectedError, ClientOSError) as error:
+                # Without a shorter one, the total timeout is watch enough.
+                silence = target.overrides.read_timeout
+                limit = silence if silence < remaining else None
+                response = await _ask(handler, octets, want, limit)
+            except (ServerDisconnectedError, ClientOSError, ClientPayloadError) as error:
                 connection.close()
+                if cutoff.passed:
+                    return _too_slow(target)
                 # The server closed an idle connection while we wrote: RFC 9112 9.3.1 lets it be
                 # asked again, and the idempotency token lets the app see that it was.
                 if reused and _unanswered(error):
@@ -201,18 +204,29 @@ class Connections:
             except BaseException:
                 connection.close()
                 raise
+            finally:
+                timer.cancel()
             connection.release()
-            return response
+            # Cutting off an answer that only its end delimits makes it look whole.
+            return _too_slow(target) if cutoff.passed else response
 
-    async def _connect(self, origin: _Origin, target: Target) -> Connection | Fault:
+    async def _connect(
+        self, origin: _Origin, target: Target, remaining: float
+    ) -> Connection | Fault:
         limit = target.overrides.connect_timeout
+        if remaining <= 0:
+            return _too_slow(target)
         timeout = self._timeouts.get(limit)
         if timeout is None:
             timeout = ClientTimeout(total=None, connect=limit, ceil_threshold=_NO_CEILING)
             self._timeouts[limit] = timeout
+        if remaining < limit:
+            timeout = ClientTimeout(total=None, connect=remaining, ceil_threshold=_NO_CEILING)
         try:
             return await self._connector.connect(origin.request, [], timeout)
         except TimeoutError:
+            if remaining < limit:
+                return _too_slow(target)
             return Fault(
                 error_code=CONNECT_TIMEOUT,
                 message=f"{target.authority} took no connection within {limit:g} s",
@@ -220,8 +234,23 @@ class Connections:
             )
 
 
+class _Cutoff:
+    """Ends an exchange whose time is up by ending its connection: a timer, and no task's."""
+
+    __slots__ = ("_handler", "passed")
+
+    def __init__(self, handler: ResponseHandler) -> None:
+        self._handler = handler
+        self.passed = False
+
+    def end(self) -> None:
+        self.passed = True
+        if self._handler.transport is not None:
+            self._handler.transport.abort()
+
+
 async def _ask(
-    handler: ResponseHandler, octets: bytes, want: Want, read_timeout: float
+    handler: ResponseHandler, octets: bytes, want: Want, read_timeout: float | None
 ) -> Response | Fault:
     handler.set_response_params(
         read_until_eof=True, read_timeout=read_timeout, timeout_ceil_threshold=_NO_CEILING
@@ -263,12 +292,23 @@ async def _received(
     return Response(message.code, message.headers, b"".join(chunks), message.chunked)
 
 
+def _too_slow(target: Target) -> Fault:
+    return Fault(
+        error_code=TIMEOUT,
+        message=f"no whole answer within {target.overrides.total_timeout:g} s",
+        retry=RetryOn.READ,
+    )
+
+
 def _unanswered(error: Exception) -> bool:
     """Whether not even the head of a response had begun."""
-    began = isinstance(error, ServerDisconnectedError) and isinstance(
-        error.message, RawResponseMessage
-    )
-    return not began
+    match error:
+        case ServerDisconnectedError(message=message):
+            return not isinstance(message, RawResponseMessage)
+        case ClientOSError():
+            return True
+        case _:
+            return False
 
 
 def _fault_of(error: Exception, target: Target) -> Fault:

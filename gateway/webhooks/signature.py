@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from binascii import b2a_base64
 from collections.abc import Sequence
+from itertools import chain
 
 Parameters = Sequence[tuple[str, str]]
 
@@ -16,7 +17,7 @@ def sign(url: str, parameters: Parameters, auth_token: str) -> str:
     """The signature of a form POST of `parameters` to `url`; of a GET, `parameters` is empty."""
     if parameters:
         # Sorted by name, then value; a pair given twice counts once.
-        url += "".join([name + value for name, value in sorted(set(parameters))])
+        url += "".join(chain.from_iterable(sorted(set(parameters))))
     digest = hmac.digest(auth_token.encode(), url.encode("utf-8", "replace"), "sha1")
     return b2a_base64(digest, newline=False).decode()
 

@@ -75,6 +75,14 @@ async def test_a_slow_body_ends_at_the_total_timeout() -> None:
     assert 0.25 < failure.elapsed < 3
 
 
+async def test_a_body_that_only_its_end_delimits_is_not_taken_for_whole() -> None:
+    async def write(server: Server, seen: Seen, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n<Response/>")
+        await never(server, seen, writer)
+
+    assert (await failure_of(write, "tt=300&rc=0")).error_code == 11203
+
+
 async def test_the_total_timeout_holds_over_all_tries_and_redirects() -> None:
     async def pause(server: Server, seen: Seen, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)

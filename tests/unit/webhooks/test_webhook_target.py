@@ -3,6 +3,7 @@ from urllib.parse import parse_qsl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from gateway.webhooks.target import (
     BadTarget,
@@ -64,6 +65,7 @@ def test_userinfo_and_overrides_are_taken_out() -> None:
         ("https://example.com:0/", 11100),
         ("https://[::1/", 11100),
         ("https://-a.example/", 11100),
+        ("https://[:::]/", 11100),
         ("https://example.com/" + "x" * 4000, 11100),
         ("https://example.com/#rp=never", 11243),
         ("https://example.com/#e=atlantis", 11241),
@@ -104,9 +106,24 @@ def test_numbers_are_written_as_forms_write_them() -> None:
     assert form == "To=%2B15550001000&Body=a+b%26c%3D%E2%82%AC&X=%2B1+555"
 
 
+_odd = st.text(st.sampled_from("\x00\x01+ a*~_%&=\u00e9"), max_size=4)
+
+
+@given(st.lists(st.tuples(_odd, _odd), min_size=1, max_size=4))
+def test_a_form_of_odd_characters_is_read_back_too(pairs: list[tuple[str, str]]) -> None:
+    assert parse_qsl(encode_form(tuple(pairs)), keep_blank_values=True) == pairs
+
+
 @given(st.text(max_size=60))
 def test_no_url_breaks_out_of_the_request_line(text: str) -> None:
     parsed = parse_target(f"https://example.com/{text}")
     if isinstance(parsed, Target):
         assert parsed.url.isascii()
         assert not set(parsed.url) & {" ", "\r", "\n", "\x00", "#"}
+
+
+@given(st.text(st.sampled_from("a0.-_:[]%x@\u00fc\u3002"), max_size=12))
+def test_every_host_that_is_taken_can_be_connected_to(host: str) -> None:
+    parsed = parse_target(f"http://{host}/")
+    if isinstance(parsed, Target):
+        assert URL(f"{parsed.origin}/").raw_host == parsed.host
