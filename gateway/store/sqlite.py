@@ -31,12 +31,13 @@ from gateway.store.base import (
 )
 from gateway.store.sqlite_file import FileLock, is_trouble, open_reader, unavailable, upgrade
 from gateway.store.sqlite_writer import Errors, Writer
+from gateway.store.turns import Turns
 
 _log = structlog.get_logger(__name__)
 
 _MAX_GROUP: Final = 2000  # commits in one transaction
 _READERS: Final = 2
-_SWITCH_INTERVAL: Final = 0.0005  # seconds; see `SqliteStore.open`
+_SWITCH_INTERVAL: Final = 0.0001  # seconds; see `SqliteStore.open`
 _PLACEHOLDER: Final = re.compile(r"\$\d+")
 _FACTS: Final = Query(
     "facts_after",
@@ -98,6 +99,7 @@ class SqliteStore:
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Queued | _LeaseRequest | None] = SimpleQueue()
         self._queued = 0
+        self._turns = Turns(self._loop)
         self._closing = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._texts: dict[str, str] = {}
@@ -118,8 +120,8 @@ class SqliteStore:
 
         More than `max_queued` commits waiting are refused. `clock` gives seconds since the epoch.
         Lowers the interpreter's switch interval, for the whole process: with the default of 5 ms
-        a busy event loop holds each step of the writer up by as much. Raises `StoreUnavailable`
-        if another process has it open, or if it can't be opened.
+        a busy event loop holds each step of the writer up by as much (see also `turns`).
+        Raises `StoreUnavailable` if another process has it open, or if it can't be opened.
         """
         lock, writer, newest = await asyncio.to_thread(_prepare, path)
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL))
@@ -135,6 +137,7 @@ class SqliteStore:
             future.set_exception(StoreUnavailable(self._refusal()))
         else:
             self._queued += 1
+            self._turns.asked()
             self._queue.put((writes, fence, future))
         return future
 
@@ -145,15 +148,23 @@ class SqliteStore:
         text = self._texts.get(query.sql)
         if text is None:
             text = self._texts[query.sql] = _PLACEHOLDER.sub("?", query.sql)
-        return await self._loop.run_in_executor(self._readers, self._read, text, parameters)
+        self._turns.asked()
+        try:
+            return await self._loop.run_in_executor(self._readers, self._read, text, parameters)
+        finally:
+            self._turns.answered()
 
     async def lease(self, name: str, holder: str, ttl: float, now: float) -> Lease | None:
         """`Store.lease`. The same holder keeps its epoch; a `ttl` of 0 gives the lease up."""
         if self._closing:
             raise StoreUnavailable(self._refusal())
         future: asyncio.Future[Lease | None] = self._loop.create_future()
+        self._turns.asked()
         self._queue.put(_LeaseRequest(name, holder, ttl, now, future))
-        return await future
+        try:
+            return await future
+        finally:
+            self._turns.answered()
 
     async def facts_after(self, cursor: int, limit: int, wait: float = 0.0) -> list[Fact]:
         """`Store.facts_after`."""
@@ -214,6 +225,7 @@ class SqliteStore:
         """In the event loop: tell the callers of a group what became of it."""
         errors = outcome.errors
         self._queued -= len(group)
+        self._turns.answered(len(group))
         self._groups += 1
         self._commits += len(group) - len(errors)
         self._rows += outcome.rows
