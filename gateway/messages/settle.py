@@ -42,15 +42,9 @@ class Settler:
         """The carrier answered a submit_sm."""
         changes.settled.append(event)
         sent = event.submission
-        changes.write(
-            trace.kept(
-                sent.sid,
-                (
-                    trace.Frame(event.sent_at, True, event.octets[0]),
-                    *(trace.Frame(event.at, False, octets) for octets in event.octets[1:]),
-                ),
-            )
-        )
+        frames = _frames(event)
+        if frames:
+            changes.write(trace.kept(sent.sid, frames))
         flight = self._book.get(sent.sid)
         match event.outcome.kind:
             case OutcomeKind.ACCEPTED:
@@ -316,6 +310,16 @@ def _segment(
         error_code=error_code,
         at=event.at,
     )
+
+
+def _frames(event: Submitted) -> list[trace.Frame]:
+    """The PDUs of an answer: none where SMPP could not carry the text.
+
+    The submit_sm of a late one was kept when it became uncertain.
+    """
+    request, answers = event.octets[:1], event.octets[1:]
+    sent = [] if event.late else [trace.Frame(event.sent_at, True, octets) for octets in request]
+    return sent + [trace.Frame(event.at, False, octets) for octets in answers]
 
 
 def _delay(event: Submitted) -> float:
