@@ -39,9 +39,10 @@ from gateway.messages.customers.binds import Binds
 from gateway.messages.customers.delivery import Deliveries
 from gateway.messages.customers.intake import Intake
 from gateway.messages.customers.model import Customer
-from gateway.messages.customers.server import CustomerServer, Door
+from gateway.messages.customers.server import CustomerServer
 from gateway.messages.follow import Follower
 from gateway.messages.timeline import timeline
+from gateway.metrics import collectors
 from gateway.model import Account, AccountStatus, Message, PhoneNumber
 from gateway.phone_numbers import PhoneNumbers, declared_number
 from gateway.store.base import Query, StoreError
@@ -150,6 +151,7 @@ class Gateway:
             runner=runner,
             carriers=carriers,
             plan=plan,
+            may_send=tokens.may_send,
             holder=numbers.holder,
             inbound=told,
             policy=policy,
@@ -180,7 +182,7 @@ class Gateway:
             runner=runner,
             intake=Intake(messages.plan),
             binds=binds,
-            door=Door(accepted=messages.accepted, may_send=tokens.may_send),
+            accepted=messages.accepted,
             clock=self._clock,
         )
         bus = EmbeddedBus(store)
@@ -198,6 +200,14 @@ class Gateway:
             clock=self._clock,
             simulators=lambda: [each.control_url for each in self._simulators],
             limits=ApiLimits(max_body=self._config.messages.max_body),
+            collectors=collectors(
+                network=network,
+                store=store.stats,
+                jobs=runner.stats,
+                messages=messages.gauges,
+                customers=binds.counts,
+                clock=self._clock,
+            ),
         )
         await self._open(store, network, runner, follower, server, services)
 
@@ -299,7 +309,11 @@ class Gateway:
 
     async def _listen(self, app: web.Application) -> None:
         app_runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=self._config.daemon.drain
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=self._config.daemon.drain,
+            lingering_time=2.0,
         )
         await app_runner.setup()
         self._stack.push_async_callback(app_runner.cleanup)

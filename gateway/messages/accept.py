@@ -18,6 +18,7 @@ from gateway.sids import MMS, SMS, new_sid
 from gateway.store.base import Write
 from protocols.smpp.text import MAX_PARTS
 
+_NOT_ACTIVE = 20005
 _UNROUTABLE = 21612
 _TOO_LONG = 21617
 _NO_BODY = 21602
@@ -38,16 +39,20 @@ class Acceptor:
         *,
         plan: Callable[[RouteRequest, float], Plan],
         composer: Composer,
+        may_send: Callable[[str], bool],
         max_body: int,
         fraction: Callable[[], float],
     ) -> None:
         self._plan = plan
         self._composer = composer
+        self._may_send = may_send
         self._max_body = max_body
         self._fraction = fraction
 
     def accept(self, draft: Draft, now: float) -> Accepted | Refusal:
         """The message that `draft` becomes, with the writes that make it so, or why not."""
+        if not self._may_send(draft.account_sid):
+            return Refusal(error_code=_NOT_ACTIVE, message="The account is not active.")
         if not draft.body and not draft.media:
             return Refusal(error_code=_NO_BODY, message="A text needs a body or media.")
         if len(draft.body) > self._max_body:

@@ -6,12 +6,12 @@ a little before the time at which the queue overflowed, so that a message that w
 and committed later is not missed; what is known already is passed over.
 """
 
-from collections.abc import Callable
+import math
 
 from gateway.messages import records, segments
 from gateway.messages.book import Book
 from gateway.messages.flight import Flight
-from gateway.model import MessageStatus
+from gateway.model import Message
 from gateway.store.base import Store
 
 _OVERLAP = 10.0  # seconds
@@ -26,6 +26,7 @@ class Backlog:
         self._limit = limit
         self._cursor: float | None = 0.0  # None: everything is in memory
         self._reading = False
+        self._again_from = math.inf  # what came while a page was being read
 
     @property
     def spilling(self) -> bool:
@@ -36,34 +37,44 @@ class Backlog:
         """Whether a message just accepted may go into the scheduler, which holds `queued`."""
         if self._cursor is None and queued >= self._limit:
             self._cursor = now - _OVERLAP
+        if self._reading:
+            self._again_from = min(self._again_from, now - _OVERLAP)
         return self._cursor is None
+
+    def reread(self) -> None:
+        """Look through the whole queue of the store again: something may have been missed."""
+        self._cursor = self._again_from = 0.0
 
     def wants(self, queued: int) -> bool:
         """Whether a page should be read now."""
         return self._cursor is not None and not self._reading and queued <= self._limit // 2
 
-    async def read(self, store: Store, book: Book, take: Callable[[Flight], None]) -> None:
-        """Read one page and give each flight that is not known to `take`."""
+    async def read(self, store: Store, book: Book) -> list[Flight]:
+        """The next page: flights that `book` does not know yet."""
         if self._cursor is None or self._reading:
-            return
+            return []
         self._reading = True
+        self._again_from = math.inf
         try:
-            cursor = self._cursor
-            rows = await store.fetch(records.OPEN, self.carrier, cursor, _PAGE)
-            for message in records.messages_of(rows):
-                if message.sid in book:
-                    continue
-                parts = (
-                    await store.fetch(segments.OF_MESSAGE, message.sid)
-                    if message.status is MessageStatus.SENDING or message.attempt
-                    else []
-                )
-                if message.sid not in book:
-                    take(Flight.restored(message, map(segments.segment_of, parts)))
+            rows = await store.fetch(records.OPEN, self.carrier, self._cursor, _PAGE)
+            found = [
+                await _flight(store, message)
+                for message in records.messages_of(rows)
+                if message.sid not in book
+            ]
             full = len(rows) == _PAGE
-            self._cursor = records.message_of(rows[-1]).date_created if full else None
+            after = records.message_of(rows[-1]).date_created if full else math.inf
+            after = min(after, self._again_from)
+            self._cursor = after if after < math.inf else None
         finally:
             self._reading = False
+        return [flight for flight in found if flight.message.sid not in book]
+
+
+async def _flight(store: Store, message: Message) -> Flight:
+    """The flight of a message that the store holds; one never tried has no parts there."""
+    rows = await store.fetch(segments.OF_MESSAGE, message.sid) if message.attempt else []
+    return Flight.restored(message, map(segments.segment_of, rows))
 
 
 class Backlogs:

@@ -15,6 +15,7 @@ from carriers.events import Submission, Unsent
 from carriers.network import Network
 from gateway.core.jobs import Entry, Scheduler
 from gateway.messages import records
+from gateway.messages.backlog import Backlogs
 from gateway.messages.book import Book
 from gateway.messages.flight import Flight, PartState
 from gateway.messages.states import next_message
@@ -37,6 +38,7 @@ class Dispatcher:
         scheduler: Scheduler[Flight],
         book: Book,
         composer: Composer,
+        backlogs: Backlogs,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
@@ -44,6 +46,7 @@ class Dispatcher:
         self._scheduler = scheduler
         self._book = book
         self._composer = composer
+        self._backlogs = backlogs
         self._clock = clock
         self._overdue: list[Flight] = []
         self._reserved: dict[str, int] = {}
@@ -182,8 +185,9 @@ class Dispatcher:
             asyncio.get_running_loop().call_later(_RETRY_COMMIT_AFTER, self._commit, batch, writes)
 
     def _abandon(self, flight: Flight) -> None:
-        """Somebody else changed the message since it was queued: it is theirs now."""
+        """Somebody else changed the message since it was queued: take it up as it is now."""
         message = flight.message
+        self._backlogs.of(message.carrier).reread()
         self._reserved[message.carrier] -= len(flight.waiting())
         self._book.forget_references(flight)
         self._book.forget(message.sid)

@@ -22,7 +22,7 @@ from carriers.events import (
     Unsent,
 )
 from carriers.network import Network
-from gateway.messages import receipts
+from gateway.messages import receipts, records
 from gateway.messages.backlog import Backlogs
 from gateway.messages.book import Book
 from gateway.messages.changes import Changes
@@ -88,9 +88,20 @@ class Follower:
         await self._receiver.recover(self._store)
         for carrier in self._network.names():
             self._backlogs.of(carrier)
+        await self._tell_of_strays()
         await self._read_backlogs()
         self._spawn(self._follow(), "messages: carrier events")
         self._spawn(self._sweep(), "messages: sweep")
+
+    async def _tell_of_strays(self) -> None:
+        for carrier, count in await self._store.fetch(records.OPEN_CARRIERS):
+            if carrier not in self._network.names():
+                _log.warning(
+                    "messages wait for a carrier that is not configured",
+                    carrier=carrier,
+                    messages=count,
+                    remedy="add it under [[carriers]] again until they have left",
+                )
 
     async def close(self) -> None:
         """Stop; what is under way stays in the store and goes on at the next start."""
@@ -100,10 +111,6 @@ class Follower:
         for task in list(self._tasks):
             with suppress(asyncio.CancelledError):
                 await task
-
-    def conclude(self, changes: Changes) -> None:
-        """Commit what a room found out by itself."""
-        self._spawn(self._committer.commit(changes), "messages: conclude")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -118,20 +125,21 @@ class Follower:
     async def _read_backlogs(self) -> None:
         for backlog in self._backlogs.all():
             while backlog.wants(self._dispatcher.queued(backlog.carrier)):
-                await backlog.read(self._store, self._book, self._resume)
+                changes = Changes()
+                for flight in await backlog.read(self._store, self._book):
+                    self._resume(flight, changes)
+                await self._committer.commit(changes)
 
-    def _resume(self, flight: Flight) -> None:
+    def _resume(self, flight: Flight, changes: Changes) -> None:
         """Take up a message that the store holds as queued or being sent."""
         now = self._clock()
         self._composer.hold(flight.message, now)
         if flight.message.status is MessageStatus.QUEUED:
             self._dispatcher.offer(flight, now)
             return
-        changes = Changes()
         self._book.keep(flight)
         self._book.learn_references(flight)
         self._settler.recovered(flight, now, changes)
-        self.conclude(changes)
 
     # -- what carriers say ---------------------------------------------------------------
 
@@ -141,9 +149,10 @@ class Follower:
             try:
                 await self._process(events)
             except Exception:
-                # A defect must not silence the carrier: what was in this batch is uncertain
-                # and comes again by timeout or redelivery.
+                # A defect must not silence the carrier: its window is freed, and what it
+                # delivered comes again.
                 _log.exception("a batch of carrier events failed", events=len(events))
+                await self._committer.commit(_handed_back(events))
 
     async def _process(self, events: Sequence[CarrierEvent]) -> None:
         changes = Changes()
@@ -193,6 +202,10 @@ class Follower:
     async def _receipted(self, event: Receipted, changes: Changes) -> None:
         match = await self._correlator.match(event)
         if match is not None:
+            sent_at = match.flight.message.date_sent
+            if sent_at:
+                latencies = self._network.counters(event.carrier).receipt_seconds
+                latencies.observe(max(0.0, event.at - sent_at))
             self._settler.receipted(event, match.flight, match.part, changes)
         elif self._parking.full:
             changes.answers.append((event.delivery, CommandStatus.ESME_RX_T_APPN))
@@ -233,3 +246,17 @@ class Follower:
             self._settler.expire(flight, now, changes)
         elif status is MessageStatus.SENDING and PartState.OUT not in flight.parts:
             self._settler.give_up(flight, now, changes)
+
+
+def _handed_back(events: Sequence[CarrierEvent]) -> Changes:
+    """The events of a batch that could not be settled: windows are freed, deliveries refused."""
+    changes = Changes()
+    for event in events:
+        match event:
+            case Submitted() | Uncertain() | Unsent():
+                changes.settled.append(event)
+            case Receipted() | Received():
+                changes.answers.append((event.delivery, CommandStatus.ESME_RX_T_APPN))
+            case BindUp() | BindDown():
+                pass
+    return changes

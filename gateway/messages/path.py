@@ -55,6 +55,7 @@ def build(
     runner: JobRunner,
     carriers: tuple[Carrier, ...],
     plan: Callable[[RouteRequest, float], Plan],
+    may_send: Callable[[str], bool],
     holder: Holder,
     inbound: Jobs,
     policy: CallbackPolicy,
@@ -62,7 +63,11 @@ def build(
     clock: Callable[[], float],
     fraction: Callable[[], float],
 ) -> Path:
-    """Make the rooms. `inbound` are the jobs that tell of an inbound text, `holder` whose it is."""
+    """Make the rooms.
+
+    `may_send` says whether an account is active, `holder` whose a number is, `inbound` which jobs
+    tell of an inbound text.
+    """
     by_name = {carrier.name: carrier for carrier in carriers}
 
     def policy_of(carrier: str) -> OnUncertain:
@@ -82,6 +87,7 @@ def build(
         scheduler=scheduler,
         book=book,
         composer=composer,
+        backlogs=backlogs,
         clock=clock,
     )
     committer = Committer(
@@ -90,7 +96,11 @@ def build(
     messages = Messages(
         store=store,
         acceptor=Acceptor(
-            plan=plan, composer=composer, max_body=bounds.max_body, fraction=fraction
+            plan=plan,
+            composer=composer,
+            may_send=may_send,
+            max_body=bounds.max_body,
+            fraction=fraction,
         ),
         dispatcher=dispatcher,
         committer=committer,

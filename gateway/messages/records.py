@@ -44,6 +44,10 @@ GET: Final = Query("message_get", f"{_SELECT} WHERE account_sid = $1 AND sid = $
 VERSION: Final = Query(
     "message_version", "SELECT version FROM messages WHERE account_sid = $1 AND sid = $2"
 )
+OPEN_CARRIERS: Final = Query(
+    "messages_open_carriers",
+    "SELECT carrier, count(*) FROM messages WHERE status IN ('queued', 'sending') GROUP BY carrier",
+)
 OPEN: Final = Query(
     "messages_open",
     f"{_SELECT} WHERE carrier = $1 AND date_created >= $2 AND status IN ('queued', 'sending')"

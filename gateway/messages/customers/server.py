@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-import msgspec
 import structlog
 
 from carriers.throttle import Throttle
@@ -62,13 +61,6 @@ _STATES: Final = {
 }
 
 
-class Door(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server asks of the rooms beside it."""
-
-    accepted: Callable[[Accepted], None]
-    may_send: Callable[[str], bool]  # by account SID
-
-
 class CustomerServer:
     """Listens on `[smpp] listen`."""
 
@@ -80,7 +72,7 @@ class CustomerServer:
         runner: JobRunner,
         intake: Intake,
         binds: Binds,
-        door: Door,
+        accepted: Callable[[Accepted], None],
         clock: Callable[[], float],
     ) -> None:
         self._customers = {customer.system_id: customer for customer in customers}
@@ -92,7 +84,7 @@ class CustomerServer:
         self._runner = runner
         self._intake = intake
         self._binds = binds
-        self._door = door
+        self._accepted = accepted
         self._clock = clock
         self._tries = Tries()
         self._listener: endpoint.Listener | None = None
@@ -221,9 +213,6 @@ class CustomerServer:
         if customer is None or bind.kind not in SENDS:
             self._refuse(bind, events, CommandStatus.ESME_RINVBNDSTS)
             return
-        if not self._door.may_send(customer.account_sid):
-            self._refuse(bind, events, CommandStatus.ESME_RSUBMITFAIL)
-            return
         granted = self._throttles[customer.system_id].take(len(events), now)
         self._refuse(bind, events[granted:], CommandStatus.ESME_RTHROTTLED)
         events = events[:granted]
@@ -255,7 +244,7 @@ class CustomerServer:
             )
             session.answer(event.sequence_number, response, now, command_status=status)
         for accepted in taken.accepted:
-            self._door.accepted(accepted)
+            self._accepted(accepted)
 
     def _refuse(self, bind: Bind, events: Sequence[RequestReceived], status: CommandStatus) -> None:
         now = self._clock()
