@@ -341,7 +341,7 @@ class Bind:
     def free(self) -> int:
         """How many submissions it takes now."""
         traffic = self._traffic
-        if traffic is None or self._stopping or not self.terms.transmits:
+        if traffic is None or not self.terms.transmits:
             return 0
         return traffic.free
 

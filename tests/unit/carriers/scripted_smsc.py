@@ -54,6 +54,10 @@ class Link:
         """Put raw octets on the wire."""
         self._connection._transport.write(octets)
 
+    def fall_silent(self) -> None:
+        """Read nothing more, and so answer nothing."""
+        self._connection._transport.pause_reading()
+
     def kill(self) -> None:
         """Drop the connection without a word."""
         self._connection._transport.abort()

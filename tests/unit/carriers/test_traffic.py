@@ -1,0 +1,128 @@
+"""The traffic of one bind, without sockets: two sessions back to back."""
+
+from carriers.events import Receipted, Received, Submission, Submitted, Uncertain, Unsent
+from carriers.health import CarrierHealth
+from carriers.model import Carrier, CarrierKind
+from carriers.throttle import Throttle
+from carriers.traffic import Ledger, Traffic
+from protocols.smpp.events import BindRequested, RequestReceived, SessionEvent
+from protocols.smpp.pdu import BindTransceiver, DeliverSm, SubmitSm, SubmitSmResp
+from protocols.smpp.session import Role, Session, SessionConfig
+
+NOW = 1_000_000.0
+
+
+class Pair:
+    """A bound ESME session with its traffic, and the message centre's session."""
+
+    def __init__(self, window: int = 4, late_memory: int = 10) -> None:
+        config = SessionConfig(window=100, response_timeout=10.0, late_memory=late_memory)
+        self.esme = Session(Role.ESME, config, 0.0)
+        self.smsc = Session(Role.SMSC, config, 0.0)
+        carrier = Carrier(name="acme", kind=CarrierKind.SMPP, window=window)
+        health, throttle = CarrierHealth("acme", 1, NOW), Throttle(0, NOW)
+        self.ledger = Ledger(carrier, health, throttle, {})
+        self.esme.bind(BindTransceiver(system_id="me"), 0.0)
+        [requested] = self.to_smsc()
+        assert isinstance(requested, BindRequested)
+        self.smsc.accept_bind(requested.sequence_number, "smsc", 0.0)
+        self.to_esme()
+        self.traffic = Traffic(1, self.ledger, self.esme)
+
+    def to_smsc(self) -> list[SessionEvent]:
+        return _carry(self.esme, self.smsc)
+
+    def to_esme(self) -> list[SessionEvent]:
+        return _carry(self.smsc, self.esme)
+
+
+def _carry(sender: Session, receiver: Session) -> list[SessionEvent]:
+    data = sender.data_to_send()
+    if data:
+        receiver.receive_data(data, 0.0)
+    events = []
+    while (event := receiver.next_event()) is not None:
+        events.append(event)
+    return events
+
+
+def submissions(n: int) -> list[Submission]:
+    return [
+        Submission(account_sid="AC1", sid="SM1", part=part, attempt=1, pdu=SubmitSm())
+        for part in range(1, n + 1)
+    ]
+
+
+def test_nothing_is_written_once_the_carrier_unbinds() -> None:
+    pair = Pair()
+    assert pair.traffic.free == 4
+    pair.smsc.unbind(0.0)
+    pair.to_esme()
+    assert pair.traffic.free == 0
+    [unsent] = pair.traffic.submit(submissions(1), NOW, 0.0)
+    assert isinstance(unsent, Unsent)
+    assert unsent.reason == "bind lost"
+    assert pair.traffic.in_use == 0
+    assert not pair.ledger.slots
+    assert pair.ledger.counters.unsent == 1
+
+
+def test_a_second_answer_is_none_and_late_ones_are_dropped() -> None:
+    pair = Pair()
+    for _ in range(2):
+        pair.smsc.request(DeliverSm(short_message=b"hi"), 0.0)
+    one, two = pair.traffic.translate(pair.to_esme(), NOW)
+    assert isinstance(one, Received)
+    assert isinstance(two, Received)
+    pair.traffic.answer(one.delivery, 0, 0.0)
+    assert pair.esme.data_to_send()
+    pair.traffic.answer(one.delivery, 0, 0.0)
+    assert not pair.esme.data_to_send()
+    pair.smsc.unbind(0.0)
+    pair.to_esme()
+    pair.esme.data_to_send()
+    pair.traffic.answer(two.delivery, 0, 0.0)
+    assert not pair.esme.data_to_send()
+
+
+def test_late_answers_are_recognised_as_far_back_as_the_session_does() -> None:
+    pair = Pair(late_memory=2)
+    pair.traffic.submit(submissions(3), NOW, 0.0)
+    requests = [event for event in pair.to_smsc() if isinstance(event, RequestReceived)]
+    pair.esme.handle_timer(10.0)
+    timed_out = _carry(pair.smsc, pair.esme)
+    uncertain = pair.traffic.translate(timed_out, NOW + 10)
+    assert [type(event) for event in uncertain] == [Uncertain] * 3
+    for request in requests:
+        pair.smsc.answer(request.sequence_number, SubmitSmResp(message_id="x"), 0.0)
+    late = pair.traffic.translate(pair.to_esme(), NOW + 11)
+    assert [(e.submission.part, e.late) for e in late if isinstance(e, Submitted)] == [
+        (2, True),
+        (3, True),
+    ]
+    assert pair.ledger.counters.rejected == 1  # the forgotten one answers nothing
+    assert pair.traffic.abandon("lost", NOW + 12) == []
+
+
+def test_intermediate_notifications_are_receipts_and_alike_texts_are_not() -> None:
+    pair = Pair()
+    looks_like = b"id:1 sub:001 dlvrd:001 submit date:1 done date:1 stat:DELIVRD err:000 text:"
+    pair.smsc.request(DeliverSm(esm_class=0x20, short_message=looks_like), 0.0)
+    pair.smsc.request(DeliverSm(esm_class=0x00, short_message=looks_like), 0.0)
+    intermediate, text = pair.traffic.translate(pair.to_esme(), NOW)
+    assert isinstance(intermediate, Receipted)
+    assert intermediate.receipt.intermediate
+    assert isinstance(text, Received)
+    assert text.payload == looks_like
+
+
+def test_failures_of_the_carrier_are_counted_and_refusals_of_messages_are_not() -> None:
+    pair = Pair(window=100)
+    pair.ledger.health.bind_up(NOW, 1)
+    for status, expected in ((0x08, 30), (0x0B, 0)):
+        pair.traffic.submit(submissions(30), NOW, 0.0)
+        for event in pair.to_smsc():
+            assert isinstance(event, RequestReceived)
+            pair.smsc.answer(event.sequence_number, SubmitSmResp(), 0.0, status)
+        pair.traffic.translate(pair.to_esme(), NOW)
+        assert pair.ledger.health.value(NOW).failures == expected
