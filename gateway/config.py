@@ -205,12 +205,12 @@ _CARRIER: Final = {
     "bind": (None, "trx: transceivers; tx_rx: one bind for each direction"),
     "binds": (None, "how many of them"),
     "window": (None, "unanswered submit_sm per bind"),
+    "tls": (None, "TLS to the SMSC, its certificate checked"),
     "backup": (None, '"host:port" of a second one, tried while the first is away'),
     "on_uncertain": (None, "after a lost answer: send again, or hold for a receipt"),
     "response_timeout": (forms.duration(), "when an answer counts as lost"),
     "long_message": (None, "how parts are marked; udh8 gives Twilio's segment counts"),
     "media": (None, "a text with media: its links are added to the text, or it is refused"),
-    "order": (None, "strict: texts between two numbers never pass each other"),
     "receipt_grace": (forms.duration(), "how long after its validity a text waits for a receipt"),
     "price": (forms.price(), "of one segment"),
     "prices": (forms.table_of(forms.price()), "of one segment, by prefix of the destination"),
@@ -236,7 +236,7 @@ _LATER_KEYS: Final = frozenset(
         "bus": "url secondary",
         "daemon": "drain_calls",
         "numbers": "voice_url voice_method voice_fallback_url status_callback",
-        "carriers": "tls uri gateways register username inbound addresses transport srtp"
+        "carriers": "order uri gateways register username inbound addresses transport srtp"
         " codecs dtmf cps channels stop_codes latch early_media emergency",
     }.items()
     for name in names.split()

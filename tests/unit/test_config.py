@@ -189,6 +189,7 @@ password = "file:{tmp_path / "password"}"
             '[[customers]]\nsystem_id = "a"\npassword = "env:NOT_SET"',
             "it should be the name of a variable that is set; NOT_SET is not",
         ),
+        (ACME + 'order = "strict"', "order comes with a later version"),
         (ACME + ACME, "[[carriers]] 2 name: acme stands there twice"),
         (
             ACME.replace('"smpp"', '"smmp"'),
