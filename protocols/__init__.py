@@ -1,1 +1,1 @@
-"""The wire and nothing but the wire: codecs, state machines without I/O, and one endpoint per wing."""
+"""The wire and nothing but the wire: codecs, machines without I/O, and one endpoint per wing."""
