@@ -1,0 +1,147 @@
+"""What is SQLite's own: the lock, the schema, what a person is told, a loop that never rests."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.store.base import Conflict, Insert, Query, StoreUnavailable
+from gateway.store.sqlite import SqliteStore, migrate
+from gateway.store.sqlite_writer import Errors, Writer
+
+META = Insert(table="meta", columns=("name", "value"))
+COUNT = Query("count", "SELECT count(*) FROM meta")
+
+
+async def opened(path: Path) -> SqliteStore:
+    return await SqliteStore.open(path, max_queued=10_000, clock=time.time)
+
+
+async def test_a_second_opener_is_told_who_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = await opened(path)
+    with pytest.raises(StoreUnavailable, match=f"process {os.getpid()} on .*stop that one first"):
+        await opened(path)
+    with pytest.raises(StoreUnavailable, match="in use"):
+        migrate(path)
+    await store.commit([(META, ("still", "works"))])
+    await store.close()
+    store = await opened(path)
+    await store.close()
+
+
+async def test_the_file_is_private_and_survives_being_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "folder" / "store.db"
+    store = await opened(path)
+    await store.commit([(META, ("a", "b"))])
+    for file in path.parent.glob("store.db*"):
+        if not file.name.endswith(".lock"):
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    await store.close()
+    assert migrate(path) == []
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("SELECT value FROM meta WHERE name = 'a'").fetchone() == ("b",)
+    connection.close()
+
+
+def test_migrate_applies_what_is_new_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    assert migrate(path)[0] == "0001_initial.sql"
+    assert migrate(path) == []
+
+
+def test_a_database_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    migrate(path)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE meta SET value = '9999' WHERE name = 'schema_version'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StoreUnavailable, match=r"schema 9999.*a newer one"):
+        migrate(path)
+
+
+async def test_what_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.write_bytes(b"this is a letter, not a database. " * 100)
+    with pytest.raises(StoreUnavailable, match="not a SQLite database"):
+        await opened(path)
+    path.unlink()
+    await (await opened(path)).close()
+
+
+async def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match=r"file/store\.db can't be opened"):
+        await opened(tmp_path / "file" / "store.db")
+
+
+def test_a_commit_is_on_the_disk_before_it_is_acknowledged(tmp_path: Path) -> None:
+    migrate(tmp_path / "store.db")
+    writer = Writer(tmp_path / "store.db")
+    assert writer.connection.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+    assert writer.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    writer.close()
+
+
+def test_a_full_file_refuses_the_group_and_takes_the_next_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "store.db"
+    migrate(path)
+    writer = Writer(path)
+    writer.learn()
+    errors: Errors = {}
+    writer.apply([([(META, ("first", ""))], None, None)], errors)
+    pages = writer.connection.execute("PRAGMA page_count").fetchone()[0]
+    writer.connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    great = [([(META, (f"n{at}", "x" * 50_000))], None, None) for at in range(5)]
+    with pytest.raises(StoreUnavailable, match="the disk is full: make room"):
+        writer.apply(great, errors)
+    assert errors == {}
+    writer.apply([([(META, ("small", ""))], None, None)], errors)
+    writer.connection.execute("PRAGMA max_page_count = 100000")
+    writer.apply([*great, ([(META, ("first", ""))], None, None)], errors)
+    assert [type(error) for error in errors.values()] == [Conflict] and list(errors) == [5]
+    assert writer.connection.execute("SELECT count(*) FROM meta").fetchone() == (8,)
+    writer.close()
+
+
+async def test_a_loop_that_never_rests_does_not_keep_commits_out(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "store.db")
+    busy = True
+
+    async def spin(turn: float) -> None:
+        while busy:
+            end = time.perf_counter() + turn
+            while time.perf_counter() < end:
+                pass
+            await asyncio.sleep(0)
+
+    for turn in (0.00003, 0.0005):
+        busy = True
+        spinning = asyncio.create_task(spin(turn))
+        async with asyncio.timeout(30):
+            for at in range(100):
+                await store.commit([(META, (f"{turn}-{at}", ""))])
+            for _ in range(20):
+                await store.fetch(COUNT)
+        busy = False
+        await spinning
+    await store.close()
+
+
+async def test_thousands_of_commits_at_once_become_few_groups(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "store.db")
+    futures = [store.commit([(META, (f"n{at}", ""))]) for at in range(5000)]
+    await asyncio.gather(*futures)
+    stats = store.stats()
+    assert (stats.queued, stats.commits, stats.rows) == (0, 5000, 5000)
+    assert stats.groups < 500
+    assert stats.last_commit_seconds > 0 and abs(stats.last_commit_at - time.time()) < 60
+    await store.close()
