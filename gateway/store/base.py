@@ -110,6 +110,19 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float
 
 
+class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
+    """For metrics and readiness: counts since the start, `trouble` is "" while all is well."""
+
+    queued: int
+    groups: int
+    commits: int
+    rows: int
+    last_commit_seconds: float
+    last_commit_at: float
+    newest_fact: int
+    trouble: str
+
+
 class Store(Protocol):
     """What every backend does; `tests/contract/test_store.py` is its definition."""
 

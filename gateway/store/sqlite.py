@@ -26,6 +26,7 @@ from gateway.store.base import (
     Query,
     Row,
     StoreError,
+    StoreStats,
     StoreUnavailable,
     Write,
 )
@@ -64,19 +65,6 @@ class _Outcome(msgspec.Struct, kw_only=True):
     last_fact: int = 0
     seconds: float = 0.0
     trouble: str = ""
-
-
-class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
-    """For metrics and readiness: counts since the start, `trouble` is "" while all is well."""
-
-    queued: int
-    groups: int
-    commits: int
-    rows: int
-    last_commit_seconds: float
-    last_commit_at: float
-    newest_fact: int
-    trouble: str
 
 
 class SqliteStore:

@@ -16,7 +16,7 @@ from gateway.core.records import JobState
 from gateway.core.runner import RunnerStats
 from gateway.messages.service import Gauges
 from gateway.metrics import HttpCounters, collectors, http_collector, status_label
-from gateway.store.sqlite import StoreStats
+from gateway.store.base import StoreStats
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
