@@ -22,8 +22,7 @@ from carriers.health import Health, HealthState
 from gateway.core.runner import RunnerStats
 from gateway.messages.service import Gauges
 from gateway.sids import MMS, SMS, made_at
-from gateway.store.base import Query, Store
-from gateway.store.base import StoreStats
+from gateway.store.base import Query, Store, StoreStats
 from protocols.smpp.constants import CommandStatus
 
 _OLDEST: Final = Query(
