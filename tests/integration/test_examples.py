@@ -1,0 +1,92 @@
+"""The examples, run as their first lines say."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from tests.integration.gateway_process import NUMBER, ROOT, command, handset, wait_for
+from tests.running import RunningGateway
+
+HANDSET = "+447700900123"
+
+
+def environ(gateway: RunningGateway) -> Mapping[str, str]:
+    """What an example needs to find the gateway."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("TRUNKLINE_")}
+    return {**inherited, "TRUNKLINE_DATA": str(gateway.data), "PYTHONUNBUFFERED": "1"}
+
+
+def send_sms(gateway: RunningGateway, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run `examples/send_sms.py`."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "send_sms.py"), *options],
+        cwd=gateway.home,
+        env=environ(gateway),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.realtime
+def test_send_sms_shows_queued_sent_delivered_within_five_seconds(
+    running_gateway: RunningGateway,
+) -> None:
+    done = send_sms(running_gateway)
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, *told = done.stdout.splitlines()
+    sid = first.split()[0]
+    assert first == f"{sid} created: queued, 1 segment(s)"
+    line = re.compile(rf"{sid} (\w+) after (\d+\.\d\d) s, signature valid")
+    found = [match for each in told if (match := line.fullmatch(each))]
+    assert [match[1] for match in found] == ["sent", "delivered"]
+    assert len(found) == len(told)
+    assert float(found[-1][2]) < 5.0
+    assert [text["body"] for text in handset(running_gateway, HANDSET)] == [
+        "Hello from Trunkline 👋"
+    ]
+
+
+@pytest.mark.realtime
+def test_send_sms_says_so_when_a_text_fails(running_gateway: RunningGateway) -> None:
+    done = send_sms(running_gateway, "--to", "+447700900003", "--body", "To nobody")
+    assert done.returncode == 1
+    assert "failed (error 30005)" in done.stdout
+
+
+@pytest.mark.realtime
+def test_reply_app_answers_a_handset(running_gateway: RunningGateway) -> None:
+    gateway = running_gateway
+    output = gateway.home / "reply_app.log"
+    with output.open("wb") as log:
+        app = subprocess.Popen(
+            [sys.executable, str(ROOT / "examples" / "reply_app.py")],
+            cwd=gateway.home,
+            env=environ(gateway),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_for(lambda: "are answered at" in output.read_text(), "the app serves")
+        asked = command(
+            *(gateway, "sim", "text", "--from", HANDSET, "--to", NUMBER),
+            *("--body", "Are you open?"),
+        )
+        assert asked.returncode == 0, asked.stderr
+        wait_for(lambda: handset(gateway, HANDSET), "the answer is on the handset")
+        shown = command(gateway, "sim", "inbox", HANDSET)
+        assert f"{NUMBER}: We are open from 9 to 18, Monday to Friday." in shown.stdout
+        assert f"{HANDSET}: Are you open?" in output.read_text()
+        app.send_signal(signal.SIGINT)
+        assert app.wait(10) == 0
+    finally:
+        if app.poll() is None:
+            app.kill()
+            app.wait()
