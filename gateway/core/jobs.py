@@ -9,43 +9,34 @@ of them, or closed, its jobs wait without being looked at.
 import heapq
 from collections import deque
 from collections.abc import Callable, Mapping
-from enum import Enum, auto
-from math import isfinite
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic
 
 import msgspec
 
-T = TypeVar("T")
+from gateway.core.queues import (
+    MIN_GONE,
+    Deadlines,
+    Endpoint,
+    Entry,
+    Job,
+    Queue,
+    QueuePolicy,
+    State,
+    T,
+)
+
+__all__ = [
+    "Counts",
+    "Entry",
+    "Expired",
+    "QueuePolicy",
+    "RetryAt",
+    "RetryPolicy",
+    "Scheduler",
+    "policies",
+]
 
 _QUANTUM: Final = 1.0  # of cost, that a queue gains with each turn
-_FAR: Final = 1e12  # stands for never, in seconds
-_MIN_STALE: Final = 64  # cancelled jobs in a queue or heap that are not worth a clean-up
-
-
-class Entry(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """A job as the scheduler sees it; `item` is the caller's own and never looked at.
-
-    First tries of one `sequence` start in the order of the offers, "" is no sequence. `cost` is
-    what a try takes from the rate and from the queue's turn. `attempt` is the number of the next
-    try, from 1: higher for a job that was tried before it was read from the store.
-    """
-
-    key: str
-    account: str
-    endpoint: str
-    sequence: str = ""
-    cost: float = 1
-    expire_at: float
-    item: T
-    attempt: int = 1
-
-
-class QueuePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint's limits: tries at once, cost per second and cost saved up while it is idle."""
-
-    concurrency: int
-    rate: float = float("inf")
-    burst: float = 1.0
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,144 +73,6 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     retrying: int
 
 
-class _State(Enum):
-    LINED = auto()  # behind another first try of its sequence
-    READY = auto()
-    DUE_LATER = auto()
-    RUNNING = auto()
-    GONE = auto()
-
-
-class _Job(Generic[T]):
-    __slots__ = ("due", "endpoint", "entry", "since", "state")
-
-    def __init__(self, entry: Entry[T], endpoint: "_Endpoint[T]", since: float, due: float) -> None:
-        self.entry = entry
-        self.endpoint = endpoint
-        self.since = since
-        self.due = due
-        self.state = _State.LINED
-
-
-class _Queue(Generic[T]):
-    """What one account has ready at one endpoint; `gone` of the jobs in it were cancelled."""
-
-    __slots__ = ("account", "deficit", "gone", "ready")
-
-    def __init__(self, account: str) -> None:
-        self.account = account
-        self.deficit = 0.0
-        self.gone = 0
-        self.ready: deque[_Job[T]] = deque()
-
-    def head(self) -> _Job[T] | None:
-        """The first job that was not cancelled."""
-        ready = self.ready
-        while ready:
-            job = ready[0]
-            if job.state is _State.READY:
-                return job
-            ready.popleft()
-            self.gone -= 1
-        return None
-
-    def count_gone(self) -> None:
-        """One of the jobs was cancelled: clean up when most are."""
-        self.gone += 1
-        if self.gone > _MIN_STALE and self.gone * 2 > len(self.ready):
-            self.ready = deque(job for job in self.ready if job.state is _State.READY)
-            self.gone = 0
-
-
-class _Endpoint(Generic[T]):
-    __slots__ = (
-        "closed",
-        "fading",
-        "filled_at",
-        "held",
-        "in_ring",
-        "jobs",
-        "limited",
-        "name",
-        "policy",
-        "queues",
-        "retrying",
-        "ring",
-        "running",
-        "tokens",
-    )
-
-    def __init__(self, name: str, policy: QueuePolicy) -> None:
-        self.name = name
-        self.policy = policy
-        self.limited = isfinite(policy.rate)
-        self.closed = False
-        self.held = False  # by its rate, until it is called
-        self.fading = False  # idle, and will be called when its tokens are full
-        self.in_ring = False
-        self.jobs: dict[str, _Job[T]] = {}
-        self.queues: dict[str, _Queue[T]] = {}
-        self.ring: deque[_Queue[T]] = deque()
-        self.running = 0
-        self.retrying = 0
-        self.tokens = policy.burst
-        self.filled_at = 0.0
-
-    def missing(self, cost: float, now: float) -> float:
-        """Seconds until the rate allows a try of `cost`; one above the burst may borrow."""
-        policy = self.policy
-        if now > self.filled_at:
-            gained = (now - self.filled_at) * policy.rate
-            self.tokens = min(policy.burst, self.tokens + gained)
-            self.filled_at = now
-        return max(0.0, (min(cost, policy.burst) - self.tokens) / policy.rate)
-
-    def has_slot(self) -> bool:
-        """Whether it is open, below its limit of tries at once and not held by its rate."""
-        return not (self.closed or self.held) and self.running < self.policy.concurrency
-
-
-def _second_after(at: float) -> int:
-    return int(min(at, _FAR)) + 1
-
-
-class _Deadlines:
-    """Keys by the second in which their time ends: no trace of a job is left when it is done."""
-
-    __slots__ = ("_keys", "_seconds")
-
-    def __init__(self) -> None:
-        self._keys: dict[int, set[str]] = {}
-        self._seconds: list[int] = []
-
-    def add(self, key: str, at: float) -> None:
-        second = _second_after(at)
-        keys = self._keys.get(second)
-        if keys is None:
-            self._keys[second] = {key}
-            heapq.heappush(self._seconds, second)
-        else:
-            keys.add(key)
-
-    def discard(self, key: str, at: float) -> None:
-        keys = self._keys.get(_second_after(at))
-        if keys is not None:
-            keys.discard(key)
-
-    def next(self) -> float | None:
-        """When the next second with keys in it has passed."""
-        while self._seconds and not self._keys[self._seconds[0]]:
-            del self._keys[heapq.heappop(self._seconds)]
-        return float(self._seconds[0]) if self._seconds else None
-
-    def pop(self, now: float) -> list[str]:
-        """The keys whose second has passed."""
-        passed: list[str] = []
-        while self._seconds and self._seconds[0] <= now:
-            passed += self._keys.pop(heapq.heappop(self._seconds))
-        return passed
-
-
 Policies = Callable[[str], QueuePolicy]
 
 
@@ -238,15 +91,15 @@ class Scheduler(Generic[T]):
     def __init__(self, policy_of: Policies, retry_policy: RetryPolicy) -> None:
         self._policy_of = policy_of
         self._retry_policy = retry_policy
-        self._jobs: dict[str, _Job[T]] = {}
-        self._endpoints: dict[str, _Endpoint[T]] = {}
-        self._ring: deque[_Endpoint[T]] = deque()
-        self._lines: dict[str, deque[_Job[T]]] = {}  # first tries, by sequence
-        self._due: list[tuple[float, int, _Job[T]]] = []
+        self._jobs: dict[str, Job[T]] = {}
+        self._endpoints: dict[str, Endpoint[T]] = {}
+        self._ring: deque[Endpoint[T]] = deque()
+        self._lines: dict[str, deque[Job[T]]] = {}  # first tries, by sequence
+        self._due: list[tuple[float, int, Job[T]]] = []
         self._due_gone = 0
-        self._wakings: list[tuple[float, int, _Endpoint[T]]] = []
+        self._wakings: list[tuple[float, int, Endpoint[T]]] = []
         self._ticket = 0  # keeps heaps from comparing jobs
-        self._deadlines = _Deadlines()
+        self._deadlines = Deadlines()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -260,7 +113,7 @@ class Scheduler(Generic[T]):
         if key in self._jobs:
             return False
         endpoint = self._endpoints.get(entry.endpoint) or self._admit(entry.endpoint)
-        job = _Job(entry, endpoint, now, now if due is None else due)
+        job = Job(entry, endpoint, now, now if due is None else due)
         self._jobs[key] = endpoint.jobs[key] = job
         self._deadlines.add(key, entry.expire_at)
         if entry.sequence and entry.attempt == 1:
@@ -300,7 +153,7 @@ class Scheduler(Generic[T]):
         Passed over for a job that is not being tried.
         """
         job = self._jobs.get(key)
-        if job is None or job.state is not _State.RUNNING:
+        if job is None or job.state is not State.RUNNING:
             return
         endpoint = job.endpoint
         endpoint.running -= 1
@@ -319,7 +172,7 @@ class Scheduler(Generic[T]):
         tried.
         """
         job = self._jobs[key]
-        if job.state is not _State.RUNNING:
+        if job.state is not State.RUNNING:
             raise KeyError(key)
         entry = job.entry
         wait = self._retry_policy.delay(entry.attempt, fraction) if after is None else after
@@ -341,13 +194,13 @@ class Scheduler(Generic[T]):
     def cancel(self, key: str) -> bool:
         """Forget a job that waits; False if it is being tried or not known."""
         job = self._jobs.get(key)
-        if job is None or job.state is _State.RUNNING:
+        if job is None or job.state is State.RUNNING:
             return False
         endpoint = job.endpoint
         match job.state:
-            case _State.READY:
+            case State.READY:
                 endpoint.queues[job.entry.account].count_gone()
-            case _State.DUE_LATER:
+            case State.DUE_LATER:
                 endpoint.retrying -= 1
                 self._count_due_gone()
         self._forget(job)
@@ -367,7 +220,7 @@ class Scheduler(Generic[T]):
     def timer(self) -> float | None:
         """When `take` may yield more than what is ready already: a retry, a rate's next token."""
         times = []
-        while self._due and self._due[0][2].state is not _State.DUE_LATER:
+        while self._due and self._due[0][2].state is not State.DUE_LATER:
             heapq.heappop(self._due)
             self._due_gone -= 1
         if self._due:
@@ -417,11 +270,11 @@ class Scheduler(Generic[T]):
             return None
         return next(iter(found.jobs.values())).since
 
-    def _admit(self, name: str) -> _Endpoint[T]:
-        endpoint = self._endpoints[name] = _Endpoint(name, self._policy_of(name))
+    def _admit(self, name: str) -> Endpoint[T]:
+        endpoint = self._endpoints[name] = Endpoint(name, self._policy_of(name))
         return endpoint
 
-    def _dismiss(self, endpoint: _Endpoint[T]) -> None:
+    def _dismiss(self, endpoint: Endpoint[T]) -> None:
         """Forget an endpoint without jobs, if it is as a new one would be."""
         if endpoint.closed or endpoint.jobs or endpoint.held or endpoint.fading:
             return
@@ -434,7 +287,7 @@ class Scheduler(Generic[T]):
         endpoint.queues.clear()
         self._endpoints.pop(endpoint.name, None)
 
-    def _serve(self, endpoint: _Endpoint[T], now: float, taken: list[Entry[T]]) -> bool:
+    def _serve(self, endpoint: Endpoint[T], now: float, taken: list[Entry[T]]) -> bool:
         """One step of a queue's turn; False when the endpoint can give nothing now."""
         ring = endpoint.ring
         if not ring or not endpoint.has_slot():
@@ -463,7 +316,7 @@ class Scheduler(Generic[T]):
             endpoint.tokens -= cost
         queue.deficit -= cost
         queue.ready.popleft()
-        job.state = _State.RUNNING
+        job.state = State.RUNNING
         endpoint.running += 1
         taken.append(entry)
         if not queue.ready:
@@ -478,7 +331,7 @@ class Scheduler(Generic[T]):
         due = self._due
         while due and due[0][0] <= now:
             job = heapq.heappop(due)[2]
-            if job.state is _State.DUE_LATER:
+            if job.state is State.DUE_LATER:
                 job.endpoint.retrying -= 1
                 self._enqueue(job)
             else:
@@ -493,56 +346,56 @@ class Scheduler(Generic[T]):
             else:
                 self._dismiss(endpoint)
 
-    def _call_at(self, at: float, endpoint: _Endpoint[T]) -> None:
+    def _call_at(self, at: float, endpoint: Endpoint[T]) -> None:
         self._ticket += 1
         heapq.heappush(self._wakings, (at, self._ticket, endpoint))
 
-    def _start_waiting(self, job: _Job[T]) -> None:
+    def _start_waiting(self, job: Job[T]) -> None:
         if job.due > job.since:
             self._postpone(job)
         else:
             self._enqueue(job)
 
-    def _postpone(self, job: _Job[T]) -> None:
-        job.state = _State.DUE_LATER
+    def _postpone(self, job: Job[T]) -> None:
+        job.state = State.DUE_LATER
         job.endpoint.retrying += 1
         self._ticket += 1
         heapq.heappush(self._due, (job.due, self._ticket, job))
 
-    def _enqueue(self, job: _Job[T]) -> None:
-        job.state = _State.READY
+    def _enqueue(self, job: Job[T]) -> None:
+        job.state = State.READY
         endpoint = job.endpoint
         account = job.entry.account
         queue = endpoint.queues.get(account)
         if queue is None:
-            queue = endpoint.queues[account] = _Queue(account)
+            queue = endpoint.queues[account] = Queue(account)
             endpoint.ring.append(queue)
         queue.ready.append(job)
         if not endpoint.in_ring:
             self._ring_in(endpoint)
 
-    def _ring_in(self, endpoint: _Endpoint[T]) -> None:
+    def _ring_in(self, endpoint: Endpoint[T]) -> None:
         """Let the endpoint take turns, if it could give something."""
         if not endpoint.in_ring and endpoint.ring and endpoint.has_slot():
             endpoint.in_ring = True
             self._ring.append(endpoint)
 
-    def _forget(self, job: _Job[T]) -> None:
+    def _forget(self, job: Job[T]) -> None:
         entry = job.entry
-        job.state = _State.GONE
+        job.state = State.GONE
         del self._jobs[entry.key]
         del job.endpoint.jobs[entry.key]
         self._deadlines.discard(entry.key, entry.expire_at)
         if entry.attempt == 1 and entry.sequence:
             self._advance(entry.sequence, job)
 
-    def _advance(self, sequence: str, ended: _Job[T]) -> None:
+    def _advance(self, sequence: str, ended: Job[T]) -> None:
         """Let the next first try of `sequence` start, if `ended` was the one before it."""
         line = self._lines[sequence]
         if line[0] is not ended:
             return
         line.popleft()
-        while line and line[0].state is _State.GONE:
+        while line and line[0].state is State.GONE:
             line.popleft()
         if line:
             self._start_waiting(line[0])
@@ -551,7 +404,7 @@ class Scheduler(Generic[T]):
 
     def _count_due_gone(self) -> None:
         self._due_gone += 1
-        if self._due_gone > _MIN_STALE and self._due_gone * 2 > len(self._due):
-            self._due = [item for item in self._due if item[2].state is _State.DUE_LATER]
+        if self._due_gone > MIN_GONE and self._due_gone * 2 > len(self._due):
+            self._due = [item for item in self._due if item[2].state is State.DUE_LATER]
             heapq.heapify(self._due)
             self._due_gone = 0
