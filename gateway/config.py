@@ -66,9 +66,6 @@ class Http:
     tls_listen: Address | None = key(None, forms.address(), "the same over TLS")
     tls_cert: Path | None = key(None, forms.file_path(), "certificate chain in PEM form")
     tls_key: Path | None = key(None, forms.file_path(), "its private key in PEM form")
-    public_url: str = key(
-        "", forms.url(), "how apps reach this gateway, for absolute URLs; default: the listener"
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +84,11 @@ class StoreSection:
     max_queued: int = key(
         10_000, forms.whole_number(1), "commits that may wait for the disk; over that: 503"
     )
+    trace_rows: int = key(
+        2_000_000,
+        forms.whole_number(1000),
+        "rows of PDUs kept for timelines, about two a message; beyond that the oldest go",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,9 @@ class Bus:
     """The embedded bus, which reads the facts table."""
 
     max_backlog: int = key(
-        1_000_000, forms.whole_number(1), "facts kept for readers that are behind"
+        20_000_000,
+        forms.whole_number(1000),
+        "facts kept for readers that are behind and for timelines; beyond that the oldest go",
     )
 
 
@@ -231,6 +235,7 @@ _LATER_SECTIONS: Final = frozenset({"sip", "rtp", "media", "domains"})
 _LATER_KEYS: Final = frozenset(
     f"{section}.{name}"
     for section, names in {
+        "http": "public_url",
         "smpp": "tls_listen tls_cert tls_key",
         "store": "url",
         "bus": "url secondary",

@@ -31,7 +31,7 @@ from gateway.bus.embedded import EmbeddedBus
 from gateway.config import Config
 from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
 from gateway.core.runner import Handler, Job, JobRunner
-from gateway.janitor import Janitor
+from gateway.janitor import Janitor, Kept
 from gateway.messages import callbacks, inbound, path
 from gateway.messages.callbacks import CallbackPolicy, StatusCallbacks
 from gateway.messages.customers import jobs as customer_jobs
@@ -228,7 +228,12 @@ class Gateway:
         await follower.start()
         runner.start()
         self._stack.push_async_callback(lambda: runner.close(self._patience()))
-        janitor = Janitor(store, grace, self._clock)
+        kept = Kept(
+            trace_rows=self._config.store.trace_rows,
+            facts=self._config.bus.max_backlog,
+            receipt_grace=grace,
+        )
+        janitor = Janitor(store, kept, self._clock)
         janitor.start()
         self._stack.push_async_callback(janitor.close)
         if self._config.smpp.listen is not None:

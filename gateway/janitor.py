@@ -5,9 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+import msgspec
 import structlog
 
-from gateway.core.retention import prune_facts, prune_jobs, prune_trace
+from gateway.core.retention import prune_backlog, prune_facts, prune_jobs, prune_trace
 from gateway.messages.overdue import note_overdue
 from gateway.store.base import Store, StoreError
 
@@ -15,15 +16,22 @@ _log = structlog.get_logger(__name__)
 _EVERY: Final = 60.0  # seconds
 _JOBS_KEPT: Final = 24 * 3600.0
 _FACTS_KEPT: Final = 7 * 24 * 3600.0
-_TRACE_ROWS: Final = 2_000_000
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is kept: rows of the trace, facts, and seconds until a receipt is overdue."""
+
+    trace_rows: int
+    facts: int
+    receipt_grace: float
 
 
 class Janitor:
     """One task that goes round once a minute."""
 
-    def __init__(self, store: Store, receipt_grace: float, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, kept: Kept, clock: Callable[[], float]) -> None:
         self._store = store
-        self._receipt_grace = receipt_grace
+        self._kept = kept
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
 
@@ -42,9 +50,10 @@ class Janitor:
         """Forget what is old now."""
         now = self._clock()
         await prune_jobs(self._store, now, _JOBS_KEPT)
-        await prune_trace(self._store, _TRACE_ROWS)
+        await prune_trace(self._store, self._kept.trace_rows)
         await prune_facts(self._store, now, _FACTS_KEPT, 2**62)
-        await note_overdue(self._store, now, self._receipt_grace)
+        await prune_backlog(self._store, self._kept.facts)
+        await note_overdue(self._store, now, self._kept.receipt_grace)
 
     async def _rounds(self) -> None:
         while True:

@@ -16,6 +16,10 @@ _TRACE_SURPLUS: Final = Query(
     "SELECT id FROM trace WHERE id <= (SELECT max(id) FROM trace) - $1 ORDER BY id LIMIT $2",
 )
 _FACT: Final = Delete(table="facts", key=("id",))
+_FACT_SURPLUS: Final = Query(
+    "facts_surplus",
+    "SELECT id FROM facts WHERE id <= (SELECT max(id) FROM facts) - $1 ORDER BY id LIMIT $2",
+)
 _OLD_FACTS: Final = Query(
     "facts_old", "SELECT id FROM facts WHERE id <= $1 AND at < $2 ORDER BY id LIMIT $3"
 )
@@ -52,6 +56,11 @@ async def prune_trace(store: Store, keep: int) -> int:
 async def prune_facts(store: Store, now: float, keep: float, read_up_to: int) -> int:
     """Forget facts older than `keep` that every durable cursor has passed; how many."""
     return await _prune(store, _OLD_FACTS, (read_up_to, now - keep), _FACT)
+
+
+async def prune_backlog(store: Store, keep: int) -> int:
+    """Forget the oldest facts beyond `keep`, whoever has not read them yet; how many."""
+    return await _prune(store, _FACT_SURPLUS, (keep,), _FACT)
 
 
 async def _prune(store: Store, query: Query, parameters: tuple[float, ...], delete: Delete) -> int:

@@ -218,7 +218,7 @@ def test_a_fault_of_a_variable_names_the_variable(tmp_path: Path) -> None:
     assert said.startswith("TRUNKLINE_MESSAGES__MAX_BODY: [messages] max_body: found the text")
     said = only_finding(tmp_path, "", TRUNKLINE_NUMBERS='[{"number": "x"}]')
     assert said.startswith("TRUNKLINE_NUMBERS: [[numbers]] 1 (x) number: found the text")
-    said = only_finding(tmp_path, "[http]\nlisten=5", TRUNKLINE_HTTP__PUBLIC_URL="http://x")
+    said = only_finding(tmp_path, "[http]\nlisten=5", TRUNKLINE_HTTP__TLS_LISTEN="")
     assert said.startswith("trunkline.toml: [http] listen")
     said = only_finding(tmp_path, "", TRUNKLINE_HTPP__LISTEN="x")
     assert said.startswith("TRUNKLINE_HTPP__LISTEN: [htpp]: there is no such section")
