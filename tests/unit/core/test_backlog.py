@@ -1,0 +1,66 @@
+"""What stays in the store alone, and from where it is read."""
+
+from gateway.core.backlog import Backlog, Bounds
+
+BOUNDS = Bounds(per_endpoint=100, total=1000)
+
+
+def test_jobs_are_admitted_while_their_endpoint_has_room() -> None:
+    backlog = Backlog(BOUNDS)
+    assert backlog.admit("e", "JB1", held=99, total=99)
+    assert not backlog.admit("e", "JB2", held=100, total=100)
+    assert not backlog.admit("e", "JB3", held=0, total=0), "order: those behind come first"
+    assert backlog.admit("other", "JB4", held=0, total=100)
+    assert list(backlog) == ["e"] and "e" in backlog and len(backlog) == 1
+
+
+def test_when_all_is_full_each_endpoint_still_gets_a_few() -> None:
+    backlog = Backlog(BOUNDS)
+    assert backlog.admit("small", "JB1", held=15, total=1000)
+    assert not backlog.admit("big", "JB2", held=16, total=1000)
+    assert backlog.room(held=3, total=1000) == 13
+    assert backlog.room(held=3, total=999) == 97
+
+
+def test_a_page_begins_before_the_first_that_was_left_out() -> None:
+    backlog = Backlog(BOUNDS)
+    backlog.admit("e", "JB0005", held=100, total=100)
+    assert "JAffff" < backlog.begin("e") < "JB0005"
+
+
+def test_reading_goes_on_after_a_full_page_and_ends_with_a_short_one() -> None:
+    backlog = Backlog(BOUNDS)
+    backlog.admit("e", "JB0005", held=100, total=100)
+    backlog.begin("e")
+    backlog.end("e", "JB0104")
+    assert backlog.begin("e") == "JB0104"
+    backlog.end("e", None)
+    assert "e" not in backlog
+    assert backlog.admit("e", "JB0300", held=50, total=50)
+
+
+def test_what_comes_while_a_page_is_read_is_read_next() -> None:
+    backlog = Backlog(BOUNDS)
+    backlog.admit("e", "JB0005", held=100, total=100)
+    backlog.begin("e")
+    backlog.admit("e", "JB0203", held=10, total=10)
+    backlog.admit("e", "JB0201", held=10, total=10)
+    backlog.end("e", None)
+    assert "JB0104" < backlog.begin("e") < "JB0201"
+
+
+def test_a_job_older_than_the_page_is_not_skipped() -> None:
+    backlog = Backlog(BOUNDS)
+    backlog.admit("e", "JB0105", held=100, total=100)
+    backlog.begin("e")
+    backlog.admit("e", "JB0050", held=10, total=10)
+    backlog.end("e", "JB0204")
+    assert backlog.begin("e") < "JB0050"
+
+
+def test_a_page_is_read_when_half_of_the_room_is_free() -> None:
+    backlog = Backlog(BOUNDS)
+    assert not backlog.wants(held=51, total=51)
+    assert backlog.wants(held=50, total=50)
+    assert not backlog.wants(held=16, total=1000)
+    assert backlog.wants(held=8, total=1000)

@@ -1,0 +1,540 @@
+"""The runner over a real store, with handlers that do what the test says."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.core import retention
+from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
+from gateway.core.runner import (
+    Bounds,
+    Discard,
+    Done,
+    Job,
+    JobOutcome,
+    JobRunner,
+    Retry,
+    insert,
+)
+from gateway.sids import JOB, new_sid
+from gateway.store.base import Insert, Lease, Query, StoreUnavailable, Update, Write
+from gateway.store.sqlite import SqliteStore
+
+META = Insert(table="meta", columns=("name", "value"))
+ACCOUNT_NAME = Update(
+    table="accounts", key=("sid",), columns=("friendly_name", "version"), guard="version"
+)
+TRANSITIONS = Query(
+    "transitions",
+    "SELECT job_id, attempt, to_state, note FROM job_state_transitions ORDER BY job_id, attempt",
+)
+RETRY_AT = Query(
+    "retry_at", "SELECT retry_at FROM job_state_transitions WHERE to_state = 'awaiting_retry'"
+)
+STORED_META = Query("meta", "SELECT name FROM meta WHERE name <> 'schema_version' ORDER BY name")
+Handler = Callable[[Job, int], Awaitable[JobOutcome]]
+
+
+class Clock:
+    """Goes on with the real time, from wherever it is put."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+class Bench:
+    """A store, and runners over it that can be crashed and started again."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store = store
+        self.clock = Clock()
+        self.runners: list[JobRunner] = []
+        self.scheduler: Scheduler[Job]
+
+    def runner(
+        self,
+        handler: Handler,
+        *,
+        workers: int = 4,
+        concurrency: int = 100,
+        bounds: Bounds | None = None,
+        fence: Lease | None = None,
+        store: Any = None,
+        kinds: Sequence[str] = ("test",),
+    ) -> JobRunner:
+        self.scheduler = Scheduler(
+            policies(QueuePolicy(concurrency=concurrency), {}),
+            RetryPolicy(base=0.01, cap=1.0, jitter=0.0),
+        )
+        handlers: Mapping[str, Handler] = dict.fromkeys(kinds, handler)
+        runner = JobRunner(
+            store or self.store,
+            self.scheduler,
+            handlers,
+            workers=workers,
+            clock=self.clock,
+            fraction=lambda: 0.0,
+            bounds=bounds or Bounds(),
+            fence=fence,
+        )
+        self.runners.append(runner)
+        return runner
+
+    def job(self, name: str = "", **more: Any) -> Job:
+        now = self.clock()
+        fields: dict[str, Any] = {
+            "id": new_sid(JOB, now),
+            "kind": "test",
+            "account_sid": "AC1",
+            "endpoint": "e",
+            "sequence": "",
+            "sid": "SM1",
+            "payload": name,
+            "created_at": now,
+            "expire_at": now + 3600,
+        }
+        return Job(**{**fields, **more})
+
+    async def insert(self, *jobs: Job) -> None:
+        await self.store.commit([insert(job) for job in jobs])
+
+    async def states(self) -> list[tuple[str, int, str]]:
+        return [(job, attempt, to) for job, attempt, to, _ in await self.store.fetch(TRANSITIONS)]
+
+    async def until_stored(self, count: int) -> list[tuple[str, int, str]]:
+        async with asyncio.timeout(30):
+            while True:
+                states = await self.states()
+                if len(states) >= count:
+                    return states
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    store = await SqliteStore.open(tmp_path / "store.db", max_queued=100_000, clock=time.time)
+    bench = Bench(store)
+    yield bench
+    for runner in bench.runners:
+        await runner.close(0.0)
+    await store.close()
+
+
+class Log:
+    """A handler that notes what it was given and answers from a list, `Done()` after it."""
+
+    def __init__(self, *outcomes: JobOutcome | Exception) -> None:
+        self.outcomes = list(outcomes)
+        self.seen: list[tuple[str, int]] = []
+        self.event = asyncio.Event()
+
+    async def __call__(self, job: Job, attempt: int) -> JobOutcome:
+        self.seen.append((job.payload, attempt))
+        self.event.set()
+        outcome = self.outcomes.pop(0) if self.outcomes else Done()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(30):
+            while len(self.seen) < count:
+                self.event.clear()
+                await self.event.wait()
+
+
+async def test_a_job_runs_once_and_its_success_is_stored(bench: Bench) -> None:
+    log = Log()
+    runner = bench.runner(log)
+    runner.start()
+    job = bench.job("a")
+    await bench.insert(job)
+    runner.offer(job)
+    runner.offer(job)
+    assert await bench.until_stored(1) == [(job.id, 1, "succeeded")]
+    assert log.seen == [("a", 1)]
+    assert runner.stats().ended == {"succeeded": 1}
+    assert await bench.runner(log).recover() == 0
+
+
+async def test_a_thousand_jobs_over_few_workers_are_stored_in_few_commits(bench: Bench) -> None:
+    busy = most = 0
+
+    async def handler(job: Job, attempt: int) -> JobOutcome:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await asyncio.sleep(0)
+        busy -= 1
+        return Done()
+
+    runner = bench.runner(handler, workers=5)
+    runner.start()
+    jobs = [bench.job(str(at)) for at in range(1000)]
+    await bench.insert(*jobs)
+    before = bench.store.stats().commits
+    for job in jobs:
+        runner.offer(job)
+    states = await bench.until_stored(1000)
+    assert {job for job, _, _ in states} == {job.id for job in jobs}
+    assert most == 5
+    assert bench.store.stats().commits - before < 50
+
+
+async def test_what_a_handler_writes_and_the_end_of_its_job_are_one_commit(bench: Bench) -> None:
+    seen: list[asyncio.Task[list[Any]]] = []
+
+    async def look() -> list[Any]:
+        return [*await bench.store.fetch(STORED_META), *await bench.states()]
+
+    called = asyncio.Event()
+
+    def after() -> None:
+        seen.append(asyncio.create_task(look()))
+        called.set()
+
+    runner = bench.runner(Log(Done(writes=((META, ("result", "")),), after=after)))
+    runner.start()
+    job = bench.job()
+    await bench.insert(job)
+    runner.offer(job)
+    async with asyncio.timeout(30):
+        await called.wait()
+        assert await seen[0] == [("result",), (job.id, 1, "succeeded")]
+
+
+async def test_a_failed_try_is_followed_by_another(bench: Bench) -> None:
+    log = Log(
+        Retry(note="busy"),
+        Retry(after=0.02, note="still busy", writes=((META, ("note", "")),)),
+        RuntimeError("broken"),
+        Done(),
+    )
+    runner = bench.runner(log)
+    runner.start()
+    job = bench.job("a")
+    await bench.insert(job)
+    runner.offer(job)
+    await bench.until_stored(4)
+    assert log.seen == [("a", 1), ("a", 2), ("a", 3), ("a", 4)]
+    rows = await bench.store.fetch(TRANSITIONS)
+    assert [row[1:] for row in rows] == [
+        (1, "awaiting_retry", "busy"),
+        (2, "awaiting_retry", "still busy"),
+        (3, "awaiting_retry", "RuntimeError: broken"),
+        (4, "succeeded", ""),
+    ]
+    assert await bench.store.fetch(STORED_META) == [("note",)]
+
+
+async def test_a_discarded_job_is_not_tried_again(bench: Bench) -> None:
+    log = Log(Discard(note="gone"), Discard(note="gone", writes=((META, ("why", "")),)))
+    runner = bench.runner(log, workers=1)
+    runner.start()
+    jobs = [bench.job("a"), bench.job("b")]
+    await bench.insert(*jobs)
+    for job in jobs:
+        runner.offer(job)
+    assert [to for _, _, to in await bench.until_stored(2)] == ["discarded", "discarded"]
+    assert await bench.store.fetch(STORED_META) == [("why",)]
+    assert len(log.seen) == 2 and await bench.runner(log).recover() == 0
+
+
+async def test_a_job_whose_time_ends_is_expired(bench: Bench) -> None:
+    log = Log(Retry(after=60.0, note="busy"))
+    runner = bench.runner(log)
+    runner.start()
+    runner.close_endpoint("closed")
+    now = bench.clock()
+    tried = bench.job("tried", expire_at=now + 30)
+    waits = bench.job("waits", endpoint="closed", expire_at=now + 40)
+    late = bench.job("late", expire_at=now - 1)
+    await bench.insert(tried, waits, late)
+    for job in (tried, waits, late):
+        runner.offer(job)
+    await bench.until_stored(2)
+    bench.clock.ahead = 50.0
+    runner.wake()
+    states = await bench.until_stored(3)
+    assert {job: (attempt, to) for job, attempt, to in states} == {
+        tried.id: (1, "expired"),
+        waits.id: (1, "expired"),
+        late.id: (1, "expired"),
+    }
+    assert log.seen == [("tried", 1)]
+
+
+async def test_a_kind_that_nobody_handles_waits_for_a_program_that_does(bench: Bench) -> None:
+    runner = bench.runner(Log())
+    runner.start()
+    job = bench.job(kind="unknown")
+    await bench.insert(job)
+    runner.offer(job)
+    states = await bench.until_stored(1)
+    assert states[0] == (job.id, 1, "awaiting_retry")
+    await runner.close(1.0)
+    log = Log()
+    again = bench.runner(log, kinds=("unknown",))
+    again.start()
+    assert await again.recover() == 1
+    await log.until(1)
+
+
+async def test_what_cannot_be_stored_is_tried_again(bench: Bench) -> None:
+    stale: tuple[Write, ...] = ((ACCOUNT_NAME, ("missing", "", 2)),)
+    log = Log(Done(writes=stale), Done(writes=((META, ("fresh", "")),)))
+    runner = bench.runner(log)
+    runner.start()
+    job = bench.job("a")
+    await bench.insert(job)
+    runner.offer(job)
+    states = await bench.until_stored(2)
+    assert [to for _, _, to in states] == ["awaiting_retry", "succeeded"]
+    assert await bench.store.fetch(STORED_META) == [("fresh",)]
+
+
+async def test_after_a_crash_what_was_not_done_is_done(bench: Bench) -> None:
+    gate = asyncio.Event()
+
+    async def handler(job: Job, attempt: int) -> JobOutcome:
+        if job.payload.startswith("hangs"):
+            await gate.wait()
+        return Retry(after=0.0, note="later") if job.payload.startswith("retries") else Done()
+
+    first = bench.runner(handler, workers=50)
+    first.start()
+    names = [f"{kind}{at}" for at in range(10) for kind in ("done", "hangs", "retries")]
+    jobs = {name: bench.job(name) for name in names}
+    await bench.insert(*jobs.values())
+    for job in jobs.values():
+        first.offer(job)
+    await bench.until_stored(20)
+    await first.close(0.0)  # the handlers that hang are cut off, as in a crash
+    tries = {job: attempt for job, attempt, _ in await bench.states()}
+    log = Log()
+    second = bench.runner(log)
+    second.start()
+    assert await second.recover() == 20
+    await log.until(20)
+    expected = {name: 1 for name in names if name.startswith("hangs")}
+    expected |= {name: tries[jobs[name].id] + 1 for name in names if name.startswith("retries")}
+    assert dict(log.seen) == expected
+
+
+async def test_a_retry_keeps_its_time_over_a_restart(bench: Bench) -> None:
+    first = bench.runner(Log(Retry(after=500.0, note="later")))
+    first.start()
+    job = bench.job("a")
+    await bench.insert(job)
+    first.offer(job)
+    await bench.until_stored(1)
+    await first.close(0.0)
+    log = Log()
+    second = bench.runner(log)
+    second.start()
+    assert await second.recover() == 1
+    ((retry_at,),) = await bench.store.fetch(RETRY_AT)
+    assert bench.scheduler.timer() == retry_at
+    assert retry_at == pytest.approx(bench.clock() + 500, abs=30)
+    bench.clock.ahead = 501.0
+    second.wake()
+    await log.until(1)
+    assert log.seen == [("a", 2)]
+
+
+async def test_memory_is_bounded_and_the_rest_is_read_as_it_drains(bench: Bench) -> None:
+    most = 0
+
+    async def handler(job: Job, attempt: int) -> JobOutcome:
+        nonlocal most
+        most = max(most, len(bench.scheduler))
+        seen.append(job.payload)
+        await asyncio.sleep(0)
+        return Done()
+
+    seen: list[str] = []
+    runner = bench.runner(handler, workers=1, bounds=Bounds(per_endpoint=50, total=60))
+    jobs = [bench.job(str(at), sequence="one") for at in range(400)]
+    other = [bench.job(f"other{at}", endpoint="f") for at in range(30)]
+    await bench.insert(*jobs[:300], *other)
+    assert await runner.recover() == 50 + 16
+    assert runner.stats().behind == 2
+    runner.start()
+    for job in jobs[300:]:
+        await bench.insert(job)
+        runner.offer(job)
+    states = await bench.until_stored(430)
+    assert most <= 50 + 16
+    assert {to for _, _, to in states} == {"succeeded"}
+    assert sorted(seen) == sorted([job.payload for job in (*jobs, *other)]), "each exactly once"
+    assert [name for name in seen if not name.startswith("other")] == [str(at) for at in range(400)]
+    assert len(bench.scheduler) == 0
+
+
+async def test_jobs_offered_beside_recovery_run_once(bench: Bench) -> None:
+    log = Log()
+    runner = bench.runner(log, workers=20)
+    old = [bench.job(f"old{at}") for at in range(1200)]
+    await bench.insert(*old)
+    runner.start()
+    recovering = asyncio.create_task(runner.recover())
+    new = []
+    for at in range(100):
+        job = bench.job(f"new{at}")
+        new.append(job)
+        await bench.insert(job)
+        runner.offer(job)
+    await recovering
+    await bench.until_stored(1300)
+    assert len(log.seen) == 1300
+    assert {name for name, _ in log.seen} == {job.payload for job in (*old, *new)}
+
+
+async def test_a_closed_endpoint_waits_for_its_opening(bench: Bench) -> None:
+    log = Log()
+    runner = bench.runner(log)
+    runner.start()
+    runner.close_endpoint("smpp:bank")
+    shut, other = bench.job("shut", endpoint="smpp:bank"), bench.job("other")
+    await bench.insert(shut, other)
+    runner.offer(shut)
+    runner.offer(other)
+    await bench.until_stored(1)
+    assert log.seen == [("other", 1)]
+    runner.open_endpoint("smpp:bank")
+    await log.until(2)
+    assert log.seen[1] == ("shut", 1)
+
+
+class Away:
+    """A store that can't be reached for a while."""
+
+    def __init__(self, store: SqliteStore, failures: int) -> None:
+        self._store = store
+        self.failures = failures
+
+    def commit(self, writes: Sequence[Write], fence: Lease | None = None) -> Any:
+        if self.failures:
+            self.failures -= 1
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            future.set_exception(StoreUnavailable("away"))
+            return future
+        return self._store.commit(writes, fence)
+
+    async def fetch(self, query: Query, *parameters: Any) -> Any:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("away")
+        return await self._store.fetch(query, *parameters)
+
+
+async def test_the_runner_waits_for_a_store_that_is_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.core.ends._STORE_AWAY", 0.001)
+    monkeypatch.setattr("gateway.core.runner._STORE_AWAY", 0.001)
+    store = Away(bench.store, 3)
+    log = Log(Done(writes=((META, ("result", "")),)), Done())
+    runner = bench.runner(log, workers=1, store=store)
+    jobs = [bench.job("a"), bench.job("b")]
+    await bench.insert(*jobs)
+    assert await runner.recover() == 2
+    store.failures = 3
+    runner.start()
+    states = await bench.until_stored(2)
+    assert [(attempt, to) for _, attempt, to in states] == [(1, "succeeded")] * 2
+    assert log.seen == [("a", 1), ("b", 1)] and store.failures == 0
+
+
+async def test_a_runner_whose_lease_has_passed_on_stops(bench: Bench) -> None:
+    lease = await bench.store.lease("jobs", "first", 10.0, now=0.0)
+    assert lease is not None
+    log = Log()
+    runner = bench.runner(log, fence=lease)
+    runner.start()
+    await bench.store.lease("jobs", "second", 10.0, now=100.0)
+    jobs = [bench.job("a"), bench.job("b")]
+    await bench.insert(*jobs)
+    runner.offer(jobs[0])
+    await log.until(1)
+    await runner.close(5.0)
+    assert await bench.states() == []
+    assert log.seen == [("a", 1)]
+
+
+async def test_close_lets_tries_end_and_stores_how(bench: Bench) -> None:
+    gate, both = asyncio.Event(), asyncio.Event()
+    log: list[str] = []
+
+    async def handler(job: Job, attempt: int) -> JobOutcome:
+        log.append(job.payload)
+        if len(log) == 2:
+            both.set()
+        await gate.wait()
+        return Done()
+
+    runner = bench.runner(handler, workers=2)
+    runner.start()
+    jobs = [bench.job(str(at)) for at in range(4)]
+    await bench.insert(*jobs)
+    for job in jobs:
+        runner.offer(job)
+    async with asyncio.timeout(30):
+        await both.wait()
+    closing = asyncio.create_task(runner.close(30.0))
+    await asyncio.sleep(0)
+    gate.set()
+    await closing
+    assert [(job, to) for job, _, to in await bench.states()] == [
+        (jobs[0].id, "succeeded"),
+        (jobs[1].id, "succeeded"),
+    ]
+    assert log == ["0", "1"], "no try starts after close"
+
+
+async def test_done_jobs_are_pruned_and_others_kept(bench: Bench) -> None:
+    outcomes = {"retried": [Retry(after=0.0, note=""), Retry(after=0.0, note=""), Done()]}
+
+    async def handler(job: Job, attempt: int) -> JobOutcome:
+        if job.payload == "waits":
+            return Retry(after=900.0, note="")
+        left = outcomes.get(job.payload)
+        return left.pop(0) if left else Done()
+
+    runner = bench.runner(handler)
+    runner.start()
+    jobs = [bench.job(str(at)) for at in range(1100)]
+    retried, waits = bench.job("retried"), bench.job("waits")
+    await bench.insert(*jobs, retried, waits)
+    for job in (*jobs, retried, waits):
+        runner.offer(job)
+    await bench.until_stored(1104)
+    now = bench.clock()
+    assert await retention.prune_jobs(bench.store, now, keep=600.0) == 0
+    assert await retention.prune_jobs(bench.store, now + 700.0, keep=600.0) == 1101
+    assert await bench.states() == [(waits.id, 1, "awaiting_retry")]
+    assert await bench.store.fetch(Query("j", "SELECT id FROM jobs")) == [(waits.id,)]
+
+
+async def test_the_trace_and_the_facts_are_bounded(bench: Bench) -> None:
+    trace = Insert(table="trace", columns=("sid", "frames"))
+    fact = Insert(table="facts", columns=("account_sid", "sid", "version", "type", "at", "data"))
+    await bench.store.commit([(trace, (f"SM{at}", b"")) for at in range(1300)])
+    await bench.store.commit(
+        [(fact, ("AC1", f"SM{at}", 1, "t", float(at), "{}")) for at in range(100)]
+    )
+    assert await retention.prune_trace(bench.store, keep=100) == 1200
+    kept = await bench.store.fetch(Query("t", "SELECT sid FROM trace ORDER BY id"))
+    assert kept == [(f"SM{at}",) for at in range(1200, 1300)]
+    assert await retention.prune_trace(bench.store, keep=100) == 0
+    facts = await bench.store.facts_after(0, 1000)
+    assert await retention.prune_facts(bench.store, 60.0, keep=10.0, read_up_to=facts[29].id) == 30
+    assert await retention.prune_facts(bench.store, 60.0, keep=10.0, read_up_to=10**9) == 20
+    assert (await bench.store.facts_after(0, 1000))[0].sid == "SM50"
