@@ -381,7 +381,8 @@ class Session:
     def _refuse(self, frame: Frame) -> None:
         """A request that the state forbids (v5.0 §2.4)."""
         status = CommandStatus.ESME_RINVBNDSTS
-        if frame.command_id in BINDS and self.state is not State.UNBOUND:
+        bound = self.role is Role.SMSC and self.state is not State.UNBOUND
+        if bound and frame.command_id in BINDS:
             status = CommandStatus.ESME_RALYBND
         name = name_of(frame.command_id)
         reason = f"{name} from the {PEER[self.role]} is not allowed in state {self.state}"
