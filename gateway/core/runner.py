@@ -197,6 +197,13 @@ class JobRunner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._ends.close()
 
+    def _is_over(self) -> bool:
+        """Whether no try may start any more: closed, or the lease has passed on."""
+        if self._ends.fenced and not self._stopped:
+            _log.error("the jobs have another owner now")
+            self._stop()
+        return self._stopped
+
     def _stop(self) -> None:
         self._stopped = True
         if self._timer is not None:
@@ -208,7 +215,7 @@ class JobRunner:
 
     def _pump(self) -> None:
         self._pump_is_due = False
-        if self._stopped:
+        if self._is_over():
             return
         now = self._clock()
         for entry in self._scheduler.expire(now):
@@ -231,7 +238,7 @@ class JobRunner:
             self._timer = asyncio.get_running_loop().call_later(delay, self.wake)
 
     async def _work(self) -> None:
-        while not self._stopped:
+        while not self._is_over():
             await self._ends.room()
             taken = self._scheduler.take(self._clock(), 1)
             entry = taken[0] if taken else await self._next()
@@ -288,7 +295,7 @@ class JobRunner:
             self._end(entry, state, note=note)
             return None
         end = _end_of(entry, state, self._clock(), 0.0, note)
-        refusal = await self._commit([*outcome.writes, end])
+        refusal = await self._ends.commit([*outcome.writes, end])
         if refusal is None:
             self._counts[state] += 1
             self._release(entry)
@@ -308,7 +315,7 @@ class JobRunner:
         self.wake()
         if outcome.writes:
             end = _end_of(entry, state, now, retry_at, outcome.note)
-            refusal = await self._commit([*outcome.writes, end])
+            refusal = await self._ends.commit([*outcome.writes, end])
             if refusal is None:
                 self._counts[state] += 1
                 return
@@ -331,13 +338,6 @@ class JobRunner:
     def _end(self, entry: Entry[Job], state: JobState, *, retry_at: float = 0.0, note: str) -> None:
         self._counts[state] += 1
         self._ends.add(entry.key, _end_of(entry, state, self._clock(), retry_at, note))
-
-    async def _commit(self, writes: list[Write]) -> StoreError | None:
-        refusal = await self._ends.commit(writes)
-        if self._ends.fenced and not self._stopped:
-            _log.error("the jobs have another owner now", reason=str(refusal))
-            self._stop()
-        return refusal
 
     # -- what is in the store alone ------------------------------------------------------
 

@@ -453,19 +453,30 @@ async def test_the_runner_waits_for_a_store_that_is_away(
     assert log.seen == [("a", 1), ("b", 1)] and store.failures == 0
 
 
-async def test_a_runner_whose_lease_has_passed_on_stops(bench: Bench) -> None:
+@pytest.mark.parametrize("first", [Done(), Done(writes=((META, ("result", "")),))])
+async def test_a_runner_whose_lease_has_passed_on_stops(bench: Bench, first: Done) -> None:
     lease = await bench.store.lease("jobs", "first", 10.0, now=0.0)
     assert lease is not None
-    log = Log()
-    runner = bench.runner(log, fence=lease)
+    log = Log(first)
+    runner = bench.runner(log, workers=1, fence=lease)
     runner.start()
     await bench.store.lease("jobs", "second", 10.0, now=100.0)
     jobs = [bench.job("a"), bench.job("b")]
     await bench.insert(*jobs)
     runner.offer(jobs[0])
     await log.until(1)
+    async with asyncio.timeout(30):
+        while True:
+            await asyncio.sleep(0.001)
+            stats = runner.stats()
+            if not (stats.busy or stats.unstored):
+                break
+    runner.offer(jobs[1])
+    for _ in range(10):
+        await asyncio.sleep(0)
     await runner.close(5.0)
     assert await bench.states() == []
+    assert await bench.store.fetch(STORED_META) == []
     assert log.seen == [("a", 1)]
 
 
