@@ -140,6 +140,9 @@ def problems_of_carrier(carrier: Carrier) -> tuple[str, ...]:
         found.append(f"tps is {carrier.tps:g}; it must be 0 (no limit) or more")
     if carrier.response_timeout <= 0:
         found.append(f"response_timeout is {carrier.response_timeout:g}; it must be above 0")
+    _, colon, port = carrier.backup.rpartition(":")
+    if colon and not (port.isdecimal() and 1 <= int(port) <= 65_535):
+        found.append(f"backup is {carrier.backup!r}; it must be a host, or host:port")
     if carrier.kind is CarrierKind.SMPP and not carrier.system_id:
         found.append("system_id is missing; the carrier gives it to you with the password")
     if len(carrier.system_id.encode()) > _MAX_SYSTEM_ID:

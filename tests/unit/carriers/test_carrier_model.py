@@ -62,6 +62,7 @@ def test_the_password_is_in_no_representation() -> None:
     ("fields", "problem"),
     [
         ({"name": ""}, "name is empty"),
+        ({"backup": "b.example:smpp"}, "backup is 'b.example:smpp'"),
         ({"window": 0}, "window is 0; it must be from 1"),
         ({"binds": 0}, "binds is 0"),
         ({"port": 0}, "port is 0"),
@@ -81,6 +82,8 @@ def test_problems_of_a_carrier(fields: dict[str, object], problem: str) -> None:
 
 def test_nothing_is_wrong_with_a_good_one() -> None:
     assert problems_of_carrier(carrier()) == ()
+    assert problems_of_carrier(carrier(backup="b.example:2776")) == ()
+    assert problems_of_carrier(carrier(backup="b.example")) == ()
     assert problems_of_carrier(carrier(kind="simulated", system_id="", port=0)) == ()
 
 
