@@ -191,11 +191,12 @@ async def connect(
 class Listener:
     """A port on which peers connect; made by `listen`."""
 
+    port: int
+    _server: asyncio.Server
+
     def __init__(self, on_connection: Callable[[Connection], Awaitable[None]]) -> None:
         self._on_connection = on_connection
-        self._server: asyncio.Server | None = None
         self._running: dict[asyncio.Task[None], Connection] = {}
-        self.port = 0
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -204,8 +205,7 @@ class Listener:
 
     async def close(self) -> None:
         """Stop listening, close every connection and wait until they are served to the end."""
-        if self._server is not None:
-            self._server.close()
+        self._server.close()
         for connection in self.connections:
             connection.close()
         if self._running:
