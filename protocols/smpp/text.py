@@ -5,6 +5,7 @@ same limits, and the limits are computed from the header that is written, so wha
 what is sent. `decode` is the way back, and reads whatever a peer writes.
 """
 
+import re
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -467,6 +468,9 @@ def _codec(data_coding: int) -> str | None:
 
 _CODECS: Final = tuple(_codec(data_coding) for data_coding in range(256))
 
+# No text in IA5 has these: clients that call the GSM alphabet "ASCII" write them (node's smpp).
+_NOT_IN_IA5: Final = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")
+
 
 def decode(payload: bytes, data_coding: int) -> str:
     """What `payload` (without header) says; never fails.
@@ -474,6 +478,6 @@ def decode(payload: bytes, data_coding: int) -> str:
     What no alphabet explains becomes U+FFFD, an unknown data_coding is read as GSM-7.
     """
     codec = _CODECS[data_coding & 0xFF]
-    if codec is None:
+    if codec is None or (data_coding == DataCoding.IA5 and _NOT_IN_IA5.search(payload)):
         return gsm.decode(payload)
     return payload.decode(codec, "replace")

@@ -12,6 +12,8 @@ from protocols.smpp.text import decode
     [
         (0x00, b"\x00\x1be", "@€"),
         (0x01, b"@_\xe9", "@_é"),
+        (0x01, b"a\tb\r\nc\fd", "a\tb\r\nc\fd"),
+        (0x01, b"me\x00here \x1be", "me@here €"),  # GSM under the name of ASCII
         (0x02, b"\x00\xff", "\x00ÿ"),
         (0x03, b"\xa3_", "£_"),
         (0x04, b"\xa3", "£"),
