@@ -44,8 +44,9 @@ class Backlog:
 
     def room(self, held: int, total: int) -> int:
         """How many more jobs of an endpoint that has `held` may come in, `total` being in."""
-        share = self._bounds.per_endpoint if total < self._bounds.total else _RESERVED
-        return max(0, share - held)
+        own = self._bounds.per_endpoint - held
+        reserved = min(_RESERVED, self._bounds.per_endpoint) - held
+        return max(0, reserved, min(own, self._bounds.total - total))
 
     def wants(self, held: int, total: int) -> bool:
         """Whether an endpoint that is behind has enough room to read a page."""

@@ -19,7 +19,11 @@ def test_when_all_is_full_each_endpoint_still_gets_a_few() -> None:
     assert backlog.admit("small", "JB1", held=15, total=1000)
     assert not backlog.admit("big", "JB2", held=16, total=1000)
     assert backlog.room(held=3, total=1000) == 13
-    assert backlog.room(held=3, total=999) == 97
+    assert backlog.room(held=3, total=980) == 20, "what is left of the whole"
+    assert backlog.room(held=3, total=995) == 13
+    assert backlog.room(held=40, total=999) == 1
+    assert backlog.room(held=40, total=500) == 60
+    assert backlog.room(held=100, total=500) == 0
 
 
 def test_a_page_begins_before_the_first_that_was_left_out() -> None:
