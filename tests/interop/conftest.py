@@ -1,0 +1,72 @@
+"""Fixtures of the interop tests: peers that end with the test."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.gateway_process import App
+from tests.interop.kannel_peer import Kannel
+from tests.interop.node_peer import NodePeer
+from tests.interop.smpplib_peer import Esme
+
+StartNode = Callable[..., NodePeer]
+StartKannel = Callable[[int, str], Kannel]
+StartEsme = Callable[..., Esme]
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    """An app that takes every request and writes it down."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    app = App(folder)
+    app.start()
+    yield app
+    app.stop()
+
+
+@pytest.fixture
+def start_esme() -> Iterator[StartEsme]:
+    """Connects clients made with smpplib."""
+    started: list[Esme] = []
+
+    def start(port: int) -> Esme:
+        started.append(Esme(port))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+@pytest.fixture
+def start_node(tmp_path: Path) -> Iterator[StartNode]:
+    """Starts programs of the folder `node`."""
+    started: list[NodePeer] = []
+
+    def start(script: str, *arguments: str) -> NodePeer:
+        log = tmp_path / f"node{len(started)}.log"
+        started.append(NodePeer(script, log, *arguments))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+@pytest.fixture
+def start_kannel(tmp_path: Path) -> Iterator[StartKannel]:
+    """Starts a Kannel that binds to an SMPP server."""
+    started: list[Kannel] = []
+
+    def start(port: int, text_url: str) -> Kannel:
+        folder = tmp_path / f"kannel{len(started)}"
+        folder.mkdir()
+        started.append(Kannel(folder, port, text_url))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
