@@ -131,6 +131,7 @@ class Smsc:
         self._binds: dict[Wire, _Bind] = {}
         self._agenda: Agenda[Callable[[], None]] = Agenda()
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self._touched: set[Wire] = set()
         self._lines: list[Line] = []
         self._now = 0.0  # the loop's time, taken once per batch
@@ -414,9 +415,11 @@ class Smsc:
         if due is None:
             return
         if self._alarm is not None:
-            if self._alarm.when() <= due:
+            if self._alarm_at <= due:
                 return
             self._alarm.cancel()
+        # Not asked of the handle: of what is due already uvloop makes one that has no time.
+        self._alarm_at = due
         self._alarm = self._loop.call_at(due, self._ring)
 
     def _ring(self) -> None:
