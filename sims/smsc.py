@@ -18,10 +18,10 @@ from protocols.smpp.events import (
     BindKind,
     BindRequested,
     Closed,
+    Event,
     RequestReceived,
     RequestTimedOut,
     ResponseReceived,
-    SessionEvent,
     Unbinding,
     Unbound,
 )
@@ -185,7 +185,7 @@ class Smsc:
 
     # From the wires
 
-    def happened(self, wire: Wire, events: list[SessionEvent]) -> None:
+    def happened(self, wire: Wire, events: list[Event]) -> None:
         """Take what one read or timer of `wire` brought, and answer it in one write."""
         self._begin()
         self._touched.add(wire)
@@ -197,7 +197,7 @@ class Smsc:
                 self._bound_happened(bind, event)
         self._settle()
 
-    def _unbound_happened(self, wire: Wire, event: SessionEvent) -> _Bind | None:
+    def _unbound_happened(self, wire: Wire, event: Event) -> _Bind | None:
         if not isinstance(event, BindRequested):
             return None
         system_id = event.pdu.system_id
@@ -220,7 +220,7 @@ class Smsc:
             return CommandStatus.ESME_RINVPASWD
         return CommandStatus.ESME_ROK
 
-    def _bound_happened(self, bind: _Bind, event: SessionEvent) -> None:
+    def _bound_happened(self, bind: _Bind, event: Event) -> None:
         match event:
             case RequestReceived(pdu=SubmitSm() as pdu):
                 self._submitted(bind, event.sequence_number, pdu)

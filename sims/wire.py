@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol, cast
 
-from protocols.smpp.events import SessionEvent
+from protocols.smpp.events import Event
 from protocols.smpp.session import Role, Session, SessionConfig
 
 _PIECE_GAP: Final = 0.002  # seconds between the pieces of a split write
@@ -19,7 +19,7 @@ _LAST_READ: Final = 0.05  # seconds in which what was under way to us is still t
 class Owner(Protocol):
     """Who is told what happened on a wire."""
 
-    def happened(self, wire: "Wire", events: list[SessionEvent]) -> None:
+    def happened(self, wire: "Wire", events: list[Event]) -> None:
         """The events of one read or one timer, in order; never empty."""
 
 
@@ -50,6 +50,8 @@ class Wire(asyncio.Protocol):
         data = self.session.data_to_send()
         if data and self.is_open:
             self._write(data)
+        if self.session.closed:
+            self.close()
         self._arm()
 
     def inject(self, octets: bytes) -> None:
@@ -112,7 +114,7 @@ class Wire(asyncio.Protocol):
         self.congested = False
 
     def _report(self) -> None:
-        events: list[SessionEvent] = []
+        events: list[Event] = []
         while (event := self.session.next_event()) is not None:
             events.append(event)
         if events:
