@@ -5,6 +5,7 @@ same to `--ready-file`; SIGTERM, SIGINT or the end of `--parent-pid` ends it.
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -173,4 +174,7 @@ def _run_esme(options: argparse.Namespace) -> int:
         until=options.until,
         parent_pid=options.parent_pid,
     )
-    return Customer(order, report).run()
+    customer = Customer(order, report)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: customer.stop())
+    return customer.run()

@@ -67,10 +67,19 @@ class Customer:
         self._counts = {"submitted": 0, "accepted": 0, "refused": 0, "receipts": 0, "texts": 0}
         self._parts: dict[tuple[str, str, int, int], dict[int, bytes]] = {}
         self._closed = False
+        self._lost = False
+        self._stopped = False
         self._heard = 0.0
 
+    def stop(self) -> None:
+        """Unbind soon, whatever is left of the order; may be called from a signal handler."""
+        self._stopped = True
+
     def run(self) -> int:
-        """Carry out the order; returns the exit status, 0 if every submit_sm was accepted."""
+        """Carry out the order; returns the exit status.
+
+        0 if every submit_sm was accepted and the connection lasted.
+        """
         order = self._order
         try:
             self._client.connect()
@@ -89,11 +98,11 @@ class Customer:
             self._unbind()
         except (Disconnected, OSError) as error:
             self._report({"event": "disconnected", "reason": str(error) or "connection lost"})
-            self._closed = True
+            self._lost = True
         finally:
             self._client.disconnect()
             self._report({"event": "ended", **self._counts})
-        return int(self._closed or self._counts["accepted"] < self._counts["submitted"])
+        return int(self._lost or self._counts["accepted"] < self._counts["submitted"])
 
     def _send(self) -> None:
         order = self._order
@@ -102,6 +111,8 @@ class Customer:
             for part in parts:
                 while len(self._outstanding) >= order.window and not self._ended():
                     self._read_some(_TICK)
+                if self._ended():
+                    return
                 self._submit(part, data_coding, esm_class)
             self._read_some(0)
         deadline = time.monotonic() + 10
@@ -137,7 +148,7 @@ class Customer:
 
     def _ended(self) -> bool:
         parent = self._order.parent_pid
-        return self._closed or bool(parent and not _alive(parent))
+        return self._closed or self._stopped or bool(parent and not _alive(parent))
 
     def _unbind(self) -> None:
         if self._closed:
@@ -170,7 +181,7 @@ class Customer:
             case "unbind":
                 self._answer("unbind_resp", pdu)
                 self._report({"event": "unbound"})
-                self._closed = True
+                self._closed = self._lost = True
             case "unbind_resp":
                 self._closed = True
             case "enquire_link_resp":
