@@ -90,7 +90,7 @@ class Kannel:
 
     def start(self) -> None:
         """Start both boxes and wait until the SMSC is online and the smsbox known."""
-        # The port for smsboxes is not tried: bearerbox would take that for a box that came and went.
+        # The port for smsboxes is not tried: that would be a box that came and went.
         for name, port in (("bearerbox", self._admin), ("smsbox", self._http)):
             program = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
             assert program is not None, f"{name} is not here: tests/interop/provide kannel"
