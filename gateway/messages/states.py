@@ -51,6 +51,8 @@ class StateWriter:
         fields: dict[str, Any] = {"error_code": error_code} if error_code else {}
         if status is MessageStatus.SENT:
             fields["date_sent"] = now
+        if status is MessageStatus.DELIVERED:
+            fields["error_code"] = 0  # it may have been undelivered before
         message = next_message(flight.message, status, now, **fields)
         flight.message = message
         changes.write(records.changed(message))
