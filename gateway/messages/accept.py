@@ -81,10 +81,11 @@ class Acceptor:
     def _accepted(self, draft: Draft, plan: Plan, now: float) -> Accepted | Refusal:
         carrier = plan.candidates[0].carrier
         size = self._composer.size(draft.body, draft.media, carrier)
-        if size.parts > MAX_PARTS:
+        if size.segments > MAX_PARTS:
             return Refusal(
                 error_code=_TOO_LONG,
-                message=f"The text needs {size.parts} short messages; {MAX_PARTS} can be joined.",
+                message=f"The text needs {size.segments} short messages; "
+                f"{MAX_PARTS} can be joined.",
             )
         message = Message(
             account_sid=draft.account_sid,

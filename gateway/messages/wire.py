@@ -78,16 +78,26 @@ class Composer:
 
     def pdus(self, message: Message) -> list[SubmitSm]:
         """The submit_sm of each part, in order; every one asks for a receipt."""
-        segments = text.segments(
-            _said(message.body, message.media),
-            concatenation=self._concatenation(message.carrier),
-            reference=max(0, message.concat_reference),
-        )
+        segments = self._segments(message)
         source, destination = _address(message.from_address), _address(message.to_address)
         return [
             _submit_sm(segment, source, destination, reference_of(message.reference, number))
             for number, segment in enumerate(segments, 1)
         ]
+
+    def _segments(self, message: Message) -> Sequence[text.Segment]:
+        """As many as were counted when it was accepted, whatever the config says by now."""
+        said = _said(message.body, message.media)
+        segments: Sequence[text.Segment] = ()
+        for concatenation in (self._concatenation(message.carrier), *Concatenation):
+            segments = text.segments(
+                said,
+                concatenation=concatenation,
+                reference=max(0, message.concat_reference) % (1 << concatenation.reference_bits),
+            )
+            if len(segments) == message.parts:
+                break
+        return segments
 
     def _concatenation(self, carrier: str) -> Concatenation:
         known = self._carriers.get(carrier)
