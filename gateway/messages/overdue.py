@@ -1,7 +1,7 @@
 """Messages that were sent and whose receipt never came: a line in their timeline, no new state.
 
 Twilio leaves such a message `sent`; so do we. The time up to which it was looked is kept in the
-store, so each message is noted once.
+store, so each message is noted once: a time, and the SID of the last one noted of that time.
 """
 
 from typing import Final
@@ -17,21 +17,23 @@ _SET_MARK: Final = Update(table="meta", key=("name",), columns=("value",))
 _OVERDUE: Final = Query(
     "messages_overdue",
     "SELECT account_sid, sid, version, carrier, date_sent FROM messages"
-    " WHERE status = 'sent' AND direction <> 'inbound' AND date_sent > $1 AND date_sent <= $2"
-    " ORDER BY date_sent LIMIT $3",
+    " WHERE status = 'sent' AND direction <> 'inbound' AND date_sent >= $1"
+    " AND (date_sent > $2 OR sid > $3) AND date_sent <= $4 ORDER BY date_sent, sid LIMIT $5",
 )
 
 
 async def note_overdue(store: Store, now: float, grace: float) -> int:
     """Note the messages whose receipt should have come by `now - grace`; how many."""
     rows = await store.fetch(_READ_MARK, _MARK)
-    mark = float(rows[0][0]) if rows else 0.0
+    at, _, sid_noted = rows[0][0].partition(" ") if rows else ("0", "", "")
+    mark = float(at)
     until = now - grace
     noted = 0
     while True:
-        found = await store.fetch(_OVERDUE, mark, until, _PAGE)
+        found = await store.fetch(_OVERDUE, mark, mark, sid_noted, until, _PAGE)
         full = len(found) == _PAGE
-        mark = found[-1][4] if full else max(mark, until)
+        if found:
+            sid_noted, mark = found[-1][1], found[-1][4]
         writes: list[Write] = [
             fact(
                 account_sid,
@@ -43,7 +45,7 @@ async def note_overdue(store: Store, now: float, grace: float) -> int:
             )
             for account_sid, sid, version, carrier, _ in found
         ]
-        value = repr(mark)
+        value = f"{mark!r} {sid_noted}"
         await store.commit([*writes, (_NEW_MARK, (_MARK, value)), (_SET_MARK, (_MARK, value))])
         noted += len(found)
         if not full:
