@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.core.runner import Discard, Done, Job, JobOutcome, Retry
 from gateway.messages.customers import jobs as customer_jobs
+from gateway.messages.draft import CUSTOMER
 from gateway.model import Message, MessageStates, MessageStatus
 from gateway.sids import JOB, new_sid
 from gateway.webhooks.fetch import Fetcher
@@ -65,7 +66,7 @@ _decoder = msgspec.json.Decoder(Payload)
 def for_status(message: Message, now: float, policy: CallbackPolicy) -> list[Job]:
     """The jobs that tell of the state `message` is in: one or none."""
     url = message.status_callback
-    if url.startswith(customer_jobs.SCHEME):
+    if message.origin.startswith(CUSTOMER):
         return customer_jobs.for_status(message, now)
     if not url or message.status not in _TOLD[policy.states]:
         return []
@@ -105,8 +106,14 @@ def parameters_of(message: Message) -> list[tuple[str, str]]:
 
 
 def endpoint_of(url: str) -> str:
-    """The queue that a URL's requests stand in: its scheme, host and port."""
-    parts = urlsplit(url)
+    """The queue that a URL's requests stand in: its scheme, host and port.
+
+    What is no URL has a queue too: that its tries fail is its owner's to see.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "invalid"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 

@@ -23,6 +23,7 @@ from gateway.webhooks.cookies import CookieBook
 from gateway.webhooks.fetch import Fetcher
 from gateway.webhooks.instructions import Fallback, Fetched, instructions
 from gateway.webhooks.request import Failure, Request
+from gateway.webhooks.target import BadTarget, parse_target
 from protocols.smpp.constants import Ton
 from twiml.errors import Finding, Level, ParseFailure
 from twiml.messaging import Reply, interpret
@@ -35,6 +36,7 @@ _log = structlog.get_logger(__name__)
 KIND: Final = "message_inbound"
 _TOO_MANY_DOCUMENTS: Final = 14106
 _NOT_CAPABLE: Final = 21606
+_BAD_CALLBACK: Final = 21609
 _EXPIRES_AFTER: Final = 3600.0  # seconds: an app that was away so long is not asked any more
 _REPLY_VALIDITY: Final = 14400.0
 
@@ -224,7 +226,7 @@ class InboundTexts:
     def _accept(self, message: Message, session: _Session) -> list[Accepted]:
         accepted: list[Accepted] = []
         for reply in session.replies:
-            draft = self._draft(message, reply)
+            draft = self._draft(message, reply, session)
             result = draft if isinstance(draft, Refusal) else self._plan(draft)
             if isinstance(result, Refusal):
                 self._note_error(message, result.error_code, result.message, "", session)
@@ -232,7 +234,7 @@ class InboundTexts:
                 accepted.append(result)
         return accepted
 
-    def _draft(self, message: Message, reply: Reply) -> Draft | Refusal:
+    def _draft(self, message: Message, reply: Reply, session: _Session) -> Draft | Refusal:
         to, from_ = check_to(reply.to), check_from(reply.from_)
         if isinstance(to, Invalid):
             return Refusal(error_code=to.error_code, message=to.reason)
@@ -246,13 +248,19 @@ class InboundTexts:
                 error_code=_NOT_CAPABLE,
                 message=f"{from_.text} is not a number of this account; leave `from` out.",
             )
+        callback = reply.status_callback
+        target = parse_target(callback) if callback else None
+        if isinstance(target, BadTarget):
+            reason = f"nothing is reported to {callback[:100]}: {target.message}"
+            self._note_error(message, _BAD_CALLBACK, reason, "", session)
+            callback = ""
         return Draft(
             account_sid=message.account_sid,
             to_address=to.text,
             from_address=from_.text,
             body=reply.body,
             media=reply.media,
-            status_callback=reply.status_callback,
+            status_callback=callback,
             status_callback_method=reply.method,
             validity_period=_REPLY_VALIDITY,
             origin=TWIML,
