@@ -33,12 +33,17 @@ class Backlog:
         """Whether the store holds messages that the scheduler does not know."""
         return self._cursor is not None
 
-    def admits(self, queued: int, now: float) -> bool:
-        """Whether a message just accepted may go into the scheduler, which holds `queued`."""
+    def admits(self, queued: int, made_at: float) -> bool:
+        """Whether a message just accepted may go into the scheduler, which holds `queued`.
+
+        It was made at `made_at`, however long its commit took.
+        """
         if self._cursor is None and queued >= self._limit:
-            self._cursor = now - _OVERLAP
+            self._cursor = made_at - _OVERLAP
+        elif self._cursor is not None and made_at < self._cursor:
+            self._cursor = made_at
         if self._reading:
-            self._again_from = min(self._again_from, now - _OVERLAP)
+            self._again_from = min(self._again_from, made_at - _OVERLAP)
         return self._cursor is None
 
     def reread(self) -> None:

@@ -7,14 +7,15 @@ of messages that wait for their receipts, so that the usual receipt needs no rea
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from gateway.messages.flight import Flight
+from gateway.messages.flight import Flight, PartState
 from gateway.model import MessageStatus
 
 _MOVING = frozenset({MessageStatus.QUEUED, MessageStatus.SENDING})
+_WIPED = 10_000  # messages of which something may still be under way at their redaction
 
 
 class Book:
-    """Flights by SID; by carrier id; by user_message_reference while they are being sent."""
+    """Flights by SID; by carrier id; by user_message_reference until they are sent."""
 
     def __init__(self, remembered: int) -> None:
         self._remembered = remembered
@@ -22,6 +23,8 @@ class Book:
         self._waiting: OrderedDict[str, Flight] = OrderedDict()  # for receipts
         self._by_id: OrderedDict[tuple[str, str], tuple[str, int]] = OrderedDict()
         self._by_reference: dict[tuple[str, int], tuple[str, int]] = {}
+        self._held: dict[str, Flight] = {}
+        self._wiped: OrderedDict[str, None] = OrderedDict()
 
     def __contains__(self, sid: str) -> bool:
         return sid in self._moving or sid in self._waiting
@@ -37,14 +40,28 @@ class Book:
         """Flights that are queued or being sent."""
         return iter(list(self._moving.values()))
 
+    def held(self) -> Iterator[Flight]:
+        """Those of them that have a part whose answer may never come."""
+        return iter(list(self._held.values()))
+
+    def attempted(self) -> Iterator[Flight]:
+        """Those of them that a carrier may have seen."""
+        sids = dict.fromkeys(sid for sid, _ in self._by_reference.values())
+        return (self._moving[sid] for sid in sids if sid in self._moving)
+
     def keep(self, flight: Flight) -> None:
         """Hold `flight` where its state belongs; call it after each change of state."""
         sid = flight.message.sid
         if flight.message.status in _MOVING:
             self._waiting.pop(sid, None)
             self._moving[sid] = flight
+            if PartState.HELD in flight.parts:
+                self._held[sid] = flight
+            else:
+                self._held.pop(sid, None)
             return
         self._moving.pop(sid, None)
+        self._held.pop(sid, None)
         if flight.settled() or flight.message.status is MessageStatus.FAILED:
             self._waiting.pop(sid, None)
             return
@@ -56,6 +73,17 @@ class Book:
         """Let go of a message that was deleted or canceled."""
         self._moving.pop(sid, None)
         self._waiting.pop(sid, None)
+        self._held.pop(sid, None)
+
+    def wipe(self, sid: str) -> None:
+        """What the message `sid` said must not be kept again."""
+        self._wiped[sid] = None
+        if len(self._wiped) > _WIPED:
+            self._wiped.popitem(last=False)
+
+    def is_wiped(self, sid: str) -> bool:
+        """Whether the message was redacted or deleted since the start."""
+        return sid in self._wiped
 
     def learn_id(self, carrier: str, id_key: str, sid: str, part: int) -> None:
         """Remember which part the carrier calls `id_key`."""
@@ -68,7 +96,7 @@ class Book:
         return self._by_id.get((carrier, id_key))
 
     def learn_references(self, flight: Flight) -> None:
-        """Remember the user_message_references of a flight that is being sent."""
+        """Remember the user_message_references of a flight, from its first attempt on."""
         message = flight.message
         for part in range(1, message.parts + 1):
             key = message.carrier, reference_of(message.reference, part)
@@ -77,8 +105,12 @@ class Book:
     def forget_references(self, flight: Flight) -> None:
         """They may be used again."""
         message = flight.message
+        if message.reference < 0:
+            return
         for part in range(1, message.parts + 1):
-            self._by_reference.pop((message.carrier, reference_of(message.reference, part)), None)
+            key = message.carrier, reference_of(message.reference, part)
+            if self._by_reference.get(key) == (message.sid, part):
+                del self._by_reference[key]
 
     def part_by_reference(self, carrier: str, reference: int) -> tuple[str, int] | None:
         """The (SID, part) that went out with this user_message_reference and is unsettled."""

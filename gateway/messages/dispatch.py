@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import msgspec
 import structlog
 
 from carriers.events import Submission, Unsent
@@ -25,6 +26,13 @@ from gateway.store.base import Stale, Store, Write
 
 _log = structlog.get_logger(__name__)
 _RETRY_COMMIT_AFTER = 0.5  # seconds, when the store is away
+
+
+class _Attempt(msgspec.Struct, frozen=True):
+    """An attempt that is being made durable, and the parts that it submits."""
+
+    flight: Flight
+    parts: tuple[int, ...]
 
 
 class Dispatcher:
@@ -51,6 +59,8 @@ class Dispatcher:
         self._overdue: list[Flight] = []
         self._reserved: dict[str, int] = {}
         self._leftover: dict[str, deque[Submission]] = {}
+        self._useless: list[Unsent] = []
+        self._longest = 1  # parts of the longest message that was last taken
         self._pump_is_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -114,15 +124,17 @@ class Dispatcher:
             return
         now = self._clock()
         batch: list[Flight] = []
+        looked = False
         for carrier in self._network.names():
             room = self._room(carrier, now)
             if room > 0:
                 room -= self._submit_leftover(carrier, room, now)
             if room > 0:
+                looked = True
                 batch += self._take(carrier, room, now)
         if batch:
             self._send(batch, now)
-        self._arm(now)
+        self._arm(now, self._scheduler.timer() if looked else None)
 
     def _room(self, carrier: str, now: float) -> int:
         return self._network.capacity(carrier, now) - self._reserved.get(carrier, 0)
@@ -130,16 +142,20 @@ class Dispatcher:
     def _take(self, carrier: str, room: int, now: float) -> list[Flight]:
         taken: list[Flight] = []
         while room > 0:
-            entries = self._scheduler.take(now, room, endpoint=carrier)
+            limit = max(1, room // self._longest)
+            entries = self._scheduler.take(now, limit, endpoint=carrier)
             if not entries:
                 break
+            self._longest = max(int(entry.cost) for entry in entries)
             for entry in entries:
                 flight = entry.item
-                if flight.message.valid_until <= now:
+                if flight.message.status is not MessageStatus.QUEUED:
+                    self._scheduler.release(entry.key)  # a late answer settled it
+                elif flight.message.valid_until <= now:
                     self._overdue.append(flight)
-                    continue
-                taken.append(flight)
-                room -= int(entry.cost)
+                else:
+                    taken.append(flight)
+                    room -= int(entry.cost)
         return taken
 
     def take_overdue(self) -> list[Flight]:
@@ -150,6 +166,7 @@ class Dispatcher:
     def _send(self, batch: Sequence[Flight], now: float) -> None:
         """Make the attempt durable, then submit it."""
         writes: list[Write] = []
+        attempts: list[_Attempt] = []
         for flight in batch:
             message = next_message(
                 flight.message,
@@ -162,47 +179,55 @@ class Dispatcher:
             self._book.learn_references(flight)
             writes.append(records.changed(message))
             carrier = message.carrier
-            self._reserved[carrier] = self._reserved.get(carrier, 0) + len(flight.waiting())
-        self._commit(batch, writes)
+            parts = tuple(flight.waiting())
+            for part in parts:
+                flight.note(part, PartState.OUT)
+            flight.due = 0.0
+            attempts.append(_Attempt(flight, parts))
+            self._reserved[carrier] = self._reserved.get(carrier, 0) + len(parts)
+        self._commit(attempts, writes)
 
-    def _commit(self, batch: Sequence[Flight], writes: Sequence[Write]) -> None:
+    def _commit(self, batch: Sequence[_Attempt], writes: Sequence[Write]) -> None:
+        if self._closed:
+            return  # nothing of it was promised: the next run finds it as it was
         committed = self._store.commit(writes)
         committed.add_done_callback(lambda future: self._committed(batch, writes, future))
 
     def _committed(
-        self, batch: Sequence[Flight], writes: Sequence[Write], future: "asyncio.Future[None]"
+        self, batch: Sequence[_Attempt], writes: Sequence[Write], future: "asyncio.Future[None]"
     ) -> None:
         error = future.exception()
         if error is None:
             self._submit(batch)
         elif isinstance(error, Stale) and len(batch) > 1:
-            for flight, write in zip(batch, writes, strict=True):
-                self._commit([flight], [write])
+            for attempt, write in zip(batch, writes, strict=True):
+                self._commit([attempt], [write])
         elif isinstance(error, Stale):
             self._abandon(batch[0])
         else:
             _log.warning("dispatch waits for the store", reason=str(error))
             asyncio.get_running_loop().call_later(_RETRY_COMMIT_AFTER, self._commit, batch, writes)
 
-    def _abandon(self, flight: Flight) -> None:
+    def _abandon(self, attempt: _Attempt) -> None:
         """Somebody else changed the message since it was queued: take it up as it is now."""
-        message = flight.message
+        message = attempt.flight.message
         self._backlogs.of(message.carrier).reread()
-        self._reserved[message.carrier] -= len(flight.waiting())
-        self._book.forget_references(flight)
+        self._reserved[message.carrier] -= len(attempt.parts)
+        self._book.forget_references(attempt.flight)
         self._book.forget(message.sid)
         self.finish(message.sid)
 
-    def _submit(self, batch: Sequence[Flight]) -> None:
+    def _submit(self, batch: Sequence[_Attempt]) -> None:
         now = self._clock()
         ready: dict[str, list[Submission]] = {}
-        for flight in batch:
+        for attempt in batch:
+            flight = attempt.flight
             message = flight.message
-            waiting = flight.waiting()
-            self._reserved[message.carrier] -= len(waiting)
+            self._reserved[message.carrier] -= len(attempt.parts)
             pdus = self._composer.pdus(message)
-            for part in waiting:
-                flight.note(part, PartState.OUT)
+            for part in attempt.parts:
+                if flight.parts[part - 1] is not PartState.OUT:
+                    continue  # a late answer or a receipt settled it meanwhile
                 ready.setdefault(message.carrier, []).append(
                     Submission(
                         account_sid=message.account_sid,
@@ -214,7 +239,8 @@ class Dispatcher:
                 )
         for carrier, submissions in ready.items():
             leftover = self._leftover.setdefault(carrier, deque())
-            room = 0 if leftover else max(0, self._network.capacity(carrier, now))
+            free = 0 if self._closed else self._network.capacity(carrier, now)
+            room = 0 if leftover else max(0, free)
             self._network.submit(carrier, submissions[:room], now)
             leftover.extend(submissions[room:])
             if leftover:
@@ -225,25 +251,56 @@ class Dispatcher:
         leftover = self._leftover.get(carrier)
         if not leftover:
             return 0
-        count = min(room, len(leftover))
-        self._network.submit(carrier, [leftover.popleft() for _ in range(count)], now)
-        return count
+        ready: list[Submission] = []
+        while leftover and len(ready) < room:
+            submission = leftover.popleft()
+            reason = self._no_use_of(submission, now)
+            if reason:
+                self._useless.append(_unsent(carrier, submission, reason, now))
+            else:
+                ready.append(submission)
+        self._network.submit(carrier, ready, now)
+        return len(ready)
 
-    def abandoned_parts(self, carrier: str, now: float) -> list[Unsent]:
-        """Parts that wait for a carrier that is gone, given back."""
-        leftover = self._leftover.pop(carrier, deque())
-        return [
-            Unsent(carrier=carrier, submission=s, reason="the carrier was removed", at=now)
-            for s in leftover
-        ]
+    def given_back(self, now: float) -> list[Unsent]:
+        """Parts that found the window full and are no use any more: their text is refused or late.
 
-    def _arm(self, now: float) -> None:
+        After `close`, all of them: they are the next run's.
+        """
+        unsent, self._useless = self._useless, []
+        for carrier, leftover in self._leftover.items():
+            kept: deque[Submission] = deque()
+            for submission in leftover:
+                reason = self._no_use_of(submission, now)
+                if reason:
+                    unsent.append(_unsent(carrier, submission, reason, now))
+                else:
+                    kept.append(submission)
+            self._leftover[carrier] = kept
+        return unsent
+
+    def _no_use_of(self, submission: Submission, now: float) -> str:
+        """Why the carrier needs a part no more; "" if it does."""
+        flight = self._book.get(submission.sid)
+        if self._closed:
+            return "the gateway stops"
+        if flight is None or flight.parts[submission.part - 1] is not PartState.OUT:
+            return "it is settled"
+        if PartState.REFUSED in flight.parts:
+            return "another part was refused"
+        return "its validity period ended" if flight.message.valid_until <= now else ""
+
+    def _arm(self, now: float, more_at: float | None) -> None:
         """Wake when the scheduler or a throttle has more to give."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        times = [self._scheduler.timer(), self._network.ready_at(now)]
+        times = [more_at, self._network.ready_at(now)]
         due = min((at for at in times if at is not None), default=None)
         if due is not None:
             delay = max(0.005, due - now)
             self._timer = asyncio.get_running_loop().call_later(delay, self.wake)
+
+
+def _unsent(carrier: str, submission: Submission, reason: str, now: float) -> Unsent:
+    return Unsent(carrier=carrier, submission=submission, reason=reason, at=now)

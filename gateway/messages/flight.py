@@ -48,14 +48,14 @@ _NEXT: Final[dict[PartState, frozenset[PartState]]] = {
 class Flight:
     """A message and its parts; `message` is always the newest value that was written."""
 
-    __slots__ = ("attempts", "error_code", "message", "parts", "reported")
+    __slots__ = ("attempts", "due", "error_code", "message", "parts")
 
     def __init__(self, message: Message) -> None:
         self.message = message
         self.parts = [PartState.WAITING] * message.parts
         self.attempts = [0] * message.parts  # in which attempt the part was last answered
         self.error_code = 0  # why a part was refused or not delivered, Twilio's code
-        self.reported = False  # an intermediate state has its line in the timeline
+        self.due = 0.0  # when the next attempt may start, if one is needed
 
     @classmethod
     def restored(cls, message: Message, segments: Iterable[Segment]) -> "Flight":
@@ -103,7 +103,7 @@ class Flight:
         if PartState.OUT in parts:
             return ()
         if PartState.REFUSED in parts:
-            return (MessageStatus.FAILED,) if status is MessageStatus.SENDING else ()
+            return (MessageStatus.FAILED,)
         if PartState.WAITING in parts:
             return (MessageStatus.QUEUED,) if status is MessageStatus.SENDING else ()
         if PartState.HELD in parts:

@@ -24,10 +24,10 @@ from carriers.events import (
 from carriers.network import Network
 from gateway.messages import receipts, records
 from gateway.messages.backlog import Backlogs
-from gateway.messages.book import Book
+from gateway.messages.book import Book, reference_of
 from gateway.messages.changes import Changes
 from gateway.messages.commit import Committer
-from gateway.messages.correlate import Correlator
+from gateway.messages.correlate import Correlator, Match
 from gateway.messages.dispatch import Dispatcher
 from gateway.messages.flight import Flight, PartState
 from gateway.messages.parking import Parking
@@ -35,13 +35,15 @@ from gateway.messages.receive import Receiver
 from gateway.messages.settle import Settler
 from gateway.messages.wire import Composer
 from gateway.model import MessageStatus
-from gateway.store.base import Store
+from gateway.store.base import Store, StoreError, StoreUnavailable
 from protocols.smpp.constants import CommandStatus
-from protocols.smpp.pdu import Tag, tlv
-from protocols.smpp.receipt import id_key
+from protocols.smpp.receipt import id_candidates, id_key
 
 _log = structlog.get_logger(__name__)
+_OPEN: Final = frozenset({MessageStatus.QUEUED, MessageStatus.SENDING})
 _SWEEP_EVERY: Final = 2.0  # seconds
+_STORE_AWAY: Final = 0.5  # seconds between tries to read from it
+_END_WITHIN: Final = 1.0  # seconds that the last events of a closed network may take
 
 
 class Follower:
@@ -78,6 +80,7 @@ class Follower:
         self._receipt_grace = receipt_grace
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
+        self._following: asyncio.Task[None] | None = None
 
     # -- its life ------------------------------------------------------------------------
 
@@ -90,7 +93,7 @@ class Follower:
             self._backlogs.of(carrier)
         await self._tell_of_strays()
         await self._read_backlogs()
-        self._spawn(self._follow(), "messages: carrier events")
+        self._following = self._spawn(self._follow(), "messages: carrier events")
         self._spawn(self._sweep(), "messages: sweep")
 
     async def _tell_of_strays(self) -> None:
@@ -106,16 +109,29 @@ class Follower:
     async def close(self) -> None:
         """Stop; what is under way stays in the store and goes on at the next start."""
         self._dispatcher.close()
+        if self._following is not None:
+            await asyncio.wait({self._following}, timeout=_END_WITHIN)
         for task in list(self._tasks):
             task.cancel()
         for task in list(self._tasks):
             with suppress(asyncio.CancelledError):
                 await task
+        await self._give_back()
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    async def _give_back(self) -> None:
+        """Parts that never left are not uncertain: the next run sends them."""
+        changes = Changes()
+        for unsent in self._dispatcher.given_back(self._clock()):
+            self._settler.unsent(unsent, changes)
+        if changes.writes:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._committer.commit(changes), _END_WITHIN)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
@@ -134,18 +150,17 @@ class Follower:
         """Take up a message that the store holds as queued or being sent."""
         now = self._clock()
         self._composer.hold(flight.message, now)
+        self._book.learn_references(flight)
         if flight.message.status is MessageStatus.QUEUED:
             self._dispatcher.offer(flight, now)
             return
         self._book.keep(flight)
-        self._book.learn_references(flight)
         self._settler.recovered(flight, now, changes)
 
     # -- what carriers say ---------------------------------------------------------------
 
     async def _follow(self) -> None:
-        while True:
-            events = await self._network.events()
+        while events := await self._network.events():
             try:
                 await self._process(events)
             except Exception:
@@ -155,57 +170,116 @@ class Follower:
                 await self._committer.commit(_handed_back(events))
 
     async def _process(self, events: Sequence[CarrierEvent]) -> None:
+        """Reads first, then changes: from the first change to the commit nobody comes between."""
+        known = await self._matches(events)
         changes = Changes()
-        for event in events:
-            match event:
-                case Submitted():
-                    self._submitted(event, changes)
-                case Receipted():
-                    await self._receipted(event, changes)
-                case Received():
-                    self._receiver.received(event, changes)
-                case Uncertain():
-                    self._uncertain(event, changes)
-                case Unsent():
-                    self._settler.unsent(event, changes)
-                case BindUp() | BindDown():
-                    self._dispatcher.wake()
+        for position, event in enumerate(events):
+            try:
+                self._take(event, known.get(position), changes)
+            except Exception:  # nor may one event silence the others
+                _log.exception("a carrier event failed", kind=type(event).__name__)
+                _hand_back(event, changes)
         await self._committer.commit(changes)
+
+    def _take(self, event: CarrierEvent, known: Match | None, changes: Changes) -> None:
+        match event:
+            case Submitted():
+                self._submitted(event, changes)
+            case Receipted():
+                self._receipted(event, known, changes)
+            case Received():
+                self._receiver.received(event, changes)
+            case Uncertain():
+                self._uncertain(event, changes)
+            case Unsent():
+                self._settler.unsent(event, changes)
+            case BindUp() | BindDown():
+                self._dispatcher.wake()
+
+    async def _matches(self, events: Sequence[CarrierEvent]) -> dict[int, Match]:
+        """The receipts whose ids are known, here or in the store, by position."""
+        found: dict[int, Match] = {}
+        fresh: set[tuple[str, str]] | None = None
+        for position, event in enumerate(events):
+            if not isinstance(event, Receipted):
+                continue
+            match = self._correlator.recall_by_id(event)
+            if match is not None:
+                found[position] = match
+                continue
+            if fresh is None:
+                fresh = {
+                    (each.carrier, id_key(each.carrier_id))
+                    for each in events
+                    if isinstance(each, Submitted) and each.carrier_id
+                }
+            keys = id_candidates(event.receipt.message_id)
+            if any((event.carrier, key) in fresh for key in keys):
+                continue  # its answer is in this very batch
+            match = await self._searched(event)
+            if match is not None:
+                found[position] = match
+        return found
+
+    async def _searched(self, event: Receipted) -> Match | None:
+        while True:
+            try:
+                return await self._correlator.search(event)
+            except StoreUnavailable as error:
+                _log.warning("receipts wait for the store", reason=str(error))
+                await asyncio.sleep(_STORE_AWAY)
 
     def _submitted(self, event: Submitted, changes: Changes) -> None:
         self._settler.submitted(event, changes)
         if not event.carrier_id or not len(self._parking):
             return
-        parked = self._parking.take(event.carrier, id_key(event.carrier_id))
-        self._apply(parked, event, changes)
+        flight = self._book.get(event.submission.sid)
+        if flight is not None:
+            parked = self._parking.take(event.carrier, id_key(event.carrier_id))
+            self._apply(parked, flight, event.submission.part, event.at, changes)
 
     def _uncertain(self, event: Uncertain, changes: Changes) -> None:
         self._settler.uncertain(event, changes)
         flight = self._book.get(event.submission.sid)
-        if flight is None or not len(self._parking):
+        if flight is not None:
+            self._claim(flight, event.submission.part, event.at, changes)
+
+    def _claim(self, flight: Flight, part: int, now: float, changes: Changes) -> None:
+        """A part whose answer is lost: a receipt for it may have come before."""
+        if not len(self._parking):
             return
-        reference = tlv(event.submission.pdu, Tag.USER_MESSAGE_REFERENCE) or b""
-        parked = self._parking.take_by_reference(
-            event.carrier, int.from_bytes(reference, "big"), flight.message.to_address
-        )
-        self._apply(parked, event, changes)
+        message = flight.message
+        carrier, to_address = message.carrier, message.to_address
+        reference = reference_of(message.reference, part)
+        parked = self._parking.take_by_reference(carrier, reference, to_address)
+        between = carrier, message.from_address, to_address
+        if not parked and self._parking.has_between(*between):
+            only = self._correlator.only_held(*between)
+            if only is not None and only.flight is flight and only.part == part:
+                parked = self._parking.take_by_addresses(*between)
+        self._apply(parked, flight, part, now, changes)
 
     def _apply(
-        self, parked: receipts.Parked | None, event: Submitted | Uncertain, changes: Changes
+        self,
+        parked: Sequence[receipts.Parked],
+        flight: Flight,
+        part: int,
+        now: float,
+        changes: Changes,
     ) -> None:
-        flight = self._book.get(event.submission.sid)
-        if parked is not None and flight is not None:
-            changes.write(receipts.unparked(parked))
-            part = event.submission.part
-            self._settler.apply(parked.receipt, flight, part, event.at, changes)
+        for each in parked:
+            changes.write(receipts.unparked(each))
+            self._settler.apply(each.receipt, flight, part, now, changes)
 
-    async def _receipted(self, event: Receipted, changes: Changes) -> None:
-        match = await self._correlator.match(event)
+    def _receipted(self, event: Receipted, known: Match | None, changes: Changes) -> None:
+        match = known or self._correlator.recall_by_id(event) or self._correlator.recall(event)
         if match is not None:
             sent_at = match.flight.message.date_sent
             if sent_at:
                 latencies = self._network.counters(event.carrier).receipt_seconds
                 latencies.observe(max(0.0, event.at - sent_at))
+            if match.flight.message.status in _OPEN and match.flight.message.sid not in self._book:
+                self._resume(match.flight, changes)
             self._settler.receipted(event, match.flight, match.part, changes)
         elif self._parking.full:
             changes.answers.append((event.delivery, CommandStatus.ESME_RX_T_APPN))
@@ -221,23 +295,37 @@ class Follower:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_EVERY)
-            now = self._clock()
-            changes = Changes()
-            for flight in self._dispatcher.take_overdue():
-                self._settler.expire(flight, now, changes)
-            for flight in self._book.moving():
-                if flight.message.valid_until <= now:
-                    self._overdue(flight, now, changes)
-            for parked in self._parking.expire(now - self._receipt_grace):
-                _log.warning(
-                    "a receipt found no message and is dropped",
-                    carrier=parked.receipt.carrier,
-                    carrier_id=parked.receipt.carrier_id,
-                )
-                changes.write(receipts.unparked(parked))
-            self._receiver.expire(now, changes)
-            await self._committer.commit(changes)
-            await self._read_backlogs()
+            try:
+                await self.sweep()
+            except StoreError as error:
+                _log.warning("the queues wait for the store", reason=str(error))
+            except Exception:  # the next one may do better; without sweeps nothing ever expires
+                _log.exception("a sweep of the message path failed")
+
+    async def sweep(self) -> None:
+        """Do what is due by now: end what waited too long, read on where memory has room."""
+        now = self._clock()
+        changes = Changes()
+        for unsent in self._dispatcher.given_back(now):
+            self._settler.unsent(unsent, changes)
+        for flight in self._book.held():
+            for part in flight.listed([PartState.HELD]):
+                self._claim(flight, part, now, changes)
+        for flight in self._dispatcher.take_overdue():
+            self._settler.expire(flight, now, changes)
+        for flight in self._book.moving():
+            if flight.message.valid_until <= now:
+                self._overdue(flight, now, changes)
+        for parked in self._parking.expire(now - self._receipt_grace):
+            _log.warning(
+                "a receipt found no message and is dropped",
+                carrier=parked.receipt.carrier,
+                carrier_id=parked.receipt.carrier_id,
+            )
+            changes.write(receipts.unparked(parked))
+        self._receiver.expire(now, changes)
+        await self._committer.commit(changes)
+        await self._read_backlogs()
 
     def _overdue(self, flight: Flight, now: float, changes: Changes) -> None:
         """Validity is over: a waiting message fails, a held one is given up."""
@@ -252,11 +340,18 @@ def _handed_back(events: Sequence[CarrierEvent]) -> Changes:
     """The events of a batch that could not be settled: windows are freed, deliveries refused."""
     changes = Changes()
     for event in events:
-        match event:
-            case Submitted() | Uncertain() | Unsent():
-                changes.settled.append(event)
-            case Receipted() | Received():
-                changes.answers.append((event.delivery, CommandStatus.ESME_RX_T_APPN))
-            case BindUp() | BindDown():
-                pass
+        _hand_back(event, changes)
     return changes
+
+
+def _hand_back(event: CarrierEvent, changes: Changes) -> None:
+    """`event` is as good as not looked at, even if settling it had begun."""
+    match event:
+        case Submitted() | Uncertain() | Unsent():
+            if not any(each is event for each in changes.settled):
+                changes.settled.append(event)
+        case Receipted() | Received():
+            kept = [answer for answer in changes.answers if answer[0] != event.delivery]
+            changes.answers = [*kept, (event.delivery, CommandStatus.ESME_RX_T_APPN)]
+        case BindUp() | BindDown():
+            pass

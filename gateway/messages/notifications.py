@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.events import FactType, fact
 from gateway.sids import NOTIFICATION, new_sid
-from gateway.store.base import Insert, Query, Write
+from gateway.store.base import Delete, Insert, Query, Write
 
 INSERT: Final = Insert(
     table="notifications",
@@ -20,6 +20,7 @@ INSERT: Final = Insert(
         "date_created",
     ),
 )
+WIPE: Final = Delete(table="notifications", key=("resource_sid",))
 OF_RESOURCE: Final = Query(
     "notifications_of_resource",
     "SELECT account_sid, sid, resource_sid, error_code, level, details, date_created"
@@ -50,3 +51,8 @@ def noted(
         {"notification": sid, "error_code": error_code, "level": level},
     )
     return [(INSERT, row), told]
+
+
+def wiped(resource_sid: str) -> Write:
+    """The write that forgets every notification about a resource."""
+    return WIPE, (resource_sid,)

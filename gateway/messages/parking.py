@@ -1,7 +1,20 @@
-"""The receipts that wait for their message, in memory beside their rows: bounded, by id and TLV."""
+"""The receipts that wait for their message, in memory beside their rows: bounded, found three ways.
+
+By the carrier's id, by the user_message_reference that they repeat, by the addresses that they
+go between. One message may have several: on its way, then delivered.
+"""
+
+from collections.abc import Iterable
+from typing import Final
 
 from gateway.messages.receipts import NotedReceipt, Parked
 from protocols.smpp.receipt import id_candidates
+
+_BY_ID: Final = "id"
+_BY_REFERENCE: Final = "reference"
+_BY_ADDRESSES: Final = "addresses"
+
+_Key = tuple[str, str, str, str]
 
 
 class Parking:
@@ -9,9 +22,8 @@ class Parking:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._parked: dict[str, Parked] = {}
-        self._by_id: dict[tuple[str, str], str] = {}
-        self._by_reference: dict[tuple[str, int], str] = {}
+        self._parked: dict[str, Parked] = {}  # in the order in which they came
+        self._index: dict[_Key, list[str]] = {}
 
     def __len__(self) -> int:
         return len(self._parked)
@@ -25,38 +37,54 @@ class Parking:
         """Let `parked` wait."""
         self._parked[parked.id] = parked
         for key in _keys(parked.receipt):
-            self._by_id[key] = parked.id
-        if parked.receipt.reference is not None:
-            self._by_reference[parked.receipt.carrier, parked.receipt.reference] = parked.id
+            self._index.setdefault(key, []).append(parked.id)
 
-    def take(self, carrier: str, id_key: str) -> Parked | None:
-        """The receipt for what the carrier calls `id_key`, which stops waiting."""
-        return self._pop(self._by_id.get((carrier, id_key)))
+    def take(self, carrier: str, id_key: str) -> list[Parked]:
+        """The receipts for what the carrier calls `id_key`, which stop waiting."""
+        return self._pop(self._found((_BY_ID, carrier, id_key, "")))
 
-    def take_by_reference(self, carrier: str, reference: int, to_address: str) -> Parked | None:
-        """The receipt that repeats `reference` and comes from `to_address`."""
-        key = self._by_reference.get((carrier, reference))
-        if key is None or self._parked[key].receipt.from_address != to_address:
-            return None
-        return self._pop(key)
+    def take_by_reference(self, carrier: str, reference: int, to_address: str) -> list[Parked]:
+        """The receipts that repeat `reference` and come from `to_address`."""
+        found = self._found((_BY_REFERENCE, carrier, str(reference), ""))
+        handset = to_address.lstrip("+")
+        return self._pop(each for each in found if each.receipt.from_address.lstrip("+") == handset)
+
+    def has_between(self, carrier: str, from_address: str, to_address: str) -> bool:
+        """Whether any is about a text between these addresses."""
+        return _addresses(carrier, from_address, to_address) in self._index
+
+    def take_by_addresses(self, carrier: str, from_address: str, to_address: str) -> list[Parked]:
+        """The receipts for a text between these, unless they are about more than one text."""
+        found = self._found(_addresses(carrier, from_address, to_address))
+        return self._pop(found) if len({each.receipt.carrier_id for each in found}) == 1 else []
 
     def expire(self, before: float) -> list[Parked]:
         """Those that have waited since before `before`; they stop waiting."""
-        old = [parked for parked in self._parked.values() if parked.at < before]
-        for parked in old:
-            self._pop(parked.id)
-        return old
+        return self._pop([parked for parked in self._parked.values() if parked.at < before])
 
-    def _pop(self, key: str | None) -> Parked | None:
-        parked = self._parked.pop(key, None) if key is not None else None
-        if parked is None:
-            return None
-        for id_key in _keys(parked.receipt):
-            self._by_id.pop(id_key, None)
-        if parked.receipt.reference is not None:
-            self._by_reference.pop((parked.receipt.carrier, parked.receipt.reference), None)
-        return parked
+    def _found(self, key: _Key) -> list[Parked]:
+        return [self._parked[each] for each in self._index.get(key, ())]
+
+    def _pop(self, found: Iterable[Parked]) -> list[Parked]:
+        popped = list(found)
+        for parked in popped:
+            del self._parked[parked.id]
+            for key in _keys(parked.receipt):
+                others = self._index[key]
+                others.remove(parked.id)
+                if not others:
+                    del self._index[key]
+        return popped
 
 
-def _keys(receipt: NotedReceipt) -> list[tuple[str, str]]:
-    return [(receipt.carrier, key) for key in id_candidates(receipt.carrier_id)]
+def _keys(receipt: NotedReceipt) -> list[_Key]:
+    carrier = receipt.carrier
+    keys = [(_BY_ID, carrier, each, "") for each in id_candidates(receipt.carrier_id)]
+    keys.append(_addresses(carrier, receipt.to_address, receipt.from_address))
+    if receipt.reference is not None:
+        keys.append((_BY_REFERENCE, carrier, str(receipt.reference), ""))
+    return keys
+
+
+def _addresses(carrier: str, sender: str, handset: str) -> _Key:
+    return _BY_ADDRESSES, carrier, sender.lstrip("+"), handset.lstrip("+")

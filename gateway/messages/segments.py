@@ -40,6 +40,10 @@ STATE: Final = Update(
     key=("sid", "part", "attempt"),
     columns=("carrier_id", "id_key", "state", "error_code", "at"),
 )
+IDENTITY: Final = Update(
+    table="segments", key=("sid", "part", "attempt"), columns=("carrier_id", "id_key")
+)
+FORGET: Final = Delete(table="segments", key=("sid", "part", "attempt"))
 WIPE: Final = Delete(table="segments", key=("sid",))
 _SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM segments"
 OF_MESSAGE: Final = Query("segments_of_message", f"{_SELECT} WHERE sid = $1 ORDER BY part, attempt")
@@ -73,3 +77,19 @@ def changed(segment: Segment) -> Write:
         segment.error_code,
         segment.at,
     )
+
+
+def identified(segment: Segment) -> Write:
+    """The write that stores its id alone: its state is known better."""
+    return IDENTITY, (
+        segment.sid,
+        segment.part,
+        segment.attempt,
+        segment.carrier_id,
+        segment.id_key,
+    )
+
+
+def forgotten(sid: str, part: int, attempt: int) -> Write:
+    """The write that forgets a part of an attempt: it is to be submitted again."""
+    return FORGET, (sid, part, attempt)

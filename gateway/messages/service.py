@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from gateway.events import FactType, message_fact
-from gateway.messages import records, segments, trace
+from gateway.messages import notifications, records, segments, trace
 from gateway.messages.accept import Accepted, Acceptor
 from gateway.messages.backlog import Backlogs
 from gateway.messages.book import Book
@@ -100,10 +100,10 @@ class Messages:
 
     def accepted(self, accepted: Accepted) -> None:
         """The writes of `accepted` are durable: the message may go out."""
-        now = self._clock()
-        carrier = accepted.message.carrier
-        if self._backlogs.of(carrier).admits(self._dispatcher.queued(carrier), now):
-            self._dispatcher.offer(Flight(accepted.message), now)
+        message = accepted.message
+        queued = self._dispatcher.queued(message.carrier)
+        if self._backlogs.of(message.carrier).admits(queued, message.date_created):
+            self._dispatcher.offer(Flight(message), self._clock())
 
     async def cancel(self, account_sid: str, sid: str) -> Message | Refusal:
         """`canceled`, for a message that no carrier has seen yet."""
@@ -139,6 +139,7 @@ class Messages:
             flight.message, body="", media=(), date_updated=now, version=flight.message.version + 1
         )
         flight.message = message
+        self._book.wipe(sid)
         changes = Changes()
         changes.write(
             records.redacted(message),
@@ -156,10 +157,12 @@ class Messages:
         if flight.message.status in _OPEN:
             return _unfinished(flight.message)
         self._book.forget(sid)
+        self._book.wipe(sid)
         changes = Changes()
         changes.write(
             records.deleted(account_sid, sid),
             trace.wiped(sid),
+            notifications.wiped(sid),
             (segments.WIPE, (sid,)),
             message_fact(flight.message, FactType.MESSAGE_DELETED, self._clock()),
         )

@@ -13,7 +13,7 @@ from carriers.outcomes import DeliveryStatus, OutcomeKind
 from gateway.events import FactType, message_fact
 from gateway.messages import receipts, segments, trace
 from gateway.messages.book import Book
-from gateway.messages.changes import Changes
+from gateway.messages.changes import Answered, Changes
 from gateway.messages.flight import Flight, PartState
 from gateway.messages.receipts import NotedReceipt
 from gateway.messages.segments import Segment, SegmentState
@@ -25,6 +25,7 @@ _ESME_ROK: Final = 0
 _EXPIRED: Final = 30036
 _FIRST_DELAY: Final = 0.5  # seconds before what the carrier refused for now goes again
 _LONGEST_DELAY: Final = 60.0
+_TAKEN: Final = (PartState.SENT, PartState.DELIVERED, PartState.UNDELIVERED)
 _RESTART: Final = "the gateway stopped while this was being sent"
 
 
@@ -42,33 +43,57 @@ class Settler:
         """The carrier answered a submit_sm."""
         changes.settled.append(event)
         sent = event.submission
-        frames = _frames(event)
-        if frames:
-            changes.write(trace.kept(sent.sid, frames))
+        self._keep_frames(sent.sid, _frames(event), changes)
         flight = self._book.get(sent.sid)
+        if event.outcome.kind is OutcomeKind.ACCEPTED:
+            self._accepted(event, flight, changes)
+            return
+        if flight is None or _is_outdated(event, flight):
+            return
         match event.outcome.kind:
-            case OutcomeKind.ACCEPTED:
-                self._accepted(event, flight, changes)
             case OutcomeKind.REFUSED | OutcomeKind.BIND_FATAL:
                 self._refused(event, flight, changes)
-            case OutcomeKind.THROTTLED | OutcomeKind.QUEUE_FULL | OutcomeKind.RETRY:
-                if flight is not None and flight.note(sent.part, PartState.WAITING):
-                    reason, delay = event.outcome.reason, _delay(event)
-                    self.conclude(flight, event.at, changes, reason=reason, delay=delay)
+            case _:
+                reason, delay = event.outcome.reason, _delay(event)
+                self._wait_again(flight, event, changes, reason=reason, delay=delay)
+
+    def _keep_frames(self, sid: str, frames: list[trace.Frame], changes: Changes) -> None:
+        if frames and not self._book.is_wiped(sid):
+            changes.write(trace.kept(sid, frames))
+
+    def _wait_again(
+        self,
+        flight: Flight,
+        event: Answered,
+        changes: Changes,
+        *,
+        reason: str,
+        delay: float = 0.0,
+    ) -> None:
+        """The part must be submitted again."""
+        sent = event.submission
+        before = flight.parts[sent.part - 1]
+        if not flight.note(sent.part, PartState.WAITING):
+            return
+        if before is PartState.HELD:
+            changes.write(segments.forgotten(sent.sid, sent.part, sent.attempt))
+        self.conclude(flight, event.at, changes, reason=reason, delay=delay)
 
     def _accepted(self, event: Submitted, flight: Flight | None, changes: Changes) -> None:
         sent = event.submission
         self._book.learn_id(event.carrier, id_key(event.carrier_id), sent.sid, sent.part)
-        self._store_answer(
-            _segment(event, SegmentState.SENT, carrier_id=event.carrier_id), event, changes
-        )
+        row = _segment(event, SegmentState.SENT, carrier_id=event.carrier_id)
         if flight is None or not flight.note(sent.part, PartState.SENT, sent.attempt):
+            changes.write(segments.inserted(row))
+            if event.late:  # a receipt was quicker, or nobody waits for it any more
+                changes.write(segments.identified(row))
             return
+        self._store_answer(row, event, changes)
         self.conclude(flight, event.at, changes)
 
-    def _refused(self, event: Submitted, flight: Flight | None, changes: Changes) -> None:
+    def _refused(self, event: Submitted, flight: Flight, changes: Changes) -> None:
         sent = event.submission
-        if flight is None or not flight.note(sent.part, PartState.REFUSED, sent.attempt):
+        if not flight.note(sent.part, PartState.REFUSED, sent.attempt):
             return
         flight.error_code = event.outcome.error_code
         refused = _segment(event, SegmentState.REFUSED, error_code=event.outcome.error_code)
@@ -84,24 +109,21 @@ class Settler:
         """A submission never reached the wire: it waits again."""
         changes.settled.append(event)
         flight = self._book.get(event.submission.sid)
-        if flight is not None and flight.note(event.submission.part, PartState.WAITING):
-            self.conclude(flight, event.at, changes, reason=event.reason)
+        if flight is not None:
+            self._wait_again(flight, event, changes, reason=event.reason)
 
     def uncertain(self, event: Uncertain, changes: Changes) -> None:
         """A submit_sm was never answered: sent again, or held for what may still come."""
         changes.settled.append(event)
         sent = event.submission
-        changes.write(
-            trace.kept(sent.sid, [trace.Frame(event.at, True, octets) for octets in event.octets])
-        )
+        frames = [trace.Frame(event.at, True, octets) for octets in event.octets]
+        self._keep_frames(sent.sid, frames, changes)
         flight = self._book.get(sent.sid)
         if flight is None:
             return
         if self._policy_of(event.carrier) is OnUncertain.RESEND:
-            if flight.note(sent.part, PartState.WAITING):
-                self.conclude(flight, event.at, changes, reason=event.reason)
-            return
-        if flight.note(sent.part, PartState.HELD):
+            self._wait_again(flight, event, changes, reason=event.reason)
+        elif flight.note(sent.part, PartState.HELD, sent.attempt):
             self._hold(flight, event, changes)
 
     def _hold(self, flight: Flight, event: Uncertain, changes: Changes) -> None:
@@ -123,9 +145,9 @@ class Settler:
         """A receipt for part `part` of `flight`; answered once this is durable."""
         changes.answers.append((event.delivery, _ESME_ROK))
         message = flight.message
-        changes.write(
-            trace.kept(message.sid, [trace.Frame(event.at, False, o) for o in event.octets])
-        )
+        if message.body or message.media:  # a receipt quotes the text: none of one redacted
+            frames = [trace.Frame(event.at, False, octets) for octets in event.octets]
+            self._keep_frames(message.sid, frames, changes)
         self.apply(receipts.noted(event), flight, part, event.at, changes)
 
     def apply(
@@ -205,10 +227,11 @@ class Settler:
 
         If it must be submitted again, that is after `delay` seconds.
         """
+        flight.due = max(flight.due, now + delay)
         for status in flight.verdicts():
             self._enter(flight, status, now, changes, reason)
             if status is MessageStatus.QUEUED:
-                changes.requeued.append((flight, now + delay))
+                changes.requeued.append((flight, flight.due))
         self._book.keep(flight)
 
     def _enter(
@@ -216,8 +239,7 @@ class Settler:
     ) -> None:
         message = flight.message
         match status:
-            case MessageStatus.QUEUED:
-                self._book.forget_references(flight)
+            case MessageStatus.QUEUED:  # its references stay: a receipt may yet name them
                 self._states.advance(
                     flight, status, now, changes, reason=reason, carrier=message.carrier
                 )
@@ -232,7 +254,7 @@ class Settler:
                     error_code=flight.error_code,
                     reason=reason,
                     refused=flight.listed([PartState.REFUSED]),
-                    sent=flight.listed([PartState.SENT, PartState.DELIVERED]),
+                    sent=flight.listed(_TAKEN),
                 )
             case MessageStatus.SENT:
                 self._book.forget_references(flight)
@@ -247,25 +269,34 @@ class Settler:
 
     def recovered(self, flight: Flight, now: float, changes: Changes) -> None:
         """The last run ended while this was being sent: its open parts are uncertain."""
-        hold = self._policy_of(flight.message.carrier) is OnUncertain.HOLD
         message = flight.message
-        for part in flight.waiting():
-            if hold:
-                flight.note(part, PartState.HELD)
+        if self._policy_of(message.carrier) is OnUncertain.HOLD:
+            waiting = flight.waiting()
+            for part in waiting:
+                flight.note(part, PartState.HELD, message.attempt)
                 changes.write(segments.inserted(_held(flight, part, now)))
-        if hold:
-            changes.write(
-                message_fact(
-                    message, FactType.MESSAGE_HELD, now, carrier=message.carrier, reason=_RESTART
+            if waiting:
+                changes.write(
+                    message_fact(
+                        message,
+                        FactType.MESSAGE_HELD,
+                        now,
+                        parts=waiting,
+                        carrier=message.carrier,
+                        reason=_RESTART,
+                    )
                 )
-            )
         else:
             for part in flight.listed([PartState.HELD]):
+                changes.write(segments.forgotten(message.sid, part, flight.attempts[part - 1]))
                 flight.note(part, PartState.WAITING)
         self.conclude(flight, now, changes, reason=_RESTART)
 
     def expire(self, flight: Flight, now: float, changes: Changes) -> None:
         """Its validity ended before a carrier took it: `failed`, 30036."""
+        if flight.message.status is not MessageStatus.QUEUED:
+            return  # a late answer was quicker
+        self._book.forget_references(flight)
         changes.finished.append(flight.message.sid)
         self._states.advance(
             flight,
@@ -274,6 +305,7 @@ class Settler:
             changes,
             error_code=_EXPIRED,
             reason="its validity period ended before the carrier took it",
+            sent=flight.listed(_TAKEN),
         )
         self._book.keep(flight)
 
@@ -310,6 +342,13 @@ def _segment(
         error_code=error_code,
         at=event.at,
     )
+
+
+def _is_outdated(event: Submitted, flight: Flight) -> bool:
+    """Whether a late refusal is of an earlier attempt than the one that is under way."""
+    sent = event.submission
+    out = flight.parts[sent.part - 1] is PartState.OUT
+    return out and sent.attempt < flight.message.attempt
 
 
 def _frames(event: Submitted) -> list[trace.Frame]:

@@ -71,7 +71,7 @@ def flight(status: MessageStatus, *parts: PartState) -> Flight:
         (QUEUED, [W], ()),
         (QUEUED, [S], (SENDING, SENT)),
         (QUEUED, [D], (SENDING, SENT, DELIVERED)),
-        (QUEUED, [R], ()),
+        (QUEUED, [R], (FAILED,)),  # refused late, while it waited to be sent again
         (SENT, [D, S], ()),
         (SENT, [D, D], (DELIVERED,)),
         (SENT, [D, U], (UNDELIVERED,)),
