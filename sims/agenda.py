@@ -29,7 +29,3 @@ class Agenda(Generic[Thing]):
     def next(self) -> float | None:
         """When the next thing is due; None if there is none."""
         return self._heap[0][0] if self._heap else None
-
-    def forget(self) -> None:
-        """Drop everything."""
-        self._heap.clear()

@@ -60,6 +60,7 @@ def _smsc_options(parser: argparse.ArgumentParser) -> None:
     add("--system-id", help="binds with another system_id are refused; default: any is taken")
     add("--password", help="binds with another password are refused; default: any is taken")
     add("--window", type=int, default=100, help="deliver_sm in flight per bind")
+    add("--deliver-timeout", type=float, default=30.0, help="seconds until one goes again")
     add("--message-id", type=IdForm, default=IdForm.DECIMAL, help=_any_of(IdForm))
     add("--receipt-id", type=IdForm, help=f"{_any_of(IdForm)}; default: as --message-id")
     add("--receipt-id-in", type=IdPlace, default=IdPlace.BOTH, help=_any_of(IdPlace))
@@ -83,6 +84,7 @@ def _run_smsc(options: argparse.Namespace) -> int:
         system_id=options.system_id,
         password=options.password,
         window=options.window,
+        deliver_timeout=options.deliver_timeout,
         message_id=options.message_id,
         receipt_id=options.receipt_id or options.message_id,
         receipt_id_in=options.receipt_id_in,

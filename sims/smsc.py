@@ -42,7 +42,6 @@ from sims.script import Script, Submit
 from sims.wire import Wire, listen
 
 _SYSTEM_ID: Final = "simulated"
-_DELIVER_TIMEOUT: Final = 30.0  # seconds that a deliver_sm waits for its response
 _TEXT_IN_FOR: Final = 60.0  # seconds that a handset waits for the gateway, all parts together
 _AGAIN_AFTER: Final = 1.0  # seconds until a receipt that was refused for the moment goes again
 _REFERENCES: Final = 10_000  # pairs of numbers whose last reference is remembered
@@ -52,13 +51,15 @@ _REFERENCE_LIVES: Final = 600.0
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How the carrier presents itself; None takes any system_id or password.
 
-    `window` is how many deliver_sm it has in flight per bind, `receipt_id` the form of message
-    ids in receipts, `inbox_limit` how many texts its handsets keep together.
+    `window` is how many deliver_sm it has in flight per bind, `deliver_timeout` the seconds after
+    which one that is not answered goes again, `receipt_id` the form of message ids in receipts,
+    `inbox_limit` how many texts its handsets keep together.
     """
 
     system_id: str | None = None
     password: str | None = None
     window: int = 100
+    deliver_timeout: float = 30.0
     message_id: IdForm = IdForm.DECIMAL
     receipt_id: IdForm = IdForm.DECIMAL
     receipt_id_in: IdPlace = IdPlace.BOTH
@@ -141,8 +142,9 @@ class Smsc:
 
     async def listen(self, host: str, port: int) -> int:
         """Take connections on `host`; returns the port, a free one for 0."""
+        settings = self._settings
         config = SessionConfig(
-            window=self._settings.window, response_timeout=_DELIVER_TIMEOUT, late_memory=0
+            window=settings.window, response_timeout=settings.deliver_timeout, late_memory=0
         )
         self._server, taken = await listen(host, port, config, self)
         return taken
@@ -230,9 +232,7 @@ class Smsc:
                 unknown = CommandStatus.ESME_RINVCMDID
                 bind.wire.session.nack(event.sequence_number, unknown, self._now)
             case RequestTimedOut():
-                delivery = bind.flight.pop(event.sequence_number, None)
-                if delivery is not None and unanswered(delivery, _DELIVER_TIMEOUT):
-                    bind.account.mailbox.put_back((delivery,))
+                self._timed_out(bind, event.sequence_number)
             case Unbinding():
                 self._down(bind)
             case Unbound():
@@ -250,6 +250,11 @@ class Smsc:
         if delivery is not None and answered(delivery, event.command_status):
             again = partial(bind.account.mailbox.put_back, (delivery,))
             self._agenda.add(self._now + _AGAIN_AFTER, again)
+
+    def _timed_out(self, bind: _Bind, sequence_number: int) -> None:
+        delivery = bind.flight.pop(sequence_number, None)
+        if delivery is not None and unanswered(delivery, self._settings.deliver_timeout):
+            bind.account.mailbox.put_back((delivery,))
 
     def _down(self, bind: _Bind) -> None:
         """Nothing goes over `bind` any more; what it had not answered goes over another one."""

@@ -27,7 +27,7 @@ from protocols.smpp.pdu import (
 from protocols.smpp.receipt import MessageState
 from protocols.smpp.text import decode
 from sims.faults import Timing
-from sims.handset import InText, NoBind, Outcome, Refused, Taken
+from sims.handset import InText, NoBind, Outcome, Refused, Taken, Unanswered
 from sims.ledger import Ledger
 from sims.message_ids import IdForm, IdPlace, MessageIds
 from sims.script import named_answers, texts
@@ -409,6 +409,15 @@ async def test_a_receipt_refused_for_good_does_not_go_again(carrier: Carrier) ->
     assert [r.message_id for r in receipts] == [id_of(first), id_of(second), id_of(second)]
 
 
+async def test_receipts_that_nobody_answers_in_time_go_again(start: Start) -> None:
+    carrier = await start(deliver_timeout=0.1)
+    answers = iter([None, None, 0, 0])
+    peer = await carrier.bound(answers=lambda _: next(answers))
+    responses = await peer.sent(submit_sm(NUMBER, b"1"), submit_sm(NUMBER, b"2"))
+    receipts = await peer.receipts(4)
+    assert sorted(r.message_id for r in receipts) == sorted(id_of(r) for r in responses * 2)
+
+
 async def test_no_more_receipts_are_in_flight_than_the_window_holds(start: Start) -> None:
     carrier = await start(window=3)
     held: list[DeliverSm] = []
@@ -554,6 +563,12 @@ async def test_a_refused_text_has_the_status_of_the_first_refusal(carrier: Carri
     peer = await carrier.bound(answers=lambda _: next(statuses))
     assert await text_in(carrier, "x" * 400) == Refused(command_status=CommandStatus.ESME_RMSGQFUL)
     assert len(peer.delivered) == 3
+
+
+async def test_a_text_that_nobody_answers_is_told(start: Start) -> None:
+    carrier = await start(deliver_timeout=0.1)
+    await carrier.bound(answers=never)
+    assert await text_in(carrier, "hello") == Unanswered(seconds=0.1)
 
 
 async def test_a_text_in_flight_moves_to_a_bind_that_stays(carrier: Carrier) -> None:
