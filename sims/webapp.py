@@ -1,8 +1,9 @@
 """A customer's TwiML app: records every request it gets and answers from a script.
 
-It serves any path with any method. Three paths are kept for whoever watches it: `GET /requests`
-lists what came, `DELETE /requests` forgets it, `PUT /script` changes the answers. It shares no code
-with the gateway: requests are stored as they came, so that others can judge signatures by them.
+It serves any path with any method. Some are kept for whoever watches it: `GET /requests` lists the
+last that came and `GET /requests/count` says how many did, `DELETE /requests` forgets them and
+`PUT /script` changes the answers. It shares no code with the gateway: requests are stored as they
+came, so that others can judge signatures by them.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from sims.ledger import Ledger
 from sims.script import ScriptError
 
 _XML: Final = "text/xml; charset=utf-8"
-_KEPT: Final = 100_000
+_KEPT: Final = 20_000
 _RIGHT_SCRIPT: Final = (
     'a script looks like [{"path": "/sms", "replies": [{"message": "You said {Body}"}]}]'
 )
@@ -85,14 +86,17 @@ class WebApp:
         self._ledger = ledger
         self._clock = clock
         self._requests: deque[Request] = deque(maxlen=_KEPT)
+        self._count = 0
         self._taken: Counter[str] = Counter()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Record `request` and answer it; the three paths of the watcher are not recorded."""
+        """Record `request` and answer it; the watcher's own are not recorded."""
         body = await request.read()
         match request.method, request.path:
             case "GET", "/requests":
                 return _json(list(self._requests))
+            case "GET", "/requests/count":
+                return _json({"count": self._count})
             case "DELETE", "/requests":
                 self.forget()
                 return web.Response(status=204)
@@ -103,6 +107,7 @@ class WebApp:
     def forget(self) -> None:
         """Drop what came, and give every rule its first reply again."""
         self._requests.clear()
+        self._count = 0
         self._taken.clear()
 
     def _rescript(self, body: bytes) -> web.Response:
@@ -117,6 +122,7 @@ class WebApp:
         reply = self._reply(request.path)
         recorded = _recorded(request, body, self._clock(), reply)
         self._requests.append(recorded)
+        self._count += 1
         self._ledger.append((recorded,))
         if reply.delay:
             await asyncio.sleep(reply.delay)

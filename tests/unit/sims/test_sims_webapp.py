@@ -84,6 +84,13 @@ async def test_the_ledger_has_a_line_for_each_request(app: Running) -> None:
     assert lines == await app.requests()
 
 
+async def test_requests_are_counted(app: Running) -> None:
+    for _ in range(3):
+        await app.post("/sms")
+    async with app.client.get(f"{app.base}/requests/count") as answer:
+        assert await answer.json() == {"count": 3}
+
+
 async def test_a_message_is_filled_from_the_request_and_escaped_once(app: Running) -> None:
     await app.script({"path": "/sms", "replies": [{"message": "{Body} & {None}"}]})
     status, content = await app.post("/sms")
