@@ -22,7 +22,7 @@ from carriers.traffic import Ledger, Traffic
 from protocols.smpp.constants import describe_status
 from protocols.smpp.endpoint import Connection, connect
 from protocols.smpp.errors import ProtocolError
-from protocols.smpp.events import BindKind, BindRefused, Bound, Closed, SessionEvent
+from protocols.smpp.events import BindKind, BindRefused, Bound, Closed, Event
 from protocols.smpp.pdu import Bind as BindPdu
 from protocols.smpp.pdu import BindReceiver, BindTransceiver, BindTransmitter
 from protocols.smpp.session import Role, Session, SessionConfig
@@ -260,7 +260,7 @@ class Bind:
                         pass  # nothing else means anything before the bind
 
     async def _carry(
-        self, session: Session, connection: Connection, events: Sequence[SessionEvent]
+        self, session: Session, connection: Connection, events: Sequence[Event]
     ) -> float:
         """The time that the bind is up."""
         traffic = self._came_up(session)

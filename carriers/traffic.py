@@ -28,12 +28,12 @@ from carriers.throttle import Throttle
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.errors import LocalProtocolError
 from protocols.smpp.events import (
+    Event,
     PduRejected,
     RequestReceived,
     RequestTimedOut,
     ResponseIgnored,
     ResponseReceived,
-    SessionEvent,
 )
 from protocols.smpp.pdu import DataSm, DataSmResp, DeliverSm, DeliverSmResp, SubmitSmResp, tlv
 from protocols.smpp.receipt import parse
@@ -126,7 +126,7 @@ class Traffic:
         if response is not None and self._session.state in _ANSWERING:
             self._session.answer(delivery.sequence_number, response, tick, command_status)
 
-    def translate(self, events: Sequence[SessionEvent], now: float) -> list[CarrierEvent]:
+    def translate(self, events: Sequence[Event], now: float) -> list[CarrierEvent]:
         """What `events` of the session mean for the carrier's traffic, in their order."""
         translated: list[CarrierEvent] = []
         failures = successes = 0

@@ -162,5 +162,3 @@ Event = (
     | Unbound
     | Closed
 )
-
-SessionEvent = Event

@@ -24,7 +24,7 @@ from protocols.smpp.constants import (
     InterfaceVersion,
 )
 from protocols.smpp.errors import LocalProtocolError
-from protocols.smpp.events import KIND_OF, BindKind, CloseReason, SessionEvent
+from protocols.smpp.events import KIND_OF, BindKind, CloseReason, Event
 from protocols.smpp.pdu import (
     BIND_RESPONSES,
     PDUS,
@@ -76,7 +76,7 @@ class Session:
             late_memory=config.late_memory,
             first=config.first_sequence_number,
         )
-        self._events: deque[SessionEvent] = deque()
+        self._events: deque[Event] = deque()
         self._outbox: list[bytes] = []
         self._control: Outstanding | None = None  # our bind or unbind, while it waits
         self._requested: events.BindRequested | None = (
@@ -121,7 +121,7 @@ class Session:
             else:
                 self._take_request(frame, now)
 
-    def next_event(self) -> SessionEvent | None:
+    def next_event(self) -> Event | None:
         """The oldest event not yet read."""
         return self._events.popleft() if self._events else None
 

@@ -5,7 +5,7 @@ from carriers.health import CarrierHealth
 from carriers.model import Carrier, CarrierKind
 from carriers.throttle import Throttle
 from carriers.traffic import Ledger, Traffic
-from protocols.smpp.events import BindRequested, RequestReceived, SessionEvent
+from protocols.smpp.events import BindRequested, Event, RequestReceived
 from protocols.smpp.pdu import BindTransceiver, DeliverSm, SubmitSm, SubmitSmResp
 from protocols.smpp.session import Role, Session, SessionConfig
 
@@ -29,14 +29,14 @@ class Pair:
         self.to_esme()
         self.traffic = Traffic(1, self.ledger, self.esme)
 
-    def to_smsc(self) -> list[SessionEvent]:
+    def to_smsc(self) -> list[Event]:
         return _carry(self.esme, self.smsc)
 
-    def to_esme(self) -> list[SessionEvent]:
+    def to_esme(self) -> list[Event]:
         return _carry(self.smsc, self.esme)
 
 
-def _carry(sender: Session, receiver: Session) -> list[SessionEvent]:
+def _carry(sender: Session, receiver: Session) -> list[Event]:
     data = sender.data_to_send()
     if data:
         receiver.receive_data(data, 0.0)
