@@ -55,6 +55,10 @@ class Ours:
             body,
         ]
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def cpu(self) -> float:
         return self._process.cpu()
 
