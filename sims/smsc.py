@@ -42,7 +42,7 @@ from sims.script import Script, Submit
 from sims.wire import Wire, listen
 
 _SYSTEM_ID: Final = "simulated"
-_TEXT_IN_FOR: Final = 60.0  # seconds that a handset waits for the gateway, all parts together
+_TEXT_IN_FOR: Final = 25.0  # seconds that a handset waits for the gateway, all parts together
 _AGAIN_AFTER: Final = 1.0  # seconds until a receipt that was refused for the moment goes again
 _REFERENCES: Final = 10_000  # pairs of numbers whose last reference is remembered
 _REFERENCE_LIVES: Final = 600.0
