@@ -23,7 +23,7 @@ from protocols.smpp.events import (
     RequestReceived,
     ResponseReceived,
 )
-from protocols.smpp.pdu import BindTransceiver, EnquireLink, SubmitSm, SubmitSmResp
+from protocols.smpp.pdu import BindTransceiver, EnquireLink, EnquireLinkResp, SubmitSm, SubmitSmResp
 from protocols.smpp.session import Role, Session, SessionConfig
 
 TEXT = SubmitSm(source_addr="1", destination_addr="2", short_message=b"hello")
@@ -226,15 +226,18 @@ async def test_timer_is_moved_when_something_is_due_earlier() -> None:
         connection.close()
 
 
-async def test_links_stay_alive_by_themselves() -> None:
-    async with listening() as listener:
-        config = SessionConfig(enquire_link_interval=0.02, inactivity_timeout=0.5)
-        connection = await bound(listener.port, config)
-        before = clock()
-        events = await rest_of(connection)  # nothing but the end
-        assert events[-1] == Closed(reason=CloseReason.INACTIVITY_TIMEOUT, outstanding=())
-        assert clock() - before >= 0.5
-        assert connection.session._take_number() > 5
+async def test_a_silent_peer_is_asked_again_and_again() -> None:
+    async with listening(config=SessionConfig(enquire_link_interval=0.02)) as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(encode(BindTransceiver(interface_version=0), sequence_number=1))
+        assert (await reader.readexactly(21))[4:8].hex() == "80000009"
+        for number in (1, 2, 3):
+            enquiry = await reader.readexactly(16)
+            assert enquiry == encode(EnquireLink(), sequence_number=number)
+            writer.write(encode(EnquireLinkResp(), sequence_number=number))
+        (connection,) = listener.connections
+        assert not connection.session.closed
+        writer.close()
 
 
 class Held:
