@@ -65,6 +65,7 @@ class HeldNetwork:
         self._events: list[CarrierEvent] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
+        self.busy = asyncio.Event()  # something was submitted
         self._closed = False
         self._counters = Counters()
 
@@ -81,6 +82,8 @@ class HeldNetwork:
         assert len(submissions) <= self.capacity(carrier, now)
         self.in_use += len(submissions)
         self.submitted += submissions
+        if submissions:
+            self.busy.set()
 
     async def events(self) -> list[CarrierEvent]:
         while not self._events and not self._closed:
@@ -112,11 +115,6 @@ class HeldNetwork:
         self._idle.clear()
         self._wake.set()
 
-    async def taken(self) -> None:
-        """Wait until all of it was looked at and committed."""
-        if self._events:
-            await self._idle.wait()
-
     async def idle(self) -> None:
         await asyncio.wait_for(self._idle.wait(), 30)
 
@@ -141,13 +139,12 @@ class WeakStore:
     def __init__(self, store: SqliteStore) -> None:
         self.real = store
         self.away = False
-        self.refused = 0
-        self.came_back = asyncio.Event()
+        self.refusing = asyncio.Event()
         self.gate: asyncio.Event | None = None
 
     def commit(self, writes: Sequence[Write], fence: Lease | None = None) -> "asyncio.Future[None]":
         if self.away:
-            self.refused += 1
+            self.refusing.set()
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             future.set_exception(StoreUnavailable("the disk is full"))
             return future
@@ -163,7 +160,7 @@ class WeakStore:
 
     async def fetch(self, query: Query, *parameters: Any) -> list[Row]:
         if self.away:
-            self.refused += 1
+            self.refusing.set()
             raise StoreUnavailable("the disk is gone")
         return await self.real.fetch(query, *parameters)
 
@@ -184,7 +181,7 @@ class PathWorld:
         self.carriers = carriers
         self.room = room
         self._policy = policy
-        self._bounds = bounds
+        self.bounds = bounds
         self.now = 1_795_000_000.0
         self.active = {ACCOUNT, OTHER}
         self.numbers = {
@@ -230,7 +227,7 @@ class PathWorld:
             holder=self.numbers.get,
             inbound=told,
             policy=self._policy,
-            bounds=self._bounds,
+            bounds=self.bounds,
             clock=lambda: self.now,
             fraction=lambda: 0.0,
         )
