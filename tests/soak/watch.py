@@ -1,0 +1,76 @@
+"""What a process holds while it works: memory and open files, and whether they grow."""
+
+import asyncio
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+_EVERY = 0.5  # seconds
+# A page of the database that was written or read may stay in the store's page caches. These are
+# bounded (gateway/store/sqlite_file), so the file's growth excuses as much memory, up to here.
+_PAGE_CACHES = 96.0
+_MAY_GROW = 12.0  # MB, for what an allocator keeps
+_MORE_FILES = 24  # connections to the app are kept, 16 to one host; some readers and timers
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at the process; MB."""
+
+    memory: float
+    files: int
+    database: float
+
+
+class Watch:
+    """Looks at process `pid`, whose store is in `data`, until it is cancelled."""
+
+    def __init__(self, pid: int, data: Path) -> None:
+        self._process = Path(f"/proc/{pid}")
+        self._data = data
+        self.samples: list[Sample] = []
+
+    async def run(self) -> None:
+        while True:
+            self.samples.append(self.look())
+            await asyncio.sleep(_EVERY)
+
+    def look(self) -> Sample:
+        """As it is now."""
+        status = (self._process / "status").read_text()
+        resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+        return Sample(
+            memory=int(resident.split()[1]) / 1024,
+            files=sum(1 for _ in (self._process / "fd").iterdir()),
+            database=sum(each.stat().st_size for each in self._data.glob("*.db")) / 2**20,
+        )
+
+
+def growth(samples: list[Sample]) -> tuple[Sample, Sample]:
+    """The process once it was warm (second third) and at the end (last third), each a median."""
+    third = len(samples) // 3
+    return _median(samples[third : 2 * third]), _median(samples[2 * third :])
+
+
+def _median(samples: list[Sample]) -> Sample:
+    return Sample(
+        memory=median(each.memory for each in samples),
+        files=round(median(each.files for each in samples)),
+        database=median(each.database for each in samples),
+    )
+
+
+def memory_problems(warm: Sample, end: Sample) -> list[str]:
+    """Why memory is not flat."""
+    grown = end.memory - warm.memory
+    excused = min(_PAGE_CACHES, max(0.0, end.database - warm.database)) + _MAY_GROW
+    if grown > excused:
+        return [f"memory grew by {grown:.1f} MB, {excused:.1f} MB are explained"]
+    return []
+
+
+def file_problems(before: Sample, after: Sample) -> list[str]:
+    """Why more files are open `after` the load than `before`; meanwhile there are its sockets."""
+    if after.files > before.files + _MORE_FILES:
+        return [f"open files grew from {before.files} to {after.files}"]
+    return []
