@@ -72,7 +72,7 @@ soak: setup
 
 bench: setup
 	@tests/interop/provide kannel || [ $$? -eq 75 ]
-	$(BIN)/python bench/sms.py --seconds $(SECONDS)
+	$(BIN)/python bench/sms.py --budget $(SECONDS) --markdown
 
 docs: setup
 	$(BIN)/python docs/generate.py
