@@ -7,6 +7,7 @@ kept in buckets as Prometheus has them, in seconds.
 from bisect import bisect_left
 from typing import Final
 
+SUBMIT_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300, 3600)
 RESPONSE_BOUNDS: Final = (
     0.001,
     0.0025,
@@ -51,13 +52,15 @@ class Histogram:
 class Counters:
     """The numbers of one carrier since the start; they only grow.
 
-    `statuses` counts the command_status of responses to submit_sm. `receipt_seconds` is fed by
-    whoever knows which submission a receipt belongs to.
+    `statuses` counts the command_status of responses to submit_sm. `submit_seconds` and
+    `receipt_seconds` are fed by whoever knows when a text was accepted and which submission a
+    receipt belongs to.
     """
 
     __slots__ = (
         "bind_attempts",
         "binds_lost",
+        "final_receipts",
         "late",
         "receipt_seconds",
         "receipts",
@@ -65,6 +68,7 @@ class Counters:
         "rejected",
         "response_seconds",
         "statuses",
+        "submit_seconds",
         "submitted",
         "uncertain",
         "unsent",
@@ -77,10 +81,12 @@ class Counters:
         self.late = 0  # answers after the response timeout
         self.unsent = 0  # handed over and not written
         self.receipts = 0
+        self.final_receipts = 0  # of these: not a word on the way
         self.received = 0  # texts from handsets, or parts of them
         self.rejected = 0  # PDUs from the carrier that could not be read or were out of place
         self.bind_attempts = 0
         self.binds_lost = 0
         self.statuses: dict[int, int] = {}
+        self.submit_seconds = Histogram(SUBMIT_BOUNDS)
         self.response_seconds = Histogram(RESPONSE_BOUNDS)
         self.receipt_seconds = Histogram(RECEIPT_BOUNDS)

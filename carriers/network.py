@@ -285,8 +285,12 @@ class Network:
         return {name: line.health.value(now) for name, line in self._lines.items()}
 
     def counters(self, carrier: str) -> Counters:
-        """The numbers of `carrier`, live: they go on growing while they are read."""
-        return self._lines[carrier].ledger.counters
+        """The numbers of `carrier`, live: they go on growing while they are read.
+
+        Of one that is gone since the last reload, numbers that nobody reads.
+        """
+        line = self._lines.get(carrier)
+        return line.ledger.counters if line is not None else Counters()
 
     def binds(self, carrier: str) -> tuple[BindStatus, ...]:
         """The binds that `carrier` should have, and how each is."""

@@ -259,6 +259,7 @@ class Traffic:
         to_address = text_of_wire(pdu.dest_addr_ton, pdu.dest_addr_npi, pdu.destination_addr)
         if receipt is not None:
             self._ledger.counters.receipts += 1
+            self._ledger.counters.final_receipts += receipt.is_final
             return Receipted(
                 carrier=self._ledger.carrier,
                 delivery=delivery,

@@ -109,7 +109,7 @@ _PLAIN: Final[tuple[tuple[str, str, Callable[[Counters], int]], ...]] = (
     ("uncertain", "submit_sm without an answer in time.", lambda counters: counters.uncertain),
     ("late", "Answers after the response timeout.", lambda counters: counters.late),
     ("unsent", "Handed over and not written.", lambda counters: counters.unsent),
-    ("receipts", "Delivery receipts.", lambda counters: counters.receipts),
+    ("receipts", "Delivery receipts, intermediate ones too.", lambda counters: counters.receipts),
     ("received", "Texts from handsets, or parts.", lambda counters: counters.received),
     ("rejected", "PDUs of no use from the carrier.", lambda counters: counters.rejected),
     ("bind_attempts", "Attempts to bind.", lambda counters: counters.bind_attempts),
@@ -125,7 +125,8 @@ def _traffic(network: CarrierNumbers) -> Iterator[Metric]:
             plain.add_metric([carrier], value(counters))
         yield plain
     results = _counter("carrier_results", "Answers to submit_sm.", "carrier", "command_status")
-    ratio = _gauge("carrier_receipt_ratio", "Receipts per accepted submit_sm.", "carrier")
+    ratio = _gauge("carrier_receipt_ratio", "Final receipts per accepted submit_sm.", "carrier")
+    submit = _histogram("carrier_submit_seconds", "A text accepted to its first submit_sm.")
     response = _histogram("carrier_response_seconds", "submit_sm to submit_sm_resp.")
     receipt = _histogram("carrier_receipt_seconds", "submit_sm to its receipt.")
     for carrier, counters in every:
@@ -137,10 +138,11 @@ def _traffic(network: CarrierNumbers) -> Iterator[Metric]:
             results.add_metric([carrier, label], count)
         accepted = counters.statuses.get(CommandStatus.ESME_ROK, 0)
         if accepted:
-            ratio.add_metric([carrier], counters.receipts / accepted)
+            ratio.add_metric([carrier], counters.final_receipts / accepted)
+        _add(submit, carrier, counters.submit_seconds)
         _add(response, carrier, counters.response_seconds)
         _add(receipt, carrier, counters.receipt_seconds)
-    yield from (results, ratio, response, receipt)
+    yield from (results, ratio, submit, response, receipt)
 
 
 def status_label(command_status: int) -> str:

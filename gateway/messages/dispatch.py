@@ -224,6 +224,9 @@ class Dispatcher:
             flight = attempt.flight
             message = flight.message
             self._reserved[message.carrier] -= len(attempt.parts)
+            if message.attempt == 1:
+                waited = max(0.0, now - message.date_created)
+                self._network.counters(message.carrier).submit_seconds.observe(waited)
             pdus = self._composer.pdus(message)
             for part in attempt.parts:
                 if flight.parts[part - 1] is not PartState.OUT:

@@ -27,7 +27,10 @@ class OneCarrier:
     def __init__(self) -> None:
         self.numbers = Counters()
         self.numbers.submitted = 9
-        self.numbers.receipts = 3
+        self.numbers.receipts = 5
+        self.numbers.final_receipts = 3
+        for seconds in (0.004, 7.0):
+            self.numbers.submit_seconds.observe(seconds)
         self.numbers.statuses.update({0: 6, 0x58: 2, 0x401: 1, 0x12345678: 1, 0x12345679: 1})
         for seconds in (0.0004, 0.02, 0.02, 45.0):
             self.numbers.response_seconds.observe(seconds)
@@ -107,11 +110,14 @@ CARRIER = ("carrier", "acme")
     ("name", "labels", "value"),
     [
         ("carrier_submitted_total", (CARRIER,), 9),
+        ("carrier_receipts_total", (CARRIER,), 5),
         ("carrier_receipt_ratio", (CARRIER,), 0.5),
         ("carrier_results_total", (CARRIER, ("command_status", "ESME_ROK")), 6),
         ("carrier_results_total", (CARRIER, ("command_status", "ESME_RTHROTTLED")), 2),
         ("carrier_results_total", (CARRIER, ("command_status", "0x00000401")), 1),
         ("carrier_results_total", (CARRIER, ("command_status", "other")), 2),
+        ("carrier_submit_seconds_bucket", (CARRIER, ("le", "0.005")), 1),
+        ("carrier_submit_seconds_bucket", (CARRIER, ("le", "30.0")), 2),
         ("carrier_response_seconds_bucket", (CARRIER, ("le", "0.001")), 1),
         ("carrier_response_seconds_bucket", (CARRIER, ("le", "0.025")), 3),
         ("carrier_response_seconds_bucket", (CARRIER, ("le", "+Inf")), 4),

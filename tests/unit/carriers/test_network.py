@@ -745,7 +745,9 @@ async def test_reload_adds_carriers_and_binds(smsc: Smsc, desk: Desk) -> None:
     network.reload([msgspec.structs.replace(acme, binds=3), carrier_at(smsc, name="beta")])
     await desk.ups(4)
     assert (desk.capacity(), desk.capacity("beta")) == (12, 4)
+    network.counters("beta").submitted += 1
     network.reload([acme])
+    assert network.counters("beta").submitted == 0  # what is late for it is counted nowhere
     await desk.until(lambda: len(desk.of(BindDown)) == 3)
     assert desk.capacity() == 4
     assert smsc.links[0] in smsc.live

@@ -115,6 +115,10 @@ def test_intermediate_notifications_are_receipts_and_alike_texts_are_not() -> No
     assert intermediate.receipt.intermediate
     assert isinstance(text, Received)
     assert text.payload == looks_like
+    pair.smsc.request(DeliverSm(esm_class=0x04, short_message=looks_like), 0.0)
+    pair.traffic.translate(pair.to_esme(), NOW)
+    counters = pair.ledger.counters
+    assert (counters.receipts, counters.final_receipts) == (2, 1)
 
 
 def test_failures_of_the_carrier_are_counted_and_refusals_of_messages_are_not() -> None:

@@ -506,3 +506,19 @@ async def test_no_callback_address_of_an_app_stops_a_text(tmp_path: Path, url: s
         await world.say(world.answer(world.out[0], "A1"))
         assert await world.status(sid) == ("sent", 0)
         assert world.told_states(sid) == ["sent"]  # a webhook that fails, never a bind's receipt
+
+
+async def test_how_long_a_text_waited_for_its_first_submit_sm_is_measured(tmp_path: Path) -> None:
+    async with path_world(tmp_path, room=0) as world:
+        await world.send(THREE_PARTS)
+        counters = world.network.counters("acme")
+        assert counters.submit_seconds.count == 0
+        world.network.room = 100
+        await world.pass_(40.0)
+        out = world.out
+        assert len(out) == 3
+        assert (counters.submit_seconds.count, counters.submit_seconds.total) == (1, 40.0)
+        await world.say(*(world.answer(each, status=SYSERR) for each in out))
+        await world.pass_(60.0)
+        assert [each.attempt for each in world.out] == [2, 2, 2]
+        assert counters.submit_seconds.count == 1  # a retry has waited for the carrier
