@@ -66,6 +66,9 @@ class Http:
     tls_listen: Address | None = key(None, forms.address(), "the same over TLS")
     tls_cert: Path | None = key(None, forms.file_path(), "certificate chain in PEM form")
     tls_key: Path | None = key(None, forms.file_path(), "its private key in PEM form")
+    max_event_streams: int = key(
+        100, forms.whole_number(1), "streams of /v1/events open at once; over that: 429"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,12 @@ class StoreSection:
         2_000_000,
         forms.whole_number(1000),
         "rows of PDUs kept for timelines, about two a message; beyond that the oldest go",
+    )
+    facts_for: float = key(
+        7 * 86400.0, forms.duration(), "how long facts are kept for timelines and readers"
+    )
+    jobs_for: float = key(
+        86400.0, forms.duration(), "how long finished jobs are shown in timelines"
     )
 
 
@@ -133,6 +142,12 @@ class Webhooks:
     )
     workers: int = key(64, forms.whole_number(1), "requests to apps at once")
     concurrency_per_host: int = key(16, forms.whole_number(1), "of these to one host")
+    max_in_memory: int = key(
+        100_000, forms.whole_number(1), "jobs in memory; the rest waits in the store"
+    )
+    max_in_memory_per_host: int = key(
+        2000, forms.whole_number(1), "of these for one host; the rest of its jobs is paged"
+    )
     message_states: MessageStates = key(
         MessageStates.ALL,
         forms.one_of(MessageStates),

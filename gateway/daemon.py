@@ -1,29 +1,26 @@
 """The composition root: the one place that knows which backends there are, and makes the daemon.
 
-A `Gateway` is an object: tests start real ones on port 0. `run` is the process around it: the
-event loop, signals, what is printed.
+A `Gateway` is an object: tests start real ones on port 0. `start` makes the rooms from the store
+upwards, `close` takes them down in the reverse order; `reload` takes a changed config file.
 """
 
 import asyncio
 import json
-import os
 import random
-import signal
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
-import uvloop
 from aiohttp import web
 
 from carriers import routing
 from carriers.model import Carrier, CarrierKind
 from carriers.network import Network
 from carriers.routing import Plan, RouteRequest, RoutingTable
-from gateway import credentials, simulators, tls
+from gateway import credentials, declared, simulators, tls
 from gateway.accounts import Accounts
 from gateway.api.app import build_app
 from gateway.api.services import ApiLimits, Services
@@ -38,28 +35,28 @@ from gateway.messages.customers import jobs as customer_jobs
 from gateway.messages.customers.binds import Binds
 from gateway.messages.customers.delivery import Deliveries
 from gateway.messages.customers.intake import Intake
-from gateway.messages.customers.model import Customer
+from gateway.messages.customers.numbers import Senders
 from gateway.messages.customers.server import CustomerServer
 from gateway.messages.follow import Follower
+from gateway.messages.service import Messages
 from gateway.messages.timeline import timeline
 from gateway.metrics import collectors
-from gateway.model import Account, AccountStatus, Message, PhoneNumber
-from gateway.phone_numbers import PhoneNumbers, declared_number
-from gateway.store.base import Query, StoreError
+from gateway.model import AccountStatus, Message, PhoneNumber
+from gateway.phone_numbers import PhoneNumbers
+from gateway.store import sqlite
 from gateway.store.sqlite import SqliteStore
 from gateway.webhooks.cookies import CookieBook
 from gateway.webhooks.exchange import Connections
 from gateway.webhooks.fetch import Fetcher
 from gateway.webhooks.guard import Guard
-from gateway.welcome import welcome
-from protocols.smpp import text
 
 _log = structlog.get_logger(__name__)
 DATABASE = "trunkline.db"
 PORTS = "ports.json"
-_SCHEMA_VERSION = Query("schema_version", "SELECT value FROM meta WHERE name = $1")
 _FIRST_NUMBER = "+15550001000"
 _CALLBACK_RETRY = RetryPolicy(base=1.0, cap=600.0)
+_RELOADED = ("carriers", "routes", "numbers", "customers")
+_LINGER = 2.0  # seconds for which the rest of a refused upload is read
 
 
 class Gateway:
@@ -73,177 +70,24 @@ class Gateway:
         self._stack = AsyncExitStack()
         self._unready = "starting"
         self._deadline = 0.0
-        self._simulators: list[simulators.Simulator] = []
+        self._simulators: dict[str, simulators.Simulator] = {}
+        self._carriers: dict[str, Carrier] = {}
+        self._table = RoutingTable((), ())
         self.ports: dict[str, int] = {}
-        self.credentials: credentials.Credentials
+
+    # -- its life --------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Make everything, from the store upwards, and begin to listen."""
         try:
-            await self._start()
+            await self._open_store()
+            await self._declare(self._config)
+            await self._connect()
+            self._assemble()
+            await self._begin()
         except BaseException:
             await self._stack.aclose()
             raise
-
-    async def _start(self) -> None:
-        now = self._clock()
-        await asyncio.to_thread(self._data.mkdir, parents=True, exist_ok=True)
-        self.credentials = credentials.load(self._data, self._environ, now)
-        store = await SqliteStore.open(
-            self._data / DATABASE, max_queued=self._config.store.max_queued, clock=self._clock
-        )
-        self._stack.push_async_callback(store.close)
-        accounts = await Accounts.load(store)
-        main = await credentials.establish(self.credentials, accounts, now)
-        numbers = await self._numbers(store, main, now)
-        carriers = await self._carriers()
-        network = Network(carriers, clock=self._clock, random=random.random)
-        fetcher = Fetcher(await self._connections(), clock=self._clock)
-        await self._assemble(store, accounts, main, numbers, carriers, network, fetcher)
-
-    async def _assemble(
-        self,
-        store: SqliteStore,
-        accounts: Accounts,
-        main: Account,
-        numbers: PhoneNumbers,
-        carriers: tuple[Carrier, ...],
-        network: Network,
-        fetcher: Fetcher,
-    ) -> None:
-        table = RoutingTable(self._config.routes, carriers)
-        tokens = Tokens(accounts)
-        policy = self._policy()
-        customers = self._customers(main)
-        by_sender = {sender: each.system_id for each in customers for sender in each.senders}
-        binds = Binds()
-        scheduler: Scheduler[Job] = Scheduler(
-            policies(
-                QueuePolicy(concurrency=self._config.webhooks.concurrency_per_host),
-                {},
-            ),
-            _CALLBACK_RETRY,
-        )
-        handlers: dict[str, Handler] = {}
-        runner = JobRunner(
-            store,
-            scheduler,
-            handlers,
-            workers=self._config.webhooks.workers,
-            clock=self._clock,
-            fraction=random.random,
-        )
-
-        def plan(request: RouteRequest, now: float) -> Plan:
-            return routing.plan(request, table, network.all_health(now), now)
-
-        def told(message: Message, number: PhoneNumber) -> Sequence[Job]:
-            jobs = inbound.for_message(message, number, message.date_created)
-            system_id = by_sender.get(message.to_address)
-            if system_id is not None:
-                parts = text.count(message.body).segments
-                jobs += customer_jobs.for_inbound(message, system_id, parts, message.date_created)
-            return jobs
-
-        messages, follower = path.build(
-            store=store,
-            network=network,
-            runner=runner,
-            carriers=carriers,
-            plan=plan,
-            may_send=tokens.may_send,
-            holder=numbers.holder,
-            inbound=told,
-            policy=policy,
-            bounds=path.Bounds(
-                max_body=self._config.messages.max_body,
-                max_accepts_in_flight=self._config.messages.max_accepts_in_flight,
-                max_in_memory=self._config.messages.max_in_memory,
-                max_parked_receipts=self._config.messages.max_parked_receipts,
-            ),
-            clock=self._clock,
-            fraction=random.random,
-        )
-        handlers[callbacks.KIND] = StatusCallbacks(fetcher, tokens, policy)
-        handlers[inbound.KIND] = inbound.InboundTexts(
-            store=store,
-            fetcher=fetcher,
-            tokens=tokens,
-            conversations=CookieBook(),
-            plan=messages.plan,
-            accepted=messages.accepted,
-            holder=numbers.holder,
-            clock=self._clock,
-        )
-        handlers[customer_jobs.KIND] = Deliveries(store, binds, self._clock)
-        server = CustomerServer(
-            customers=customers,
-            store=store,
-            runner=runner,
-            intake=Intake(messages.plan),
-            binds=binds,
-            accepted=messages.accepted,
-            clock=self._clock,
-        )
-        bus = EmbeddedBus(store)
-        self._stack.push_async_callback(bus.close)
-        services = Services(
-            store=store,
-            accounts=accounts,
-            phone_numbers=numbers,
-            messages=messages,
-            carriers=network,
-            bus=bus,
-            timeline=timeline,
-            plan=plan,
-            unready=lambda: self._unready,
-            clock=self._clock,
-            simulators=lambda: [each.control_url for each in self._simulators],
-            limits=ApiLimits(max_body=self._config.messages.max_body),
-            collectors=collectors(
-                network=network,
-                store=store.stats,
-                jobs=runner.stats,
-                messages=messages.gauges,
-                customers=binds.counts,
-                clock=self._clock,
-            ),
-        )
-        await self._open(store, network, runner, follower, server, services)
-
-    async def _open(
-        self,
-        store: SqliteStore,
-        network: Network,
-        runner: JobRunner,
-        follower: Follower,
-        server: CustomerServer,
-        services: Services,
-    ) -> None:
-        """Start the rooms from the inside out; they are closed in the reverse order."""
-        grace = max((each.receipt_grace for each in self._config.carriers), default=86400.0)
-        self._stack.push_async_callback(follower.close)
-        await network.start()
-        self._stack.push_async_callback(lambda: network.close(self._patience()))
-        await follower.start()
-        runner.start()
-        self._stack.push_async_callback(lambda: runner.close(self._patience()))
-        kept = Kept(
-            trace_rows=self._config.store.trace_rows,
-            facts=self._config.bus.max_backlog,
-            receipt_grace=grace,
-        )
-        janitor = Janitor(store, kept, self._clock)
-        janitor.start()
-        self._stack.push_async_callback(janitor.close)
-        if self._config.smpp.listen is not None:
-            host, port = self._config.smpp.listen
-            self.ports["smpp"] = await server.start(host, port)
-            self._stack.push_async_callback(server.close)
-        await runner.recover()
-        await self._listen(build_app(services))
-        await asyncio.to_thread(_write_ports, self._data / PORTS, self.ports)
-        self._unready = ""
 
     async def close(self) -> None:
         """Take nothing more, end what is under way within the drain time, let go."""
@@ -251,66 +95,214 @@ class Gateway:
         self._deadline = asyncio.get_running_loop().time() + self._config.daemon.drain
         await self._stack.aclose()
 
+    async def reload(self, config: Config) -> None:
+        """Take what the file owns from `config`; binds that did not change stay up."""
+        await self._declare(config)
+        self._network.reload(self._carriers.values())
+        self._intake.declare(self._customers)
+        self._server.declare(self._customers)
+        others = replace(config, **{name: getattr(self._config, name) for name in _RELOADED})
+        if others != self._config:
+            _log.warning("a change outside of " + ", ".join(_RELOADED) + " needs a restart")
+        self._config = config
+        _log.info("the config file was reloaded", carriers=len(self._carriers))
+
     def _patience(self) -> float:
         """What is left of the drain time, seconds."""
         return max(0.1, self._deadline - asyncio.get_running_loop().time())
 
-    # -- parts -----------------------------------------------------------------------------
+    # -- what everything stands on ---------------------------------------------------------
 
-    def _policy(self) -> CallbackPolicy:
+    async def _open_store(self) -> None:
+        now = self._clock()
+        await asyncio.to_thread(self._data.mkdir, parents=True, exist_ok=True)
+        self.credentials = credentials.load(self._data, self._environ, now)
+        self._store = await SqliteStore.open(
+            self._data / DATABASE, max_queued=self._config.store.max_queued, clock=self._clock
+        )
+        self._stack.push_async_callback(self._store.close)
+        self._accounts = await Accounts.load(self._store)
+        self._main_sid = (await credentials.establish(self.credentials, self._accounts, now)).sid
+        self._tokens = Tokens(self._accounts)
+        self._numbers = await PhoneNumbers.load(self._store)
+
+    async def _declare(self, config: Config) -> None:
+        """Make known what the file owns: carriers, routes, numbers, customers' senders."""
+        now = self._clock()
+        declared.check_accounts(config, self._accounts)
+        carriers = [await self._reached(carrier) for carrier in config.carriers]
+        self._carriers.clear()
+        self._carriers.update((carrier.name, carrier) for carrier in carriers)
+        self._table = RoutingTable(config.routes, carriers)
+        self._numbers.declare(declared.numbers(config, self._main_sid, now))
+        if not len(self._numbers):
+            await self._numbers.add(self._main_sid, _FIRST_NUMBER, _FIRST_NUMBER, {}, now)
+        self._customers = declared.customers(config, self._main_sid)
+        self._senders = Senders(self._customers, self._numbers.holder, now)
+
+    async def _reached(self, carrier: Carrier) -> Carrier:
+        """The carrier with its address; a simulated one is started for it."""
+        if carrier.kind is not CarrierKind.SIMULATED:
+            return carrier
+        simulator = self._simulators.get(carrier.name)
+        if simulator is None:
+            simulator = await simulators.start(carrier, self._data)
+            self._stack.push_async_callback(simulator.close)
+            self._simulators[carrier.name] = simulator
+        return simulator.reached(carrier)
+
+    async def _connect(self) -> None:
         webhooks = self._config.webhooks
-        return CallbackPolicy(states=webhooks.message_states, retry_for=webhooks.retry_for)
-
-    async def _numbers(self, store: SqliteStore, main: Account, now: float) -> PhoneNumbers:
-        declared = [
-            declared_number(
-                each.account or main.sid,
-                each.number,
-                {
-                    "sms_url": each.sms_url,
-                    "sms_method": each.sms_method,
-                    "sms_fallback_url": each.sms_fallback_url,
-                    "sms_fallback_method": each.sms_fallback_method,
-                },
-                now,
-            )
-            for each in self._config.numbers
-        ]
-        numbers = await PhoneNumbers.load(store, declared)
-        if not len(numbers):
-            await numbers.add(main.sid, _FIRST_NUMBER, _FIRST_NUMBER, {}, now)
-        return numbers
-
-    async def _carriers(self) -> tuple[Carrier, ...]:
-        """The carriers with their addresses; simulated ones are started for it."""
-        carriers: list[Carrier] = []
-        for carrier in self._config.carriers:
-            if carrier.kind is CarrierKind.SIMULATED:
-                simulator = await simulators.start(carrier, self._data)
-                self._stack.push_async_callback(simulator.close)
-                self._simulators.append(simulator)
-                carrier = simulator.reached
-            carriers.append(carrier)
-        return tuple(carriers)
-
-    async def _connections(self) -> Connections:
-        webhooks = self._config.webhooks
-        return await self._stack.enter_async_context(
+        connections = await self._stack.enter_async_context(
             Connections(Guard(webhooks.allow), per_host=webhooks.concurrency_per_host)
         )
+        self._fetcher = Fetcher(connections, clock=self._clock)
+        self._network = Network(self._carriers.values(), clock=self._clock, random=random.random)
 
-    def _customers(self, main: Account) -> list[Customer]:
-        return [
-            Customer(
-                system_id=each.system_id,
-                password=each.password,
-                account_sid=each.account or main.sid,
-                binds=each.binds,
-                tps=each.tps,
-                senders=each.senders,
-            )
-            for each in self._config.customers
-        ]
+    # -- the rooms, and what each is given -------------------------------------------------
+
+    def _assemble(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+        self._runner = self._make_runner()
+        self._callback_policy = CallbackPolicy(
+            states=self._config.webhooks.message_states,
+            retry_for=self._config.webhooks.retry_for,
+        )
+        self._messages, self._follower = self._make_path()
+        self._binds = Binds()
+        self._intake = Intake(self._messages.plan, self._customers)
+        self._server = CustomerServer(
+            customers=self._customers,
+            store=self._store,
+            runner=self._runner,
+            intake=self._intake,
+            binds=self._binds,
+            accepted=self._messages.accepted,
+            clock=self._clock,
+        )
+        self._handlers.update(self._make_handlers())
+        self._bus = EmbeddedBus(self._store)
+
+    def _make_runner(self) -> JobRunner:
+        webhooks = self._config.webhooks
+        scheduler: Scheduler[Job] = Scheduler(
+            policies(QueuePolicy(concurrency=webhooks.concurrency_per_host), {}), _CALLBACK_RETRY
+        )
+        return JobRunner(
+            self._store,
+            scheduler,
+            self._handlers,
+            workers=webhooks.workers,
+            clock=self._clock,
+            fraction=random.random,
+        )
+
+    def _make_path(self) -> tuple[Messages, Follower]:
+        bounds = self._config.messages
+        return path.build(
+            store=self._store,
+            network=self._network,
+            runner=self._runner,
+            carriers=self._carriers,
+            plan=self._plan,
+            may_send=self._tokens.may_send,
+            holder=self._holder,
+            inbound=self._told,
+            policy=self._callback_policy,
+            bounds=path.Bounds(
+                max_body=bounds.max_body,
+                max_accepts_in_flight=bounds.max_accepts_in_flight,
+                max_in_memory=bounds.max_in_memory,
+                max_parked_receipts=bounds.max_parked_receipts,
+            ),
+            clock=self._clock,
+            fraction=random.random,
+        )
+
+    def _make_handlers(self) -> dict[str, Handler]:
+        return {
+            callbacks.KIND: StatusCallbacks(self._fetcher, self._tokens, self._callback_policy),
+            inbound.KIND: inbound.InboundTexts(
+                store=self._store,
+                fetcher=self._fetcher,
+                tokens=self._tokens,
+                conversations=CookieBook(),
+                plan=self._messages.plan,
+                accepted=self._messages.accepted,
+                holder=self._numbers.holder,
+                clock=self._clock,
+            ),
+            customer_jobs.KIND: Deliveries(
+                self._store, self._binds, self._runner.close_endpoint, self._clock
+            ),
+        }
+
+    def _services(self) -> Services:
+        return Services(
+            store=self._store,
+            accounts=self._accounts,
+            phone_numbers=self._numbers,
+            messages=self._messages,
+            carriers=self._network,
+            bus=self._bus,
+            timeline=timeline,
+            plan=self._plan,
+            unready=self._why_unready,
+            clock=self._clock,
+            simulators=lambda: [each.control_url for each in self._simulators.values()],
+            limits=ApiLimits(max_body=self._config.messages.max_body),
+            collectors=collectors(
+                network=self._network,
+                store=self._store.stats,
+                jobs=self._runner.stats,
+                messages=self._messages.gauges,
+                customers=self._binds.counts,
+                clock=self._clock,
+            ),
+        )
+
+    def _plan(self, request: RouteRequest, now: float) -> Plan:
+        return routing.plan(request, self._table, self._network.all_health(now), now)
+
+    def _told(self, message: Message, number: PhoneNumber) -> Sequence[Job]:
+        """The jobs that an inbound text makes due: the number's app, the customer's bind."""
+        jobs = inbound.for_message(message, number, message.date_created)
+        return [*jobs, *self._senders.told(message)]
+
+    def _holder(self, address: str) -> PhoneNumber | None:
+        return self._senders.holder(address)
+
+    def _why_unready(self) -> str:
+        return self._unready or self._store.stats().trouble
+
+    # -- beginning, from the inside out; the stack ends it in the reverse order ------------
+
+    async def _begin(self) -> None:
+        self._stack.push_async_callback(self._follower.close)
+        await self._network.start()
+        self._stack.push_async_callback(lambda: self._network.close(self._patience()))
+        await self._follower.start()
+        self._runner.start()
+        self._stack.push_async_callback(lambda: self._runner.close(self._patience()))
+        store, bus = self._config.store, self._config.bus
+        kept = Kept(
+            trace_rows=store.trace_rows,
+            facts=bus.max_backlog,
+            facts_for=store.facts_for,
+            jobs_for=store.jobs_for,
+        )
+        janitor = Janitor(self._store, kept, self._carriers, self._clock)
+        janitor.start()
+        self._stack.push_async_callback(janitor.close)
+        if self._config.smpp.listen is not None:
+            host, port = self._config.smpp.listen
+            self.ports["smpp"] = await self._server.start(host, port)
+            self._stack.push_async_callback(self._server.close)
+        await self._runner.recover()
+        self._stack.push_async_callback(self._bus.close)
+        await self._listen(build_app(self._services()))
+        await asyncio.to_thread(_write_ports, self._data / PORTS, self.ports)
+        self._unready = ""
 
     async def _listen(self, app: web.Application) -> None:
         app_runner = web.AppRunner(
@@ -318,7 +310,7 @@ class Gateway:
             access_log=None,
             handle_signals=False,
             shutdown_timeout=self._config.daemon.drain,
-            lingering_time=2.0,
+            lingering_time=_LINGER,
         )
         await app_runner.setup()
         self._stack.push_async_callback(app_runner.cleanup)
@@ -352,54 +344,12 @@ class Tokens:
         return account is not None and account.status is AccountStatus.ACTIVE
 
 
-def run(config: Config, data: Path) -> int:
-    """Be the daemon until a signal ends it; the answer is the exit status."""
-    return uvloop.run(_run(config, data))
+def migrate(data: Path) -> list[str]:
+    """Bring the store of the data folder to this version's schema; the steps that it took."""
+    return sqlite.migrate(data / DATABASE)
 
 
-def migrate(data: Path) -> int:
-    """Bring the store of the data folder to this version's schema; the answer is its number."""
-    return asyncio.run(_migrate(data))
-
-
-async def _migrate(data: Path) -> int:
-    store = await SqliteStore.open(data / DATABASE, max_queued=1, clock=time.time)
-    rows = await store.fetch(_SCHEMA_VERSION, "schema_version")
-    await store.close()
-    return int(rows[0][0])
-
-
-async def _run(config: Config, data: Path) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _on_signal, stop)
-    gateway = Gateway(config, data, os.environ)
-    starting = loop.create_task(gateway.start())
-    stopping = loop.create_task(stop.wait())
-    try:
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            starting.cancel()
-            return 0
-        starting.result()
-    except (StoreError, credentials.CredentialsError, simulators.SimulatorError, OSError) as error:
-        print(f"trunkline: {error}", file=sys.stderr)
-        return 1
-    print(welcome(gateway, config, data), flush=True)
-    await stopping
-    print("trunkline: draining; a second signal ends it at once", flush=True)
-    await gateway.close()
-    return 0
-
-
-def _on_signal(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        os._exit(130)
-    stop.set()
-
-
-def _write_ports(path: Path, ports: Mapping[str, int]) -> None:
-    fresh = path.with_suffix(".new")
+def _write_ports(file: Path, ports: Mapping[str, int]) -> None:
+    fresh = file.with_suffix(".new")
     fresh.write_text(json.dumps(ports) + "\n")
-    fresh.replace(path)
+    fresh.replace(file)

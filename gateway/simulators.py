@@ -35,15 +35,13 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
 class Simulator:
     """One running simulated carrier."""
 
-    def __init__(self, carrier: Carrier, process: Process, ports: Ports) -> None:
-        self.carrier = carrier
+    def __init__(self, process: Process, ports: Ports) -> None:
         self.ports = ports
         self._process = process
 
-    @property
-    def reached(self) -> Carrier:
-        """The carrier with the address at which the simulator listens."""
-        return msgspec.structs.replace(self.carrier, host="127.0.0.1", port=self.ports.smpp)
+    def reached(self, carrier: Carrier) -> Carrier:
+        """`carrier` with the address at which the simulator listens."""
+        return msgspec.structs.replace(carrier, host="127.0.0.1", port=self.ports.smpp)
 
     @property
     def control_url(self) -> str:
@@ -89,4 +87,4 @@ async def start(carrier: Carrier, data: Path) -> Simulator:
             process.kill()
         raise SimulatorError(f"the simulated carrier did not start; {path} says why") from None
     _log.info("simulated carrier is up", carrier=carrier.name, smpp=ports.smpp)
-    return Simulator(carrier, process, ports)
+    return Simulator(process, ports)

@@ -40,9 +40,9 @@ def serve(
             " leave --role out"
         )
     found = _load(config)
-    from gateway import daemon
+    from gateway import process
 
-    raise typer.Exit(daemon.run(found, data))
+    raise typer.Exit(process.run(found, data, lambda: _read(config)))
 
 
 def init(
@@ -87,19 +87,27 @@ def migrate(data: show.Data = show.DATA) -> None:
     from gateway.store.base import StoreError
 
     try:
-        version = daemon.migrate(data)
+        applied = daemon.migrate(data)
     except StoreError as error:
         raise GatewayError(str(error)) from None
-    show.line(f"The store in {show.plain(data)} has schema version {version}.")
+    steps = ", ".join(applied) if applied else "nothing, it was up to date"
+    show.line(f"The store in {show.plain(data)}: applied {show.plain(steps)}.")
 
 
-def _load(path: Path | None) -> "Config":
-    from gateway.config import FILE_NAME, ConfigError, load
+def _read(path: Path | None) -> "Config":
+    """The config of the file that is named, or that is there; raises `ConfigError`."""
+    from gateway.config import FILE_NAME, load
 
     if path is None and Path(FILE_NAME).exists():
         path = Path(FILE_NAME)
+    return load(path, os.environ)
+
+
+def _load(path: Path | None) -> "Config":
+    from gateway.config import ConfigError
+
     try:
-        return load(path, os.environ)
+        return _read(path)
     except ConfigError as error:
         for finding in error.findings:
             typer.echo(str(finding), err=True)

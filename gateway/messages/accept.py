@@ -89,7 +89,7 @@ class Acceptor:
             )
         message = Message(
             account_sid=draft.account_sid,
-            sid=new_sid(MMS if draft.media else SMS, now),
+            sid=draft.sid or new_sid(MMS if draft.media else SMS, now),
             direction=(
                 Direction.OUTBOUND_REPLY if draft.origin == TWIML else Direction.OUTBOUND_API
             ),

@@ -14,6 +14,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A text to be accepted: addresses are normalised, `validity_period` is in seconds.
 
     `origin` is REST, TWIML or CUSTOMER + system_id; `in_reply_to` the SID of an inbound text.
+    `sid` is set if somebody was told it before the text was whole.
     """
 
     account_sid: str
@@ -26,6 +27,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     validity_period: float
     origin: str
     in_reply_to: str = ""
+    sid: str = ""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ _END_WITHIN: Final = 1.0  # seconds that the last events of a closed network may
 
 
 class Follower:
-    """Follows the carriers; `receipt_grace` seconds is how long a receipt may wait."""
+    """Follows the carriers; `grace_of` gives the seconds for which a carrier's receipt may wait."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Follower:
         backlogs: Backlogs,
         composer: Composer,
         book: Book,
-        receipt_grace: float,
+        grace_of: Callable[[str], float],
         clock: Callable[[], float],
     ) -> None:
         self._store = store
@@ -77,7 +77,7 @@ class Follower:
         self._backlogs = backlogs
         self._composer = composer
         self._book = book
-        self._receipt_grace = receipt_grace
+        self._grace_of = grace_of
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
@@ -316,7 +316,7 @@ class Follower:
         for flight in self._book.moving():
             if flight.message.valid_until <= now:
                 self._overdue(flight, now, changes)
-        for parked in self._parking.expire(now - self._receipt_grace):
+        for parked in self._parking.expire(now, self._grace_of):
             _log.warning(
                 "a receipt found no message and is dropped",
                 carrier=parked.receipt.carrier,

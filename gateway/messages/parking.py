@@ -4,7 +4,7 @@ By the carrier's id, by the user_message_reference that they repeat, by the addr
 go between. One message may have several: on its way, then delivered.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from gateway.messages.receipts import NotedReceipt, Parked
@@ -58,9 +58,15 @@ class Parking:
         found = self._found(_addresses(carrier, from_address, to_address))
         return self._pop(found) if len({each.receipt.carrier_id for each in found}) == 1 else []
 
-    def expire(self, before: float) -> list[Parked]:
-        """Those that have waited since before `before`; they stop waiting."""
-        return self._pop([parked for parked in self._parked.values() if parked.at < before])
+    def expire(self, now: float, grace_of: Callable[[str], float]) -> list[Parked]:
+        """Those that have waited longer than their carrier's grace; they stop waiting."""
+        return self._pop(
+            [
+                parked
+                for parked in self._parked.values()
+                if parked.at < now - grace_of(parked.receipt.carrier)
+            ]
+        )
 
     def _found(self, key: _Key) -> list[Parked]:
         return [self._parked[each] for each in self._index.get(key, ())]

@@ -1,6 +1,6 @@
 """The message path put together: its rooms, made in the order in which they need each other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -29,6 +29,7 @@ from gateway.store.base import Store
 
 _REMEMBERED = 50_000  # messages that wait for receipts in memory; others are read when one comes
 _NO_LIMIT = QueuePolicy(concurrency=1_000_000)  # windows and throttles limit dispatch
+_GRACE = 86400.0  # of a carrier that is not configured any more
 _RETRY = RetryPolicy(base=0.5, cap=60.0)
 
 
@@ -53,7 +54,7 @@ def build(
     store: Store,
     network: Network,
     runner: JobRunner,
-    carriers: tuple[Carrier, ...],
+    carriers: Mapping[str, Carrier],
     plan: Callable[[RouteRequest, float], Plan],
     may_send: Callable[[str], bool],
     holder: Holder,
@@ -65,14 +66,18 @@ def build(
 ) -> Path:
     """Make the rooms.
 
-    `may_send` says whether an account is active, `holder` whose a number is, `inbound` which jobs
-    tell of an inbound text.
+    `carriers`, by name, is looked at anew each time, so that it may change. `may_send` says
+    whether an account is active, `holder` whose a number is, `inbound` which jobs tell of an
+    inbound text.
     """
-    by_name = {carrier.name: carrier for carrier in carriers}
 
-    def policy_of(carrier: str) -> OnUncertain:
-        known = by_name.get(carrier)
-        return known.on_uncertain if known is not None else OnUncertain.RESEND
+    def policy_of(name: str) -> OnUncertain:
+        carrier = carriers.get(name)
+        return carrier.on_uncertain if carrier is not None else OnUncertain.RESEND
+
+    def grace_of(name: str) -> float:
+        carrier = carriers.get(name)
+        return carrier.receipt_grace if carrier is not None else _GRACE
 
     book = Book(_REMEMBERED)
     states = StateWriter(policy)
@@ -124,7 +129,7 @@ def build(
         backlogs=backlogs,
         composer=composer,
         book=book,
-        receipt_grace=max((carrier.receipt_grace for carrier in carriers), default=86400.0),
+        grace_of=grace_of,
         clock=clock,
     )
     return Path(messages=messages, follower=follower)

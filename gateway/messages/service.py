@@ -76,23 +76,32 @@ class Messages:
 
     async def accept(self, draft: Draft) -> Message | Refusal:
         """The message that `draft` became, durable, or why it was not taken."""
-        if self._accepting >= self._max_accepts_in_flight:
+        if not self.admit(1):
             return Refusal(
                 error_code=_TOO_MANY,
                 message="Too many messages are being accepted at once; try again in a second.",
             )
-        accepted = self.plan(draft)
-        if isinstance(accepted, Refusal):
-            return accepted
-        self._accepting += 1
         try:
+            accepted = self.plan(draft)
+            if isinstance(accepted, Refusal):
+                return accepted
             await self._store.commit(accepted.writes)
         except StoreUnavailable as error:
             return Refusal(error_code=_STORE_AWAY, message=f"Nothing was accepted: {error}")
         finally:
-            self._accepting -= 1
+            self.dismiss(1)
         self.accepted(accepted)
         return accepted.message
+
+    def admit(self, count: int) -> int:
+        """How many of `count` accepts may wait for their commit; `dismiss` them after it."""
+        granted = min(count, self._max_accepts_in_flight - self._accepting)
+        self._accepting += granted
+        return granted
+
+    def dismiss(self, count: int) -> None:
+        """So many admitted accepts wait no more."""
+        self._accepting -= count
 
     def plan(self, draft: Draft) -> Accepted | Refusal:
         """What `accept` would commit: for a caller that adds it to a commit of its own."""

@@ -36,8 +36,8 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 class Composer:
     """Knows how each carrier wants long texts, and which reference numbers are free."""
 
-    def __init__(self, carriers: Sequence[Carrier], book: Book) -> None:
-        self._carriers: Mapping[str, Carrier] = {carrier.name: carrier for carrier in carriers}
+    def __init__(self, carriers: Mapping[str, Carrier], book: Book) -> None:
+        self._carriers = carriers
         self._book = book
         self._next_reference: dict[str, int] = {}
         self._pools = {bits: ReferencePool(bits=bits, limit=_MAX_KEYS) for bits in (8, 16)}

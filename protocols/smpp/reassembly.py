@@ -228,6 +228,11 @@ class Reassembly:
             del self._finished[key]
         return given_up
 
+    def forget(self, group_key: str) -> None:
+        """Know nothing of this text, whole or not: what was said of its parts was taken back."""
+        self._groups.pop(group_key, None)
+        self._finished.pop(group_key, None)
+
     def timer(self) -> float | None:
         """When `expire` has something to do; None while nothing waits."""
         if not self._groups:

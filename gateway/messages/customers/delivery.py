@@ -28,20 +28,24 @@ _TEMPORARY: Final = frozenset(
 
 
 class Deliveries:
-    """Brings receipts and texts to whoever is bound."""
+    """Brings receipts and texts to whoever is bound; `close` lets a queue wait for a bind."""
 
-    def __init__(self, store: Store, binds: Binds, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, binds: Binds, close: Callable[[str], None], clock: Callable[[], float]
+    ) -> None:
         self._store = store
         self._binds = binds
+        self._close = close
         self._clock = clock
 
     async def __call__(self, job: Job, attempt: int) -> JobOutcome:
         delivery = jobs.delivery_of(job)
         pdu = await self._pdu(job, delivery)
         if pdu is None:
-            return Discard(note="the message was deleted")
+            return Discard(note="the message was deleted or redacted")
         bind = self._binds.receiver(delivery.system_id)
         if bind is None:
+            self._close(job.endpoint)
             return Retry(after=_AGAIN_SOON, note="the customer is not bound")
         try:
             status = await bind.deliver(pdu, self._clock())
@@ -82,7 +86,9 @@ def _receipt(delivery: jobs.ReceiptDelivery) -> DeliverSm:
     )
 
 
-def _text(message: Message, part: int) -> DeliverSm:
+def _text(message: Message, part: int) -> DeliverSm | None:
+    if not message.body and message.version > 1:
+        return None  # redacted
     # The reference follows from the SID: the same in every try, another for the next text.
     segments = text.segments(message.body, reference=int(message.sid[-2:], 16))
     segment = segments[part - 1]

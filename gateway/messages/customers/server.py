@@ -8,6 +8,7 @@ import asyncio
 import hmac
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -25,6 +26,7 @@ from gateway.store.base import Store, StoreUnavailable
 from gateway.tries import Tries
 from protocols.smpp import endpoint
 from protocols.smpp.constants import CommandStatus
+from protocols.smpp.errors import LocalProtocolError
 from protocols.smpp.events import (
     BindRequested,
     Closed,
@@ -75,11 +77,8 @@ class CustomerServer:
         accepted: Callable[[Accepted], None],
         clock: Callable[[], float],
     ) -> None:
-        self._customers = {customer.system_id: customer for customer in customers}
-        self._throttles = {
-            customer.system_id: Throttle(customer.tps, clock())
-            for customer in self._customers.values()
-        }
+        self._customers: dict[str, Customer] = {}
+        self._throttles: dict[str, Throttle] = {}
         self._store = store
         self._runner = runner
         self._intake = intake
@@ -90,11 +89,28 @@ class CustomerServer:
         self._listener: endpoint.Listener | None = None
         self._open: set[endpoint.Connection] = set()
         self._accepting = 0
+        self.declare(customers)
+
+    def declare(self, customers: Iterable[Customer]) -> None:
+        """These may bind from now on; the binds of others end, those of changed ones stay."""
+        now = self._clock()
+        declared = {customer.system_id: customer for customer in customers}
+        for system_id, customer in declared.items():
+            throttle = self._throttles.get(system_id)
+            if throttle is None:
+                self._throttles[system_id] = Throttle(customer.tps, now)
+                self._runner.close_endpoint(endpoint_of(system_id))
+            else:
+                throttle.change(customer.tps, now)
+        for system_id in self._customers.keys() - declared.keys():
+            del self._throttles[system_id]
+            for bind in self._binds.of(system_id):
+                bind.connection.session.unbind(now)
+                bind.connection.flush()
+        self._customers = declared
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
-        """Listen; the answer is the port. Nobody is bound yet, so every queue is closed."""
-        for system_id in self._customers:
-            self._runner.close_endpoint(endpoint_of(system_id))
+        """Listen; the answer is the port."""
         await self._intake.recover(self._store)
         self._listener = await endpoint.listen(
             host, port, self._session, self._serve, clock=self._clock, ssl=tls
@@ -213,7 +229,8 @@ class CustomerServer:
         if customer is None or bind.kind not in SENDS:
             self._refuse(bind, events, CommandStatus.ESME_RINVBNDSTS)
             return
-        granted = self._throttles[customer.system_id].take(len(events), now)
+        throttle = self._throttles.get(customer.system_id)  # None: no customer any more
+        granted = throttle.take(len(events), now) if throttle is not None else 0
         self._refuse(bind, events[granted:], CommandStatus.ESME_RTHROTTLED)
         events = events[:granted]
         if self._accepting + len(events) > _MAX_ACCEPTS_IN_FLIGHT:
@@ -234,25 +251,25 @@ class CustomerServer:
         self._answer(bind, events, taken)
 
     def _answer(self, bind: Bind, events: Sequence[RequestReceived], taken: Taken) -> None:
-        now = self._clock()
-        session = bind.connection.session
+        for accepted in taken.accepted:
+            self._accepted(accepted)
         for event, (status, message_id) in zip(events, taken.answers, strict=True):
             response: Pdu = (
                 SubmitSmResp(message_id=message_id)
                 if isinstance(event.pdu, SubmitSm)
                 else DataSmResp(message_id=message_id)
             )
-            session.answer(event.sequence_number, response, now, command_status=status)
-        for accepted in taken.accepted:
-            self._accepted(accepted)
+            self._respond(bind, event.sequence_number, response, status)
+
+    def _respond(self, bind: Bind, number: int, response: Pdu, status: CommandStatus) -> None:
+        """Answer, unless the customer left while we were committing: it will ask again."""
+        with suppress(LocalProtocolError):
+            bind.connection.session.answer(number, response, self._clock(), command_status=status)
 
     def _refuse(self, bind: Bind, events: Sequence[RequestReceived], status: CommandStatus) -> None:
-        now = self._clock()
         for event in events:
             response = SubmitSmResp() if isinstance(event.pdu, SubmitSm) else DataSmResp()
-            bind.connection.session.answer(
-                event.sequence_number, response, now, command_status=status
-            )
+            self._respond(bind, event.sequence_number, response, status)
 
     async def _query(self, bind: Bind, sequence_number: int, query: QuerySm) -> None:
         customer = bind.customer
@@ -268,6 +285,4 @@ class CustomerServer:
                 message_state=_STATES.get(message.status, MessageState.UNKNOWN),
                 error_code=min(255, message.error_code % 1000),
             )
-        bind.connection.session.answer(
-            sequence_number, response, self._clock(), command_status=status
-        )
+        self._respond(bind, sequence_number, response, status)

@@ -221,7 +221,7 @@ class PathWorld:
             store=cast(SqliteStore, self.store),
             network=cast(Network, self.network),
             runner=cast(JobRunner, self.runner),
-            carriers=self.carriers,
+            carriers={carrier.name: carrier for carrier in self.carriers},
             plan=planned,
             may_send=lambda account_sid: account_sid in self.active,
             holder=self.numbers.get,

@@ -326,9 +326,9 @@ async def test_a_text_whose_receipt_never_comes_stays_sent_and_is_noted_once(
     async with path_world(tmp_path) as world:
         sid = await brought_to(world, "sent")
         store = world.store.real
-        assert await note_overdue(store, world.now + 86_399.0, 86_400.0) == 0
-        assert await note_overdue(store, world.now + 86_401.0, 86_400.0) == 1
-        assert await note_overdue(store, world.now + 90_000.0, 86_400.0) == 0
+        assert await note_overdue(store, "acme", world.now + 86_399.0, 86_400.0) == 0
+        assert await note_overdue(store, "acme", world.now + 86_401.0, 86_400.0) == 1
+        assert await note_overdue(store, "acme", world.now + 90_000.0, 86_400.0) == 0
         assert await world.status(sid) == ("sent", 0)
         assert await world.facts(sid) == ["queued", "sent", "receipt_overdue"]
 
@@ -340,7 +340,7 @@ async def test_texts_sent_in_the_same_moment_are_all_noted(
     async with path_world(tmp_path) as world:
         sids = [(await world.send()).sid for _ in range(5)]
         await world.say(*(world.answer(each, each.sid) for each in world.out))
-        assert await note_overdue(world.store.real, world.now + 86_401.0, 86_400.0) == 5
+        assert await note_overdue(world.store.real, "acme", world.now + 86_401.0, 86_400.0) == 5
         for sid in sids:
             assert (await world.facts(sid))[-1] == "receipt_overdue"
-        assert await note_overdue(world.store.real, world.now + 90_000.0, 86_400.0) == 0
+        assert await note_overdue(world.store.real, "acme", world.now + 90_000.0, 86_400.0) == 0

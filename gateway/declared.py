@@ -1,0 +1,68 @@
+"""What the config file declares, as the values that rooms work with: numbers and customers.
+
+`account` may be left out of an entry: it is the main account's then.
+"""
+
+from collections.abc import Iterator
+
+from gateway.accounts import Accounts
+from gateway.config import Config
+from gateway.messages.customers.model import Customer
+from gateway.model import PhoneNumber
+from gateway.phone_numbers import declared_number
+
+
+class UnknownAccount(Exception):
+    """An entry of the config file names an account that does not exist."""
+
+
+def numbers(config: Config, main_sid: str, now: float) -> list[PhoneNumber]:
+    """The numbers of `[[numbers]]`."""
+    return [
+        declared_number(
+            each.account or main_sid,
+            each.number,
+            {
+                "sms_url": each.sms_url,
+                "sms_method": each.sms_method,
+                "sms_fallback_url": each.sms_fallback_url,
+                "sms_fallback_method": each.sms_fallback_method,
+            },
+            now,
+        )
+        for each in config.numbers
+    ]
+
+
+def customers(config: Config, main_sid: str) -> list[Customer]:
+    """The customers of `[[customers]]`."""
+    return [
+        Customer(
+            system_id=each.system_id,
+            password=each.password,
+            account_sid=each.account or main_sid,
+            binds=each.binds,
+            tps=each.tps,
+            senders=each.senders,
+        )
+        for each in config.customers
+    ]
+
+
+def check_accounts(config: Config, accounts: Accounts) -> None:
+    """Raise `UnknownAccount` if an entry is for an account that is not there."""
+    for where, sid in _named(config):
+        if sid and accounts.get(sid) is None:
+            raise UnknownAccount(
+                f"{where}: there is no account {sid}; leave `account` out for the main account,"
+                " or make a subaccount with POST /2010-04-01/Accounts.json first"
+            )
+
+
+def _named(config: Config) -> Iterator[tuple[str, str]]:
+    for number in config.numbers:
+        yield f"[[numbers]] {number.number}", number.account
+    for customer in config.customers:
+        yield f"[[customers]] {customer.system_id}", customer.account
+    for route in config.routes:
+        yield f"[[routes]] {route.prefix or '*'}", route.account

@@ -1,0 +1,86 @@
+"""The process around the daemon: its event loop, its signals, what it prints, how it ends.
+
+SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the config file again.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from gateway import credentials, declared, logs, simulators
+from gateway.config import Config, ConfigError
+from gateway.daemon import Gateway
+from gateway.store.base import StoreError
+from gateway.welcome import welcome
+
+_MENDABLE = (
+    StoreError,
+    credentials.CredentialsError,
+    declared.UnknownAccount,
+    simulators.SimulatorError,
+    OSError,
+)
+
+
+def run(config: Config, data: Path, reread: Callable[[], Config]) -> int:
+    """Be the daemon until a signal ends it; the answer is the exit status.
+
+    `reread` gives the configuration as it is on disk now.
+    """
+    logs.set_up()
+    return uvloop.run(_run(config, data, reread))
+
+
+async def _run(config: Config, data: Path, reread: Callable[[], Config]) -> int:
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    stopping = _Stopping()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.asked, signals, number)
+    loop.add_signal_handler(signal.SIGHUP, signals.put_nowait, signal.SIGHUP)
+    gateway = Gateway(config, data, os.environ)
+    starting = loop.create_task(gateway.start())
+    waiting = loop.create_task(signals.get())
+    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait({starting})
+        return 0
+    try:
+        starting.result()
+    except _MENDABLE as error:
+        waiting.cancel()
+        print(f"trunkline: {error}", file=sys.stderr)
+        return 1
+    print(welcome(gateway, config, data), flush=True)
+    while await waiting == signal.SIGHUP:
+        await _reload(gateway, reread)
+        waiting = loop.create_task(signals.get())
+    print("trunkline: draining; a second signal ends it at once", flush=True)
+    await gateway.close()
+    return 0
+
+
+class _Stopping:
+    """Tells the first request to stop from the second."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def asked(self, signals: "asyncio.Queue[int]", number: int) -> None:
+        if self._asked:
+            os._exit(130)
+        self._asked = True
+        signals.put_nowait(number)
+
+
+async def _reload(gateway: Gateway, reread: Callable[[], Config]) -> None:
+    try:
+        await gateway.reload(reread())
+    except (ConfigError, *_MENDABLE) as error:
+        print(f"trunkline: the config stays as it was: {error}", file=sys.stderr, flush=True)
