@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.store import sqlite
 from gateway.store.base import Conflict, Insert, Query, StoreUnavailable
 from gateway.store.sqlite import SqliteStore, migrate
 from gateway.store.sqlite_writer import Errors, Writer
@@ -144,4 +145,37 @@ async def test_thousands_of_commits_at_once_become_few_groups(tmp_path: Path) ->
     assert (stats.queued, stats.commits, stats.rows) == (0, 5000, 5000)
     assert stats.groups < 500
     assert stats.last_commit_seconds > 0 and abs(stats.last_commit_at - time.time()) < 60
+    await store.close()
+
+
+class Pauses:
+    """The clock module as the store sees it, with each pause noted."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+        self.perf_counter = time.perf_counter
+
+    def sleep(self, seconds: float) -> None:
+        self.taken.append(seconds)
+        time.sleep(seconds)
+
+
+async def test_the_writer_waits_for_more_only_while_commits_come_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = Pauses()
+    monkeypatch.setattr(sqlite, "time", pauses)
+    store = await opened(tmp_path / "store.db")
+    for number in range(5):
+        await store.commit([(META, (f"alone{number}", ""))])
+    assert pauses.taken == []
+
+    await asyncio.gather(*(store.commit([(META, (f"one of{n}", ""))]) for n in range(200)))
+    await store.commit([(META, ("after them", ""))])
+    assert pauses.taken
+    await store.commit([(META, ("alone again", ""))])
+    pauses.taken.clear()
+    for number in range(5):
+        await store.commit([(META, (f"still alone{number}", ""))])
+    assert pauses.taken == []
     await store.close()
