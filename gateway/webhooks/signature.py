@@ -4,7 +4,6 @@ Source: https://www.twilio.com/docs/usage/security#validating-requests. The URL 
 server sees it: without userinfo, without fragment, without a default port (validators try both).
 """
 
-import hashlib
 import hmac
 from binascii import b2a_base64
 from collections.abc import Sequence
@@ -20,9 +19,3 @@ def sign(url: str, parameters: Parameters, auth_token: str) -> str:
         url += "".join(chain.from_iterable(sorted(set(parameters))))
     digest = hmac.digest(auth_token.encode(), url.encode("utf-8", "replace"), "sha1")
     return b2a_base64(digest, newline=False).decode()
-
-
-def with_body_hash(url: str, body: bytes) -> str:
-    """`url` with `bodySHA256` appended: where a JSON body goes, and what is signed for it."""
-    joint = "&" if "?" in url else "?"
-    return f"{url}{joint}bodySHA256={hashlib.sha256(body).hexdigest()}"

@@ -84,11 +84,6 @@ class Connection:
         """Wait until the socket is closed, `LINGER` seconds after the session at the latest."""
         await self._lost.wait()
 
-    @property
-    def bytes_unsent(self) -> int:
-        """Octets written that the kernel has not taken yet."""
-        return self._transport.get_write_buffer_size()
-
     async def drain(self) -> None:
         """Wait while the peer does not read us; returns when the connection is gone, too."""
         await self._writable.wait()

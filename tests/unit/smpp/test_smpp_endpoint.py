@@ -104,7 +104,7 @@ async def test_a_window_of_messages_and_unbind() -> None:
         assert events[-1] == Closed(reason=CloseReason.UNBOUND, outstanding=())
         assert await connection.events() == []
         await connection.wait_closed()
-        assert connection.bytes_unsent == 0
+        assert connection._transport.get_write_buffer_size() == 0
 
 
 async def test_what_came_together_is_one_batch_and_one_write() -> None:
@@ -267,7 +267,7 @@ async def test_stop_reading_while_the_peer_does_not_read() -> None:
     """A peer that asks and never reads is not read either once our buffer is over high water."""
     async with deaf_peer() as (connection, reader, wire):
         connection._transport.write(encode(EnquireLink(), sequence_number=1) * (2 << 20))
-        assert connection.bytes_unsent > endpoint.HIGH_WATER
+        assert connection._transport.get_write_buffer_size() > endpoint.HIGH_WATER
         assert not connection._transport.is_reading()
         drained = asyncio.ensure_future(connection.drain())
         await asyncio.sleep(0)
@@ -303,7 +303,7 @@ async def test_a_peer_that_does_not_read_cannot_hold_the_close(
     async with deaf_peer() as (connection, _, _):
         connection._transport.write(bytes(32 << 20))
         connection.close()
-        assert connection.bytes_unsent > 0
+        assert connection._transport.get_write_buffer_size() > 0
         await connection.wait_closed()
 
 
