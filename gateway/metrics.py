@@ -19,18 +19,21 @@ from prometheus_client.registry import Collector
 from carriers.bind import BindStatus
 from carriers.counters import Counters, Histogram
 from carriers.health import Health, HealthState
+from gateway.bus.base import BusStats
+from gateway.config import Config
 from gateway.core.runner import RunnerStats
 from gateway.messages.service import Gauges
-from gateway.sids import MMS, SMS, made_at
 from gateway.store.base import Query, Store, StoreStats
 from protocols.smpp.constants import CommandStatus
 
-_OLDEST: Final = Query(
+OLDEST: Final = Query(
     "messages_oldest_open",
-    "SELECT sid FROM messages WHERE carrier = $1 AND sid > $2 AND sid < $3"
-    " AND status IN ('queued', 'sending') ORDER BY sid LIMIT 1",
+    "SELECT date_created FROM messages WHERE carrier = $1"
+    " AND status IN ('queued', 'sending') ORDER BY date_created LIMIT 1",
 )
-_BEYOND: Final = "g"  # greater than every hex digit
+_TRACE: Final = Query(
+    "trace_rows", "SELECT (SELECT max(id) FROM trace) - (SELECT min(id) FROM trace) + 1"
+)
 
 # SMPP leaves these to vendors (v3.4 §5.1.3); other unknown codes are counted as one.
 _VENDOR: Final = range(0x400, 0x500)
@@ -173,13 +176,50 @@ async def oldest_collector(store: Store, carriers: Iterable[str], now: float) ->
     """The age of each carrier's oldest open message, as the store has it at this moment."""
     ages = _gauge("carrier_oldest_seconds", "Age of the oldest open message.", "carrier")
     for carrier in carriers:
-        found: list[str] = []
-        for prefix in (SMS, MMS):
-            rows = await store.fetch(_OLDEST, carrier, prefix, prefix + _BEYOND)
-            found += [row[0] for row in rows]
-        made = [made_at(sid) for sid in found]
-        ages.add_metric([carrier], max(now - min(made), 0.0) if made else 0.0)
+        rows = await store.fetch(OLDEST, carrier)
+        ages.add_metric([carrier], max(now - rows[0][0], 0.0) if rows else 0.0)
     return _Read(lambda: [ages])
+
+
+async def trace_collector(store: Store) -> Collector:
+    """The rows of PDUs that are kept; the janitor takes the oldest, so their ids are a range."""
+    rows = int((await store.fetch(_TRACE))[0][0] or 0)
+    return _Read(lambda: [_one_gauge("trace_rows", "Rows of PDUs kept.", rows)])
+
+
+def facts_collector(stats: BusStats) -> Collector:
+    """The backlog of facts, whole and by durable reader."""
+    behind = _gauge("facts_behind", "Facts kept that the reader has not read.", "reader")
+    for reader, count in stats.behind.items():
+        behind.add_metric([reader], count)
+    return _Read(lambda: [_one_gauge("facts_kept", "Facts kept.", stats.kept), behind])
+
+
+def streams_collector(streams: int) -> Collector:
+    """Clients that follow `/v1/events`."""
+    return _Read(lambda: [_one_gauge("http_event_streams", "Event streams open.", streams)])
+
+
+_LIMITS: Final[tuple[tuple[str, Callable[[Config], int]], ...]] = (
+    ("http.max_event_streams", lambda config: config.http.max_event_streams),
+    ("store.max_queued", lambda config: config.store.max_queued),
+    ("store.trace_rows", lambda config: config.store.trace_rows),
+    ("bus.max_backlog", lambda config: config.bus.max_backlog),
+    ("messages.max_accepts_in_flight", lambda config: config.messages.max_accepts_in_flight),
+    ("messages.max_in_memory", lambda config: config.messages.max_in_memory),
+    ("messages.max_parked_receipts", lambda config: config.messages.max_parked_receipts),
+    ("webhooks.workers", lambda config: config.webhooks.workers),
+    ("webhooks.max_in_memory", lambda config: config.webhooks.max_in_memory),
+    ("webhooks.max_in_memory_per_host", lambda config: config.webhooks.max_in_memory_per_host),
+)
+
+
+def limits_collector(config: Config) -> Collector:
+    """Every bound by its key in the config, to hold its gauge against."""
+    limits = _gauge("limit", "A bound, by its key in the config.", "key")
+    for key, value in _LIMITS:
+        limits.add_metric([key], value(config))
+    return _Read(lambda: [limits])
 
 
 def store_collector(stats: Callable[[], StoreStats]) -> Collector:
@@ -205,6 +245,8 @@ def jobs_collector(stats: Callable[[], RunnerStats]) -> Collector:
         now = stats()
         yield _one_gauge("jobs_busy", "Workers at work.", now.busy)
         yield _one_gauge("jobs_unstored", "Ends of tries not stored yet.", now.unstored)
+        yield _one_gauge("jobs_in_memory", "Jobs that wait or are tried.", now.in_memory)
+        yield _one_gauge("jobs_in_memory_fullest", "Of these, of one endpoint.", now.fullest)
         yield _one_gauge("jobs_behind", "Endpoints with jobs in the store alone.", now.behind)
         ended = _counter("jobs_tries", "Tries, by how they ended.", "state")
         for state, count in now.ended.items():

@@ -9,9 +9,16 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from gateway.api.events import STREAMS
 from gateway.api.http import answer_json
 from gateway.api.resources import Access, Answer, Call, Operation, Result
-from gateway.metrics import http_collector, oldest_collector
+from gateway.metrics import (
+    facts_collector,
+    http_collector,
+    oldest_collector,
+    streams_collector,
+    trace_collector,
+)
 from gateway.store.base import Query, StoreError
 
 PING: Final = Query("ping", "SELECT 1")
@@ -47,9 +54,15 @@ async def readyz(call: Call) -> Result:
 async def metrics(call: Call) -> Result:
     """Everything that is measured, in Prometheus' text format."""
     services = call.services
-    oldest = await oldest_collector(services.store, services.carriers.names(), call.now)
+    read_now = (
+        http_collector(services.http),
+        streams_collector(len(call.request.app[STREAMS])),
+        facts_collector(await services.bus.stats()),
+        await oldest_collector(services.store, services.carriers.names(), call.now),
+        await trace_collector(services.store),
+    )
     registry = CollectorRegistry(auto_describe=False)
-    for collector in (*services.collectors, http_collector(services.http), oldest):
+    for collector in (*services.collectors, *read_now):
         registry.register(collector)
     return Answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
 

@@ -7,7 +7,16 @@ batches. Work never starts from the bus: that is what jobs are for.
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+import msgspec
+
 from gateway.store.base import Fact
+
+
+class BusStats(msgspec.Struct, frozen=True, kw_only=True):
+    """How many facts are kept, and how many of them each durable reader has still to read."""
+
+    kept: int
+    behind: dict[str, int]
 
 
 class Bus(Protocol):
@@ -31,6 +40,10 @@ class Bus(Protocol):
 
     async def ack(self, reader: str, position: int) -> None:
         """The named reader is done with everything up to `position`. Never goes back."""
+        ...
+
+    async def stats(self) -> BusStats:
+        """How much is kept, and for whom."""
         ...
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import structlog
 
+from gateway.bus.base import BusStats
 from gateway.store.base import Fact, Insert, Query, Store, StoreUnavailable, Update
 
 _log = structlog.get_logger(__name__)
@@ -15,6 +16,11 @@ _LINGER: Final = 0.02  # seconds between batches that are not full
 _STORE_AWAY: Final = 0.5  # seconds between tries to read from it
 _POSITION: Final = Query("bus_position", "SELECT value FROM meta WHERE name = $1")
 _NEWEST: Final = Query("bus_newest", "SELECT max(id) FROM facts")
+_OLDEST: Final = Query("bus_oldest", "SELECT min(id) FROM facts")
+_CURSOR: Final = "cursor:"
+_POSITIONS: Final = Query(
+    "bus_positions", "SELECT name, value FROM meta WHERE name LIKE 'cursor:%' ORDER BY name"
+)
 _FIRST: Final = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
 _ACK: Final = Update(table="meta", key=("name",), columns=("value",))
 
@@ -57,6 +63,19 @@ class EmbeddedBus:
         await self._store.commit([(_FIRST, (name, value)), (_ACK, (name, value))])
         self._positions[reader] = max(position, self._positions[reader])
 
+    async def stats(self) -> BusStats:
+        """`Bus.stats`; as ids have no gaps worth the name, what is kept is their range."""
+        newest = await self.newest()
+        oldest = int((await self._store.fetch(_OLDEST))[0][0] or newest + 1)
+        positions = await self._store.fetch(_POSITIONS)
+        return BusStats(
+            kept=newest - oldest + 1,
+            behind={
+                name.removeprefix(_CURSOR): max(0, newest - max(int(value), oldest - 1))
+                for name, value in positions
+            },
+        )
+
     async def close(self) -> None:
         """`Bus.close`."""
         if not self._closed.done():
@@ -77,4 +96,4 @@ class EmbeddedBus:
 
 
 def _name(reader: str) -> str:
-    return f"cursor:{reader}"
+    return f"{_CURSOR}{reader}"

@@ -78,12 +78,14 @@ Handler = Callable[[Job, int], Awaitable[JobOutcome]]
 
 
 class RunnerStats(msgspec.Struct, frozen=True, kw_only=True):
-    """For metrics: workers at work, ends not stored yet, endpoints with jobs in the store alone,
-    and tries since the start by how they ended.
+    """For metrics: workers at work, ends not stored yet, jobs in memory (of all endpoints and of
+    the fullest), endpoints with jobs in the store alone, tries since the start by their ends.
     """
 
     busy: int
     unstored: int
+    in_memory: int
+    fullest: int
     behind: int
     ended: dict[JobState, int]
 
@@ -178,9 +180,12 @@ class JobRunner:
 
     def stats(self) -> RunnerStats:
         """How the runner does."""
+        held = [self._scheduler.count(each) for each in self._scheduler.endpoints()]
         return RunnerStats(
             busy=self._busy,
             unstored=len(self._ends),
+            in_memory=sum(held),
+            fullest=max(held, default=0),
             behind=len(self._backlog),
             ended=dict(self._counts),
         )

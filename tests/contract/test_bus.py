@@ -9,10 +9,11 @@ import pytest
 
 from gateway.bus.base import Bus
 from gateway.bus.embedded import EmbeddedBus
-from gateway.store.base import Fact, Insert
+from gateway.store.base import Delete, Fact, Insert
 from gateway.store.sqlite import SqliteStore
 
 FACT = Insert(table="facts", columns=("account_sid", "sid", "version", "type", "at", "data"))
+FORGET = Delete(table="facts", key=("id",))
 
 
 class Embedded:
@@ -33,6 +34,11 @@ class Embedded:
         await self._store.commit(
             [(FACT, ("AC1", sid, 1, "message.queued", 1.0, "{}")) for sid in sids]
         )
+
+    async def forget(self, up_to: int) -> None:
+        """Nothing is kept of the facts up to this one."""
+        assert self._store is not None
+        await self._store.commit([(FORGET, (at,)) for at in range(1, up_to + 1)])
 
     async def close(self) -> None:
         assert self._store is not None
@@ -123,6 +129,22 @@ async def test_a_named_position_is_durable_and_never_goes_back(source: Embedded)
     assert await bus.position("tracking") == 9
     await bus.close()
     await source.close()
+
+
+async def test_it_tells_how_far_each_reader_is_behind_in_what_is_kept(
+    bus: Bus, source: Embedded
+) -> None:
+    empty = await bus.stats()
+    assert (empty.kept, empty.behind) == (0, {})
+    await source.append(*(f"SM{at}" for at in range(10)))
+    facts = await read(bus.subscribe(0), 10)
+    await bus.ack("tracking", facts[5].id)
+    await bus.ack("sink", facts[-1].id)
+    await bus.ack("slow", facts[0].id)
+    assert (await bus.stats()).behind == {"tracking": 4, "sink": 0, "slow": 9}
+    await source.forget(facts[2].id)
+    stats = await bus.stats()
+    assert (stats.kept, stats.behind) == (7, {"tracking": 4, "sink": 0, "slow": 7})
 
 
 async def test_close_ends_subscriptions(bus: Bus, source: Embedded) -> None:

@@ -14,7 +14,7 @@ from rest_world import NUMBER, World, basic, rest_world
 
 from gateway.api.services import ApiLimits
 from gateway.events import FactType, message_fact
-from gateway.messages import records
+from gateway.messages import records, trace
 from gateway.messages.draft import REST, Draft
 from gateway.model import Account, Message
 from gateway.store.base import Insert, StoreUnavailable
@@ -312,7 +312,10 @@ async def test_metrics_are_prometheus_text(world: World) -> None:
     await world.services.store.commit([records.changed(waits)])
     await world.ask("GET", f"/2010-04-01/Accounts/{world.main.sid}.json", world.main)
     await world.ask("GET", "/nowhere")
-    status, page, headers = await world.ask("GET", "/metrics")
+    await world.services.bus.ack("sink", 1)
+    await world.services.store.commit([trace.kept(message.sid, [trace.Frame(1.0, True, b"pdu")])])
+    async with following(world, world.main):
+        status, page, headers = await world.ask("GET", "/metrics")
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain")
     samples = {
@@ -324,6 +327,10 @@ async def test_metrics_are_prometheus_text(world: World) -> None:
     assert samples["trunkline_http_requests_total", "404", "unmatched"] == 1
     age = samples["trunkline_carrier_oldest_seconds", "acme"]
     assert 0 < age <= world.services.clock() - message.date_created + 0.01
+    assert samples["trunkline_facts_kept",] == 4  # of three accounts and a message
+    assert samples["trunkline_facts_behind", "sink"] == 3
+    assert samples["trunkline_trace_rows",] == 1
+    assert samples["trunkline_http_event_streams",] == 1
 
 
 async def test_openapi_describes_what_is_served(world: World) -> None:

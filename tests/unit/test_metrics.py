@@ -1,6 +1,8 @@
 """Counters of the rooms as Prometheus reads them."""
 
+import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -12,11 +14,20 @@ from carriers.bind import BindStatus
 from carriers.counters import Counters
 from carriers.health import Health, HealthState
 from carriers.model import BindKind
+from gateway.config import SECTIONS, Config
 from gateway.core.records import JobState
 from gateway.core.runner import RunnerStats
 from gateway.messages.service import Gauges
-from gateway.metrics import HttpCounters, collectors, http_collector, status_label
-from gateway.store.base import StoreStats
+from gateway.metrics import (
+    OLDEST,
+    HttpCounters,
+    collectors,
+    http_collector,
+    limits_collector,
+    status_label,
+)
+from gateway.store.base import Query, StoreStats
+from gateway.store.sqlite import SqliteStore
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -88,7 +99,12 @@ def samples() -> Samples:
                 trouble="disk full",
             ),
             jobs=lambda: RunnerStats(
-                busy=1, unstored=2, behind=3, ended={JobState.SUCCEEDED: 4, JobState.EXPIRED: 5}
+                busy=1,
+                unstored=2,
+                in_memory=8,
+                fullest=6,
+                behind=3,
+                ended={JobState.SUCCEEDED: 4, JobState.EXPIRED: 5},
             ),
             messages=lambda: Gauges(
                 accepts_in_flight=1,
@@ -135,6 +151,8 @@ CARRIER = ("carrier", "acme")
         ("store_away", (), 1),
         ("facts_total", (), 42),
         ("jobs_behind", (), 3),
+        ("jobs_in_memory", (), 8),
+        ("jobs_in_memory_fullest", (), 6),
         ("jobs_tries_total", (("state", "expired"),), 5),
         ("messages_in_memory", (("carrier", "beta"),), 3),
         ("messages_spilling", (("carrier", "beta"),), 1),
@@ -162,3 +180,26 @@ def test_requests_are_counted() -> None:
 def test_labels_of_results_are_bounded() -> None:
     labels = {status_label(status) for status in (*range(0x2000), 2**31, 2**32 - 1)}
     assert len(labels) < 400
+
+
+def test_every_bound_of_the_config_is_shown_beside_its_gauge() -> None:
+    limits = {
+        labels[0][1]: value for (_, labels), value in scraped([limits_collector(Config())]).items()
+    }
+    bounds = {
+        f"{section}.{name}"
+        for section, (_, keys) in SECTIONS.items()
+        for name in keys
+        if name.startswith("max_")
+    }
+    assert set(limits) == bounds - {"messages.max_body"} | {"store.trace_rows", "webhooks.workers"}
+    assert limits["webhooks.max_in_memory_per_host"] == 2000
+
+
+async def test_the_oldest_open_message_is_found_without_sorting(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "store.db", max_queued=10, clock=time.time)
+    plan = await store.fetch(Query("plan", f"EXPLAIN QUERY PLAN {OLDEST.sql}"), "acme")
+    await store.close()
+    steps = [row[-1] for row in plan]
+    assert len(steps) == 1
+    assert "messages_open (carrier=?)" in steps[0]
