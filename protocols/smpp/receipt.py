@@ -32,6 +32,9 @@ STAT: Final[dict[MessageState, str]] = {
     _S.SKIPPED: "SKIPPED",
 }
 
+# Carriers use ACCEPTD for "the next hop has it", so it is not among them.
+FINAL: Final = frozenset(_S) - {_S.SCHEDULED, _S.ENROUTE, _S.ACCEPTED}
+
 # What `stat:` begins with in the field, longest first where one begins another.
 _STAT_READ: Final[tuple[tuple[str, MessageState], ...]] = (
     ("DELIV", _S.DELIVERED),
@@ -71,6 +74,11 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     dlvrd: str = ""
     user_message_reference: int | None = None
     text: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no other receipt can follow this one."""
+        return not self.intermediate and self.state in FINAL
 
 
 # As plain integers: these are looked up for every receipt.

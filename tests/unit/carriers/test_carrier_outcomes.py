@@ -74,6 +74,7 @@ def test_a_receipt(state: MessageState, status: DeliveryStatus, error_code: int)
     receipt = Receipt(message_id="1", state=state)
     fate = fate_of(receipt)
     assert (fate.status, fate.error_code) == (status, error_code)
+    assert receipt.is_final == (fate.status is not D.PENDING)
 
 
 def test_an_intermediate_notification_moves_nothing() -> None:

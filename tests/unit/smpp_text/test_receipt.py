@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from protocols.smpp.constants import MessageState
 from protocols.smpp.receipt import (
+    FINAL,
     STAT,
     Receipt,
     date_text,
@@ -154,6 +155,14 @@ def test_ucs2_and_a_header() -> None:
 def test_ascii_under_data_coding_8() -> None:
     receipt = parse(APPENDIX_B, 8, (), RECEIPT)
     assert receipt is not None and receipt.state is S.DELIVERED
+
+
+@pytest.mark.parametrize("state", list(S))
+def test_which_states_are_final(state: MessageState) -> None:
+    receipt = read(b"id:1", (0x0427, bytes((state,))))
+    assert receipt.is_final == (state in FINAL)
+    assert receipt.is_final == (state not in (S.SCHEDULED, S.ENROUTE, S.ACCEPTED))
+    assert not read(b"id:1", (0x0427, bytes((state,))), esm_class=INTERMEDIATE).is_final
 
 
 @pytest.mark.parametrize("state", list(S))
