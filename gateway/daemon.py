@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import structlog
@@ -27,7 +28,7 @@ from gateway.api.services import ApiLimits, Services
 from gateway.bus.embedded import EmbeddedBus
 from gateway.config import Config
 from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
-from gateway.core.runner import Handler, Job, JobRunner
+from gateway.core.runner import Bounds, Handler, Job, JobRunner
 from gateway.janitor import Janitor, Kept
 from gateway.messages import callbacks, inbound, path
 from gateway.messages.callbacks import CallbackPolicy, StatusCallbacks
@@ -40,7 +41,7 @@ from gateway.messages.customers.server import CustomerServer
 from gateway.messages.follow import Follower
 from gateway.messages.service import Messages
 from gateway.messages.timeline import timeline
-from gateway.metrics import collectors
+from gateway.metrics import collectors, limits_collector
 from gateway.model import AccountStatus, Message, PhoneNumber
 from gateway.phone_numbers import PhoneNumbers
 from gateway.store import sqlite
@@ -177,7 +178,7 @@ class Gateway:
             runner=self._runner,
             intake=self._intake,
             binds=self._binds,
-            accepted=self._messages.accepted,
+            path=self._messages,
             clock=self._clock,
         )
         self._handlers.update(self._make_handlers())
@@ -195,6 +196,9 @@ class Gateway:
             workers=webhooks.workers,
             clock=self._clock,
             fraction=random.random,
+            bounds=Bounds(
+                per_endpoint=webhooks.max_in_memory_per_host, total=webhooks.max_in_memory
+            ),
         )
 
     def _make_path(self) -> tuple[Messages, Follower]:
@@ -247,22 +251,34 @@ class Gateway:
             bus=self._bus,
             timeline=timeline,
             plan=self._plan,
+            price=self._price,
             unready=self._why_unready,
             clock=self._clock,
             simulators=lambda: [each.control_url for each in self._simulators.values()],
-            limits=ApiLimits(max_body=self._config.messages.max_body),
-            collectors=collectors(
-                network=self._network,
-                store=self._store.stats,
-                jobs=self._runner.stats,
-                messages=self._messages.gauges,
-                customers=self._binds.counts,
-                clock=self._clock,
+            limits=ApiLimits(
+                max_body=self._config.messages.max_body,
+                max_event_streams=self._config.http.max_event_streams,
+            ),
+            collectors=(
+                *collectors(
+                    network=self._network,
+                    store=self._store.stats,
+                    jobs=self._runner.stats,
+                    messages=self._messages.gauges,
+                    customers=self._binds.counts,
+                    clock=self._clock,
+                ),
+                limits_collector(self._config),
             ),
         )
 
     def _plan(self, request: RouteRequest, now: float) -> Plan:
         return routing.plan(request, self._table, self._network.all_health(now), now)
+
+    def _price(self, message: Message) -> Decimal | None:
+        return self._table.price(
+            message.account_sid, message.carrier, message.to_address, message.num_segments
+        )
 
     def _told(self, message: Message, number: PhoneNumber) -> Sequence[Job]:
         """The jobs that an inbound text makes due: the number's app, the customer's bind."""

@@ -139,3 +139,8 @@ def _absolute(period: str) -> float | None:
     ahead = int(quarters) * _QUARTER_HOUR
     at = local - ahead if sign == "+" else local + ahead
     return at.timestamp() + int(tenths) / 10
+
+
+def time_text(at: float) -> str:
+    """`at` (seconds since the epoch) as SMPP writes an absolute time, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%y%m%d%H%M%S") + "000+"

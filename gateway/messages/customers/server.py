@@ -16,13 +16,14 @@ import structlog
 from carriers.throttle import Throttle
 from gateway.core.runner import JobRunner
 from gateway.messages import records
-from gateway.messages.accept import Accepted
 from gateway.messages.customers.binds import SENDS, Bind, Binds
-from gateway.messages.customers.intake import Intake, Taken
+from gateway.messages.customers.drafts import time_text
+from gateway.messages.customers.intake import Intake, Taken, text_sid
 from gateway.messages.customers.jobs import endpoint_of
 from gateway.messages.customers.model import Customer
+from gateway.messages.service import Messages
 from gateway.model import Message, MessageStatus
-from gateway.store.base import Store, StoreUnavailable
+from gateway.store.base import Store, StoreError, StoreUnavailable
 from gateway.tries import Tries
 from protocols.smpp import endpoint
 from protocols.smpp.constants import CommandStatus
@@ -50,7 +51,10 @@ from protocols.smpp.session import Role, Session, SessionConfig
 
 _log = structlog.get_logger(__name__)
 _SYSTEM_ID: Final = "trunkline"
-_MAX_ACCEPTS_IN_FLIGHT: Final = 5000
+_DELIVERY_WINDOW: Final = 20  # deliver_sm under way on one bind
+_SWEEP_EVERY: Final = 10.0  # seconds
+_STORE_AWAY: Final = 1.0  # seconds between tries to reach it
+_EXPIRED: Final = 30036
 
 _STATES: Final = {
     MessageStatus.QUEUED: MessageState.ENROUTE,
@@ -74,7 +78,7 @@ class CustomerServer:
         runner: JobRunner,
         intake: Intake,
         binds: Binds,
-        accepted: Callable[[Accepted], None],
+        path: Messages,
         clock: Callable[[], float],
     ) -> None:
         self._customers: dict[str, Customer] = {}
@@ -83,12 +87,12 @@ class CustomerServer:
         self._runner = runner
         self._intake = intake
         self._binds = binds
-        self._accepted = accepted
+        self._path = path
         self._clock = clock
         self._tries = Tries()
         self._listener: endpoint.Listener | None = None
         self._open: set[endpoint.Connection] = set()
-        self._accepting = 0
+        self._sweeping: asyncio.Task[None] | None = None
         self.declare(customers)
 
     def declare(self, customers: Iterable[Customer]) -> None:
@@ -112,6 +116,9 @@ class CustomerServer:
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; the answer is the port."""
         await self._intake.recover(self._store)
+        self._sweeping = asyncio.get_running_loop().create_task(
+            self._sweep(), name="customers: sweep"
+        )
         self._listener = await endpoint.listen(
             host, port, self._session, self._serve, clock=self._clock, ssl=tls
         )
@@ -119,6 +126,8 @@ class CustomerServer:
 
     async def close(self) -> None:
         """Take no more binds and unbind those that stand."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         if self._listener is not None:
             await self._listener.close()
         for connection in list(self._open):
@@ -131,7 +140,28 @@ class CustomerServer:
             connection.close()
 
     def _session(self, now: float) -> Session:
-        return Session(Role.SMSC, SessionConfig(), now)
+        return Session(Role.SMSC, SessionConfig(window=_DELIVERY_WINDOW), now)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_EVERY)
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Give up the texts whose parts do not come any more, however long the store is away."""
+        taken = self._intake.expire(self._clock())
+        while taken.writes:
+            try:
+                await self._store.commit(taken.writes)
+                break
+            except StoreUnavailable as error:
+                _log.warning("expired parts wait for the store", reason=str(error))
+                await asyncio.sleep(_STORE_AWAY)
+        self._offer(taken)
+
+    def _offer(self, taken: Taken) -> None:
+        for job in taken.jobs:
+            self._runner.offer(job)
 
     async def _serve(self, connection: endpoint.Connection) -> None:
         bind = Bind(connection)
@@ -233,26 +263,32 @@ class CustomerServer:
         granted = throttle.take(len(events), now) if throttle is not None else 0
         self._refuse(bind, events[granted:], CommandStatus.ESME_RTHROTTLED)
         events = events[:granted]
-        if self._accepting + len(events) > _MAX_ACCEPTS_IN_FLIGHT:
-            self._refuse(bind, events, CommandStatus.ESME_RMSGQFUL)
-            return
+        granted = self._path.admit(len(events))
+        self._refuse(bind, events[granted:], CommandStatus.ESME_RMSGQFUL)
+        events = events[:granted]
         pdus = [event.pdu for event in events if isinstance(event.pdu, SubmitSm | DataSm)]
-        taken = self._intake.take(customer, pdus, now)
-        self._accepting += len(events)
         try:
-            if taken.writes:
-                await self._store.commit(taken.writes)
-        except StoreUnavailable as error:
-            _log.warning("a customer's texts were not taken", reason=str(error))
-            self._refuse(bind, events, CommandStatus.ESME_RSYSERR)
-            return
+            taken = self._intake.take(customer, pdus, now)
+            if taken.writes and not await self._committed(taken):
+                self._refuse(bind, events, CommandStatus.ESME_RSYSERR)
+                return
         finally:
-            self._accepting -= len(events)
+            self._path.dismiss(granted)
         self._answer(bind, events, taken)
+
+    async def _committed(self, taken: Taken) -> bool:
+        try:
+            await self._store.commit(taken.writes)
+        except StoreError as error:
+            _log.warning("a customer's texts were not taken", reason=str(error))
+            self._intake.take_back(taken, self._clock())
+            return False
+        return True
 
     def _answer(self, bind: Bind, events: Sequence[RequestReceived], taken: Taken) -> None:
         for accepted in taken.accepted:
-            self._accepted(accepted)
+            self._path.accepted(accepted)
+        self._offer(taken)
         for event, (status, message_id) in zip(events, taken.answers, strict=True):
             response: Pdu = (
                 SubmitSmResp(message_id=message_id)
@@ -273,16 +309,38 @@ class CustomerServer:
 
     async def _query(self, bind: Bind, sequence_number: int, query: QuerySm) -> None:
         customer = bind.customer
-        message: Message | None = None
-        if customer is not None:
-            rows = await self._store.fetch(records.GET, customer.account_sid, query.message_id)
-            message = records.message_of(rows[0]) if rows else None
-        status = CommandStatus.ESME_ROK if message else CommandStatus.ESME_RQUERYFAIL
-        response = QuerySmResp(message_id=query.message_id)
-        if message is not None:
-            response = QuerySmResp(
-                message_id=message.sid,
-                message_state=_STATES.get(message.status, MessageState.UNKNOWN),
-                error_code=min(255, message.error_code % 1000),
-            )
+        found: QuerySmResp | None = None
+        status = CommandStatus.ESME_RQUERYFAIL
+        try:
+            if customer is not None:
+                found = await self._found(customer, query.message_id)
+        except StoreUnavailable as error:
+            _log.warning("a customer's query was not answered", reason=str(error))
+            status = CommandStatus.ESME_RSYSERR
+        if found is not None:
+            status = CommandStatus.ESME_ROK
+        response = found or QuerySmResp(message_id=query.message_id)
         self._respond(bind, sequence_number, response, status)
+
+    async def _found(self, customer: Customer, message_id: str) -> QuerySmResp | None:
+        """What is known of a message, or of a part of one; its ids are those that we gave."""
+        sid = text_sid(message_id)
+        rows = await self._store.fetch(records.GET, customer.account_sid, sid)
+        if rows:
+            return _queried(message_id, records.message_of(rows[0]))
+        if self._intake.waits(customer.system_id, sid):
+            return QuerySmResp(message_id=message_id, message_state=MessageState.ENROUTE)
+        return None
+
+
+def _queried(message_id: str, message: Message) -> QuerySmResp:
+    state = _STATES.get(message.status, MessageState.UNKNOWN)
+    if message.error_code == _EXPIRED:
+        state = MessageState.EXPIRED
+    ended = state is not MessageState.ENROUTE
+    return QuerySmResp(
+        message_id=message_id,
+        final_date=time_text(message.date_updated) if ended else "",
+        message_state=state,
+        error_code=min(255, message.error_code % 1000),
+    )
