@@ -40,6 +40,7 @@ class Uncertain(msgspec.Struct, frozen=True, kw_only=True):
     carrier: str
     submission: Submission
     reason: str
+    sent_at: float
     at: float
     octets: tuple[bytes, ...]
 

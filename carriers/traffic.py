@@ -160,8 +160,8 @@ class Traffic:
     def abandon(self, reason: str, now: float) -> list[CarrierEvent]:
         """The bind is gone: all that had no answer is uncertain, and its slots are no more."""
         uncertain: list[CarrierEvent] = [
-            self._uncertain(submission, reason, self._request_of(sequence_number), now)
-            for sequence_number, (submission, _) in self._sent.items()
+            self._uncertain(sent, reason, self._request_of(sequence_number), now)
+            for sequence_number, sent in self._sent.items()
         ]
         self._sent.clear()
         self._late.clear()
@@ -290,16 +290,16 @@ class Traffic:
         self._late[event.sequence_number] = sent
         while len(self._late) > self._session.config.late_memory:
             del self._late[next(iter(self._late))]
-        return self._uncertain(sent[0], "response timeout", event.request, now)
+        return self._uncertain(sent, "response timeout", event.request, now)
 
-    def _uncertain(
-        self, submission: Submission, reason: str, octets: bytes, now: float
-    ) -> Uncertain:
+    def _uncertain(self, sent: _Sent, reason: str, octets: bytes, now: float) -> Uncertain:
         self._ledger.counters.uncertain += 1
+        submission, sent_at = sent
         return Uncertain(
             carrier=self._ledger.carrier,
             submission=submission,
             reason=reason,
+            sent_at=sent_at,
             at=now,
             octets=(octets,),
         )

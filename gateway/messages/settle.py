@@ -116,7 +116,7 @@ class Settler:
         """A submit_sm was never answered: sent again, or held for what may still come."""
         changes.settled.append(event)
         sent = event.submission
-        frames = [trace.Frame(event.at, True, octets) for octets in event.octets]
+        frames = [trace.Frame(event.sent_at, True, octets) for octets in event.octets]
         self._keep_frames(sent.sid, frames, changes)
         flight = self._book.get(sent.sid)
         if flight is None:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.events import FactType
 from gateway.messages import records, segments, trace
 from gateway.model import Message
 from gateway.store.base import Query, Store
@@ -23,6 +24,8 @@ _REPLIES: Final = Query(
     "SELECT sid FROM messages WHERE in_reply_to <> '' AND in_reply_to = $1 AND account_sid = $2"
     " ORDER BY sid LIMIT 50",
 )
+
+_RANKS: Final[dict[str, int]] = {FactType.MESSAGE_QUEUED: 0, "pdu": 1}
 
 
 async def timeline(store: Store, account_sid: str, sid: str) -> dict[str, Any] | None:
@@ -59,8 +62,13 @@ async def timeline(store: Store, account_sid: str, sid: str) -> dict[str, Any] |
             }
             for part in parts
         ],
-        "events": sorted(events, key=lambda event: event["at"]),
+        "events": sorted(events, key=_place),
     }
+
+
+def _place(event: dict[str, Any]) -> tuple[float, int]:
+    """At equal times a text is queued first, then come PDUs, then the facts that follow of them."""
+    return event["at"], _RANKS.get(event["type"], 2)
 
 
 def _head(message: Message) -> dict[str, Any]:

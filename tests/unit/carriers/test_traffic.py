@@ -93,6 +93,7 @@ def test_late_answers_are_recognised_as_far_back_as_the_session_does() -> None:
     timed_out = _carry(pair.smsc, pair.esme)
     uncertain = pair.traffic.translate(timed_out, NOW + 10)
     assert [type(event) for event in uncertain] == [Uncertain] * 3
+    assert {(e.sent_at, e.at) for e in uncertain if isinstance(e, Uncertain)} == {(NOW, NOW + 10)}
     assert len(pair.traffic._late) == 2  # bounded, whatever the carrier never answers
     for request in requests:
         pair.smsc.answer(request.sequence_number, SubmitSmResp(message_id="x"), 0.0)

@@ -297,6 +297,7 @@ class PathWorld:
             carrier="acme",
             submission=submission,
             reason="response timeout",
+            sent_at=self.now,
             at=self.now,
             octets=(b"submit_sm",),
         )

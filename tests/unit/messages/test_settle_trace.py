@@ -86,14 +86,17 @@ def test_a_late_answer_does_not_repeat_the_request() -> None:
             carrier="acme",
             submission=SUBMISSION,
             reason="response timeout",
+            sent_at=SENT_AT,
             at=TIMED_OUT_AT,
             octets=(REQUEST,),
         ),
         changes,
     )
     room.submitted(submitted(ACCEPTED, (REQUEST, RESPONSE), late=True), changes)
-    kept = [(frame.sent, frame.octets) for frame in frames(changes)]
-    assert kept == [(True, REQUEST), (False, RESPONSE)]
+    assert frames(changes) == [
+        trace.Frame(SENT_AT, True, REQUEST),  # when it left, not when it timed out
+        trace.Frame(ANSWERED_AT, False, RESPONSE),
+    ]
     assert flight.message.status is MessageStatus.SENT
 
 
