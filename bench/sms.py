@@ -93,6 +93,7 @@ def measure(gateway: Any, peers: Peers, seconds: float, callbacks: int) -> dict[
         "submitted": submitted,
         "receipts": receipts,
         "callbacks": called,
+        "callbacks_due": callbacks,
         "callbacks_per_message": round(called / max(1, submitted), 2),
         "messages_per_s": round(submitted / wall, 1),
         "cpu_s": round(used, 2),
@@ -174,10 +175,23 @@ def main() -> int:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
     if arguments.markdown:
         print(markdown(results))
-    short = [each for each in results if each["submitted"] < each["accepted"]]
-    for each in short:
-        print(f"{each['gateway']}: {each['accepted'] - each['submitted']} did not get through")
-    return 1 if any(each["gateway"].startswith("trunkline") for each in short) else 0
+    missing = {each["gateway"] for each in results if not told_whole(each)}
+    return 1 if any(name.startswith("trunkline") for name in missing) else 0
+
+
+def told_whole(result: dict[str, Any]) -> bool:
+    """Whether all that was accepted went all the way; says what did not."""
+    accepted, whole = result["accepted"], True
+    due = {
+        "submitted": accepted,
+        "receipts": accepted,
+        "callbacks": accepted * result["callbacks_due"],
+    }
+    for name, count in due.items():
+        if result[name] < count:
+            print(f"{result['gateway']}: {result[name]} {name} of {count}")
+            whole = False
+    return whole
 
 
 if __name__ == "__main__":

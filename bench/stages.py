@@ -60,7 +60,16 @@ _OUTERMOST = (
     ("gateway/", OTHER),
     ("aiohttp/", OTHER),
 )
-_AROUND = ("gateway/cli", "gateway/daemon.py", "bench/", "uvloop/", "typer/", "click/", "asyncio/")
+_AROUND = (
+    "gateway/cli",
+    "gateway/daemon.py",
+    "gateway/process.py",
+    "bench/",
+    "uvloop/",
+    "typer/",
+    "click/",
+    "asyncio/",
+)
 
 
 def stage_of(stack: Sequence[str]) -> str:
@@ -171,7 +180,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -186,10 +195,13 @@ def main() -> None:
         f"{result['messages_per_cpu_s']} per CPU-second while sampled; "
         f"of the store {result['writer']:.0f} µs are its writer's thread"
     )
+    if not sms.told_whole(result):
+        return 1
     if arguments.functions:
         for stage, frame, value in result["hottest"]:
             print(f"{value:8.1f}  {stage:22} {frame}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
