@@ -191,6 +191,12 @@ class RoutingTable:
                         return found
         return None
 
+    def price(self, account_sid: str, carrier: str, to: str, segments: int) -> Decimal | None:
+        """What the account pays for `segments` that `carrier` took; None where nobody says it."""
+        compiled = self.find(account_sid, to)
+        route = compiled.route if compiled is not None else None
+        return self.costs.price(route, carrier, to, segments)
+
 
 def plan(
     request: RouteRequest, table: RoutingTable, health: Mapping[str, Health], now: float

@@ -5,6 +5,7 @@ which keeps the promise. Lists are read from the store by the queries beside the
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -25,6 +26,9 @@ from protocols.smpp.text import count
 _API_VERSION: Final = "2010-04-01"
 _PATH: Final = f"/{_API_VERSION}/Accounts/{{AccountSid}}/Messages"
 _MAX_MEDIA: Final = 10
+_PRICED: Final = frozenset({MessageStatus.SENT, MessageStatus.DELIVERED, MessageStatus.UNDELIVERED})
+_PRICE_UNIT: Final = "USD"
+_PRICE_DIGITS: Final = 5  # after the point, as Twilio's "-0.00750"; more where the price has more
 _MAX_VALIDITY: Final = 36_000  # Twilio's range of ValidityPeriod is 1 to 36000, and its default
 
 
@@ -53,8 +57,9 @@ class MessageBody(msgspec.Struct, frozen=True, kw_only=True):
     uri: str
 
 
-def message_body(message: Message) -> MessageBody:
-    """The JSON of `message`."""
+def message_body(message: Message, price: Callable[[Message], Decimal | None]) -> MessageBody:
+    """The JSON of `message`; `price` is asked once it was sent, for what the file says now."""
+    charged = price(message) if message.status in _PRICED else None
     base = f"/{_API_VERSION}/Accounts/{message.account_sid}/Messages/{message.sid}"
     code = message.error_code
     return MessageBody(
@@ -71,14 +76,21 @@ def message_body(message: Message) -> MessageBody:
         messaging_service_sid=None,
         num_media=str(len(message.media)),
         num_segments=str(message.num_segments),
-        price=None,
-        price_unit=None,
+        price=None if charged is None else price_text(charged),
+        price_unit=None if charged is None else _PRICE_UNIT,
         sid=message.sid,
         status=message.status,
         subresource_uris={"media": f"{base}/Media.json"},
         to=message.to_address,
         uri=f"{base}.json",
     )
+
+
+def price_text(price: Decimal) -> str:
+    """A charge as REST shows it: what the account pays is negative."""
+    exponent = price.normalize().as_tuple().exponent
+    digits = -exponent if isinstance(exponent, int) else 0
+    return f"{-price:.{max(_PRICE_DIGITS, digits)}f}"
 
 
 async def create(call: Call) -> Result:
@@ -89,7 +101,7 @@ async def create(call: Call) -> Result:
     message = await call.services.messages.accept(draft)
     if isinstance(message, Refusal):
         return message
-    return Answer(201, encode(message_body(message)))
+    return Answer(201, encode(message_body(message, call.services.price)))
 
 
 def read_draft(call: Call, judge: Callable[[str], Refusal | None]) -> Draft | Refusal:
@@ -186,13 +198,17 @@ async def create_as_test(call: Call) -> Result:
         date_created=call.now,
         date_updated=call.now,
     )
-    return Answer(201, encode(message_body(message)))
+    return Answer(201, encode(message_body(message, call.services.price)))
 
 
 async def fetch(call: Call) -> Result:
     """One message."""
     message = await _stored(call)
-    return message if isinstance(message, Refusal) else answer_json(message_body(message))
+    return (
+        message
+        if isinstance(message, Refusal)
+        else answer_json(message_body(message, call.services.price))
+    )
 
 
 async def _stored(call: Call) -> Message | Refusal:
@@ -218,7 +234,7 @@ async def update(call: Call) -> Result:
             if isinstance(changed, Refusal):
                 return changed
             found = changed
-    return answer_json(message_body(found))
+    return answer_json(message_body(found, call.services.price))
 
 
 async def delete(call: Call) -> Result:
@@ -240,7 +256,8 @@ async def list_(call: Call) -> Result:
         sent=sent_between(call.form),
     )
     found = await list_messages(call.services.store, call.account.sid, filters, page)
-    return paging.page_answer(call, "messages", page, found, [message_body(m) for m in found.rows])
+    bodies = [message_body(message, call.services.price) for message in found.rows]
+    return paging.page_answer(call, "messages", page, found, bodies)
 
 
 def _filter(given: str, read: Callable[[str], str | Refusal]) -> str:

@@ -6,6 +6,7 @@ stand in for them.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Protocol
 
 import msgspec
@@ -78,6 +79,7 @@ class ApiLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Services:
     """Everything that a handler may touch.
 
+    `price` is what a text that was sent is charged, None where the config does not say.
     `unready` gives "" when traffic may come, else why not. `simulators` gives the URLs of the
     control ports of simulated carriers. `collectors` are read at `/metrics`.
     """
@@ -90,6 +92,7 @@ class Services:
     bus: Bus
     timeline: Callable[[Store, str, str], Awaitable[dict[str, Any] | None]]
     plan: Callable[[RouteRequest, float], Plan]
+    price: Callable[[Message], Decimal | None]
     unready: Callable[[], str]
     clock: Callable[[], float]
     simulators: Callable[[], Sequence[str]] = tuple

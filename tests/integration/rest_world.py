@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from carriers.health import Health, HealthState
-from carriers.model import Carrier, CarrierKind
+from carriers.model import Carrier, CarrierKind, Route
 from carriers.routing import Plan, RouteRequest, RoutingTable, plan
 from gateway.accounts import Accounts, new_token
 from gateway.api.app import build_app
@@ -209,6 +210,16 @@ def _planner() -> Callable[[RouteRequest, float], Plan]:
     return lambda request, now: plan(request, table, {}, now)
 
 
+ROUTE = Route(prefix="+44", carriers=("acme",), price=Decimal("0.0075"))
+_PRICES = RoutingTable((ROUTE,), (Carrier(name="acme", kind=CarrierKind.SMPP),))
+
+
+def _price(message: Message) -> Decimal | None:
+    return _PRICES.price(
+        message.account_sid, message.carrier, message.to_address, message.num_segments
+    )
+
+
 @asynccontextmanager
 async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIterator[World]:
     """A gateway on a free port, with a main account, a stranger's and test credentials."""
@@ -238,6 +249,7 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
         bus=bus,
         timeline=timeline,
         plan=_planner(),
+        price=_price,
         unready=lambda: unready[0] if unready else "",
         clock=time.time,
         simulators=lambda: simulators,

@@ -342,3 +342,27 @@ async def test_a_filter_stays_on_the_pages_behind(world: World) -> None:
     client = world.sdk(world.main)
     found = await world.call(lambda: client.messages.list(to="+447700900999", page_size=2))
     assert [message.sid for message in found] == [message.sid for message in reversed(made)]
+
+
+@pytest.mark.parametrize(
+    ("status", "to_address", "price"),
+    [
+        (MessageStatus.QUEUED, TO, None),
+        (MessageStatus.SENDING, TO, None),
+        (MessageStatus.SENT, TO, "-0.02250"),
+        (MessageStatus.DELIVERED, TO, "-0.02250"),
+        (MessageStatus.UNDELIVERED, TO, "-0.02250"),
+        (MessageStatus.FAILED, TO, None),
+        (MessageStatus.RECEIVED, TO, None),
+        (MessageStatus.DELIVERED, "+15551230000", None),  # no route says what it costs
+    ],
+)
+async def test_a_text_has_its_price_once_it_was_sent(
+    world: World, status: MessageStatus, to_address: str, price: str | None
+) -> None:
+    kept = await keep(world, status=status, to_address=to_address, carrier="acme", num_segments=3)
+    messages = world.sdk(world.main).messages
+    fetched = await world.call(messages(kept.sid).fetch)
+    [listed] = await world.call(messages.list)
+    unit = None if price is None else "USD"
+    assert (fetched.price, fetched.price_unit) == (listed.price, listed.price_unit) == (price, unit)

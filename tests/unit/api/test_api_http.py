@@ -1,6 +1,7 @@
 """The kernel: forms, credentials, dates and errors, as bytes and values."""
 
 from base64 import b64encode
+from decimal import Decimal
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,6 +18,7 @@ from gateway.api.http import (
     refuse,
     rfc2822,
 )
+from gateway.api.messages import price_text
 from gateway.messages.draft import Refusal
 
 
@@ -127,3 +129,17 @@ def test_a_refusal_is_twilios_error(code: int, status: int, header: tuple[str, s
     assert response.headers["Twilio-Request-Duration"] == "0.500"
     if header is not None:
         assert response.headers[header[0]] == header[1]
+
+
+@pytest.mark.parametrize(
+    ("price", "text"),
+    [
+        ("0.0075", "-0.00750"),
+        ("0.02250", "-0.02250"),
+        ("1E+1", "-10.00000"),
+        ("0.1234567", "-0.1234567"),
+        ("0", "0.00000"),
+    ],
+)
+def test_a_price_is_negative_and_has_five_digits_or_all_it_needs(price: str, text: str) -> None:
+    assert price_text(Decimal(price)) == text

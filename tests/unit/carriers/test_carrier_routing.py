@@ -213,3 +213,17 @@ def test_reasons_are_kept_as_json() -> None:
     assert told["candidates"] == ["beta"]
     assert told["rule"] == "route *, failover"
     assert json.dumps(told)
+
+
+def test_what_an_account_is_charged_is_what_its_route_says_else_the_cost() -> None:
+    routes = (
+        Route(prefix="+44", carriers=("acme",), price=Decimal("0.05")),
+        Route(prefix="+44", carriers=("acme",), price=Decimal("0.04"), account="AC1"),
+        Route(carriers=("acme", "sim")),
+    )
+    table = RoutingTable(routes, CARRIERS)
+    assert table.price("AC2", "acme", "+442071838750", 2) == Decimal("0.10")
+    assert table.price("AC1", "acme", "+442071838750", 2) == Decimal("0.08")
+    assert table.price("AC1", "acme", "+15550001000", 3) == Decimal("0.03")
+    assert table.price("AC1", "sim", "+15550001000", 3) is None
+    assert RoutingTable((), CARRIERS).price("AC1", "beta", "+4", 1) == Decimal("0.02")
