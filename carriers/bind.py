@@ -129,7 +129,7 @@ class Inbox:
 class Switchboard:
     """What all binds of the process share, whichever carrier they belong to."""
 
-    __slots__ = ("clock", "inbox", "live", "numbers", "random", "tls")
+    __slots__ = ("_context", "_make_context", "clock", "inbox", "live", "numbers", "random")
 
     def __init__(
         self,
@@ -140,10 +140,17 @@ class Switchboard:
         """`clock` gives seconds since the epoch, `random` numbers from 0 to 1."""
         self.clock = clock
         self.random = random
-        self.tls = tls
+        self._make_context = tls
+        self._context: ssl.SSLContext | None = None
         self.inbox = Inbox()
         self.live: dict[int, Bind] = {}
         self.numbers = itertools.count(1)
+
+    async def tls(self) -> ssl.SSLContext:
+        """The context of every bind over TLS, made once: that reads all authorities from disk."""
+        if self._context is None:
+            self._context = await asyncio.to_thread(self._make_context)
+        return self._context
 
 
 class Bind:
@@ -214,6 +221,10 @@ class Bind:
                 delay = await self._live()
             except (OSError, UnicodeError, ProtocolError) as error:
                 delay = self._failed(str(error) or type(error).__name__)
+            except Exception as error:
+                # A defect of ours, or a peer beyond what was foreseen: the carrier is tried again.
+                _log.exception("bind failed", carrier=self._ledger.carrier)
+                delay = self._failed(f"internal error: {error!r}")
             if not self._stopping:
                 await asyncio.sleep(delay)
 
@@ -228,7 +239,7 @@ class Bind:
             late_memory=LATE_WINDOWS * self._ledger.window,
         )
         session = Session(Role.ESME, config, loop.time())
-        tls = self._switchboard.tls() if self.terms.tls else None
+        tls = await self._switchboard.tls() if self.terms.tls else None
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 connection = await connect(host, port, session, clock=loop.time, ssl=tls)
