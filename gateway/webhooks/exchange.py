@@ -153,14 +153,17 @@ class Connections:
 
         `remaining` is how many seconds it may take once it has its turn.
         """
-        origin = self._origin(target)
-        async with origin.slots:
-            try:
+        try:
+            origin = self._origin(target)
+            async with origin.slots:
                 return await self._converse(origin, target, octets, want, remaining)
-            except (ClientConnectionError, ClientPayloadError, HttpProcessingError) as error:
-                return _fault_of(error, target)
-            except InvalidURL as error:
-                return Fault(error_code=INVALID_URL, message=f"the host is unusable: {error}")
+        except (ClientConnectionError, ClientPayloadError, HttpProcessingError) as error:
+            return _fault_of(error, target)
+        except InvalidURL as error:
+            return Fault(error_code=INVALID_URL, message=f"the host is unusable: {error}")
+        except UnicodeError as error:
+            # A name that the resolver can't even write, as one with a label of 64 octets.
+            return Fault(error_code=BAD_HOST, message=f"the host is unusable: {error}")
 
     def _origin(self, target: Target) -> _Origin:
         name = target.origin

@@ -19,9 +19,9 @@ from gateway.webhooks.overrides import BadOverride, Overrides, parse_overrides
 INVALID_URL: Final = 11100
 
 _PORTS: Final = {"http": 80, "https": 443}
-_NAME: Final = re.compile(
-    r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?"
-)
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_MAX_NAME: Final = 253  # octets, without the root's dot: RFC 1035 2.3.4, as a label's 63
 # RFC 3986 2: everything that may stand in a path or a query, and the percent sign itself.
 _LEGAL: Final = "!$%&'()*+,/:;=?@[]~"
 _MAX_URL: Final = 4000
@@ -123,7 +123,8 @@ def _host(name: str) -> str:
         ascii_name = name if name.isascii() else name.encode("idna").decode()
     except UnicodeError:
         return ""
-    return ascii_name if len(ascii_name) < 254 and _NAME.fullmatch(ascii_name) else ""
+    fits = len(ascii_name.removesuffix(".")) <= _MAX_NAME
+    return ascii_name if fits and _NAME.fullmatch(ascii_name) else ""
 
 
 def resolve(base: str, reference: str) -> str:

@@ -6,6 +6,7 @@ import socket
 import ssl
 from typing import Any
 
+import msgspec
 import pytest
 from webhook_servers import (
     TLS,
@@ -24,8 +25,11 @@ from webhook_servers import (
     twiml,
 )
 
+from gateway.webhooks.exchange import RECEIPT, Connections, Fault
+from gateway.webhooks.guard import Guard
 from gateway.webhooks.instructions import Failed, Fallback, Fetched, instructions
 from gateway.webhooks.request import Answer, Failure
+from gateway.webhooks.target import Target, parse_target
 from twiml.parser import Document, ParseFailure, parse
 from twiml.verbs import MESSAGING, Message
 
@@ -172,6 +176,8 @@ async def test_a_compressed_bomb_is_bounded_too() -> None:
         (redirect(302, ""), 11200),
         (redirect(302, "ftp://example.com/"), 11100),
         (redirect(302, "http://[/"), 11100),
+        (redirect(302, f"http://{'a' * 64}.example/"), 11100),
+        (redirect(302, f"//{'a.' * 126}ab/"), 11100),
         (octets(b"HTTP/1.1 302 Go\r\nLocation: //\xff\xfe/\r\nContent-Length: 0\r\n\r\n"), 11100),
         (octets(b"HTTP/1.1 500 \xff\r\nContent-Type: \xff\r\nContent-Length: 0\r\n\r\n"), 11200),
         (octets(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 11770),
@@ -306,6 +312,18 @@ async def test_certificates_that_are_not_accepted(
         failure = await fetcher.fetch(asked(f"{server.origin}/sms"))
     assert isinstance(failure, Failure)
     assert failure.error_code == code
+
+
+@pytest.mark.parametrize("host", ["a" * 64, f"x.{'a' * 64}.example", "a..b"])
+async def test_a_name_that_no_resolver_can_write_is_11210(host: str) -> None:
+    """What the parser of URLs should not let through is a refusal all the same."""
+    target = parse_target("http://placeholder.example/")
+    assert isinstance(target, Target)
+    target = msgspec.structs.replace(target, host=host, authority=host)
+    async with Connections(Guard([])) as connections:
+        fault = await connections.exchange(target, b"GET / HTTP/1.1\r\n\r\n", RECEIPT, 5.0)
+    assert isinstance(fault, Fault), fault
+    assert fault.error_code == 11210
 
 
 async def test_a_good_certificate_is_accepted() -> None:

@@ -1,3 +1,4 @@
+import socket
 from urllib.parse import parse_qsl
 
 import pytest
@@ -65,6 +66,10 @@ def test_userinfo_and_overrides_are_taken_out() -> None:
         ("https://example.com:0/", 11100),
         ("https://[::1/", 11100),
         ("https://-a.example/", 11100),
+        (f"https://{'a' * 64}/", 11100),
+        (f"https://x.{'a' * 64}.example/", 11100),
+        ("https://" + "\u00fc" * 60 + ".example/", 11100),
+        (f"https://{'a.' * 126}ab/", 11100),
         ("https://[:::]/", 11100),
         ("https://example.com/" + "x" * 4000, 11100),
         ("https://example.com/#rp=never", 11243),
@@ -122,8 +127,33 @@ def test_no_url_breaks_out_of_the_request_line(text: str) -> None:
         assert not set(parsed.url) & {" ", "\r", "\n", "\x00", "#"}
 
 
-@given(st.text(st.sampled_from("a0.-_:[]%x@\u00fc\u3002"), max_size=12))
+_short = st.text(st.sampled_from("a0.-_:[]%x@\u00fc\u3002"), max_size=12)
+_long = st.lists(
+    st.tuples(st.sampled_from(("a", "0-", "\u00fc", ".")), st.integers(1, 130)), max_size=6
+)
+
+
+def resolvable(host: str) -> bool:
+    """Whether the resolver takes `host` for a name or an address, without asking anybody."""
+    try:
+        socket.getaddrinfo(host, 80, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror as error:
+        return error.errno == socket.EAI_NONAME
+    return True
+
+
+@given(_short | _long.map(lambda runs: ".".join(piece * count for piece, count in runs)))
 def test_every_host_that_is_taken_can_be_connected_to(host: str) -> None:
     parsed = parse_target(f"http://{host}/")
     if isinstance(parsed, Target):
         assert URL(f"{parsed.origin}/").raw_host == parsed.host
+        assert resolvable(parsed.host)
+
+
+_FULL = ".".join(("a" * 63, "b" * 63, "c" * 63, "d" * 61))
+
+
+@pytest.mark.parametrize("host", ["a" * 63, f"{'a' * 63}.example", _FULL, f"{_FULL}."])
+def test_a_name_may_be_as_long_as_dns_allows(host: str) -> None:
+    assert target(f"http://{host}/").host == host
+    assert resolvable(host)
