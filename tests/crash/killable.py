@@ -1,0 +1,54 @@
+"""`python -m tests.crash.killable serve …`: the gateway, which may end itself at a named point.
+
+The file that `CRASH_ORDER` names says where, and at which passage; without the file this is the
+plain command line. What it does at the point is `kill -9` to itself: no handler, no flush.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from gateway.cli import main
+from tests.crash.points import BY_NAME, arm
+
+ORDER: Final = "CRASH_ORDER"
+
+
+def soon(die: Callable[[], None]) -> None:
+    """Call `die` two turns of the loop later: what was queued for sockets is written then."""
+    loop = asyncio.get_running_loop()
+    loop.call_soon(loop.call_soon, die)
+
+
+def obey(path: Path) -> None:
+    """Arm what the order at `path` says, and leave a mark beside it when it is carried out.
+
+    Passages count from the first one if the point belongs to the start, else from the moment
+    when the file beside it says that the load is on.
+    """
+    order = json.loads(path.read_text())
+    point = BY_NAME[order["point"]]
+    passages = itertools.count(1)
+    mark, loaded = path.with_suffix(".done"), path.with_suffix(".loaded")
+
+    def is_due() -> bool:
+        return (point.at_start or loaded.exists()) and next(passages) == order["passage"]
+
+    def die() -> None:
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    arm(point, is_due, die, soon)
+
+
+if __name__ == "__main__":
+    order = os.environ.get(ORDER)
+    if order and Path(order).exists():
+        obey(Path(order))
+    sys.exit(main())
