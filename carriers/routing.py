@@ -102,25 +102,31 @@ class Considered(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`candidates` in the order in which they are to be tried, and everything considered.
 
-    `route` is None if no route served the number (`considered` is empty then) or if there are no
-    routes at all (then the carriers of the file are considered).
+    `route` is None if none of the `routes` that there are serves the number (`considered` is
+    empty then) or if there are none at all (then the carriers of the file are considered).
     """
 
     to: str
     medium: Medium
     route: Route | None
+    routes: int
     candidates: tuple[Considered, ...]
     considered: tuple[Considered, ...]
 
     def why(self) -> str:
         """The plan in one sentence, for a log, a refusal or a person."""
         if not self.considered:
-            return f"no route serves {self.to}"
+            return self.rule()
         verdicts = "; ".join(f"{one.carrier}: {one.reason()}" for one in self.considered)
         return f"{self.rule()}; {verdicts}"
 
     def rule(self) -> str:
         """Which route was taken and how it orders its carriers."""
+        if self.route is None and self.routes:
+            which = "the only route does not serve"
+            if self.routes > 1:
+                which = f"none of the {self.routes} routes serves"
+            return f"{which} {self.to}"
         if self.route is None:
             return "no routes are configured, every carrier serves all numbers"
         whose = f" of account {self.route.account}" if self.route.account else ""
@@ -165,6 +171,7 @@ class RoutingTable:
     """Routes and carriers, compiled: finding the route takes a look-up per length of a prefix."""
 
     def __init__(self, routes: Sequence[Route], carriers: Sequence[Carrier]) -> None:
+        self.count = len(routes)
         self.costs = CostTable(carriers)
         by_name = {carrier.name: carrier for carrier in carriers}
         self._default = None if routes else CompiledRoute(None, tuple(by_name), by_name)
@@ -208,7 +215,14 @@ def plan(
     """
     compiled = table.find(request.account_sid, request.to)
     if compiled is None:
-        return Plan(to=request.to, medium=request.medium, route=None, candidates=(), considered=())
+        return Plan(
+            to=request.to,
+            medium=request.medium,
+            route=None,
+            routes=table.count,
+            candidates=(),
+            considered=(),
+        )
     route = compiled.route
     considered = [
         _consider(name, carrier, request.medium, health.get(name), now)
@@ -223,6 +237,7 @@ def plan(
         to=request.to,
         medium=request.medium,
         route=route,
+        routes=table.count,
         candidates=tuple(ready),
         considered=tuple(considered),
     )

@@ -72,7 +72,12 @@ def explain_route(
         return
     show.line(f"{show.plain(plan['to'])}: {show.plain(plan['rule'])}")
     if not plan["considered"]:
-        show.line("  [red]no carrier serves it[/]; add one to [bold]routes[/] in the config")
+        show.line(
+            "  [red]it would be refused[/] (error 21612); add a route for it to the config:"
+            " \\[\\[routes]] with its prefix and carriers"
+        )
+    elif not plan["candidates"]:
+        show.line("  [red]it would be refused[/] (error 21612): no carrier takes it now")
     for each in plan["considered"]:
         chosen = each["carrier"] in plan["candidates"]
         place = f"{plan['candidates'].index(each['carrier']) + 1}." if chosen else " -"

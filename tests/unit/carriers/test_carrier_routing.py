@@ -96,7 +96,10 @@ def test_a_star_is_every_number_and_the_first_of_two_counts() -> None:
 def test_no_route_no_candidate_and_a_reason() -> None:
     found = planned(Route(prefix="+1", carriers=("acme",)))
     assert (found.candidates, found.considered, found.route) == ((), (), None)
-    assert found.why() == "no route serves +442071838750"
+    assert found.why() == found.rule() == "the only route does not serve +442071838750"
+    assert found.as_json()["rule"] == found.rule()
+    several = planned(*(Route(prefix=f"+{n}", carriers=("acme",)) for n in range(1, 4)))
+    assert several.rule() == "none of the 3 routes serves +442071838750"
 
 
 def test_without_routes_every_carrier_serves_in_the_order_of_the_file() -> None:

@@ -282,6 +282,24 @@ def test_route_explain_orders_the_candidates(gateway: StandIn) -> None:
     assert json.loads(said("route", "explain", "+447700900123", "--json")) == plan
 
 
+@pytest.mark.parametrize(
+    ("considered", "expected"),
+    [
+        ([], "add a route for it to the config: [[routes]] with its prefix and carriers"),
+        ([{"carrier": "acme", "reason": "paused"}], "no carrier takes it now"),
+    ],
+)
+def test_route_explain_says_that_a_text_would_be_refused(
+    gateway: StandIn, considered: list[dict[str, str]], expected: str
+) -> None:
+    plan = {"to": "+1555", "rule": "a rule", "candidates": [], "considered": considered}
+    gateway.answer("GET", "/v1/route", plan)
+    first, second, *_ = said("route", "explain", "+1555").splitlines()
+    assert first == "+1555: a rule"
+    assert "it would be refused (error 21612)" in second
+    assert expected in second
+
+
 def test_events_come_with_their_ids_and_resume_after_the_last(gateway: StandIn) -> None:
     stream = (
         b': stream\n\nid: 7\nevent: x\ndata: {"n": 1}\n\n: still here\n\nid: 8\ndata: {"n": 2}\n\n'
