@@ -9,10 +9,10 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-from aiohttp import ClientError, ClientSession, ClientTimeout, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader, web
 from yarl import URL
 
-from gateway.api.http import MAX_REQUEST, answer_json, not_found, refuse
+from gateway.api.http import answer_json, not_found, refuse
 from gateway.api.resources import JSON, UNREAD, Access, Answer, Call, Operation, Param, Result
 from gateway.messages.draft import Refusal
 
@@ -20,6 +20,8 @@ SESSION: Final = web.AppKey("simulator_session", ClientSession)
 
 # The simulator waits for our own deliver_sm_resp before it answers.
 _TIMEOUT: Final = ClientTimeout(total=30.0, connect=2.0)
+
+_MAX_ANSWER: Final = 64 * 1024 * 1024  # octets
 
 _MESSAGES: Final = "/sim/handsets/{Number}/messages"
 
@@ -73,14 +75,27 @@ async def _ask(call: Call, url: str, body: bytes | None) -> Answer | Refusal:
     request = call.request
     target = URL(url.rstrip("/") + request.rel_url.raw_path, encoded=True)
     try:
-        async with request.app[SESSION].request(request.method, target, data=body) as response:
-            content = await response.content.read(MAX_REQUEST * 16)
-            return Answer(response.status, content, response.headers.get("Content-Type", JSON))
+        session = request.app[SESSION]
+        async with session.request(call.operation.method, target, data=body) as response:
+            content = await _whole(response.content)
+            kind = response.headers.get("Content-Type", JSON)
     except (ClientError, TimeoutError) as error:
         return refuse(20503, f"The simulator does not answer: {type(error).__name__}")
+    if content is None:
+        remedy = "forget what the handsets received: DELETE /sim"
+        return refuse(20503, f"The simulator's answer is over {_MAX_ANSWER} octets; {remedy}")
+    return Answer(response.status, content, kind)
 
 
-_NUMBER_DOC: Final = "A handset's number in E.164."
+async def _whole(stream: StreamReader) -> bytes | None:
+    """All that comes, None if it is too much."""
+    content = bytearray()
+    async for chunk in stream.iter_any():
+        content += chunk
+        if len(content) > _MAX_ANSWER:
+            return None
+    return bytes(content)
+
 
 OPERATIONS: Final = (
     Operation(
