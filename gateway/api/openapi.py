@@ -19,6 +19,12 @@ _SCHEMAS: Final[dict[Kind, dict[str, Any]]] = {
 }
 _REFERENCE: Final = "#/components/schemas/{name}"
 _VARIABLE: Final = re.compile(r"\{(\w+)\}")
+_VARIABLES: Final = {
+    "AccountSid": "The account: the caller's own or one of its subaccounts.",
+    "Sid": "The resource's SID.",
+    "Number": "A handset's number in E.164.",
+    "Name": "The carrier's name in the config file.",
+}
 _PAGE_KEYS: Final[dict[str, dict[str, Any]]] = {
     **{name: {"type": "integer"} for name in ("page", "page_size", "start", "end")},
     **{name: {"type": "string"} for name in ("uri", "first_page_uri")},
@@ -66,7 +72,13 @@ def _operation(operation: Operation, bodies: dict[str, Any]) -> dict[str, Any]:
         "summary": " ".join(operation.doc.split()),
         "security": [] if operation.access is Access.PUBLIC else [{"account": []}],
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": _VARIABLES[name],
+                "schema": {"type": "string"},
+            }
             for name in _VARIABLE.findall(operation.path)
         ],
         "responses": {
