@@ -12,6 +12,7 @@ from aiohttp import ClientTimeout, web
 from prometheus_client.parser import text_string_to_metric_families
 from rest_world import NUMBER, World, basic, rest_world
 
+from gateway.api import sim
 from gateway.api.services import ApiLimits
 from gateway.events import FactType, message_fact
 from gateway.messages import records, trace
@@ -95,6 +96,11 @@ async def test_a_text_is_explained(world: World) -> None:
     for given in ({"json": {}}, {"json": {"text": ["x"]}}, {"json": [1]}, {"data": b"{"}):
         status, body, _ = await world.ask("POST", "/v1/text", world.main, **given)
         assert (status, body["code"]) == (400, 20001)
+    for length, code in ((20_000, 200), (20_001, 400)):
+        long = {"text": "x" * length}
+        status, body, _ = await world.ask("POST", "/v1/text", world.main, data=long)
+        assert status == code
+    assert (body["code"], body["message"]) == (21617, "'text' may have 20000 characters, not 20001")
 
 
 async def test_a_timeline(world: World) -> None:
@@ -273,6 +279,30 @@ async def test_handsets_are_the_simulators(world: World) -> None:
     assert (status, body["code"]) == (503, 20503)
 
 
+async def test_a_handset_with_many_texts_is_shown_whole_and_heads_as_it_gets(world: World) -> None:
+    path = f"/sim/handsets/{TO}/messages"
+    texts = [{"body": "x" * 1000, "received_at": f"{n:06}"} for n in range(3000)]
+    async with simulator({"GET": web.json_response(texts)}) as (url, _):
+        world.simulators.append(url)
+        status, body, _ = await world.ask("GET", path, world.main)
+        assert (status, len(body)) == (200, 3000)
+        status, _, headers = await world.ask("HEAD", path, world.main)
+        assert status == 200
+        assert int(headers["Content-Length"]) > 3_000_000
+
+
+async def test_an_answer_of_a_simulator_is_bounded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sim, "_MAX_ANSWER", 1000)
+    texts = [{"body": "x" * 1000, "received_at": ""}]
+    async with simulator({"GET": web.json_response(texts)}) as (url, _):
+        world.simulators.append(url)
+        status, body, _ = await world.ask("GET", f"/sim/handsets/{TO}/messages", world.main)
+    assert (status, body["code"]) == (503, 20503)
+    assert "DELETE /sim" in body["message"]
+
+
 async def test_with_two_simulators_a_text_goes_in_where_a_bind_is_up(world: World) -> None:
     path = f"/sim/handsets/{TO}/messages"
     older, newer = {"received_at": "2026-11-20T10:00:00Z"}, {"received_at": "2026-11-20T11:00:00Z"}
@@ -339,6 +369,15 @@ async def test_openapi_describes_what_is_served(world: World) -> None:
     create = document["paths"]["/2010-04-01/Accounts/{AccountSid}/Messages.json"]["post"]
     form = create["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
     assert form["required"] == ["To"]
+    variables = [
+        param
+        for path in document["paths"].values()
+        for operation in path.values()
+        for param in operation["parameters"]
+        if param["in"] == "path"
+    ]
+    assert {"AccountSid", "Sid", "Number", "Name"} == {each["name"] for each in variables}
+    assert all(each["description"] for each in variables)
     assert form["properties"]["MediaUrl"]["type"] == "array"
     schema = document["components"]["schemas"]["MessageBody"]
     message = await keep(world, world.main)
