@@ -133,8 +133,10 @@ _TABLE: Final[tuple[tuple[int, int, Level, str], ...]] = (
     (21621, 400, _E, "The 'From' number has not been enabled for MMS"),
     (21622, 400, _E, "MMS has not been enabled for your account"),
     (21623, 400, _E, "Number of media files exceeds allowed limit"),
+    (21624, 400, _E, "Invalid validity period value"),
     (21653, 400, _E, "There are more recipient addresses than allowed"),
     (21654, 400, _E, "ContentSid Required"),
+    (21655, 400, _E, "The ContentSid is Invalid"),
     (21657, 400, _E, "The Sender ID is invalid"),
     (21701, 400, _E, "The Messaging Service does not exist"),
     (21702, 400, _E, "The Messaging Service is not available to send new messages"),
@@ -215,8 +217,9 @@ _TABLE: Final[tuple[tuple[int, int, Level, str], ...]] = (
     (30018, 0, _W, "Destination carrier requires sender ID pre-registration"),
     (30019, 0, _E, "Content size exceeds carrier limit"),
     (30036, 0, _E, "Validity period expired"),
-    (30409, 0, _E, "This message cannot be canceled"),
+    (30409, 400, _E, "This message cannot be canceled"),
     (30410, 0, _E, "Provider Timeout Error"),
+    (35118, 400, _E, "MessagingServiceSid is required to schedule a message"),
 )
 
 _CATALOGUE: Final = {

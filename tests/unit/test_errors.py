@@ -1,5 +1,9 @@
+import re
+from pathlib import Path
+
 import pytest
 
+import gateway
 from gateway.errors import Level, describe
 
 
@@ -11,6 +15,8 @@ from gateway.errors import Level, describe
         (20429, 429, Level.ERROR),
         (21211, 400, Level.ERROR),
         (21617, 400, Level.ERROR),
+        (21624, 400, Level.ERROR),
+        (30409, 400, Level.ERROR),
         (20503, 503, Level.ERROR),
         (11200, 0, Level.ERROR),
         (12200, 0, Level.WARNING),
@@ -50,3 +56,17 @@ def test_what_the_fetcher_and_the_parser_report_is_in_the_catalogue() -> None:
     }
     assert len(reported) > 25
     assert {code for code in reported if describe(code).message.startswith("Error ")} == set()
+
+
+def test_every_code_that_rest_refuses_with_has_a_name_and_a_status_of_its_own() -> None:
+    named = re.compile(
+        r"(?:refuse\(|error_code=|_[A-Z_]+(?:: Final)? = )(?P<code>[2-9]\d{4})\b(?!_)"
+    )
+    rooms = [*Path(gateway.__file__).parent.glob("api/*.py")]
+    rooms.append(Path(gateway.__file__).parent / "messages/service.py")
+    codes = {int(found["code"]) for room in rooms for found in named.finditer(room.read_text())}
+    assert {20404, 21624, 21655, 30409, 35118} <= codes
+    plain = {
+        c for c in codes if describe(c).http_status == 0 or describe(c).message.startswith("Error ")
+    }
+    assert plain == set()
