@@ -134,6 +134,7 @@ _TABLE: Final[tuple[tuple[int, int, Level, str], ...]] = (
     (21622, 400, _E, "MMS has not been enabled for your account"),
     (21623, 400, _E, "Number of media files exceeds allowed limit"),
     (21624, 400, _E, "Invalid validity period value"),
+    (21627, 400, _E, "Max Price must be a valid float"),
     (21653, 400, _E, "There are more recipient addresses than allowed"),
     (21654, 400, _E, "ContentSid Required"),
     (21655, 400, _E, "The ContentSid is Invalid"),
