@@ -39,6 +39,8 @@ _NOT_CAPABLE: Final = 21606
 _BAD_CALLBACK: Final = 21609
 _EXPIRES_AFTER: Final = 3600.0  # seconds: an app that was away so long is not asked any more
 _REPLY_VALIDITY: Final = 14400.0
+_UNASKED: Final = "the app could not be asked"
+_UNUSABLE: Final = "the app's answer can't be used"
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,11 +102,11 @@ def parameters_of(message: Message) -> tuple[tuple[str, str], ...]:
 
 
 class _Session(msgspec.Struct, kw_only=True):
-    """What one run of the documents has come to so far."""
+    """What one run of the documents has come to so far; `failure` says why it ended early."""
 
     replies: list[Reply]
     writes: list[Write]
-    failed: bool = False
+    failure: str = ""
 
 
 class InboundTexts:
@@ -139,6 +141,8 @@ class InboundTexts:
         message = records.message_of(rows[0])
         session = await self._run(job, message, _decoder.decode(job.payload), token)
         accepted = self._accept(message, session)
+        if session.failure and not accepted:
+            return Discard(note=session.failure, writes=tuple(session.writes))
         writes = [*session.writes, *(write for each in accepted for write in each.writes)]
         return Done(writes=tuple(writes), after=lambda: self._take(accepted))
 
@@ -165,7 +169,8 @@ class InboundTexts:
             fetched = await instructions(self._fetcher, request, fallback, _parse)
             self._note(message, fetched.failures, session)
             if not isinstance(fetched, Fetched):
-                session.failed = True
+                last = fetched.failures[-1]
+                session.failure = f"{_said(last)}: {last.message} (error {last.error_code})"
                 return session
             self._conversations.remember(key, fetched.answer.cookies)
             self._warn(message, fetched.answer.url, fetched.document.warnings, session)
@@ -190,14 +195,26 @@ class InboundTexts:
 
     def _note(self, message: Message, failures: Sequence[Failure], session: _Session) -> None:
         for failure in failures:
-            self._note_error(message, failure.error_code, failure.message, failure.url, session)
+            self._note_error(
+                message,
+                failure.error_code,
+                failure.message,
+                failure.url,
+                session,
+                said=_said(failure),
+            )
 
     def _note_error(
-        self, message: Message, code: int, reason: str, url: str, session: _Session
+        self,
+        message: Message,
+        code: int,
+        reason: str,
+        url: str,
+        session: _Session,
+        *,
+        said: str = _UNUSABLE,
     ) -> None:
-        _log.warning(
-            "an app could not be asked about a text", code=code, reason=reason, message=message.sid
-        )
+        _log.warning(said, code=code, reason=reason, message=message.sid)
         session.writes += notifications.noted(
             message.account_sid,
             message.sid,
@@ -266,6 +283,10 @@ class InboundTexts:
             origin=TWIML,
             in_reply_to=message.sid,
         )
+
+
+def _said(failure: Failure) -> str:
+    return _UNUSABLE if failure.status else _UNASKED
 
 
 def _parse(body: bytes, content_type: str) -> Document | ParseFailure:

@@ -1,11 +1,12 @@
 """A message's timeline: its facts, its parts and its PDUs, decoded, in the order of time."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from gateway.events import FactType
-from gateway.messages import records, segments, trace
+from gateway.messages import notifications, records, segments, trace
 from gateway.model import Message
 from gateway.store.base import Query, Store
 from protocols.smpp.codec import Decoder, Frame, name_of
@@ -33,19 +34,21 @@ async def timeline(store: Store, account_sid: str, sid: str) -> dict[str, Any] |
 
     `{"sid", "status", "direction", "from", "to", "carrier", "num_segments", "in_reply_to",
     "replies": [sid], "route": [...], "parts": [...], "events": [{"at", "type", ...}]}`; the
-    events are facts, PDUs (`type` "pdu") and tries of callbacks (`type` "callback").
+    events are facts (with what a notification says), PDUs (`type` "pdu") and tries of jobs
+    (`type` "job").
     """
     rows = await store.fetch(records.GET, account_sid, sid)
     if not rows:
         return None
     message = records.message_of(rows[0])
     facts = await store.fetch(_FACTS, sid)
+    noted = {row[1]: row[5] for row in await store.fetch(notifications.OF_RESOURCE, sid)}
     frames = trace.frames_of(await store.fetch(trace.OF_MESSAGE, sid))
     jobs = await store.fetch(_JOBS, sid)
     parts = [segments.segment_of(row) for row in await store.fetch(segments.OF_MESSAGE, sid)]
     replies = await store.fetch(_REPLIES, sid, account_sid)
     events = (
-        [_fact_event(row) for row in facts]
+        [_fact_event(row, noted) for row in facts]
         + [_pdu_event(frame) for frame in frames]
         + [event for row in jobs if (event := _job_event(row)) is not None]
     )
@@ -90,9 +93,13 @@ def _head(message: Message) -> dict[str, Any]:
     }
 
 
-def _fact_event(row: tuple[Any, ...]) -> dict[str, Any]:
+def _fact_event(row: tuple[Any, ...], noted: Mapping[str, str]) -> dict[str, Any]:
+    """A fact; `noted` are the details of notifications by their SIDs."""
     at, version, kind, data = row
-    return {"at": at, "type": kind, "version": version, **msgspec.json.decode(data)}
+    event = {"at": at, "type": kind, "version": version, **msgspec.json.decode(data)}
+    if kind == FactType.NOTIFICATION_CREATED:
+        event.update(msgspec.json.decode(noted.get(event["notification"], "{}")))
+    return event
 
 
 def _job_event(row: tuple[Any, ...]) -> dict[str, Any] | None:

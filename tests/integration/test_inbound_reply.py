@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 
 import pytest
@@ -99,8 +100,47 @@ def test_an_app_that_fails_leaves_a_notification_and_its_fallback_answers(
     assert [each["body"] for each in arrived] == ["Sorry: 11200"]
     assert [line["path"] for line in app.lines()] == ["/sms", "/fallback"]
     inbound = app.lines()[0]["params"]["MessageSid"]
-    kinds = [each["type"] for each in timeline(gateway, inbound)["events"]]
-    assert "notification.created" in kinds
+    events = timeline(gateway, inbound)["events"]
+    (noted,) = [each for each in events if each["type"] == "notification.created"]
+    assert (noted["error_code"], noted["url"]) == (11200, app.url("/sms"))
+    assert "500" in noted["message"]
+    assert f"message={noted['message']}" in command(gateway, "messages", "show", inbound).stdout
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize(
+    ("reply", "code", "said"),
+    [
+        ({"body": "<Response><Message>", "content_type": "text/xml"}, 12100, "can't be used"),
+        (None, 11202, "could not be asked"),
+    ],
+    ids=["bad document", "nobody listens"],
+)
+def test_a_text_that_the_app_gives_no_document_for_says_why(
+    running_gateway: RunningGateway,
+    start_app: StartApp,
+    tmp_path: Path,
+    reply: dict[str, str] | None,
+    code: int,
+    said: str,
+) -> None:
+    gateway = running_gateway
+    script = tmp_path / "rules.json"
+    script.write_text(json.dumps([{"path": "/sms", "replies": [reply or {}]}]))
+    app = start_app("--script", str(script))
+    answered_by(gateway, app.url("/sms"))
+    if reply is None:
+        app.stop()
+    text_in(gateway, HANDSET, NUMBER, "Hello?")
+    (inbound,) = gateway.client().messages.list(from_=HANDSET)
+
+    def ended() -> list[dict[str, Any]]:
+        events = timeline(gateway, str(inbound.sid))["events"]
+        return [each for each in events if each.get("state") == "discarded"]
+
+    (job,) = wait_for(ended, "the job ends")
+    assert said in job["note"]
+    assert f"(error {code})" in job["note"]
 
 
 @pytest.mark.realtime
