@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gateway.accounts import Accounts
 from gateway.config import Config
 from gateway.messages.customers.model import Customer
+from gateway.messages.customers.numbers import sender_of
 from gateway.model import PhoneNumber
 from gateway.phone_numbers import declared_number
 
@@ -43,7 +44,7 @@ def customers(config: Config, main_sid: str) -> list[Customer]:
             account_sid=each.account or main_sid,
             binds=each.binds,
             tps=each.tps,
-            senders=each.senders,
+            senders=tuple(map(sender_of, each.senders)),
         )
         for each in config.customers
     ]
