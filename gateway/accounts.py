@@ -6,7 +6,7 @@ before anybody sees it here.
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -100,8 +100,12 @@ class Accounts:
         friendly_name: str | None = None,
         status: AccountStatus | None = None,
         auth_token: str | None = None,
+        also: Sequence[Write] = (),
     ) -> Account:
-        """Store the next state of account `sid`; what is None stays. Raises KeyError if unknown."""
+        """Store the next state of account `sid`, and `also` in the same commit; what is None stays.
+
+        Raises KeyError if it is unknown.
+        """
         async with self._writing:
             old = self._accounts[sid]
             new = msgspec.structs.replace(
@@ -113,14 +117,20 @@ class Accounts:
                 version=old.version + 1,
             )
             row = (sid, *(getattr(new, column) for column in _CHANGEABLE))
-            await self._commit(new, (UPDATE, row), FactType.ACCOUNT_UPDATED, {"status": new.status})
+            data: dict[str, str] = {"status": new.status}
+            await self._commit(new, (UPDATE, row), FactType.ACCOUNT_UPDATED, data, also)
         return new
 
     async def _commit(
-        self, account: Account, write: Write, kind: FactType, data: dict[str, str]
+        self,
+        account: Account,
+        write: Write,
+        kind: FactType,
+        data: dict[str, str],
+        also: Sequence[Write] = (),
     ) -> None:
         happened = fact(account.sid, account.sid, account.version, kind, account.date_updated, data)
-        await self._store.commit([write, happened])
+        await self._store.commit([write, happened, *also])
         self._accounts[account.sid] = account
 
 

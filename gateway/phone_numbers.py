@@ -7,7 +7,8 @@ One process writes; a change is in the store before anybody sees it here.
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
@@ -41,6 +42,10 @@ class Taken(Exception):
     """Another entry holds this number."""
 
 
+class Closed(Exception):
+    """The account that should have this number was closed."""
+
+
 def declared_number(
     account_sid: str, phone_number: str, settings: Mapping[str, str], now: float
 ) -> PhoneNumber:
@@ -68,6 +73,7 @@ class PhoneNumbers:
         self._declared: dict[str, PhoneNumber] = {}
         self._by_sid: dict[str, PhoneNumber] = {}
         self._by_address: dict[str, PhoneNumber] = {}
+        self._closed: set[str] = set()  # accounts that were closed since the start
         self._writing = asyncio.Lock()
         self._index()
 
@@ -108,7 +114,10 @@ class PhoneNumbers:
         settings: Mapping[str, str],
         now: float,
     ) -> PhoneNumber:
-        """Give `phone_number` to an account; raises `Taken` if somebody has it already."""
+        """Give `phone_number` to an account.
+
+        Raises `Taken` if somebody has it already, `Closed` if the account was closed meanwhile.
+        """
         number = PhoneNumber(
             sid=new_sid(PHONE_NUMBER, now),
             account_sid=account_sid,
@@ -120,6 +129,7 @@ class PhoneNumbers:
             version=1,
         )
         async with self._writing:
+            self._admit(account_sid)
             if phone_number in self._by_address:
                 raise Taken(phone_number)
             try:
@@ -140,10 +150,12 @@ class PhoneNumbers:
     ) -> PhoneNumber:
         """Store the next state of a stored number; `settings` are laid over what it has.
 
-        Raises KeyError for a SID that is not in the store.
+        Raises KeyError for a SID that is not in the store, `Closed` if the account that should
+        have it was closed meanwhile.
         """
         async with self._writing:
             old = self._stored[sid]
+            self._admit(account_sid or old.account_sid)
             new = msgspec.structs.replace(
                 old,
                 account_sid=old.account_sid if account_sid is None else account_sid,
@@ -162,14 +174,27 @@ class PhoneNumbers:
         """Let stored numbers go, all in one commit; SIDs that are not in the store are passed."""
         async with self._writing:
             gone = [self._stored[sid] for sid in sids if sid in self._stored]
-            writes: list[Write] = []
-            for number in gone:
-                writes.append((DELETE, (number.sid,)))
-                writes.append(_happened(number, FactType.NUMBER_DELETED, number.version + 1, now))
-            if writes:
-                await self._store.commit(writes)
+            if gone:
+                await self._store.commit(_gone(gone, now))
             for number in gone:
                 self._drop(number)
+
+    @asynccontextmanager
+    async def closing(self, account_sid: str, now: float) -> AsyncIterator[list[Write]]:
+        """The writes that let an account's stored numbers go, for the commit that closes it.
+
+        They are gone when the block ends without an exception; no number comes to it after that.
+        """
+        async with self._writing:
+            gone = [each for each in self._stored.values() if each.account_sid == account_sid]
+            yield _gone(gone, now)
+            self._closed.add(account_sid)
+            for number in gone:
+                self._drop(number)
+
+    def _admit(self, account_sid: str) -> None:
+        if account_sid in self._closed:
+            raise Closed(account_sid)
 
     async def _commit(self, number: PhoneNumber, write: Write, kind: FactType) -> None:
         happened = _happened(number, kind, number.version, number.date_updated)
@@ -196,6 +221,14 @@ class PhoneNumbers:
 def _happened(number: PhoneNumber, kind: FactType, version: int, at: float) -> Write:
     data = {"phone_number": number.phone_number}
     return fact(number.account_sid, number.sid, version, kind, at, data)
+
+
+def _gone(numbers: Iterable[PhoneNumber], now: float) -> list[Write]:
+    writes: list[Write] = []
+    for number in numbers:
+        writes.append((DELETE, (number.sid,)))
+        writes.append(_happened(number, FactType.NUMBER_DELETED, number.version + 1, now))
+    return writes
 
 
 def _row_of(number: PhoneNumber) -> Row:

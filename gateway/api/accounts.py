@@ -1,5 +1,6 @@
 """Accounts: `/2010-04-01/Accounts`, a main account and the subaccounts under it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,6 +13,7 @@ from gateway.api.resources import Access, Call, Operation, Param, Result
 from gateway.messages.draft import Refusal
 from gateway.model import Account, AccountStatus
 from gateway.sids import ACCOUNT
+from gateway.store.base import Write
 
 _PATH: Final = "/2010-04-01/Accounts"
 _MAX_NAME: Final = 64
@@ -97,12 +99,23 @@ async def update(call: Call) -> Result:
         refusal = _refuse_status(call)
         if refusal is not None:
             return refusal
-    if status is AccountStatus.CLOSED:
-        await _release_numbers(call)
-    changed = await call.services.accounts.change(
-        account.sid, call.now, friendly_name=name or None, status=status
-    )
+    closes = status is AccountStatus.CLOSED
+    changed = await (_close(call, name) if closes else _change(call, name, status))
     return answer_json(account_body(changed))
+
+
+async def _change(
+    call: Call, name: str, status: AccountStatus, also: Sequence[Write] = ()
+) -> Account:
+    return await call.services.accounts.change(
+        call.account.sid, call.now, friendly_name=name or None, status=status, also=also
+    )
+
+
+async def _close(call: Call, name: str) -> Account:
+    """Close the account and let its numbers go, both or neither."""
+    async with call.services.phone_numbers.closing(call.account.sid, call.now) as writes:
+        return await _change(call, name, AccountStatus.CLOSED, writes)
 
 
 def _bad_name() -> Refusal:
@@ -117,12 +130,6 @@ def _refuse_status(call: Call) -> Refusal | None:
     if call.account.status is AccountStatus.CLOSED:
         return refuse(21479)
     return None
-
-
-async def _release_numbers(call: Call) -> None:
-    numbers = call.services.phone_numbers
-    held = numbers.of_account(call.account.sid)
-    await numbers.remove([number.sid for number in held], call.now)
 
 
 _STATUSES: Final = tuple(AccountStatus)

@@ -15,8 +15,8 @@ from gateway.api.http import answer_json, is_http_url, not_found, refuse, rfc282
 from gateway.api.magic_numbers import MAGIC_NUMBER, refuse_test_number
 from gateway.api.resources import Access, Answer, Call, Kind, Operation, Param, Result
 from gateway.messages.draft import Refusal
-from gateway.model import PhoneNumber
-from gateway.phone_numbers import Taken
+from gateway.model import AccountStatus, PhoneNumber
+from gateway.phone_numbers import Closed, Taken
 from gateway.sids import PHONE_NUMBER, new_sid
 
 _API_VERSION: Final = "2010-04-01"
@@ -121,6 +121,8 @@ async def create(call: Call) -> Result:
         )
     except Taken:
         return refuse(21422, f"{wanted} is not available: it is held already")
+    except Closed:
+        return _inactive(call.account.sid, AccountStatus.CLOSED)
     return answer_json(phone_number_body(number), 201)
 
 
@@ -202,16 +204,35 @@ async def update(call: Call) -> Result:
     if isinstance(settings, Refusal):
         return settings
     receiver = call.text("AccountSid") or number.account_sid
-    if receiver not in {member.sid for member in call.services.accounts.family(call.caller.sid)}:
-        return refuse(21471, f"Account {receiver[:40]} does not exist")
-    changed = await call.services.phone_numbers.change(
-        number.sid,
-        call.now,
-        account_sid=receiver,
-        friendly_name=call.text("FriendlyName") or None,
-        settings=settings,
-    )
+    refusal = _refuse_receiver(call, receiver)
+    if refusal is not None:
+        return refusal
+    try:
+        changed = await call.services.phone_numbers.change(
+            number.sid,
+            call.now,
+            account_sid=receiver,
+            friendly_name=call.text("FriendlyName") or None,
+            settings=settings,
+        )
+    except KeyError:  # it was let go meanwhile
+        return not_found(call.request.path)
+    except Closed:
+        return _inactive(receiver, AccountStatus.CLOSED)
     return answer_json(phone_number_body(changed))
+
+
+def _refuse_receiver(call: Call, sid: str) -> Refusal | None:
+    """Why the account `sid` can't have the number; None for one that is active, of the family."""
+    family = {member.sid: member for member in call.services.accounts.family(call.caller.sid)}
+    receiver = family.get(sid)
+    if receiver is None:
+        return refuse(21471, f"Account {sid[:40]} does not exist")
+    return None if receiver.status is AccountStatus.ACTIVE else _inactive(sid, receiver.status)
+
+
+def _inactive(sid: str, status: AccountStatus) -> Refusal:
+    return refuse(21472, f"Account {sid} is {status}; only an active one can have a number")
 
 
 async def delete(call: Call) -> Result:

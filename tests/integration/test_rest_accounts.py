@@ -1,5 +1,6 @@
 """Accounts and phone numbers over REST, with the official SDK as the client."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from twilio.base.exceptions import TwilioRestException
 from gateway.accounts import Accounts
 from gateway.model import AccountStatus
 from gateway.phone_numbers import PhoneNumbers
+from gateway.store.base import StoreUnavailable
 
 TO = "+447700900123"
 NO_MESSAGE = "SM" + "0" * 32
@@ -95,6 +97,72 @@ async def test_a_closed_subaccount_lets_its_numbers_go_and_stays_closed(world: W
     assert (await world.call(lambda: main.api.accounts(sub.sid).fetch())).status == "closed"
     again = await refused(world, lambda: main.api.accounts(sub.sid).update(status="active"))
     assert again.code == 21479
+
+
+async def test_closing_an_account_and_letting_its_numbers_go_is_one_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, store = world.sdk(world.main), world.services.store
+    sub = await world.call(lambda: main.api.accounts.create())
+    itself = main.api.accounts(sub.sid)
+    for number in ("+15550003000", "+15550003001"):
+        await world.call(lambda n=number: itself.incoming_phone_numbers.create(phone_number=n))
+    real, commits = store.commit, []
+
+    def away(writes: Any) -> Any:
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(StoreUnavailable("the disk is full"))
+        return future
+
+    monkeypatch.setattr(store, "commit", away)
+    assert (await refused(world, lambda: itself.update(status="closed"))).code == 20503
+    assert len(world.services.phone_numbers.of_account(sub.sid)) == 2
+
+    def noted(writes: Any) -> Any:
+        commits.append(writes)
+        return real(writes)
+
+    monkeypatch.setattr(store, "commit", noted)
+    assert (await world.call(lambda: itself.update(status="closed"))).status == "closed"
+    assert len(commits) == 1
+    assert world.services.phone_numbers.of_account(sub.sid) == []
+    loaded = await PhoneNumbers.load(store)
+    assert loaded.of_account(sub.sid) == []
+
+
+async def test_what_races_the_end_of_a_number_or_an_account_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, numbers = world.sdk(world.main), world.services.phone_numbers
+    sub = await world.call(lambda: main.api.accounts.create())
+    kept, gone = [
+        await world.call(lambda n=number: main.incoming_phone_numbers.create(phone_number=n))
+        for number in ("+15550003000", "+15550003001")
+    ]
+    change, add = numbers.change, numbers.add
+
+    async def late_change(sid: str, now: float, **changed: Any) -> Any:
+        await numbers.remove([gone.sid], now)
+        async with numbers.closing(sub.sid, now):
+            pass
+        return await change(sid, now, **changed)
+
+    async def late_add(*args: Any) -> Any:
+        async with numbers.closing(sub.sid, args[-1]):
+            pass
+        return await add(*args)
+
+    monkeypatch.setattr(numbers, "change", late_change)
+    monkeypatch.setattr(numbers, "add", late_add)
+    of_main = main.incoming_phone_numbers
+    of_sub = main.api.accounts(sub.sid).incoming_phone_numbers
+    for use, status, code in (
+        (lambda: of_main(gone.sid).update(friendly_name="late"), 404, 20404),
+        (lambda: of_main(kept.sid).update(account_sid=sub.sid), 400, 21472),
+        (lambda: of_sub.create(phone_number="+15550003002"), 400, 21472),
+    ):
+        error = await refused(world, use)
+        assert (error.status, error.code) == (status, code)
 
 
 async def test_updates_that_are_refused(world: World) -> None:
@@ -210,6 +278,11 @@ async def test_a_number_moves_within_the_family(world: World) -> None:
     one = main.incoming_phone_numbers(number.sid)
     foreign = await refused(world, lambda: one.update(account_sid=world.stranger.sid))
     assert foreign.code == 21471
+    for status in ("suspended", "closed"):
+        other = await world.call(lambda: main.api.accounts.create())
+        await world.call(lambda s=other.sid, to=status: main.api.accounts(s).update(status=to))
+        inactive = await refused(world, lambda s=other.sid: one.update(account_sid=s))
+        assert (inactive.status, inactive.code) == (400, 21472)
     moved = await world.call(lambda: one.update(account_sid=sub.sid))
     assert moved.account_sid == sub.sid
     assert (await refused(world, lambda: one.fetch())).code == 20404

@@ -9,9 +9,9 @@ import pytest
 
 from gateway.accounts import Accounts, new_token
 from gateway.model import Account, AccountKind, AccountStatus
-from gateway.phone_numbers import PhoneNumbers, Taken, declared_number
+from gateway.phone_numbers import Closed, PhoneNumbers, Taken, declared_number
 from gateway.sids import ACCOUNT, new_sid
-from gateway.store.base import Conflict
+from gateway.store.base import Conflict, Stale
 from gateway.store.sqlite import SqliteStore
 
 NUMBER = "+15550001000"
@@ -119,3 +119,29 @@ async def test_what_is_let_go_can_be_had_again(store: SqliteStore) -> None:
     await numbers.remove([old.sid, "PNunknown"], 2.0)
     assert (numbers.holder(NUMBER), len(numbers)) == (None, 0)
     assert (await numbers.add("AC2", NUMBER, "", {}, 3.0)).account_sid == "AC2"
+
+
+async def test_an_account_that_closes_lets_its_stored_numbers_go_or_keeps_all(
+    store: SqliteStore,
+) -> None:
+    numbers = PhoneNumbers(store)
+    await numbers.add("AC1", NUMBER, "", {}, 1.0)
+    hidden = await numbers.add("AC1", "+15550001001", "", {}, 1.0)
+    other = await numbers.add("AC2", "+15550001002", "", {}, 1.0)
+    numbers.declare([declared_number("AC3", hidden.phone_number, {}, 2.0)])
+    with pytest.raises(Stale):
+        async with numbers.closing("AC1", 2.0):
+            raise Stale("somebody else was quicker")
+    assert numbers.holder(NUMBER) is not None
+    async with numbers.closing("AC1", 3.0) as writes:
+        adding = asyncio.ensure_future(numbers.add("AC1", "+15550001003", "", {}, 3.0))
+        await asyncio.sleep(0)
+        await store.commit(writes)
+    with pytest.raises(Closed):
+        await adding
+    with pytest.raises(Closed):
+        await numbers.change(other.sid, 4.0, account_sid="AC1")
+    loaded = await PhoneNumbers.load(store)
+    assert [loaded.of_account(sid) for sid in ("AC1", "AC2")] == [[], [other]]
+    numbers.declare([])
+    assert numbers.of_account("AC1") == []
