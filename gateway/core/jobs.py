@@ -4,6 +4,8 @@ Queues are virtual, one for each (account, endpoint) that has something ready, a
 while they are empty. They share by deficit round robin: endpoints take turns, and within an
 endpoint its accounts do. An endpoint has a limit of tries at once and a rate; while it is at one
 of them, or closed, its jobs wait without being looked at.
+
+Where all share a pool of slots, who hangs may not fill it: `Pool` says how.
 """
 
 import heapq
@@ -13,6 +15,7 @@ from typing import Final, Generic
 
 import msgspec
 
+from gateway.core.pool import Pool
 from gateway.core.queues import (
     MIN_GONE,
     Deadlines,
@@ -77,8 +80,13 @@ Policies = Callable[[str], QueuePolicy]
 
 
 def policies(default: QueuePolicy, special: Mapping[str, QueuePolicy]) -> Policies:
-    """The policies of a table, with a default for endpoints that it does not name."""
-    return lambda endpoint: special.get(endpoint, default)
+    """The policies of a table, by endpoint or by scheme ("smpp:"), and a default for the rest."""
+
+    def policy_of(endpoint: str) -> QueuePolicy:
+        scheme = endpoint[: endpoint.find(":") + 1]
+        return special.get(endpoint) or special.get(scheme, default)
+
+    return policy_of if special else lambda _: default
 
 
 class Scheduler(Generic[T]):
@@ -88,12 +96,15 @@ class Scheduler(Generic[T]):
     when it does. `cancel` forgets one that waits.
     """
 
-    def __init__(self, policy_of: Policies, retry_policy: RetryPolicy) -> None:
+    def __init__(
+        self, policy_of: Policies, retry_policy: RetryPolicy, *, slots: int | None = None
+    ) -> None:
+        """`slots` are the tries that may run at once over all endpoints; None for any number."""
         self._policy_of = policy_of
         self._retry_policy = retry_policy
         self._jobs: dict[str, Job[T]] = {}
         self._endpoints: dict[str, Endpoint[T]] = {}
-        self._ring: deque[Endpoint[T]] = deque()
+        self._pool: Pool[T] = Pool(slots)
         self._lines: dict[str, deque[Job[T]]] = {}  # first tries, by sequence
         self._due: list[tuple[float, int, Job[T]]] = []
         self._due_gone = 0
@@ -137,8 +148,9 @@ class Scheduler(Generic[T]):
             while only is not None and len(taken) < limit and self._serve(only, now, taken):
                 pass
             return taken
-        ring = self._ring
-        while ring and len(taken) < limit:
+        pool = self._pool
+        pool.let_in()
+        while len(taken) < limit and (ring := pool.next_ring()):
             first = ring[0]
             if self._serve(first, now, taken):
                 ring.rotate(-1)
@@ -147,16 +159,17 @@ class Scheduler(Generic[T]):
                 first.in_ring = False
         return taken
 
-    def release(self, key: str) -> None:
+    def release(self, key: str, now: float | None = None) -> None:
         """A try of `key` has ended and there will be no other, whatever came of it.
 
-        Passed over for a job that is not being tried.
+        `now` lets the endpoint be judged by how long it took. Passed over for a job that is not
+        being tried.
         """
         job = self._jobs.get(key)
         if job is None or job.state is not State.RUNNING:
             return
         endpoint = job.endpoint
-        endpoint.running -= 1
+        self._pool.leave(endpoint, None if now is None else now - job.due)
         self._forget(job)
         if not endpoint.jobs:
             self._dismiss(endpoint)
@@ -178,10 +191,10 @@ class Scheduler(Generic[T]):
         wait = self._retry_policy.delay(entry.attempt, fraction) if after is None else after
         at = now + wait
         if at >= entry.expire_at:
-            self.release(key)
+            self.release(key, now)
             return Expired()
         endpoint = job.endpoint
-        endpoint.running -= 1
+        self._pool.leave(endpoint, now - job.due)
         if entry.attempt == 1 and entry.sequence:
             self._advance(entry.sequence, job)
         job.entry = msgspec.structs.replace(entry, attempt=entry.attempt + 1)
@@ -290,7 +303,7 @@ class Scheduler(Generic[T]):
     def _serve(self, endpoint: Endpoint[T], now: float, taken: list[Entry[T]]) -> bool:
         """One step of a queue's turn; False when the endpoint can give nothing now."""
         ring = endpoint.ring
-        if not ring or not endpoint.has_slot():
+        if not ring or not endpoint.has_slot() or not self._pool.has_room(endpoint):
             return False
         queue = ring[0]
         job = queue.head()
@@ -317,7 +330,8 @@ class Scheduler(Generic[T]):
         queue.deficit -= cost
         queue.ready.popleft()
         job.state = State.RUNNING
-        endpoint.running += 1
+        job.due = now
+        self._pool.enter(endpoint)
         taken.append(entry)
         if not queue.ready:
             ring.popleft()
@@ -377,8 +391,7 @@ class Scheduler(Generic[T]):
     def _ring_in(self, endpoint: Endpoint[T]) -> None:
         """Let the endpoint take turns, if it could give something."""
         if not endpoint.in_ring and endpoint.ring and endpoint.has_slot():
-            endpoint.in_ring = True
-            self._ring.append(endpoint)
+            self._pool.ring_in(endpoint)
 
     def _forget(self, job: Job[T]) -> None:
         entry = job.entry

@@ -52,6 +52,8 @@ class State(Enum):
 
 
 class Job(Generic[T]):
+    """`due` is when the next try may start or, while it runs, when it did."""
+
     __slots__ = ("due", "endpoint", "entry", "since", "state")
 
     def __init__(self, entry: Entry[T], endpoint: "Endpoint[T]", since: float, due: float) -> None:
@@ -107,6 +109,7 @@ class Endpoint(Generic[T]):
         "retrying",
         "ring",
         "running",
+        "slow",
         "tokens",
     )
 
@@ -118,6 +121,7 @@ class Endpoint(Generic[T]):
         self.held = False  # by its rate, until it is called
         self.fading = False  # idle, and will be called when its tokens are full
         self.in_ring = False
+        self.slow = False  # its last try held its slot for long
         self.jobs: dict[str, Job[T]] = {}
         self.queues: dict[str, Queue[T]] = {}
         self.ring: deque[Queue[T]] = deque()

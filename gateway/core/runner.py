@@ -328,7 +328,7 @@ class JobRunner:
         self._end(entry, state, retry_at=retry_at, note=outcome.note)
 
     def _release(self, entry: Entry[Job]) -> None:
-        self._scheduler.release(entry.key)
+        self._scheduler.release(entry.key, self._clock())
         self._look_back(entry)
         if self._idle:
             self.wake()
