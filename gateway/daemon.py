@@ -56,6 +56,7 @@ DATABASE = "trunkline.db"
 PORTS = "ports.json"
 _FIRST_NUMBER = "+15550001000"
 _CALLBACK_RETRY = RetryPolicy(base=1.0, cap=600.0)
+_TRIES_PER_CUSTOMER = 20  # deliver_sm under way to one customer: the window of a bind
 _RELOADED = ("carriers", "routes", "numbers", "customers")
 _LINGER = 2.0  # seconds for which the rest of a refused upload is read
 
@@ -187,7 +188,12 @@ class Gateway:
     def _make_runner(self) -> JobRunner:
         webhooks = self._config.webhooks
         scheduler: Scheduler[Job] = Scheduler(
-            policies(QueuePolicy(concurrency=webhooks.concurrency_per_host), {}), _CALLBACK_RETRY
+            policies(
+                QueuePolicy(concurrency=webhooks.concurrency_per_host),
+                {customer_jobs.SCHEME: QueuePolicy(concurrency=_TRIES_PER_CUSTOMER)},
+            ),
+            _CALLBACK_RETRY,
+            slots=webhooks.workers,
         )
         return JobRunner(
             self._store,
