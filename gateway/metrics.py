@@ -131,7 +131,7 @@ def _traffic(network: CarrierNumbers) -> Iterator[Metric]:
     ratio = _gauge("carrier_receipt_ratio", "Final receipts per accepted submit_sm.", "carrier")
     submit = _histogram("carrier_submit_seconds", "A text accepted to its first submit_sm.")
     response = _histogram("carrier_response_seconds", "submit_sm to submit_sm_resp.")
-    receipt = _histogram("carrier_receipt_seconds", "submit_sm to its receipt.")
+    receipt = _histogram("carrier_receipt_seconds", "A text sent to a final receipt.")
     for carrier, counters in every:
         by_label: dict[str, int] = {}
         for status, count in tuple(counters.statuses.items()):

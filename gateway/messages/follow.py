@@ -275,7 +275,7 @@ class Follower:
         match = known or self._correlator.recall_by_id(event) or self._correlator.recall(event)
         if match is not None:
             sent_at = match.flight.message.date_sent
-            if sent_at:
+            if sent_at and event.receipt.is_final:
                 latencies = self._network.counters(event.carrier).receipt_seconds
                 latencies.observe(max(0.0, event.at - sent_at))
             if match.flight.message.status in _OPEN and match.flight.message.sid not in self._book:

@@ -522,3 +522,15 @@ async def test_how_long_a_text_waited_for_its_first_submit_sm_is_measured(tmp_pa
         await world.pass_(60.0)
         assert [each.attempt for each in world.out] == [2, 2, 2]
         assert counters.submit_seconds.count == 1  # a retry has waited for the carrier
+
+
+async def test_how_long_final_receipts_take_is_measured(tmp_path: Path) -> None:
+    async with path_world(tmp_path) as world:
+        await accepted(world)
+        latencies = world.network.counters("acme").receipt_seconds
+        world.now += 5.0
+        await world.say(world.receipt("id1", MessageState.ENROUTE))
+        assert latencies.count == 0
+        world.now += 5.0
+        await world.say(world.receipt("id1"))
+        assert (latencies.count, latencies.total) == (1, 10.0)
