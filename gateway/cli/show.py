@@ -83,6 +83,11 @@ def clock(at: float) -> str:
     return datetime.fromtimestamp(at).strftime("%H:%M:%S.%f")[:-3]
 
 
+def day(at: float) -> str:
+    """A date in the local zone."""
+    return datetime.fromtimestamp(at).strftime("%Y-%m-%d")
+
+
 def clipped(text: str, width: int = 60) -> str:
     """`text` on one line of at most `width` characters."""
     flat = " ".join(text.split())

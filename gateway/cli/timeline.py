@@ -1,16 +1,14 @@
 """A message's timeline as lines: when, which way, what, with decoded PDUs."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from gateway.cli import show
 
 _ARROWS: Final = {"out": "──►", "in": "◄──"}
 # Said in the line's beginning, or of no interest to a reader of lines.
-_HEAD: Final = frozenset(
-    {"at", "type", "version", "direction", "octets", "name", "sequence_number", "command_status"}
-)
-_NO_ERROR: Final = 0
-_UDHI: Final = 0x40
+_HEAD: Final = frozenset({"at", "type", "version"})
+_TEXTS: Final = frozenset({"short_message", "message_payload"})  # said as text
 
 
 def print_message(timeline: dict[str, Any], body: str, indent: int) -> None:
@@ -25,7 +23,7 @@ def lines(timeline: dict[str, Any], body: str) -> list[str]:
     segments = timeline["num_segments"]
     head = (
         f"[bold]{timeline['sid']}[/]  {show.plain(timeline['from'])} → {show.plain(timeline['to'])}"
-        f"  {show.state(timeline['status'])}{error}"
+        f"  {show.state(timeline['status'])}{error}  {show.day(timeline['created_at'])}"
     )
     about = (
         f"  {timeline['direction']}, {timeline['encoding']},"
@@ -38,7 +36,18 @@ def lines(timeline: dict[str, Any], body: str) -> list[str]:
         for each in timeline["route"]
         if isinstance(each, dict) and "reason" in each
     ]
-    return [head, about, *said, *route, *(_event(event) for event in timeline["events"])]
+    parts = [_part(part) for part in timeline["parts"]]
+    events = [_event(event) for event in timeline["events"]]
+    return [head, about, *said, *route, *parts, *events]
+
+
+def _part(part: dict[str, Any]) -> str:
+    carrier_id = (
+        f", the carrier's id {show.plain(part['carrier_id'])}" if part["carrier_id"] else ""
+    )
+    again = f" in attempt {part['attempt']}" if part["attempt"] > 1 else ""
+    error = f" error {part['error_code']}" if part["error_code"] else ""
+    return f"  part {part['part']}: {show.state(part['state'])}{error}{again}{carrier_id}"
 
 
 def _event(event: dict[str, Any]) -> str:
@@ -51,26 +60,25 @@ def _event(event: dict[str, Any]) -> str:
 def _pdu(event: dict[str, Any]) -> str:
     if "name" not in event:
         return f"{len(event['octets']) // 2} octets that are no PDU: {event['octets'][:64]}"
-    status = event["command_status"]
-    failed = "" if status == _NO_ERROR else f" [red]command_status 0x{status:08x}[/]"
-    given = event.get("fields", {})
-    fields = " ".join(
-        f"{name}={show.plain(value)}"
-        for name, value in given.items()
-        if value not in (0, "", None) and name != "short_message"
+    failed = f" [red]{show.plain(event['meaning'])}[/]" if "meaning" in event else ""
+    part = event.get("part")
+    which = f" part {part['number']}/{part['total']} ref {part['reference']}" if part else ""
+    said = f" “{show.plain(event['text'])}”" if "text" in event else ""
+    fields = " ".join(_fields(event["fields"]))
+    return (
+        f"[bold]{event['name']}[/] #{event['sequence_number']}{failed}{which}"
+        f" [dim]{fields}[/]{said}"
     )
-    said = f" “{show.plain(_text(given))}”" if given.get("short_message") else ""
-    return f"[bold]{event['name']}[/] #{event['sequence_number']}{failed} [dim]{fields}[/]{said}"
 
 
-def _text(fields: dict[str, Any]) -> str:
-    """What a short_message says, without its user data header (SMPP v3.4 5.2.12)."""
-    from protocols.smpp.text import decode
-
-    octets = bytes.fromhex(fields["short_message"])
-    if fields.get("esm_class", 0) & _UDHI:
-        octets = octets[1 + octets[0] :]
-    return decode(octets, fields.get("data_coding", 0))
+def _fields(given: dict[str, Any]) -> Iterator[str]:
+    for name, value in given.items():
+        if name != "tlvs" and name not in _TEXTS and value not in (0, "", None):
+            yield f"{name}={show.plain(value)}"
+    for each in given.get("tlvs", ()):
+        name = each["name"] or each["tag"]
+        if name not in _TEXTS:
+            yield f"{name}={show.plain(each['value'])}"
 
 
 def _rest(event: dict[str, Any]) -> str:

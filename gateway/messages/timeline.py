@@ -7,9 +7,9 @@ import msgspec
 
 from gateway.events import FactType
 from gateway.messages import notifications, records, segments, trace
+from gateway.messages.decoded import decoded
 from gateway.model import Message
 from gateway.store.base import Query, Store
-from protocols.smpp.codec import Decoder, Frame, name_of
 
 _FACTS: Final = Query(
     "facts_of_sid", "SELECT at, version, type, data FROM facts WHERE sid = $1 ORDER BY id"
@@ -32,8 +32,9 @@ _RANKS: Final[dict[str, int]] = {FactType.MESSAGE_QUEUED: 0, "pdu": 1}
 async def timeline(store: Store, account_sid: str, sid: str) -> dict[str, Any] | None:
     """Everything known of one message of the account, as JSON; None if there is none.
 
-    `{"sid", "status", "direction", "from", "to", "carrier", "num_segments", "in_reply_to",
-    "replies": [sid], "route": [...], "parts": [...], "events": [{"at", "type", ...}]}`; the
+    `{"sid", "created_at", "status", "direction", "from", "to", "carrier", "num_segments",
+    "in_reply_to", "replies": [sid], "route": [...], "parts": [...], "events": [{"at", "type",
+    ...}]}`, times in seconds since the epoch; the
     events are facts (with what a notification says), PDUs (`type` "pdu") and tries of jobs
     (`type` "job").
     """
@@ -78,6 +79,7 @@ def _head(message: Message) -> dict[str, Any]:
     return {
         "sid": message.sid,
         "account_sid": message.account_sid,
+        "created_at": message.date_created,
         "direction": message.direction,
         "status": message.status,
         "error_code": message.error_code or None,
@@ -119,32 +121,10 @@ def _job_event(row: tuple[Any, ...]) -> dict[str, Any] | None:
 
 
 def _pdu_event(frame: trace.Frame) -> dict[str, Any]:
-    decoder = Decoder()
-    decoder.feed(frame.octets)
-    decoded = decoder.next_frame()
-    event: dict[str, Any] = {
+    return {
         "at": frame.at,
         "type": "pdu",
         "direction": "out" if frame.sent else "in",
         "octets": frame.octets.hex(),
+        **decoded(frame.octets),
     }
-    if isinstance(decoded, Frame):
-        event["name"] = name_of(decoded.command_id)
-        event["sequence_number"] = decoded.sequence_number
-        event["command_status"] = decoded.command_status
-        event["fields"] = _fields(decoded.pdu)
-    return event
-
-
-def _fields(pdu: Any) -> dict[str, Any]:
-    """The fields of a PDU as JSON; octets as hex, TLVs by tag."""
-    if pdu is None:
-        return {}
-    fields = msgspec.structs.asdict(pdu)
-    tlvs = fields.pop("tlvs", ())
-    shown = {
-        name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()
-    }
-    if tlvs:
-        shown["tlvs"] = {f"0x{tag:04x}": value.hex() for tag, value in tlvs}
-    return shown

@@ -5,6 +5,7 @@ import threading
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,7 @@ def test_messages_list_is_a_table_and_control_characters_do_nothing(gateway: Sta
 
 TIMELINE = {
     "sid": SMS,
+    "created_at": 1_795_000_000.0,
     "direction": "inbound",
     "status": "received",
     "error_code": None,
@@ -186,6 +188,7 @@ TIMELINE = {
     "in_reply_to": None,
     "replies": [],
     "route": [],
+    "parts": [],
     "events": [
         {
             "at": 1.5,
@@ -201,7 +204,14 @@ TIMELINE = {
                 "esm_class": 0x40,
                 "data_coding": 8,
                 "short_message": "050003010201" + "Да".encode("utf-16-be").hex(),
+                "tlvs": [
+                    {"tag": "0x0204", "name": "user_message_reference", "value": 8755},
+                    {"tag": "0x1400", "name": "", "value": "ff"},
+                    {"tag": "0x0424", "name": "message_payload", "value": "00"},
+                ],
             },
+            "text": "Да",
+            "part": {"number": 2, "total": 4, "reference": 17},
         },
         {"at": 2.0, "type": "message.received", "version": 1, "status": "received"},
     ],
@@ -218,6 +228,7 @@ def test_messages_show_prints_pdus_and_threads_the_reply(gateway: StandIn) -> No
         "name": "submit_sm_resp",
         "sequence_number": 8,
         "command_status": 0x58,
+        "meaning": "ESME_RTHROTTLED (0x58): throttled",
         "fields": {},
     }
     answer = TIMELINE | {
@@ -225,6 +236,16 @@ def test_messages_show_prints_pdus_and_threads_the_reply(gateway: StandIn) -> No
         "direction": "outbound-reply",
         "in_reply_to": SMS,
         "route": [{"carrier": "acme", "verdict": "ready", "reason": "ready"}],
+        "parts": [
+            {"part": 1, "attempt": 1, "carrier_id": "A1", "state": "delivered", "error_code": None},
+            {
+                "part": 2,
+                "attempt": 2,
+                "carrier_id": "",
+                "state": "undelivered",
+                "error_code": 30003,
+            },
+        ],
         "events": [refused_pdu],
     }
     gateway.answer("GET", f"/v1/messages/{SMS}/timeline", TIMELINE | {"replies": [reply]})
@@ -232,14 +253,20 @@ def test_messages_show_prints_pdus_and_threads_the_reply(gateway: StandIn) -> No
     gateway.answer("GET", f"{ACCOUNT}/Messages/{SMS}.json", MESSAGE | {"body": "Are you open?"})
     gateway.answer("GET", f"{ACCOUNT}/Messages/{reply}.json", MESSAGE | {"body": "Until six."})
     lines = said("messages", "show", SMS).splitlines()
-    assert lines[0] == f"{SMS}  +447700900123 → +15550001000  received"
+    day = datetime.fromtimestamp(1_795_000_000.0).strftime("%Y-%m-%d")
+    assert lines[0] == f"{SMS}  +447700900123 → +15550001000  received  {day}"
     assert "  “Are you open?”" in lines
-    (deliver,) = (line for line in lines if "◄── deliver_sm #7 source_addr=447700900123" in line)
-    assert deliver.endswith("“Да”")
+    (deliver,) = (line for line in lines if "◄── deliver_sm" in line)
+    assert deliver.partition("deliver_sm")[2] == (
+        " #7 part 2/4 ref 17 source_addr=447700900123 esm_class=64 data_coding=8"
+        " user_message_reference=8755 0x1400=ff “Да”"
+    )
     beneath = lines[next(n for n, line in enumerate(lines) if reply in line) :]
     assert all(line.startswith("    ") for line in beneath)
     assert "      route: acme: ready" in beneath
-    assert any("submit_sm_resp #8 command_status 0x00000058" in line for line in beneath)
+    assert "      part 1: delivered, the carrier's id A1" in beneath
+    assert "      part 2: undelivered error 30003 in attempt 2" in beneath
+    assert any("submit_sm_resp #8 ESME_RTHROTTLED (0x58): throttled" in line for line in beneath)
     assert f"answers {SMS}: +15550001000 texted “Are you open?”" in said("messages", "show", reply)
 
 
