@@ -7,6 +7,7 @@ server sees it: without userinfo, without fragment, without a default port (vali
 import hmac
 from binascii import b2a_base64
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 
 Parameters = Sequence[tuple[str, str]]
@@ -17,5 +18,12 @@ def sign(url: str, parameters: Parameters, auth_token: str) -> str:
     if parameters:
         # Sorted by name, then value; a pair given twice counts once.
         url += "".join(chain.from_iterable(sorted(set(parameters))))
-    digest = hmac.digest(auth_token.encode(), url.encode("utf-8", "replace"), "sha1")
-    return b2a_base64(digest, newline=False).decode()
+    keyed = _keyed(auth_token).copy()
+    keyed.update(url.encode("utf-8", "replace"))
+    return b2a_base64(keyed.digest(), newline=False).decode()
+
+
+# `hmac.digest` gives up the interpreter's lock each time, which a busy store then takes.
+@lru_cache(maxsize=256)
+def _keyed(auth_token: str) -> hmac.HMAC:
+    return hmac.new(auth_token.encode(), digestmod="sha1")
