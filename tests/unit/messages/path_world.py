@@ -141,6 +141,7 @@ class WeakStore:
         self.away = False
         self.refusing = asyncio.Event()
         self.gate: asyncio.Event | None = None
+        self.gated = asyncio.Event()  # a commit waits at the gate
 
     def commit(self, writes: Sequence[Write], fence: Lease | None = None) -> "asyncio.Future[None]":
         if self.away:
@@ -149,6 +150,7 @@ class WeakStore:
             future.set_exception(StoreUnavailable("the disk is full"))
             return future
         if self.gate is not None and writes:
+            self.gated.set()
             return asyncio.ensure_future(self._held(self.gate, writes, fence))
         return self.real.commit(writes, fence)
 
@@ -215,7 +217,7 @@ class PathWorld:
 
         def told(message: Message, number: PhoneNumber) -> Sequence[Job]:
             self.told.append(message)
-            return ()
+            return self.inbound_jobs(message)
 
         self.messages, self.follower = path.build(
             store=cast(SqliteStore, self.store),
@@ -233,6 +235,10 @@ class PathWorld:
         )
         await self.follower.start()
         await self.quiet()
+
+    def inbound_jobs(self, message: Message) -> Sequence[Job]:
+        """Who is told of a text that came in: nobody here."""
+        return ()
 
     async def crash(self) -> None:
         """End it with what is in the store and nothing else."""
