@@ -82,9 +82,12 @@ async def start(carrier: Carrier, data: Path) -> Simulator:
     try:
         line = await asyncio.wait_for(process.stdout.readline(), _READY_WITHIN)
         ports = msgspec.json.decode(line, type=Ports)
-    except (TimeoutError, msgspec.DecodeError):
+    except BaseException as error:
         if process.returncode is None:
             process.kill()
+        await process.wait()
+        if not isinstance(error, TimeoutError | msgspec.DecodeError):
+            raise
         raise SimulatorError(f"the simulated carrier did not start; {path} says why") from None
     _log.info("simulated carrier is up", carrier=carrier.name, smpp=ports.smpp)
     return Simulator(process, ports)
