@@ -131,8 +131,11 @@ def _shown(text: str) -> str:
 
 
 def _e164_problem(compact: str) -> str:
+    digits = compact.removeprefix(_INTERNATIONAL_PREFIX)
+    if compact.isdecimal() and digits.startswith("0"):
+        return "it must be in E.164: + and the country code in place of the 0, as +442071838750"
     if compact.isdecimal():
-        return f"it must be in E.164, with + and the country code; is it +{compact[:15]}?"
+        return f"it must be in E.164, with + and the country code; is it +{digits[:15]}?"
     if not compact.startswith("+"):
         return "it must be in E.164: + and 7 to 15 digits"
     if not re.fullmatch(r"\+[0-9]*", compact):

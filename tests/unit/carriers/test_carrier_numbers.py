@@ -39,6 +39,8 @@ def test_a_destination(text: str, number: str) -> None:
         ("+123456", "this has 6"),
         ("+1234567890123456", "this has 16"),
         ("15550001000", "is it +15550001000?"),
+        ("0015550001000", "is it +15550001000?"),
+        ("02071838750", "+ and the country code in place of the 0"),
         ("12345", "country code"),
         ("+1555000100x", "only digits"),
         ("++15550001000", "only digits"),
