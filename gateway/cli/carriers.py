@@ -1,11 +1,14 @@
 """`carriers list|show|pause|resume|drain`: how the carriers stand, and a hand on them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import typer
 
 from gateway.cli import show
-from gateway.cli.client import Gateway, segment
+from gateway.cli.client import Gateway, GatewayError, Refused, segment
 
 commands = typer.Typer(no_args_is_help=True, help="How the carriers stand.")
 
@@ -30,7 +33,9 @@ def list_(json: show.AsJson = False, data: show.Data = show.DATA) -> None:
 @commands.command("show")
 def show_(name: Name, json: show.AsJson = False, data: show.Data = show.DATA) -> None:
     """One carrier, with everything that is known of it."""
-    found = Gateway.find(data).get(f"/v1/carriers/{segment(name)}")
+    gateway = Gateway.find(data)
+    with _known(gateway, name):
+        found = gateway.get(f"/v1/carriers/{segment(name)}")
     if json:
         show.as_json(found)
         return
@@ -42,7 +47,11 @@ def show_(name: Name, json: show.AsJson = False, data: show.Data = show.DATA) ->
 
 @commands.command()
 def pause(name: Name, data: show.Data = show.DATA) -> None:
-    """Hand a carrier nothing more; its binds stay up and receipts still come."""
+    """Hand a carrier nothing more; its binds stay up and receipts still come.
+
+    New texts that no other carrier serves are refused (error 21612) until it is resumed; while a
+    carrier is only down they wait for it.
+    """
     _steer(name, "pause", data)
 
 
@@ -59,7 +68,22 @@ def drain(name: Name, data: show.Data = show.DATA) -> None:
 
 
 def _steer(name: str, command: str, data: show.Data) -> None:
-    _print([Gateway.find(data).post(f"/v1/carriers/{segment(name)}/{command}")])
+    gateway = Gateway.find(data)
+    with _known(gateway, name):
+        found = gateway.post(f"/v1/carriers/{segment(name)}/{command}")
+    _print([found])
+
+
+@contextmanager
+def _known(gateway: Gateway, name: str) -> Iterator[None]:
+    """If there is no such carrier, the names that there are."""
+    try:
+        yield
+    except Refused as refusal:
+        if refusal.status != HTTPStatus.NOT_FOUND:
+            raise
+        names = ", ".join(each["name"] for each in gateway.get("/v1/carriers")["carriers"])
+        raise GatewayError(f"there is no carrier {name}; there are: {names}") from None
 
 
 def _print(carriers: list[dict[str, Any]]) -> None:

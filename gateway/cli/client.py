@@ -9,19 +9,42 @@ import base64
 import http.client
 import json
 import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
+_VARIABLES: Final = "TRUNKLINE_ACCOUNT_SID and TRUNKLINE_AUTH_TOKEN"
 API: Final = "/2010-04-01/Accounts"
-_TIMEOUT: Final = 30.0
+_TIMEOUT: Final = 5.0  # seconds
 _STREAM_TIMEOUT: Final = 60.0  # the gateway sends a comment each 15 s
-_START: Final = "start one with `trunkline serve`"
+
+
+def program() -> str:
+    """How this was called, so that a command that is printed can be pasted."""
+    called = sys.argv[0]
+    match Path(called).parts:
+        case (*_, "gateway", "__main__.py"):
+            return "python -m gateway"
+        case (_, *_, "trunkline") if shutil.which("trunkline") != called:
+            return called
+        case _:
+            return "trunkline"
 
 
 class GatewayError(Exception):
     """The gateway can't be asked, or refused; the text says what to do."""
+
+
+class Refused(GatewayError):
+    """The gateway answered that it will not; `status` is HTTP's, `content` the answer's JSON."""
+
+    def __init__(self, text: str, status: int, content: Any) -> None:
+        super().__init__(text)
+        self.status = status
+        self.content = content
 
 
 class ConnectionLost(GatewayError):
@@ -31,9 +54,15 @@ class ConnectionLost(GatewayError):
 class Gateway:
     """A running gateway, as one account sees it."""
 
-    def __init__(self, url: str, account_sid: str, auth_token: str) -> None:
-        """`url` is http or https; a path in it stands before every path that is asked."""
+    def __init__(
+        self, url: str, account_sid: str, auth_token: str, source: str = _VARIABLES
+    ) -> None:
+        """`url` is http or https; a path in it stands before every path that is asked.
+
+        `source` says where the SID and the token stand, for when they turn out to be wrong.
+        """
         self._url = _split(url)
+        self._source = source
         self.account_sid = account_sid
         credentials = base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
         self._headers = {"Authorization": f"Basic {credentials}", "Accept": "application/json"}
@@ -41,13 +70,13 @@ class Gateway:
     @classmethod
     def find(cls, data: Path, environ: Mapping[str, str] = os.environ) -> "Gateway":
         """The gateway and the account of the environment, else those of the data folder."""
-        url = environ.get("TRUNKLINE_URL") or _url_of(_read(data / "ports.json", _START), data)
+        url = environ.get("TRUNKLINE_URL") or _url_of(_read(data / "ports.json", _start()), data)
         sid, token = environ.get("TRUNKLINE_ACCOUNT_SID"), environ.get("TRUNKLINE_AUTH_TOKEN")
-        if not (sid and token):
-            remedy = f"set TRUNKLINE_ACCOUNT_SID and TRUNKLINE_AUTH_TOKEN, or {_START}"
-            known = _read(data / "credentials.json", remedy)
-            sid, token = known["account_sid"], known["auth_token"]
-        return cls(url, sid, token)
+        if sid and token:
+            return cls(url, sid, token)
+        path = data / "credentials.json"
+        known = _read(path, f"set {_VARIABLES}, or {_start()}")
+        return cls(url, known["account_sid"], known["auth_token"], f"those in {path}")
 
     @property
     def account_path(self) -> str:
@@ -80,7 +109,7 @@ class Gateway:
         try:
             response = self._answer(connection, "GET", "/v1/events", None, headers)
             if response.status != http.client.OK:
-                raise _refused(response.status, response.read())
+                raise self._refused(response.status, response.read())
             yield from _events_of(response)
         except (OSError, http.client.HTTPException):
             pass
@@ -100,10 +129,12 @@ class Gateway:
         try:
             response = self._answer(connection, method, path, body, headers)
             content = response.read()
+        except TimeoutError:
+            raise self._silent() from None
         finally:
             connection.close()
         if not http.client.OK <= response.status < http.client.MULTIPLE_CHOICES:
-            raise _refused(response.status, content)
+            raise self._refused(response.status, content)
         return json.loads(content) if content else None
 
     def _answer(
@@ -118,11 +149,43 @@ class Gateway:
             target = self._url.path.rstrip("/") + path
             connection.request(method, target, body and body.encode(), dict(headers))
             return connection.getresponse()
+        except TimeoutError:
+            raise self._silent() from None
         except (OSError, http.client.HTTPException) as error:
             raise GatewayError(
-                f"no gateway answers at {self._url.geturl()} ({error}); {_START},"
+                f"no gateway answers at {self._url.geturl()} ({error}); {_start()},"
                 " or name another with TRUNKLINE_URL"
             ) from None
+
+    def _silent(self) -> GatewayError:
+        return GatewayError(
+            f"what listens at {self._url.geturl()} did not answer within {_TIMEOUT:g} s;"
+            " if that is the gateway, its log says what it waits for; try again in a moment"
+        )
+
+    def _refused(self, status: int, content: bytes) -> Refused:
+        try:
+            body = json.loads(content)
+            text = _said(body)
+        except (ValueError, KeyError, TypeError):
+            body = None
+            text = content.decode(errors="replace").strip()[:200] or http.client.responses[status]
+        hints: Mapping[int, str] = {
+            http.client.UNAUTHORIZED: f"; check {self._source}",
+            http.client.SERVICE_UNAVAILABLE: "; try again in a moment",
+        }
+        return Refused(f"{status}: {text}{hints.get(status, '')}", status, body)
+
+
+def _said(body: Mapping[str, Any]) -> str:
+    """The sentence of a refusal: the gateway's own, or a simulator's."""
+    if "error" in body:
+        return str(body["error"])
+    return f"{body['message']} (error {body['code']})"
+
+
+def _start() -> str:
+    return f"start one with `{program()} serve`"
 
 
 def segment(text: str) -> str:
@@ -157,19 +220,6 @@ def _url_of(ports: Mapping[str, Any], data: Path) -> str:
         f"{data / 'ports.json'} names no HTTP port: [http] listen is off;"
         " turn it on, or name the gateway with TRUNKLINE_URL"
     )
-
-
-def _refused(status: int, content: bytes) -> GatewayError:
-    try:
-        body = json.loads(content)
-        text = f"{body['message']} (error {body['code']})"
-    except (ValueError, KeyError, TypeError):
-        text = content.decode(errors="replace").strip()[:200] or http.client.responses[status]
-    hints: Mapping[int, str] = {
-        http.client.UNAUTHORIZED: "; check TRUNKLINE_ACCOUNT_SID and TRUNKLINE_AUTH_TOKEN",
-        http.client.SERVICE_UNAVAILABLE: "; try again in a moment",
-    }
-    return GatewayError(f"{status}: {text}{hints.get(status, '')}")
 
 
 def _events_of(response: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:

@@ -30,6 +30,7 @@ def explain_text(
     """The alphabet of a text, its segments and where it splits; needs no gateway."""
     import msgspec
 
+    from protocols.smpp import gsm
     from protocols.smpp.text import TextError, explain
 
     try:
@@ -50,7 +51,13 @@ def explain_text(
             f"  {show.plain(foreign.character)}  {foreign.code_point}"
             f" at character {foreign.index + 1} is not in GSM-7"
         )
+    more = len(gsm.foreign(text, len(text))) - len(found.foreign) if found.foreign else 0
+    if more:
+        show.line(f"  and {more} more")
     for each in found.segments:
+        if each.end == each.start:
+            show.line("  it has no characters")
+            continue
         show.console().print(
             f"  {each.number}  {each.units:>3} {found.unit}"
             f"  characters {each.start + 1}-{each.end}  “{show.plain(each.text)}”",

@@ -1,15 +1,18 @@
 """`send`, `messages list`, `messages show`: texts, and what became of them."""
 
+import sys
 import time
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 import typer
 
 from gateway.cli import show, timeline
-from gateway.cli.client import Gateway, GatewayError, segment
+from gateway.cli.client import Gateway, GatewayError, Refused, program, segment
 
 _FINAL: Final = frozenset({"delivered", "undelivered", "failed", "canceled", "received"})
 _POLL: Final = 0.2  # seconds
+_NOT_FINAL: Final = 3  # exit status
 
 commands = typer.Typer(no_args_is_help=True, help="Texts, and what became of them.")
 
@@ -30,7 +33,11 @@ def send(
     wait: Annotated[float, typer.Option(help="Seconds to wait for the final state.")] = 0.0,
     data: show.Data = show.DATA,
 ) -> None:
-    """Send a text and print its SID."""
+    """Send a text and print its SID.
+
+    Exit status: 0 if it was taken (with --wait: delivered), 1 if it was refused or failed, 3 if
+    it had no final state when the wait was over.
+    """
     gateway = Gateway.find(data)
     message = gateway.post(
         f"{gateway.account_path}/Messages.json",
@@ -49,6 +56,22 @@ def send(
     if message["error_code"]:
         error = show.plain(message["error_message"])
         raise GatewayError(f"{message['status']}: {error} (error {message['error_code']})")
+    if wait and message["status"] not in _FINAL:
+        why = _why(gateway, message)
+        print(f"trunkline: {message['status']} after {wait:g} s: {why}", file=sys.stderr)
+        raise typer.Exit(_NOT_FINAL)
+
+
+def _why(gateway: Gateway, message: dict[str, Any]) -> str:
+    """What a text waits for."""
+    name = _timeline(gateway, message["sid"])["carrier"]
+    carrier = gateway.get(f"/v1/carriers/{segment(name)}")
+    stands = f"carrier {name} is {carrier['state']}"
+    if carrier["reason"]:
+        stands += f", {carrier['reason']}"
+    elif message["status"] == "sent":
+        stands += " and has sent no receipt yet"
+    return f"{stands}; see: {program()} messages show {message['sid']}"
 
 
 @commands.command("list")
@@ -105,7 +128,12 @@ def show_(
 
 
 def _timeline(gateway: Gateway, sid: str) -> dict[str, Any]:
-    found: dict[str, Any] = gateway.get(f"/v1/messages/{segment(sid)}/timeline")
+    try:
+        found: dict[str, Any] = gateway.get(f"/v1/messages/{segment(sid)}/timeline")
+    except Refused as refusal:
+        if refusal.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise GatewayError(f"there is no text {sid}; see: {program()} messages list") from None
     return found
 
 
@@ -118,5 +146,5 @@ def _first_number(gateway: Gateway) -> str:
     page = gateway.get(f"{gateway.account_path}/IncomingPhoneNumbers.json", PageSize=1)
     numbers = page["incoming_phone_numbers"]
     if not numbers:
-        raise GatewayError("the account has no number; say --from")
+        raise GatewayError("the account has no number; name a sender with --from")
     return str(numbers[0]["phone_number"])

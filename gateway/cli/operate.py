@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli import show
-from gateway.cli.client import GatewayError
+from gateway.cli.client import GatewayError, program
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -49,6 +49,7 @@ def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("trunkline.toml"),
 ) -> None:
     """Write a commented config file with every key at its default."""
+    from gateway.config import FILE_NAME
     from gateway.sample import sample
 
     try:
@@ -56,11 +57,14 @@ def init(
             file.write(sample())
     except FileExistsError:
         raise GatewayError(
-            f"{path} is there already and stays as it is; name another: trunkline init PATH"
+            f"{path} is there already and stays as it is; name another: {program()} init PATH"
         ) from None
     except OSError as error:
         raise GatewayError(f"{path} can't be written: {error.strerror}") from None
-    show.line(f"{show.plain(path)} is written; change it, then: trunkline check && trunkline serve")
+    me = program()
+    named = "" if path == Path(FILE_NAME) else f" --config {path}"
+    then = show.plain(f"{me} check{named} && {me} serve{named}")
+    show.line(f"{show.plain(path)} is written; change it, then: {then}")
 
 
 def check(config: ConfigFile = None) -> None:

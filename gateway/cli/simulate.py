@@ -2,17 +2,21 @@
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Annotated, Final
 
 import typer
 
 from gateway.cli import show
-from gateway.cli.client import Gateway, segment
+from gateway.cli.client import Gateway, GatewayError, Refused, program, segment
 
 commands = typer.Typer(no_args_is_help=True, help="Simulated carriers, customers, apps, handsets.")
 
+_NOBODYS: Final = 0x0B  # ESME_RINVDSTADR
 # The simulator reads its own options, --help among them.
-_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
+_THROUGH: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 Number = Annotated[str, typer.Argument(help="The handset's number, in E.164.")]
 
@@ -39,7 +43,9 @@ def _become(context: typer.Context) -> None:
 @commands.command()
 def inbox(number: Number, json: show.AsJson = False, data: show.Data = show.DATA) -> None:
     """What arrived on a simulated handset."""
-    found = Gateway.find(data).get(f"/sim/handsets/{segment(number)}/messages")
+    path = f"/sim/handsets/{segment(_handset(number))}/messages"
+    with _explained():
+        found = Gateway.find(data).get(path)
     if json:
         show.as_json(found)
         return
@@ -58,6 +64,47 @@ def text_in(
     data: show.Data = show.DATA,
 ) -> None:
     """Text in from a simulated handset."""
-    gateway = Gateway.find(data)
-    gateway.post_json(f"/sim/handsets/{segment(from_)}/messages", {"to": to, "body": body})
-    show.line("The gateway has taken it; see: trunkline messages list")
+    path = f"/sim/handsets/{segment(_handset(from_))}/messages"
+    number = _held(to)
+    with _explained(number):
+        Gateway.find(data).post_json(path, {"to": number, "body": body})
+    show.line(f"The gateway has taken it; see: {show.plain(program())} messages list")
+
+
+def _handset(given: str) -> str:
+    from carriers.numbers import Invalid, check_to
+
+    found = check_to(given)
+    if isinstance(found, Invalid):
+        raise GatewayError(found.reason)
+    return found.text
+
+
+def _held(given: str) -> str:
+    """A number of the gateway: E.164 or a short code."""
+    from carriers.numbers import Invalid, check_from
+    from protocols.smpp.constants import Ton
+
+    found = check_from(given)
+    if isinstance(found, Invalid) or found.ton == Ton.ALPHANUMERIC:
+        return _handset(given)
+    return found.text
+
+
+@contextmanager
+def _explained(to: str = "") -> Iterator[None]:
+    """What a refusal means that comes of the set-up."""
+    try:
+        yield
+    except Refused as refusal:
+        if refusal.status == HTTPStatus.NOT_FOUND:
+            raise GatewayError(
+                "no carrier of this gateway is simulated; leave [[carriers]] out of the config,"
+                ' or add one with kind = "simulated"'
+            ) from None
+        if (refusal.content or {}).get("command_status") == _NOBODYS:
+            raise GatewayError(
+                f"nobody holds {to}; add it under [[numbers]] in the config, or with"
+                " POST IncomingPhoneNumbers.json"
+            ) from None
+        raise

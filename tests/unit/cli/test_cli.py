@@ -1,6 +1,7 @@
 """The command line against a stand-in for the gateway: what is asked, and what a person reads."""
 
 import json
+import socket
 import threading
 from base64 import b64decode
 from collections.abc import Iterator
@@ -157,11 +158,47 @@ def test_a_refusal_gives_twilios_code_and_sentence(gateway: StandIn) -> None:
     )
 
 
-def test_wrong_credentials_say_which_variables_to_check(gateway: StandIn) -> None:
+def test_wrong_credentials_say_where_they_stand(
+    gateway: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gateway.answer("GET", "/v1/carriers", {"code": 20003, "message": "Authenticate"}, status=401)
+    assert refused("carriers", "list").endswith(f"check those in {tmp_path / 'credentials.json'}")
+    monkeypatch.setenv("TRUNKLINE_ACCOUNT_SID", SID)
+    monkeypatch.setenv("TRUNKLINE_AUTH_TOKEN", "token")
     assert refused("carriers", "list").endswith(
         "check TRUNKLINE_ACCOUNT_SID and TRUNKLINE_AUTH_TOKEN"
     )
+
+
+def test_a_gateway_that_does_not_answer_is_not_waited_for(
+    gateway: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.cli.client._TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("TRUNKLINE_URL", url)
+        error = refused("carriers", "list")
+    assert error.startswith(f"what listens at {url} did not answer within 0.1 s;")
+
+
+def test_send_that_is_not_final_in_time_says_what_it_waits_for(gateway: StandIn) -> None:
+    gateway.answer("POST", f"{ACCOUNT}/Messages.json", MESSAGE, status=201)
+    gateway.answer("GET", f"{ACCOUNT}/Messages/{SMS}.json", MESSAGE)
+    gateway.answer("GET", f"/v1/messages/{SMS}/timeline", TIMELINE)
+    carrier = {"name": "acme", "state": "down", "reason": "nobody listens"}
+    gateway.answer("GET", "/v1/carriers/acme", carrier)
+    result = run("send", "--to", "+1", "--from", "+1", "--body", "x", "--wait", "0.1")
+    assert result.exit_code == 3
+    assert result.stdout == f"{SMS}  queued  1 segment\n"
+    assert result.stderr == (
+        "trunkline: queued after 0.1 s: carrier acme is down, nobody listens;"
+        f" see: trunkline messages show {SMS}\n"
+    )
+
+
+def test_a_text_that_is_not_there_is_named(gateway: StandIn) -> None:
+    error = refused("messages", "show", SMS)
+    assert error == f"there is no text {SMS}; see: trunkline messages list"
 
 
 def test_messages_list_is_a_table_and_control_characters_do_nothing(gateway: StandIn) -> None:
@@ -285,7 +322,10 @@ def test_carriers_are_listed_and_steered(gateway: StandIn) -> None:
     assert said("carriers", "list").splitlines()[1].split() == ["acme", "bound", "1/2"]
     assert "binds wanted     2" in said("carriers", "show", "acme")
     assert "paused" in said("carriers", "pause", "acme")
-    assert refused("carriers", "show", "b/c").startswith("404: /v1/carriers/b%2Fc was not found")
+    for command in ("show", "pause", "resume", "drain"):
+        error = refused("carriers", command, "b/c")
+        assert error == "there is no carrier b/c; there are: acme"
+    assert {path for _, path, _ in gateway.asked} >= {"/v1/carriers/b%2Fc/drain"}
 
 
 def test_route_explain_orders_the_candidates(gateway: StandIn) -> None:
@@ -346,8 +386,25 @@ def test_sim_reads_and_writes_handsets(gateway: StandIn) -> None:
     gateway.answer("GET", path, [text])
     gateway.answer("POST", path, {}, status=201)
     assert said("sim", "inbox", "+447700900123") == "10:00 +1: Hello\n"
-    said("sim", "text", "--from", "+447700900123", "--to", "+1", "--body", "Hi")
-    assert json.loads(gateway.asked[-1][2]) == {"to": "+1", "body": "Hi"}
+    text_in = ("sim", "text", "--from", "+447700900123", "--body", "Hi", "--to")
+    for to in ("+15550001000", "12345"):
+        said(*text_in, to)
+        assert json.loads(gateway.asked[-1][2]) == {"to": to, "body": "Hi"}
+    asked = len(gateway.asked)
+    assert "is it +447700900123?" in refused("sim", "inbox", "447700900123")
+    assert "is it +15550001000?" in refused(*text_in, "15550001000")
+    assert len(gateway.asked) == asked
+
+
+def test_sim_says_what_the_set_up_lacks(gateway: StandIn) -> None:
+    text_in = ("sim", "text", "--from", "+447700900123", "--to", "+15550001000", "--body", "Hi")
+    for command in (text_in, ("sim", "inbox", "+447700900123")):
+        assert refused(*command).startswith("no carrier of this gateway is simulated;")
+    path = "/sim/handsets/%2B447700900123/messages"
+    gateway.answer("POST", path, {"error": "refused", "command_status": 0x0B}, status=502)
+    assert refused(*text_in).startswith("nobody holds +15550001000; add it under [[numbers]]")
+    gateway.answer("POST", path, {"error": "no bind that receives is up"}, status=503)
+    assert refused(*text_in) == "503: no bind that receives is up; try again in a moment"
 
 
 def test_nobody_listening_says_how_to_start_one(
@@ -370,6 +427,9 @@ def test_text_explain_needs_no_gateway() -> None:
     assert printed.startswith("GSM-7, 2 segments: 161 septets at 153 per segment")
     assert "  2    8 septets  characters 154-161" in printed
     assert json.loads(said("text", "explain", "ж", "--json"))["alphabet"] == "UCS-2"
+    assert "  and 2 more" in said("text", "explain", "Приветы").splitlines()
+    assert "more" not in said("text", "explain", "ж")
+    assert said("text", "explain", "").splitlines()[-1] == "  it has no characters"
 
 
 def test_twiml_check_says_what_is_wrong(tmp_path: Path, gateway: StandIn) -> None:
@@ -391,7 +451,14 @@ def test_init_writes_once_and_check_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said("init")
+    assert said("init") == (
+        "trunkline.toml is written; change it, then: trunkline check && trunkline serve\n"
+    )
+    monkeypatch.setattr("sys.argv", [".venv/bin/trunkline"])
+    assert said("init", "b.toml").endswith(
+        "then: .venv/bin/trunkline check --config b.toml"
+        " && .venv/bin/trunkline serve --config b.toml\n"
+    )
     written = Path("trunkline.toml").read_text()
     assert "stays as it is" in refused("init")
     assert Path("trunkline.toml").read_text() == written
