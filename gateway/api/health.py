@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from gateway.api.events import STREAMS
 from gateway.api.http import answer_json
 from gateway.api.resources import Access, Answer, Call, Operation, Result
+from gateway.api.services import Services
 from gateway.metrics import (
     facts_collector,
     http_collector,
@@ -19,10 +20,13 @@ from gateway.metrics import (
     streams_collector,
     trace_collector,
 )
-from gateway.store.base import Query, StoreError
+from gateway.store.base import Insert, Query, StoreError, Update
 
 PING: Final = Query("ping", "SELECT 1")
-_PATIENCE: Final = 2.0  # seconds for the store to answer a ping
+_PATIENCE: Final = 2.0  # seconds for the store to answer a ping or a probe
+_NAME: Final = "probed_at"
+_FIRST: Final = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
+_NEXT: Final = Update(table="meta", key=("name",), columns=("value",))
 
 
 class StateBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,16 +43,29 @@ async def healthz(call: Call) -> Result:
 
 async def readyz(call: Call) -> Result:
     """200 while traffic may come; 503 while starting, draining, or the store is away."""
-    reason = call.services.unready()
-    if not reason:
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await call.services.store.fetch(PING)
-        except (StoreError, TimeoutError) as error:
-            reason = f"the store does not answer: {error}" if str(error) else "the store is slow"
+    reason = await _why_unready(call.services)
     if reason:
         return answer_json(StateBody(status="unready", reason=reason), 503)
     return answer_json(StateBody(status="ready"))
+
+
+async def _why_unready(services: Services) -> str:
+    """Why no traffic may come; "" if it may.
+
+    What is wrong is tried again first: while traffic is kept away nobody else may commit, and
+    so find that the disk has room.
+    """
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            if services.unready():
+                now = str(services.clock())
+                await services.store.commit([(_FIRST, (_NAME, now)), (_NEXT, (_NAME, now))])
+            else:
+                await services.store.fetch(PING)
+    except (StoreError, TimeoutError) as error:
+        away = f"the store does not answer: {error}" if str(error) else "the store is slow"
+        return services.unready() or away
+    return services.unready()
 
 
 async def metrics(call: Call) -> Result:

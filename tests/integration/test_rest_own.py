@@ -328,12 +328,12 @@ async def test_health_and_readiness(world: World, monkeypatch: pytest.MonkeyPatc
     world.unready.clear()
 
     async def away(*_: Any) -> None:
-        raise StoreUnavailable("the disk is full")
+        raise StoreUnavailable("the database is gone")
 
     monkeypatch.setattr(type(world.services.store), "fetch", away)
     status, body, _ = await world.ask("GET", "/readyz")
     assert status == 503
-    assert "disk is full" in body["reason"]
+    assert "the database is gone" in body["reason"]
 
 
 async def test_metrics_are_prometheus_text(world: World) -> None:
