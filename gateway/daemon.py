@@ -300,11 +300,12 @@ class Gateway:
     # -- beginning, from the inside out; the stack ends it in the reverse order ------------
 
     async def _begin(self) -> None:
+        # What the last run left comes before what carriers say now: callbacks keep their order.
+        await self._runner.recover()
         self._stack.push_async_callback(self._follower.close)
         await self._network.start()
         self._stack.push_async_callback(lambda: self._network.close(self._patience()))
         await self._follower.start()
-        self._runner.start()
         self._stack.push_async_callback(lambda: self._runner.close(self._patience()))
         store, bus = self._config.store, self._config.bus
         kept = Kept(
@@ -320,7 +321,7 @@ class Gateway:
             host, port = self._config.smpp.listen
             self.ports["smpp"] = await self._server.start(host, port)
             self._stack.push_async_callback(self._server.close)
-        await self._runner.recover()
+        self._runner.start()  # after the server closed the queues of customers who are away
         self._stack.push_async_callback(self._bus.close)
         await self._listen(build_app(self._services()))
         await asyncio.to_thread(_write_ports, self._data / PORTS, self.ports)
