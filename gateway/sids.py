@@ -44,6 +44,11 @@ def new_sid(prefix: str, now: float) -> str:
     return f"{prefix}{_clock.tick(now):016x}{os.urandom(8).hex()}"
 
 
+def first_sid(prefix: str, at: float) -> str:
+    """What no SID of the kind `prefix` made at `at` or later comes before."""
+    return f"{prefix}{max(0, int(at * 1000)) << _COUNTER_BITS:016x}"
+
+
 def is_sid(text: str, prefix: str) -> bool:
     """Whether `text` has the shape of a SID of the kind `prefix`."""
     return text.startswith(prefix) and _SHAPE.fullmatch(text) is not None

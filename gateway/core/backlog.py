@@ -67,7 +67,9 @@ class Backlog:
     def begin(self, endpoint: str) -> str:
         """Where the next page of `endpoint` starts (exclusive)."""
         gap = self._gaps[endpoint]
-        gap.missed = None
+        if gap.missed is not None:
+            gap.after = min(gap.after, _before(gap.missed))
+            gap.missed = None
         return gap.after
 
     def end(self, endpoint: str, last_id: str | None) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.sids import JOB
 from gateway.store.base import Delete, Insert, Query, Row, Write
 
 
@@ -58,16 +59,22 @@ _PENDING: Final = (
     f"SELECT {', '.join('j.' + name for name in _COLUMNS)}, t.attempt, t.retry_at"
     " FROM jobs j LEFT JOIN job_state_transitions t ON t.job_id = j.id AND t.attempt ="
     " (SELECT max(last.attempt) FROM job_state_transitions last WHERE last.job_id = j.id)"
-    " WHERE (t.to_state IS NULL OR t.to_state = 'awaiting_retry') AND j.id > $1"
+    " WHERE (t.to_state IS NULL OR t.to_state = 'awaiting_retry') AND j.id > $1 AND j.id <= $2"
 )
-PENDING: Final = Query("jobs_pending", f"{_PENDING} ORDER BY j.id LIMIT $2")
+# What is done has no mark in `jobs`: these look at every row of a window, so the window has an end.
+PENDING: Final = Query("jobs_pending", f"{_PENDING} ORDER BY j.id LIMIT $3")
 PENDING_OF: Final = Query(
-    "jobs_pending_of", f"{_PENDING} AND j.endpoint = $2 ORDER BY j.id LIMIT $3"
+    "jobs_pending_of", f"{_PENDING} AND j.endpoint = $3 ORDER BY j.id LIMIT $4"
 )
+WINDOW_END: Final = Query(
+    "jobs_window_end", "SELECT id FROM jobs WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2"
+)
+NEWEST: Final = Query("jobs_newest", "SELECT id FROM jobs ORDER BY id DESC LIMIT 1 OFFSET $1")
+LAST: Final = f"{JOB}~"  # after every id
 DONE: Final = Query(
     "jobs_done",
-    "SELECT job_id, attempt FROM job_state_transitions"
-    " WHERE job_id > $1 AND to_state <> 'awaiting_retry' AND at < $2 ORDER BY job_id LIMIT $3",
+    "SELECT job_id, attempt FROM job_state_transitions WHERE job_id > $1 AND job_id < $2"
+    " AND to_state <> 'awaiting_retry' AND at < $3 ORDER BY job_id LIMIT $4",
 )
 
 

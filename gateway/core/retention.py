@@ -7,6 +7,7 @@ traffic. `now` and ages are seconds.
 from typing import Final
 
 from gateway.core.records import DELETE, DELETE_TRANSITION, DONE
+from gateway.sids import JOB, first_sid
 from gateway.store.base import Delete, Query, Store, Write
 
 _PAGE: Final = 500
@@ -29,8 +30,9 @@ async def prune_jobs(store: Store, now: float, keep: float) -> int:
     """Forget the jobs that were done more than `keep` ago, with their transitions; how many."""
     pruned = 0
     after = ""
+    newer = first_sid(JOB, now - keep)  # not done that long ago: not even made
     while True:
-        rows = await store.fetch(DONE, after, now - keep, _PAGE)
+        rows = await store.fetch(DONE, after, newer, now - keep, _PAGE)
         if rows:
             await store.commit(
                 [

@@ -18,8 +18,11 @@ from gateway.core.backlog import Backlog, Bounds
 from gateway.core.ends import Ends
 from gateway.core.jobs import Entry, Expired, RetryAt, Scheduler
 from gateway.core.records import (
+    LAST,
+    NEWEST,
     PENDING,
     PENDING_OF,
+    WINDOW_END,
     Job,
     JobState,
     Pending,
@@ -45,6 +48,9 @@ __all__ = [
 _log = structlog.get_logger(__name__)
 
 _PAGE: Final = 500
+_WINDOW: Final = 5_000  # rows that one read of the store looks at, most of them done
+_RECENT: Final = 50_000  # rows that are looked at before traffic comes, a tenth of a second
+_OLDER_PAUSE: Final = 0.05  # seconds between windows of the rest, which is read beside traffic
 _STORE_AWAY: Final = 0.25  # seconds between tries to read from it
 _LOOK_BACK: Final = 1.0  # seconds between looks at what is in the store alone
 _MAX_NOTE: Final = 300  # characters
@@ -136,7 +142,7 @@ class JobRunner:
     def start(self) -> None:
         """Start the workers. Jobs may have been offered before."""
         workers = [self._work() for _ in range(self._workers)]
-        self._tasks = [
+        self._tasks += [
             asyncio.create_task(each) for each in (*workers, self._ends.run(), self._refill())
         ]
 
@@ -147,21 +153,35 @@ class JobRunner:
             self.wake()
 
     async def recover(self) -> int:
-        """Take in the jobs of the store that are not done, page by page; how many were taken.
+        """Take in the newest jobs of the store that are not done; how many were taken.
 
-        May run beside `offer`. What memory has no room for is read later.
+        May run beside `offer`. Older ones are taken in beside the traffic: they wait for a retry
+        or for somebody who is away, and lie among all that was done since the last pruning. What
+        memory has no room for is read later.
         """
-        after = ""
+        newest = await self._fetch(NEWEST, _RECENT)
+        since = newest[0][0] if newest else ""
+        taken = await self._recover(since, LAST, 0.0)
+        if since and not self._stopped:
+            self._tasks.append(asyncio.create_task(self._recover_older(since)))
+        return taken
+
+    async def _recover_older(self, until: str) -> None:
+        taken = await self._recover("", until, _OLDER_PAUSE)
+        if taken:
+            _log.info("older jobs were taken up", count=taken)
+
+    async def _recover(self, after: str, until: str, pause: float) -> int:
         taken = 0
-        while True:
-            rows, page = await self._read(PENDING, after, _PAGE)
+        while after < until:
+            rows, page, end = await self._read(PENDING, after, until, _PAGE)
             for pending in page:
                 if self._admits(pending.job):
                     taken += self._take_in(pending)
             self.wake()
-            if len(rows) < _PAGE:
-                return taken
-            after = rows[-1][0]
+            after = rows[-1][0] if len(rows) == _PAGE else end
+            await asyncio.sleep(pause)
+        return taken
 
     def open_endpoint(self, endpoint: str) -> None:
         """Let the jobs of `endpoint` be tried (again)."""
@@ -372,26 +392,33 @@ class JobRunner:
         held = self._scheduler.count(endpoint)
         limit = min(_PAGE, self._backlog.room(held, len(self._scheduler)))
         after = self._backlog.begin(endpoint)
-        rows, page = await self._read(PENDING_OF, after, endpoint, limit)
+        rows, page, end = await self._read(PENDING_OF, after, LAST, endpoint, limit)
         for pending in page:
             self._take_in(pending)
-        self._backlog.end(endpoint, rows[-1][0] if len(rows) == limit else None)
+        last = rows[-1][0] if len(rows) == limit else end
+        self._backlog.end(endpoint, last if last < LAST else None)
         self.wake()
 
-    async def _read(self, query: Query, *parameters: Any) -> tuple[list[Row], list[Pending]]:
-        """A page, and what of it is neither in memory nor ended since."""
+    async def _read(
+        self, query: Query, after: str, until: str, *parameters: Any
+    ) -> tuple[list[Row], list[Pending], str]:
+        """A page, what of it is neither in memory nor ended since, and up to where was looked."""
         async with self._reading:
             self._gone = self._ends.keys
-            while True:
-                try:
-                    rows = await self._store.fetch(query, *parameters)
-                    break
-                except StoreUnavailable as error:
-                    _log.warning("jobs wait for the store", reason=str(error))
-                    await asyncio.sleep(_STORE_AWAY)
+            window = await self._fetch(WINDOW_END, after, _WINDOW - 1)
+            end = min(window[0][0], until) if window else until
+            rows = await self._fetch(query, after, end, *parameters)
             page = [pending_of(row) for row in rows if row[0] not in self._gone]
             self._gone = set()
-            return rows, page
+            return rows, page, end
+
+    async def _fetch(self, query: Query, *parameters: Any) -> list[Row]:
+        while True:
+            try:
+                return await self._store.fetch(query, *parameters)
+            except StoreUnavailable as error:
+                _log.warning("jobs wait for the store", reason=str(error))
+                await asyncio.sleep(_STORE_AWAY)
 
 
 def _entry(job: Job, attempt: int) -> Entry[Job]:

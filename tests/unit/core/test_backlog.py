@@ -68,3 +68,13 @@ def test_a_page_is_read_when_half_of_the_room_is_free() -> None:
     assert backlog.wants(held=50, total=50)
     assert not backlog.wants(held=16, total=1000)
     assert backlog.wants(held=8, total=1000)
+
+
+def test_a_job_older_than_all_before_is_not_skipped() -> None:
+    """Recovery takes in the newest jobs first."""
+    backlog = Backlog(BOUNDS)
+    backlog.admit("e", "JB0105", held=100, total=100)
+    backlog.admit("e", "JB0050", held=100, total=100)
+    assert "JB0049" < backlog.begin("e") < "JB0050"
+    backlog.end("e", "JB0060")
+    assert backlog.begin("e") == "JB0060"

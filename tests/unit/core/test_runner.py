@@ -10,6 +10,7 @@ import pytest
 
 from gateway.core import retention
 from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
+from gateway.core.records import PENDING, PENDING_OF, JobState, transition
 from gateway.core.runner import (
     Bounds,
     Discard,
@@ -21,7 +22,7 @@ from gateway.core.runner import (
     insert,
 )
 from gateway.sids import JOB, new_sid
-from gateway.store.base import Insert, Lease, Query, StoreUnavailable, Update, Write
+from gateway.store.base import Insert, Lease, Query, Row, StoreUnavailable, Update, Write
 from gateway.store.sqlite import SqliteStore
 
 META = Insert(table="meta", columns=("name", "value"))
@@ -377,6 +378,57 @@ async def test_memory_is_bounded_and_the_rest_is_read_as_it_drains(bench: Bench)
     assert sorted(seen) == sorted([job.payload for job in (*jobs, *other)]), "each exactly once"
     assert [name for name in seen if not name.startswith("other")] == [str(at) for at in range(400)]
     assert len(bench.scheduler) == 0
+
+
+async def test_the_newest_jobs_are_taken_up_first_and_the_rest_beside_the_traffic(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was done lies among them; one endpoint has more than memory has room for."""
+    monkeypatch.setattr("gateway.core.runner._RECENT", 100)
+    monkeypatch.setattr("gateway.core.runner._WINDOW", 30)
+    monkeypatch.setattr("gateway.core.runner._OLDER_PAUSE", 0.001)
+    jobs = [bench.job(str(at), endpoint="f" if at % 7 else "e") for at in range(700)]
+    await bench.insert(*jobs)
+    done = [job for at, job in enumerate(jobs) if at % 3]
+    await bench.store.commit(
+        [transition(job.id, 1, JobState.SUCCEEDED, bench.clock()) for job in done]
+    )
+    log = Log()
+    runner = bench.runner(log, bounds=Bounds(per_endpoint=20, total=200))
+    taken = await runner.recover()
+    newest = [job for at, job in enumerate(jobs) if at >= 600 and not at % 3]
+    assert taken == 20 + sum(job.endpoint == "e" for job in newest)
+    runner.start()
+    await bench.until_stored(700)
+    undone = {str(at) for at in range(700) if not at % 3}
+    assert {name for name, _ in log.seen} == undone
+    assert len(log.seen) == len(undone)
+
+
+async def test_no_read_of_the_store_looks_at_more_than_a_window(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of other endpoints and of what is done are passed over without end otherwise."""
+    monkeypatch.setattr("gateway.core.runner._WINDOW", 50)
+    jobs = [bench.job(str(at), endpoint="e" if at in (0, 499) else "f") for at in range(500)]
+    await bench.insert(*jobs)
+    looked_at: list[int] = []
+    fetch = bench.store.fetch
+
+    async def counting(query: Query, *parameters: Any) -> list[Row]:
+        if query in (PENDING, PENDING_OF):
+            within = Query("within", "SELECT count(*) FROM jobs WHERE id > $1 AND id <= $2")
+            looked_at.append((await fetch(within, *parameters[:2]))[0][0])
+        return await fetch(query, *parameters)
+
+    monkeypatch.setattr(bench.store, "fetch", counting)
+    log = Log()
+    runner = bench.runner(log, bounds=Bounds(per_endpoint=20, total=30))
+    runner.start()
+    await runner.recover()
+    await bench.until_stored(500)
+    assert max(looked_at) == 50
+    assert len(log.seen) == 500
 
 
 async def test_jobs_offered_beside_recovery_run_once(bench: Bench) -> None:
