@@ -21,7 +21,7 @@ from carriers import routing
 from carriers.model import Carrier, CarrierKind
 from carriers.network import Network
 from carriers.routing import Plan, RouteRequest, RoutingTable
-from gateway import credentials, declared, simulators, tls
+from gateway import credentials, declared, listening, simulators, tls
 from gateway.accounts import Accounts
 from gateway.api.app import build_app
 from gateway.api.services import ApiLimits, Services
@@ -83,6 +83,7 @@ class Gateway:
         """Make everything, from the store upwards, and begin to listen."""
         try:
             await self._open_store()
+            listening.check(self._config)
             await self._declare(self._config)
             await self._connect()
             self._assemble()
@@ -96,6 +97,7 @@ class Gateway:
         self._unready = "draining"
         self._deadline = asyncio.get_running_loop().time() + self._config.daemon.drain
         await self._stack.aclose()
+        await asyncio.to_thread((self._data / PORTS).unlink, missing_ok=True)
 
     async def reload(self, config: Config) -> None:
         """Take what the file owns from `config`; binds that did not change stay up."""
@@ -319,7 +321,8 @@ class Gateway:
         self._stack.push_async_callback(janitor.close)
         if self._config.smpp.listen is not None:
             host, port = self._config.smpp.listen
-            self.ports["smpp"] = await self._server.start(host, port)
+            with listening.explained("smpp", "listen", self._config.smpp.listen):
+                self.ports["smpp"] = await self._server.start(host, port)
             self._stack.push_async_callback(self._server.close)
         self._runner.start()  # after the server closed the queues of customers who are away
         self._stack.push_async_callback(self._bus.close)
@@ -338,13 +341,19 @@ class Gateway:
         await app_runner.setup()
         self._stack.push_async_callback(app_runner.cleanup)
         http = self._config.http
-        for name, listen, context in (
-            ("http", http.listen, None),
-            ("https", http.tls_listen, tls.server_context(http.tls_cert, http.tls_key)),
+        for name, key, listen, context in (
+            ("http", "listen", http.listen, None),
+            (
+                "https",
+                "tls_listen",
+                http.tls_listen,
+                tls.server_context(http.tls_cert, http.tls_key),
+            ),
         ):
             if listen is not None:
                 site = web.TCPSite(app_runner, listen.host, listen.port, ssl_context=context)
-                await site.start()
+                with listening.explained("http", key, listen):
+                    await site.start()
                 self.ports[name] = app_runner.addresses[-1][1]
 
 

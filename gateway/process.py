@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from gateway import credentials, declared, logs, simulators
+from gateway import credentials, declared, listening, logs, simulators
 from gateway.config import Config, ConfigError
 from gateway.daemon import Gateway
 from gateway.store.base import StoreError
@@ -22,6 +22,7 @@ _MENDABLE = (
     StoreError,
     credentials.CredentialsError,
     declared.UnknownAccount,
+    listening.ListenError,
     simulators.SimulatorError,
     OSError,
 )

@@ -65,6 +65,7 @@ def test_a_signal_ends_an_idle_gateway_at_once(
     began = time.monotonic()
     assert running_gateway.terminate(number) == 0
     assert time.monotonic() - began < AT_ONCE + 1
+    assert not (running_gateway.data / "ports.json").exists()  # nobody is to ask there
     assert "Traceback" not in running_gateway.log.read_text()
 
 
@@ -130,6 +131,22 @@ def test_a_second_process_is_told_who_holds_the_data_folder(
     assert "Traceback" not in str(refused.value)
     # `second` shares the folder, and with it the file of the ports; the first has its own.
     wait_for_status(gateway, send(gateway), ["delivered"])
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("section", ["http", "smpp"])
+def test_a_taken_port_is_told_before_anything_is_started(tmp_path: Path, section: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        gateway = RunningGateway(
+            tmp_path, environ={f"TRUNKLINE_{section.upper()}__LISTEN": address}
+        )
+        with pytest.raises(AssertionError, match="ended at its start") as refused:
+            gateway.start()
+    assert gateway.process is not None and gateway.process.returncode == 1
+    assert f"trunkline: [{section}] listen {address} is taken" in str(refused.value)
+    assert "Traceback" not in str(refused.value)
+    assert not list(gateway.data.glob("simulator-*"))
 
 
 @pytest.mark.realtime

@@ -1,0 +1,57 @@
+"""Whether the ports that the config names are free, and what to do about one that is not."""
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from gateway.config import Config
+from gateway.forms import Address
+
+_SHIFTED: Final = 1  # to the port that is proposed
+
+
+class ListenError(Exception):
+    """An address of the config can't be listened on; the text names its key and the remedy."""
+
+
+def check(config: Config) -> None:
+    """Raise `ListenError` for the first address that is not free now."""
+    for section, key, address in (
+        ("http", "listen", config.http.listen),
+        ("http", "tls_listen", config.http.tls_listen),
+        ("smpp", "listen", config.smpp.listen),
+    ):
+        if address is not None:
+            with explained(section, key, address):
+                _try(address)
+
+
+@contextmanager
+def explained(section: str, key: str, address: Address) -> Iterator[None]:
+    """An OSError of listening on `address` becomes a `ListenError`."""
+    try:
+        yield
+    except OSError as error:
+        # asyncio puts the reason into a sentence of its own.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else str(error)
+        where, remedy = f"[{section}] {key} {address}", "choose another"
+        said = f"{where} can't be listened on: {reason}"
+        if number == errno.EADDRINUSE:
+            said, remedy = f"{where} is taken by another program", "stop it, or choose another"
+        variable = f"TRUNKLINE_{section}__{key}".upper()
+        proposed = Address(address.host, address.port % 65535 + _SHIFTED)
+        raise ListenError(f"{said}; {remedy}: {variable}={proposed}") from None
+
+
+def _try(address: Address) -> None:
+    family, kind, protocol, _, where = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the listeners will
+        probe.bind(where)
+        probe.listen()

@@ -1,0 +1,36 @@
+"""Addresses that can't be listened on: found before anything starts, with the remedy."""
+
+import socket
+
+import pytest
+
+from gateway import listening
+from gateway.config import Config, Http, Smpp
+from gateway.forms import Address
+
+
+def config(http: Address | None, smpp: Address | None) -> Config:
+    """A config that listens there and nowhere else."""
+    return Config(http=Http(listen=http), smpp=Smpp(listen=smpp))
+
+
+@pytest.mark.parametrize("section", ["http", "smpp"])
+def test_a_taken_port_names_its_key_and_the_remedy(section: str) -> None:
+    free = Address("127.0.0.1", 0)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        address = Address("127.0.0.1", port)
+        given = config(address, free) if section == "http" else config(free, address)
+        with pytest.raises(listening.ListenError) as error:
+            listening.check(given)
+    assert str(error.value) == (
+        f"[{section}] listen 127.0.0.1:{port} is taken by another program; stop it,"
+        f" or choose another: TRUNKLINE_{section.upper()}__LISTEN=127.0.0.1:{port + 1}"
+    )
+    listening.check(given)  # it is free now
+
+
+def test_an_address_of_another_machine_is_refused_in_words() -> None:
+    with pytest.raises(listening.ListenError, match="can't be listened on: Cannot assign"):
+        listening.check(config(Address("192.0.2.1", 8080), None))
+    listening.check(config(None, None))
