@@ -168,6 +168,7 @@ class Bind:
         self._address = terms.addresses[0]
         self._stopping = False
         self._emptied = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._told = ""  # the failure that was logged last: the same one again is no news
 
     @property
@@ -226,7 +227,17 @@ class Bind:
                 _log.exception("bind failed", carrier=self._ledger.carrier)
                 delay = self._failed(f"internal error: {error!r}")
             if not self._stopping:
-                await asyncio.sleep(delay)
+                await self._pause(delay)
+
+    async def _pause(self, delay: float) -> None:
+        self._hurried.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._hurried.wait()
+
+    def try_now(self) -> None:
+        """If it waits before its next attempt, it waits no longer."""
+        self._hurried.set()
 
     async def _live(self) -> float:
         """One attempt and, if it succeeds, the life of the bind; the seconds to wait after it."""
@@ -333,7 +344,8 @@ class Bind:
         return delay
 
     def _trouble(self, reason: str, delay: float) -> None:
-        self._ledger.health.bind_failed(self._switchboard.clock(), reason)
+        now = self._switchboard.clock()
+        self._ledger.health.bind_failed(now, reason, now + delay)
         if reason != self._told:
             self._told = reason
             _log.warning("no bind", reason=reason, next_try_in=round(delay, 1), **self._names())

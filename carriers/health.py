@@ -30,7 +30,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     `since` is when `state` began, `reason` says why it is not `BOUND` (empty if it is).
     `throttled_until` is 0 unless the carrier asked for a pause that still runs. Of `binds_up`,
-    `transmitters_up` can submit. `failures` counts refusals and lost answers in a row.
+    `transmitters_up` can submit. `failures` counts refusals and lost answers in a row,
+    `failed_binds` attempts to bind since the last that succeeded; `next_bind_at` is when the next
+    one is made, 0 while none waits.
     """
 
     carrier: str
@@ -42,6 +44,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     throttled_until: float = 0.0
     failures: int = 0
+    failed_binds: int = 0
+    next_bind_at: float = 0.0
 
     @property
     def usable(self) -> bool:
@@ -76,6 +80,8 @@ class CarrierHealth:
         self._binds_up = 0
         self._transmitters_up = 0
         self._failures = 0
+        self._failed_binds = 0
+        self._next_bind_at = 0.0
         self._throttled_until = -math.inf
         self._intake = Intake.OPEN
         self._trouble = "not bound yet"
@@ -97,6 +103,8 @@ class CarrierHealth:
         """A bind is up; `transmitters` is 1 if it can submit, else 0."""
         self._lapse(now)
         self._binds_up += 1
+        self._failed_binds = 0
+        self._next_bind_at = 0.0
         self._transmitters_up += transmitters
         self._settle(now)
 
@@ -108,9 +116,11 @@ class CarrierHealth:
         self._trouble = reason
         self._settle(now)
 
-    def bind_failed(self, now: float, reason: str) -> None:
-        """An attempt to bind failed."""
+    def bind_failed(self, now: float, reason: str, next_at: float) -> None:
+        """An attempt to bind failed; the next one is made at `next_at`."""
         self._lapse(now)
+        self._failed_binds += 1
+        self._next_bind_at = next_at
         self._trouble = reason
         self._settle(now)
 
@@ -147,6 +157,8 @@ class CarrierHealth:
             reason=self._judge(now)[1],
             throttled_until=self._throttled_until if now < self._throttled_until else 0.0,
             failures=self._failures,
+            failed_binds=self._failed_binds,
+            next_bind_at=self._next_bind_at if now < self._next_bind_at else 0.0,
         )
 
     def _lapse(self, now: float) -> None:

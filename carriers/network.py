@@ -258,9 +258,14 @@ class Network:
         line.binds.clear()
 
     def resume(self, carrier: str, now: float) -> None:
-        """Use it again. Binds that stayed up are reported `BindUp` anew: they take traffic."""
+        """Use it again; binds that are down are tried at once.
+
+        Binds that stayed up are reported `BindUp` anew: they take traffic.
+        """
         line = self._lines[carrier]
         self._steer(line, Intake.OPEN, now)
+        for bind in line.binds:
+            bind.try_now()
         self._board.inbox.put(
             [
                 BindUp(carrier=carrier, bind=bind.status.number, at=now)

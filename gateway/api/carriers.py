@@ -17,7 +17,11 @@ _PATH: Final = "/v1/carriers"
 
 
 class CarrierBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A carrier as it stands; `reason` says why it is not `bound`."""
+    """A carrier as it stands; `reason` says why it is not `bound`.
+
+    While a bind is down, `failed_binds` counts the attempts in vain and `next_bind_in` is the
+    time to the next one, in seconds.
+    """
 
     name: str
     state: str
@@ -26,6 +30,8 @@ class CarrierBody(msgspec.Struct, frozen=True, kw_only=True):
     binds_wanted: int
     transmitters_up: int
     failures: int
+    failed_binds: int
+    next_bind_in: float | None
     since: str | None
     throttled_until: str | None
 
@@ -36,8 +42,9 @@ class CarriersBody(msgspec.Struct, frozen=True, kw_only=True):
     carriers: list[CarrierBody]
 
 
-def carrier_body(health: Health) -> CarrierBody:
+def carrier_body(health: Health, now: float) -> CarrierBody:
     """The JSON of a carrier's health."""
+    wait = round(health.next_bind_at - now, 1) if health.next_bind_at else None
     return CarrierBody(
         name=health.carrier,
         state=health.state,
@@ -46,6 +53,8 @@ def carrier_body(health: Health) -> CarrierBody:
         binds_wanted=health.binds_wanted,
         transmitters_up=health.transmitters_up,
         failures=health.failures,
+        failed_binds=health.failed_binds,
+        next_bind_in=wait,
         since=iso8601(health.since),
         throttled_until=iso8601(health.throttled_until),
     )
@@ -54,7 +63,7 @@ def carrier_body(health: Health) -> CarrierBody:
 async def list_(call: Call) -> Result:
     """Every carrier and how it stands."""
     carriers = call.services.carriers
-    bodies = [carrier_body(carriers.health(name, call.now)) for name in carriers.names()]
+    bodies = [carrier_body(carriers.health(name, call.now), call.now) for name in carriers.names()]
     return answer_json(CarriersBody(carriers=bodies))
 
 
@@ -63,16 +72,20 @@ async def fetch(call: Call) -> Result:
     name, carriers = call.path["Name"], call.services.carriers
     if name not in carriers.names():
         return not_found(call.request.path)
-    return answer_json(carrier_body(carriers.health(name, call.now)))
+    return answer_json(carrier_body(carriers.health(name, call.now), call.now))
 
 
 async def pause(call: Call) -> Result:
-    """Hand the carrier nothing more; its binds stay up and receipts still come."""
+    """Hand the carrier nothing more; its binds stay up and receipts still come.
+
+    New texts that no other carrier serves are refused (21612), while they wait for a carrier that
+    is only down.
+    """
     return await _steer(call, call.services.carriers.pause)
 
 
 async def resume(call: Call) -> Result:
-    """Use the carrier again."""
+    """Use the carrier again; one that is down is tried at once."""
     return await _steer(call, call.services.carriers.resume)
 
 

@@ -57,7 +57,7 @@ def pause(name: Name, data: show.Data = show.DATA) -> None:
 
 @commands.command()
 def resume(name: Name, data: show.Data = show.DATA) -> None:
-    """Use a carrier again."""
+    """Use a carrier again; one that is down is tried at once."""
     _steer(name, "resume", data)
 
 
@@ -86,6 +86,12 @@ def _known(gateway: Gateway, name: str) -> Iterator[None]:
         raise GatewayError(f"there is no carrier {name}; there are: {names}") from None
 
 
+def _next_try(carrier: dict[str, Any]) -> str:
+    if carrier["next_bind_in"] is None:
+        return ""
+    return f"; attempt {carrier['failed_binds'] + 1} in {carrier['next_bind_in']:g} s"
+
+
 def _print(carriers: list[dict[str, Any]]) -> None:
     rows = [
         (
@@ -93,7 +99,7 @@ def _print(carriers: list[dict[str, Any]]) -> None:
             show.state(carrier["state"]),
             f"{carrier['binds_up']}/{carrier['binds_wanted']}",
             show.plain(carrier["since"] or ""),
-            show.plain(carrier["reason"]),
+            show.plain(carrier["reason"] + _next_try(carrier)),
         )
         for carrier in carriers
     ]

@@ -58,6 +58,8 @@ async def test_carriers_are_shown_and_steered(world: World) -> None:
                 "binds_wanted": 1,
                 "transmitters_up": 1,
                 "failures": 0,
+                "failed_binds": 0,
+                "next_bind_in": None,
                 "since": "2026-11-20T10:00:00.000Z",
                 "throttled_until": None,
             }

@@ -41,9 +41,15 @@ def test_a_lost_bind_says_why() -> None:
         22.0,
         "no answer to enquire_link",
     )
-    health.bind_failed(24.0, "refused: ESME_RINVPASWD")
-    assert health.value(25.0).reason == "refused: ESME_RINVPASWD"
-    assert health.value(25.0).since == 22.0
+    health.bind_failed(24.0, "refused: ESME_RINVPASWD", 24.5)
+    health.bind_failed(25.0, "refused: ESME_RINVPASWD", 30.0)
+    value = health.value(29.0)
+    assert (value.failed_binds, value.next_bind_at) == (2, 30.0)
+    assert health.value(30.0).next_bind_at == 0.0  # it is being made
+    assert health.value(30.0).reason == "refused: ESME_RINVPASWD"
+    assert health.value(30.0).since == 22.0
+    health.bind_up(31.0, 1)
+    assert health.value(31.0).failed_binds == 0
 
 
 def test_a_receiver_alone_cannot_carry_traffic() -> None:

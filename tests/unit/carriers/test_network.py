@@ -511,7 +511,13 @@ async def test_refused_credentials_wait_long_and_say_what_to_check(smsc: Smsc, d
     assert 30 <= warning["next_try_in"] <= LONGEST_REFUSED_DELAY
     assert "secret" not in repr(logs)
     assert network.counters("acme").bind_attempts == 1
-    assert "check password" in network.health("acme", desk.clock()).reason
+    health = network.health("acme", desk.clock())
+    assert "check password" in health.reason
+    assert health.failed_binds == 1
+    assert health.next_bind_at == pytest.approx(desk.clock() + warning["next_try_in"], abs=0.1)
+    network.resume("acme", desk.clock())  # the operator has mended it: nobody waits so long
+    await desk.ups(1)
+    assert network.health("acme", desk.clock()).failed_binds == 0
 
 
 async def test_a_passing_refusal_is_tried_again_soon(smsc: Smsc, desk: Desk) -> None:

@@ -315,11 +315,16 @@ def test_carriers_are_listed_and_steered(gateway: StandIn) -> None:
         "binds_up": 1,
         "binds_wanted": 2,
         "since": None,
+        "failed_binds": 3,
+        "next_bind_in": None,
     }
+    down = carrier | {"state": "down", "reason": "nobody listens", "next_bind_in": 2.5}
     gateway.answer("GET", "/v1/carriers", {"carriers": [carrier]})
     gateway.answer("GET", "/v1/carriers/acme", carrier)
     gateway.answer("POST", "/v1/carriers/acme/pause", carrier | {"state": "paused"})
     assert said("carriers", "list").splitlines()[1].split() == ["acme", "bound", "1/2"]
+    gateway.answer("POST", "/v1/carriers/acme/resume", down)
+    assert "nobody listens; attempt 4 in 2.5 s" in said("carriers", "resume", "acme")
     assert "binds wanted     2" in said("carriers", "show", "acme")
     assert "paused" in said("carriers", "pause", "acme")
     for command in ("show", "pause", "resume", "drain"):
