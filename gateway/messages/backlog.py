@@ -17,6 +17,9 @@ from gateway.store.base import Store
 _OVERLAP = 10.0  # seconds
 _PAGE = 500
 
+_Cursor = tuple[float, str]  # creation and SID of the last message that was read
+_BEGINNING: _Cursor = (0.0, "")
+
 
 class Backlog:
     """One carrier's queue in the store, beyond what is in memory."""
@@ -24,7 +27,7 @@ class Backlog:
     def __init__(self, carrier: str, limit: int) -> None:
         self.carrier = carrier
         self._limit = limit
-        self._cursor: float | None = 0.0  # None: everything is in memory
+        self._cursor: _Cursor | None = _BEGINNING  # None: everything is in memory
         self._reading = False
         self._again_from = math.inf  # what came while a page was being read
 
@@ -39,16 +42,16 @@ class Backlog:
         It was made at `made_at`, however long its commit took.
         """
         if self._cursor is None and queued >= self._limit:
-            self._cursor = made_at - _OVERLAP
-        elif self._cursor is not None and made_at < self._cursor:
-            self._cursor = made_at
+            self._cursor = made_at - _OVERLAP, ""
+        elif self._cursor is not None:
+            self._cursor = min(self._cursor, (made_at, ""))
         if self._reading:
             self._again_from = min(self._again_from, made_at - _OVERLAP)
         return self._cursor is None
 
     def reread(self) -> None:
         """Look through the whole queue of the store again: something may have been missed."""
-        self._cursor = self._again_from = 0.0
+        self._cursor, self._again_from = _BEGINNING, 0.0
 
     def wants(self, queued: int) -> bool:
         """Whether a page should be read now."""
@@ -61,16 +64,18 @@ class Backlog:
         self._reading = True
         self._again_from = math.inf
         try:
-            rows = await store.fetch(records.OPEN, self.carrier, self._cursor, _PAGE)
+            made_at, sid = self._cursor
+            rows = await store.fetch(records.OPEN, self.carrier, made_at, made_at, sid, _PAGE)
             found = [
                 await _flight(store, message)
                 for message in records.messages_of(rows)
                 if message.sid not in book
             ]
             full = len(rows) == _PAGE
-            after = records.message_of(rows[-1]).date_created if full else math.inf
-            after = min(after, self._again_from)
-            self._cursor = after if after < math.inf else None
+            last = records.message_of(rows[-1]) if full else None
+            after = (math.inf, "") if last is None else (last.date_created, last.sid)
+            after = min(after, (self._again_from, ""))
+            self._cursor = after if after[0] < math.inf else None
         finally:
             self._reading = False
         return [flight for flight in found if flight.message.sid not in book]

@@ -50,8 +50,8 @@ OPEN_CARRIERS: Final = Query(
 )
 OPEN: Final = Query(
     "messages_open",
-    f"{_SELECT} WHERE carrier = $1 AND date_created >= $2 AND status IN ('queued', 'sending')"
-    " ORDER BY date_created LIMIT $3",
+    f"{_SELECT} WHERE carrier = $1 AND date_created >= $2 AND (date_created > $3 OR sid > $4)"
+    " AND status IN ('queued', 'sending') ORDER BY date_created, sid LIMIT $5",
 )
 
 

@@ -155,6 +155,49 @@ async def test_an_attempt_waits_for_the_store(tmp_path: Path) -> None:
         assert [each.sid for each in world.out] == [sid]
 
 
+async def test_a_late_answer_while_its_copy_is_being_taken(tmp_path: Path) -> None:
+    """Between the answer and its commit the pump finds the copy in the queue."""
+    async with path_world(tmp_path) as world:
+        late = (await world.send()).sid
+        (first,) = world.out
+        world.network.room = 0
+        await world.say(world.silence(first))
+        other = (await world.send("another")).sid
+        world.store.gate = gate = asyncio.Event()
+        world.network.put(world.answer(first, "A1", late=True))
+        await world.store.gated.wait()
+        world.network.room = 100
+        await world.follower.sweep()
+        await asyncio.sleep(0)
+        gate.set()
+        await world.quiet()
+        assert [each.sid for each in world.out] == [other]
+        assert await world.status(late) == ("sent", 0)
+
+
+async def test_a_late_answer_while_its_copy_is_made_durable(tmp_path: Path) -> None:
+    """The attempt is on its way to the store when the answer to the first one comes."""
+    async with path_world(tmp_path) as world:
+        sid = (await world.send()).sid
+        (first,) = world.out
+        world.network.room = 0
+        await world.say(world.silence(first))
+        world.store.gate = gate = asyncio.Event()
+        world.network.room = 1
+        await world.follower.sweep()
+        await world.store.gated.wait()
+        world.store.gated.clear()
+        world.network.put(world.answer(first, "A1", late=True))
+        await world.store.gated.wait()
+        gate.set()
+        world.store.gate = None
+        await world.quiet()
+        assert world.out == []
+        assert await world.status(sid) == ("sent", 0)
+        await world.send("next")  # and its room is free
+        assert len(world.out) == 1
+
+
 async def test_a_version_that_moved_on_elsewhere_is_taken_up(tmp_path: Path) -> None:
     async with path_world(tmp_path) as world:
         sid = (await world.send()).sid
@@ -166,6 +209,7 @@ async def test_a_version_that_moved_on_elsewhere_is_taken_up(tmp_path: Path) -> 
         await world.say(world.receipt("A1"))
         message = await world.message(sid)
         assert (message.status, message.body) == ("delivered", "")
+        assert await world.facts(sid) == ["queued", "sent", "delivered"]
 
 
 async def test_a_queued_text_that_was_changed_elsewhere_is_read_again(tmp_path: Path) -> None:

@@ -108,7 +108,10 @@ async def test_hold_then_resend_in_the_config_sends_what_was_held(tmp_path: Path
         assert again.attempt == 2
 
 
-async def test_a_held_part_stays_held_while_the_others_go_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_held_part_stays_held_while_the_others_go_again(
+    tmp_path: Path, restarted: bool
+) -> None:
     async with path_world(tmp_path, hold=HOLD) as world:
         sid = (await world.send(THREE_PARTS)).sid
         one, two, three = world.out
@@ -118,7 +121,10 @@ async def test_a_held_part_stays_held_while_the_others_go_again(tmp_path: Path) 
             world.answer(three, "id3"),
         )
         assert await world.status(sid) == ("queued", 0)
-        await world.restart()
+        if restarted:
+            await world.restart()
+        else:
+            await world.pass_(1.0)
         (again,) = world.out
         assert (again.part, again.attempt) == (2, 2)
         await world.say(world.answer(again, "id2"))
@@ -222,8 +228,9 @@ async def test_looking_at_a_text_that_waits_in_the_store_does_not_lose_it(
         assert sent == sids
 
 
+@pytest.mark.parametrize("queued", [False, True])
 async def test_a_receipt_for_a_text_that_is_still_in_the_store_alone_takes_it_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, queued: bool
 ) -> None:
     monkeypatch.setattr("gateway.messages.backlog._PAGE", 1)
     async with path_world(tmp_path, room=10) as world:
@@ -232,6 +239,9 @@ async def test_a_receipt_for_a_text_that_is_still_in_the_store_alone_takes_it_up
         assert len(last) == 3
         await world.say(world.answer(last[0], "id1"))
         world.room = 0
+        if queued:
+            await world.restart()  # what was being sent is queued again
+        assert (await world.status(sids[2]))[0] == ("queued" if queued else "sending")
         world.bounds = msgspec.structs.replace(BOUNDS, max_in_memory=1)
         await world.restart()
         assert world.messages.gauges().in_memory["acme"] == 1
@@ -323,7 +333,7 @@ async def test_an_id_that_is_another_texts_in_hex_is_not_taken_for_it(
     async with path_world(tmp_path) as world:
         ten = (await world.send("ten")).sid
         await world.say(world.answer(world.out[0], "10"))
-        other = await world.send("sixteen", to_address="+15551239999")
+        other = await world.send("sixteen")
         await world.say(world.answer(world.out[0], "16"))
         await world.say(world.receipt("10"))
         if restarted:
