@@ -152,6 +152,12 @@ def problems_of_carrier(carrier: Carrier) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _plus_missing(prefix: str) -> str:
+    if prefix.startswith("0"):
+        return "numbers are in E.164: + and the country code in place of the 0"
+    return f"numbers are in E.164, with their +; did you mean +{prefix}?"
+
+
 def problems_of_routes(routes: Sequence[Route], carriers: Sequence[Carrier]) -> tuple[str, ...]:
     """What is wrong with `routes` among `carriers`, a sentence for each."""
     known = {carrier.name for carrier in carriers}
@@ -159,6 +165,8 @@ def problems_of_routes(routes: Sequence[Route], carriers: Sequence[Carrier]) -> 
     found: list[str] = []
     for route in routes:
         where = f"route {route.prefix or '*'}"
+        if route.prefix.isdecimal():
+            found.append(f"{where}: it matches nothing, {_plus_missing(route.prefix)}")
         found += [
             f"{where}: there is no carrier {name!r}; there are {', '.join(sorted(known)) or 'none'}"
             for name in route.carriers

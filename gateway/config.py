@@ -219,7 +219,7 @@ _CARRIER: Final = {
     "host": (None, "the SMSC"),
     "port": (None, "simulated: 0 lets the simulator choose"),
     "system_id": (None, "the name to bind with"),
-    "password": (forms.secret(), ""),
+    "password": (forms.secret(), "what the carrier gave with it; at most 8 octets"),
     "system_type": (None, "some carriers ask for one"),
     "bind": (None, "trx: transceivers; tx_rx: one bind for each direction"),
     "binds": (None, "how many of them"),
@@ -424,11 +424,24 @@ def _check(config: Config, reader: Reader) -> None:
     for position, carrier in enumerate(config.carriers, 1):
         for problem in problems_of_carrier(carrier):
             reader.note(f"[[carriers]] {position} ({carrier.name})", problem)
+        if _is_ours(carrier, config.smpp.listen):
+            problem = f"{carrier.host}:{carrier.port} is our own [smpp] listen"
+            remedy = "give host and port of the carrier's SMSC, or let [smpp] listen elsewhere"
+            reader.note(f"[[carriers]] {position} ({carrier.name})", problem, remedy)
     for problem in problems_of_routes(config.routes, config.carriers):
         reader.note("[[routes]]", problem)
     if config.http.tls_listen and not (config.http.tls_cert and config.http.tls_key):
         remedy = "give tls_cert and tls_key, the paths of two PEM files"
         reader.note("[http] tls_listen", "TLS needs a certificate", remedy)
+
+
+def _is_ours(carrier: Carrier, listen: Address | None) -> bool:
+    """Whether a carrier's texts would come back to us as those of a customer."""
+    if carrier.kind is not CarrierKind.SMPP or listen is None or carrier.port != listen.port:
+        return False
+    everywhere = listen.host in ("0.0.0.0", "::")
+    here = everywhere or _is_loopback(listen.host)
+    return carrier.host == listen.host or (here and _is_loopback(carrier.host))
 
 
 def _unique(reader: Reader, section: str, name: str, values: Iterable[str]) -> None:

@@ -197,6 +197,14 @@ password = "file:{tmp_path / "password"}"
         ),
         (ACME.replace('system_id = "me"', ""), "[[carriers]] 1 (acme): system_id is missing"),
         (
+            ACME.replace("smsc.example", "localhost"),
+            "[[carriers]] 1 (acme): localhost:2775 is our own [smpp] listen; give host and port",
+        ),
+        (
+            ACME.replace("smsc.example", "gw.example") + '[smpp]\nlisten = "gw.example:2775"',
+            "[[carriers]] 1 (acme): gw.example:2775 is our own [smpp] listen",
+        ),
+        (
             '[http]\ntls_listen = "127.0.0.1:0"',
             "[http] tls_listen: TLS needs a certificate; give tls_cert and tls_key",
         ),
@@ -204,6 +212,12 @@ password = "file:{tmp_path / "password"}"
 )
 def test_what_is_said_of_a_fault(tmp_path: Path, text: str, said: str) -> None:
     assert said in only_finding(tmp_path, text)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:2776", "192.0.2.1:2775", ""])
+def test_a_carrier_beside_our_own_listener_is_fine(tmp_path: Path, listen: str) -> None:
+    text = ACME.replace("smsc.example", "127.0.0.1") + f'[smpp]\nlisten = "{listen}"'
+    assert read(tmp_path, text).carriers[0].port == 2775
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

@@ -30,7 +30,9 @@ def test_every_key_stands_in_it_and_can_be_set(tmp_path: Path) -> None:
     for name, (_, keys) in LISTS.items():
         assert parsed[name][0].keys() == keys.keys()
     path = tmp_path / "trunkline.toml"
-    path.write_text(live.replace('system_id = ""', 'system_id = "me"'))
+    # A carrier needs a name to bind with and another port than ours.
+    named = live.replace('system_id = ""', 'system_id = "me"')
+    path.write_text(re.sub(r"^port = 2775", "port = 2776", named, flags=re.MULTILINE))
     config = load(path, {"CUSTOMER1_PASSWORD": "secret"})
     default = load(None, {})
     assert (config.http, config.webhooks) == (default.http, default.webhooks)

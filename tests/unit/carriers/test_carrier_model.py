@@ -90,6 +90,12 @@ def test_nothing_is_wrong_with_a_good_one() -> None:
 @pytest.mark.parametrize(
     ("routes", "problem"),
     [
+        (
+            [Route(carriers=("acme",), prefix="44")],
+            "it matches nothing, numbers are in E.164, with",
+        ),
+        ([Route(carriers=("acme",), prefix="44")], "did you mean +44?"),
+        ([Route(carriers=("acme",), prefix="020")], "the country code in place of the 0"),
         ([Route(carriers=("beta",))], "no carrier 'beta'; there are acme"),
         ([Route(carriers=())], "carriers is empty"),
         ([Route(carriers=("acme", "acme"))], "named twice"),
