@@ -14,7 +14,7 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
-from send_sms import gateway
+from send_sms import explained, gateway
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from twilio.twiml.messaging_response import MessagingResponse
@@ -77,8 +77,11 @@ def main() -> int:
     client = Client(sid, token)
     client.api.base_url = url
     app = App(options.port, token)
-    number = client.incoming_phone_numbers.list(limit=1)[0]
-    number.update(sms_url=app.url, sms_method="POST")
+    with explained(url):
+        numbers = client.incoming_phone_numbers.list(limit=1)
+        if not numbers:
+            sys.exit("the account has no number; make one: [[numbers]] in the gateway's config")
+        number = numbers[0].update(sms_url=app.url, sms_method="POST")
     print(f"texts to {number.phone_number} are answered at {app.url}", flush=True)
     try:
         app.serve_forever()

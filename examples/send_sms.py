@@ -13,11 +13,14 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from requests.exceptions import ConnectionError as NotConnected
+from twilio.base.exceptions import TwilioException
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
@@ -38,6 +41,17 @@ def gateway() -> tuple[str, str, str]:
     except FileNotFoundError as missing:
         sys.exit(f"{missing.filename} is not there; start a gateway first: make run")
     return url, sid, token
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """What goes wrong at the gateway, in one sentence."""
+    try:
+        yield
+    except NotConnected:
+        sys.exit(f"no gateway answers at {url}; start one first: make run")
+    except TwilioException as refusal:
+        sys.exit(f"the gateway refused: {getattr(refusal, 'msg', refusal)}")
 
 
 class CallbackServer(ThreadingHTTPServer):
@@ -90,9 +104,10 @@ def main() -> int:
     callbacks = CallbackServer(token)
     threading.Thread(target=callbacks.serve_forever, daemon=True).start()
     began = time.monotonic()
-    message = client.messages.create(
-        to=options.to, from_=options.from_, body=options.body, status_callback=callbacks.url
-    )
+    with explained(url):
+        message = client.messages.create(
+            to=options.to, from_=options.from_, body=options.body, status_callback=callbacks.url
+        )
     print(f"{message.sid} created: {message.status}, {message.num_segments} segment(s)")
 
     status = message.status

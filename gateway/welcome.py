@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from carriers.model import CarrierKind
 from gateway.config import Config
+from gateway.forms import Address
 
 if TYPE_CHECKING:
     from gateway.daemon import Gateway
@@ -13,10 +14,13 @@ if TYPE_CHECKING:
 def welcome(gateway: "Gateway", config: Config, data: Path) -> str:
     """The text. The token stands in a file that only its owner can read, not in a terminal."""
     lines = ["", "Trunkline is ready.", ""]
-    host = config.http.listen.host if config.http.listen is not None else "127.0.0.1"
-    names = {"http": f"http://{host}", "https": f"https://{host}", "smpp": "smpp"}
-    for name, port in gateway.ports.items():
-        lines.append(f"  {name:<10}{names[name]}:{port}")
+    for name, scheme, listen in (
+        ("http", "http://", config.http.listen),
+        ("https", "https://", config.http.tls_listen),
+        ("smpp", "", config.smpp.listen),
+    ):
+        if listen is not None:
+            lines.append(f"  {name:<10}{scheme}{Address(listen.host, gateway.ports[name])}")
     lines += [
         f"  account   {gateway.credentials.account_sid}",
         f"  token     in {data / 'credentials.json'} (auth_token)",

@@ -61,6 +61,33 @@ def test_send_sms_says_so_when_a_text_fails(running_gateway: RunningGateway) -> 
 
 
 @pytest.mark.realtime
+def test_send_sms_ends_in_one_sentence_when_it_can_not_go_on(
+    running_gateway: RunningGateway,
+) -> None:
+    refused = send_sms(running_gateway, "--to", "447700900123")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("the gateway refused: ")
+    assert refused.stderr.endswith("is it +447700900123?\n")
+    assert len(refused.stderr.splitlines()) == 1
+    running_gateway.kill()  # its ports.json stays
+    alone = send_sms(running_gateway)
+    assert alone.returncode == 1
+    assert alone.stderr == (
+        f"no gateway answers at {running_gateway.url}; start one first: make run\n"
+    )
+
+
+@pytest.mark.realtime
+def test_the_first_start_prints_where_everything_is(running_gateway: RunningGateway) -> None:
+    said = running_gateway.log.read_text()
+    assert f"http      {running_gateway.url}\n" in said
+    assert f"smpp      127.0.0.1:{running_gateway.ports['smpp']}\n" in said
+    assert f"account   {running_gateway.account_sid}\n" in said
+    assert "credentials.json (auth_token)" in said
+    assert running_gateway.auth_token not in said
+
+
+@pytest.mark.realtime
 def test_reply_app_answers_a_handset(running_gateway: RunningGateway) -> None:
     gateway = running_gateway
     output = gateway.home / "reply_app.log"
