@@ -32,9 +32,10 @@ $(STAMP): pyproject.toml requirements-dev.lock
 	  echo "Python 3.11 or newer is needed, $$($(PYTHON) -V) is $(PYTHON); name another: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo 'This Python cannot make a virtual environment; on Debian: apt-get install python3-venv'; exit 1; }
+	@echo 'installing (the first time only, and when a dependency changes)…'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 run: setup

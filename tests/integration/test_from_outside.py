@@ -216,7 +216,6 @@ def test_the_first_message_of_the_readme(running_gateway: RunningGateway) -> Non
     readme = (ROOT / "README.md").read_text()
     program = readme.split("```python\n")[1].split("```")[0]
     assert len([line for line in program.splitlines() if line]) == 6
-    program = program.replace("http://127.0.0.1:8080", running_gateway.url)
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=running_gateway.home,
