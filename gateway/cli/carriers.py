@@ -42,6 +42,7 @@ def show_(name: Name, json: show.AsJson = False, data: show.Data = show.DATA) ->
     for key, value in found.items():
         if value not in (None, ""):
             shown = show.state(value) if key == "state" else show.plain(value)
+            shown += " s" if key == "next_bind_in" else ""
             show.line(f"{key.replace('_', ' '):<16} {shown}")
 
 

@@ -325,6 +325,8 @@ def test_carriers_are_listed_and_steered(gateway: StandIn) -> None:
     assert said("carriers", "list").splitlines()[1].split() == ["acme", "bound", "1/2"]
     gateway.answer("POST", "/v1/carriers/acme/resume", down)
     assert "nobody listens; attempt 4 in 2.5 s" in said("carriers", "resume", "acme")
+    gateway.answer("GET", "/v1/carriers/beta", down)
+    assert "next bind in     2.5 s" in said("carriers", "show", "beta")
     assert "binds wanted     2" in said("carriers", "show", "acme")
     assert "paused" in said("carriers", "pause", "acme")
     for command in ("show", "pause", "resume", "drain"):
