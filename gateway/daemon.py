@@ -58,6 +58,7 @@ _FIRST_NUMBER = "+15550001000"
 _CALLBACK_RETRY = RetryPolicy(base=1.0, cap=600.0)
 _TRIES_PER_CUSTOMER = 20  # deliver_sm under way to one customer: the window of a bind
 _RELOADED = ("carriers", "routes", "numbers", "customers")
+_HTTP_ENDS_WITHIN = 1.0  # seconds for answers under way, after the drain
 _LINGER = 2.0  # seconds for which the rest of a refused upload is read
 
 
@@ -72,6 +73,7 @@ class Gateway:
         self._stack = AsyncExitStack()
         self._unready = "starting"
         self._deadline = 0.0
+        self._http: web.AppRunner | None = None
         self._simulators: dict[str, simulators.Simulator] = {}
         self._carriers: dict[str, Carrier] = {}
         self._table = RoutingTable((), ())
@@ -95,6 +97,8 @@ class Gateway:
     async def close(self) -> None:
         """Take nothing more, end what is under way within the drain time, let go."""
         self._unready = "draining"
+        if self._http is not None:
+            self._messages.stop()
         self._deadline = asyncio.get_running_loop().time() + self._config.daemon.drain
         await self._stack.aclose()
         await asyncio.to_thread((self._data / PORTS).unlink, missing_ok=True)
@@ -302,6 +306,7 @@ class Gateway:
     # -- beginning, from the inside out; the stack ends it in the reverse order ------------
 
     async def _begin(self) -> None:
+        self._stack.push_async_callback(self._stop_http)  # last: it tells that we drain
         # What the last run left comes before what carriers say now: callbacks keep their order.
         await self._runner.recover()
         self._stack.push_async_callback(self._follower.close)
@@ -331,15 +336,14 @@ class Gateway:
         self._unready = ""
 
     async def _listen(self, app: web.Application) -> None:
-        app_runner = web.AppRunner(
+        self._http = app_runner = web.AppRunner(
             app,
             access_log=None,
             handle_signals=False,
-            shutdown_timeout=self._config.daemon.drain,
+            shutdown_timeout=_HTTP_ENDS_WITHIN,
             lingering_time=_LINGER,
         )
         await app_runner.setup()
-        self._stack.push_async_callback(app_runner.cleanup)
         http = self._config.http
         for name, key, listen, context in (
             ("http", "listen", http.listen, None),
@@ -355,6 +359,10 @@ class Gateway:
                 with listening.explained("http", key, listen):
                     await site.start()
                 self.ports[name] = app_runner.addresses[-1][1]
+
+    async def _stop_http(self) -> None:
+        if self._http is not None:
+            await self._http.cleanup()
 
 
 class Tokens:

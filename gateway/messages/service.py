@@ -72,10 +72,17 @@ class Messages:
         self._parking = parking
         self._max_accepts_in_flight = max_accepts_in_flight
         self._clock = clock
+        self._stopping = False
         self._accepting = 0
+
+    def stop(self) -> None:
+        """Accept nothing more; what apps answer to texts that are here already still goes out."""
+        self._stopping = True
 
     async def accept(self, draft: Draft) -> Message | Refusal:
         """The message that `draft` became, durable, or why it was not taken."""
+        if self._stopping:
+            return Refusal(error_code=_STORE_AWAY, message="The gateway is stopping; try again.")
         if not self.admit(1):
             return Refusal(
                 error_code=_TOO_MANY,

@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from twilio.base.exceptions import TwilioRestException
 
 from tests.conftest import StartGateway
 from tests.integration.conftest import StartApp, StartCarrier
@@ -109,6 +110,13 @@ def test_while_it_drains_it_is_not_ready_and_a_second_signal_ends_it_at_once(
     process.send_signal(signal.SIGTERM)
     wait_for(lambda: "draining" in gateway.log.read_text(), "it says that it drains")
     wait_for(lambda: not is_ready(gateway), "it is not ready any more", within=AT_ONCE)
+    with pytest.raises(urllib.error.HTTPError) as unready:
+        urllib.request.urlopen(f"{gateway.url}/readyz", timeout=5)
+    assert unready.value.status == 503
+    assert b"draining" in unready.value.read()
+    with pytest.raises(TwilioRestException) as refused:
+        gateway.client().messages.create(to=UNANSWERED, from_="+15550001000", body="too late")
+    assert refused.value.status == 503
     assert process.poll() is None
 
     began = time.monotonic()
