@@ -104,7 +104,9 @@ def _digest(
     hashed = _HASHES[challenge.algorithm]
 
     def h(text: str) -> str:
-        return hashed(text.encode())
+        # Octets of a header field that are no UTF-8 come as lone surrogates; they go back as they
+        # were, and are hashed so.
+        return hashed(text.encode("utf-8", "surrogateescape"))
 
     secret = h(f"{user}:{challenge.realm}:{password}")
     if challenge.session:

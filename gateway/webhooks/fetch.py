@@ -205,7 +205,7 @@ class Fetcher:
         return (
             f"{step.method} {path} HTTP/1.1\r\nHost: {target.authority}\r\n{_HEAD}"
             f"X-Twilio-Signature: {signature}\r\n{extra}\r\n{body}"
-        ).encode("utf-8", "replace")
+        ).encode("utf-8", "surrogateescape")
 
     def _cookies_after(self, step: _Step, response: Response) -> tuple[Cookie, ...]:
         now = self._clock()

@@ -147,7 +147,7 @@ def shown(url: str) -> str:
         case BadTarget(url=known) if known:
             return known
         case _:
-            parts = _split(url)
+            parts = _split(url.encode("utf-8", "replace").decode())
             return urlunsplit((*parts, "", "")) if parts else ""
 
 

@@ -250,6 +250,23 @@ async def test_digest_is_answered_and_its_nonce_used_again(algorithm: str) -> No
     assert counts == ["00000001", "00000002", "00000001"]
 
 
+async def test_a_realm_that_is_not_utf_8_is_answered_as_it_was_written() -> None:
+    """Its octets are hashed and sent back: `Zürich`, from a server that writes Latin-1."""
+    realm = b"Z\xfcrich"
+    secret = hashlib.md5(b"me:" + realm + b":secret").hexdigest()
+    what = hashlib.md5(b"POST:/sms").hexdigest()
+    expected = hashlib.md5(f"{secret}:n:{what}".encode()).hexdigest()
+    challenge = b'WWW-Authenticate: Digest realm="' + realm + b'", nonce="n"\r\n'
+    asking = octets(b"HTTP/1.1 401 Who\r\nContent-Length: 0\r\n" + challenge + b"\r\n")
+    async with serving(in_turn(asking, answer())) as server, fetching() as fetcher:
+        url = server.origin.replace("//", "//me:secret@")
+        found = await fetcher.fetch(asked(f"{url}/sms"))
+        assert isinstance(found, Answer), found
+        given = server.seen[1].headers["Authorization"].encode("utf-8", "surrogateescape")
+    assert b'realm="' + realm + b'"' in given
+    assert f'response="{expected}"'.encode() in given
+
+
 async def test_cookies_go_along_with_a_conversation() -> None:
     setting = answer("302 Go", Location="/sms", Set_Cookie="step=1; Path=/")
     counting = answer(Set_Cookie="step=2; Path=/")

@@ -69,7 +69,9 @@ class Server:
 
     async def _read(self, reader: asyncio.StreamReader, number: int) -> Seen | None:
         head = await reader.readuntil(b"\r\n\r\n")
-        first, *lines = head.decode().removesuffix("\r\n\r\n").split("\r\n")
+        first, *lines = (
+            head.decode("utf-8", "surrogateescape").removesuffix("\r\n\r\n").split("\r\n")
+        )
         method, path, version = first.split(" ")
         assert version == "HTTP/1.1"
         pairs = [line.split(": ", 1) for line in lines]

@@ -87,6 +87,7 @@ def test_what_is_shown_has_no_secret() -> None:
     assert shown("https://me:secret@example.com/x#rp=bad") == "https://example.com/x"
     assert "secret" not in shown("ftp://me:secret@example.com/x")
     assert shown("https://[") == ""
+    assert shown("ftp://example.com/\udcff").isascii(), "fit for every log"
 
 
 def test_relative_urls_keep_the_userinfo_of_the_document() -> None:
