@@ -76,6 +76,7 @@ def day_of(written: str) -> tuple[float, float]:
         )
     moment = datetime.fromisoformat(written)
     begin = moment.replace(tzinfo=moment.tzinfo or UTC, microsecond=0).timestamp()
+    _day(begin)  # at the ends of the calendar a day of UTC may not be whole
     return begin, begin + 1.0
 
 

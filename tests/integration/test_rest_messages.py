@@ -296,6 +296,8 @@ async def test_pages_lead_forth_and_back(world: World) -> None:
         ("Page=1&PageToken=PASM1", 21481),
         ("DateSent=yesterday", 20001),
         ("DateSent%3E=2026-13-01", 20001),
+        ("DateSent=9999-12-31T23:59:59Z", 20001),
+        ("DateSent=0001-01-01T00:00:00%2B14:00", 20001),
     ],
 )
 async def test_lists_refuse_nonsense(world: World, query: str, code: int) -> None:
