@@ -4,6 +4,7 @@ The Dockerfile's and compose.yaml's instructions are read and carried out with t
 put into a folder of the test: what they install must start, become healthy, and end.
 """
 
+import importlib.util
 import json
 import os
 import re
@@ -80,6 +81,22 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
             for source in sources:
                 assert (ROOT / source).exists()
                 assert source in let_in, f"{source} is ignored by .dockerignore"
+
+
+def test_what_the_makefile_runs_is_there() -> None:
+    """Modules by name, scripts by path: each is found and, for a package, can be run."""
+    makefile = (ROOT / "Makefile").read_text()
+    modules = set(re.findall(r"python -m ([\w.]+)", makefile))
+    assert {"tests.crash", "tests.fuzz", "tests.soak", "pytest"} <= modules
+    for module in modules:
+        spec = importlib.util.find_spec(module)
+        assert spec is not None, f"`make` runs python -m {module}, which is not there"
+        if spec.submodule_search_locations is not None:
+            assert importlib.util.find_spec(f"{module}.__main__"), f"{module} can't be run"
+    scripts = set(re.findall(r"(?:/python|\t@?if) ([\w/.]+)", makefile)) - {"-m"}
+    assert {"bench/sms.py", "docs/generate.py", "tests/interop/provide"} <= scripts
+    for script in scripts:
+        assert (ROOT / script).is_file(), f"`make` runs {script}, which is not there"
 
 
 def test_compose_publishes_the_images_ports_on_loopback_alone() -> None:

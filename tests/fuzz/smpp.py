@@ -9,15 +9,10 @@ More exactly, for any stream of octets:
 - a `Session` of either role in any state never raises, gives the same events and writes the same
   octets however the stream is cut, writes only PDUs that are understood, closes at most once, and
   obeys no command after that but with `LocalProtocolError`.
-
-`python -m tests.fuzz.smpp --seconds 60` looks for a counterexample and prints its seed.
 """
 
-import argparse
 import random
 import struct
-import sys
-import time
 from collections.abc import Callable, Iterator
 
 from protocols.smpp.codec import Decoder, Frame, Malformed, encode, fields_of
@@ -289,30 +284,3 @@ def check(seed: int) -> None:
     chance = random.Random(seed)
     check_codec(chance)
     check_session(chance)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, help="one try only, that of this seed")
-    arguments = parser.parse_args()
-    if arguments.seed is not None:
-        check(arguments.seed)
-        return 0
-    end = time.monotonic() + arguments.seconds
-    start = random.SystemRandom().randrange(1 << 48)
-    tries = 0
-    while time.monotonic() < end:
-        seed = start + tries
-        try:
-            check(seed)
-        except Exception:
-            print(f"smpp: failed, repeat with --seed {seed}", file=sys.stderr)
-            raise
-        tries += 1
-    print(f"smpp: {tries} tries in {arguments.seconds:.0f} s, no counterexample")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
