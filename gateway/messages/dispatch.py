@@ -47,6 +47,7 @@ class Dispatcher:
         book: Book,
         composer: Composer,
         backlogs: Backlogs,
+        may_send: Callable[[str], bool],
         clock: Callable[[], float],
     ) -> None:
         self._store = store
@@ -56,7 +57,8 @@ class Dispatcher:
         self._composer = composer
         self._backlogs = backlogs
         self._clock = clock
-        self._overdue: list[Flight] = []
+        self._may_send = may_send
+        self._stopped: list[Flight] = []
         self._reserved: dict[str, int] = {}
         self._leftover: dict[str, deque[Submission]] = {}
         self._useless: list[Unsent] = []
@@ -149,19 +151,20 @@ class Dispatcher:
             self._longest = max(int(entry.cost) for entry in entries)
             for entry in entries:
                 flight = entry.item
-                if flight.message.status is not MessageStatus.QUEUED:
+                message = flight.message
+                if message.status is not MessageStatus.QUEUED:
                     self._scheduler.release(entry.key)  # a late answer settled it
-                elif flight.message.valid_until <= now:
-                    self._overdue.append(flight)
+                elif message.valid_until <= now or not self._may_send(message.account_sid):
+                    self._stopped.append(flight)
                 else:
                     taken.append(flight)
                     room -= int(entry.cost)
         return taken
 
-    def take_overdue(self) -> list[Flight]:
-        """Messages whose validity was over when their turn came; they wait for a verdict."""
-        overdue, self._overdue = self._overdue, []
-        return overdue
+    def take_stopped(self) -> list[Flight]:
+        """Messages that might not leave when their turn came; they wait for a verdict."""
+        stopped, self._stopped = self._stopped, []
+        return stopped
 
     def _send(self, batch: Sequence[Flight], now: float) -> None:
         """Make the attempt durable, then submit it."""

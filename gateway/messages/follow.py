@@ -61,6 +61,7 @@ class Follower:
         receiver: Receiver,
         parking: Parking,
         backlogs: Backlogs,
+        may_send: Callable[[str], bool],
         composer: Composer,
         book: Book,
         grace_of: Callable[[str], float],
@@ -75,6 +76,7 @@ class Follower:
         self._receiver = receiver
         self._parking = parking
         self._backlogs = backlogs
+        self._may_send = may_send
         self._composer = composer
         self._book = book
         self._grace_of = grace_of
@@ -311,8 +313,8 @@ class Follower:
         for flight in self._book.held():
             for part in flight.listed([PartState.HELD]):
                 self._claim(flight, part, now, changes)
-        for flight in self._dispatcher.take_overdue():
-            self._settler.expire(flight, now, changes)
+        for flight in self._dispatcher.take_stopped():
+            self._judge(flight, now, changes)
         for flight in self._book.moving():
             if flight.message.valid_until <= now:
                 self._overdue(flight, now, changes)
@@ -326,6 +328,15 @@ class Follower:
         self._receiver.expire(now, changes)
         await self._committer.commit(changes)
         await self._read_backlogs()
+
+    def _judge(self, flight: Flight, now: float, changes: Changes) -> None:
+        """It might not leave when its turn came: say why, unless it may by now."""
+        if not self._may_send(flight.message.account_sid):
+            self._settler.bar(flight, now, changes)
+        elif flight.message.valid_until <= now:
+            self._settler.expire(flight, now, changes)
+        else:
+            changes.requeued.append((flight, now))
 
     def _overdue(self, flight: Flight, now: float, changes: Changes) -> None:
         """Validity is over: a waiting message fails, a held one is given up."""

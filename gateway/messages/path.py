@@ -93,6 +93,7 @@ def build(
         book=book,
         composer=composer,
         backlogs=backlogs,
+        may_send=may_send,
         clock=clock,
     )
     committer = Committer(
@@ -127,6 +128,7 @@ def build(
         receiver=Receiver(holder=holder, jobs=inbound),
         parking=parking,
         backlogs=backlogs,
+        may_send=may_send,
         composer=composer,
         book=book,
         grace_of=grace_of,

@@ -23,6 +23,7 @@ from protocols.smpp.receipt import id_key
 
 _ESME_ROK: Final = 0
 _EXPIRED: Final = 30036
+_BARRED: Final = 30002
 _FIRST_DELAY: Final = 0.5  # seconds before what the carrier refused for now goes again
 _LONGEST_DELAY: Final = 60.0
 _TAKEN: Final = (PartState.SENT, PartState.DELIVERED, PartState.UNDELIVERED)
@@ -294,6 +295,16 @@ class Settler:
 
     def expire(self, flight: Flight, now: float, changes: Changes) -> None:
         """Its validity ended before a carrier took it: `failed`, 30036."""
+        reason = "its validity period ended before the carrier took it"
+        self._stop(flight, now, changes, _EXPIRED, reason)
+
+    def bar(self, flight: Flight, now: float, changes: Changes) -> None:
+        """Its account was suspended or closed before it left: `failed`, 30002."""
+        self._stop(flight, now, changes, _BARRED, "its account is not active any more")
+
+    def _stop(
+        self, flight: Flight, now: float, changes: Changes, error_code: int, reason: str
+    ) -> None:
         if flight.message.status is not MessageStatus.QUEUED:
             return  # a late answer was quicker
         self._book.forget_references(flight)
@@ -303,8 +314,8 @@ class Settler:
             MessageStatus.FAILED,
             now,
             changes,
-            error_code=_EXPIRED,
-            reason="its validity period ended before the carrier took it",
+            error_code=error_code,
+            reason=reason,
             sent=flight.listed(_TAKEN),
         )
         self._book.keep(flight)

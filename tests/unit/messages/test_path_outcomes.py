@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from carriers.events import BindUp
 from carriers.model import OnUncertain
 from gateway.model import MessageStates
 from protocols.smpp.constants import CommandStatus, MessageState
 from tests.unit.messages.path_world import (
+    ACCOUNT,
     APP,
     HANDSET,
     NUMBER,
@@ -478,6 +480,30 @@ async def test_never_submitted_by_the_end_of_its_validity(tmp_path: Path) -> Non
         world.network.room = 1
         await world.pass_(1.0)
         assert world.out == []
+
+
+async def test_what_a_suspended_account_had_queued_fails(tmp_path: Path) -> None:
+    async with path_world(tmp_path, room=0) as world:
+        sid = (await world.send()).sid
+        world.active.discard(ACCOUNT)
+        world.network.room = 1
+        await world.pass_(1.0)
+        await world.pass_(1.0)
+        assert world.out == []
+        assert await world.status(sid) == ("failed", 30002)
+        assert world.told_states(sid) == ["failed"]
+
+
+async def test_what_was_stopped_leaves_if_the_account_is_active_again(tmp_path: Path) -> None:
+    async with path_world(tmp_path, room=0) as world:
+        sid = (await world.send()).sid
+        world.active.discard(ACCOUNT)
+        world.network.room = 1
+        await world.say(BindUp(carrier="acme", bind=1, at=world.now))
+        assert world.out == []
+        world.active.add(ACCOUNT)
+        await world.pass_(3.0)
+        assert [each.sid for each in world.out] == [sid]
 
 
 async def test_refused_for_now_until_its_validity_ends(tmp_path: Path) -> None:
