@@ -11,7 +11,7 @@ from typing import Final
 
 # Made with -f -y -xx: a thread's id, the call, its first argument as descriptor<path>.
 OPTIONS: Final = (
-    *("-f", "-y", "-xx", "-s", "8192", "-qq", "--seccomp-bpf"),
+    *("-f", "-y", "-xx", "-s", "8192", "-q", "--seccomp-bpf"),
     *("-e", "trace=pwrite64,write,writev,sendto,sendmsg,fsync,fdatasync"),
 )
 _LINE: Final = re.compile(r"(\d+) +(.*)")

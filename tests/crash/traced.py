@@ -1,6 +1,7 @@
 """One run under strace: no 201 is written before the fsync that covers its commit has ended."""
 
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from tests.crash.world import KILLABLE, World
 RATE: Final = 60.0
 _SECONDS: Final = 2.0
 _WRITTEN_WITHIN: Final = 30.0
+_TAIL: Final = 4096  # octets
 _AT_LEAST: Final = 20  # answers, or the run says nothing
 
 
@@ -26,10 +28,12 @@ async def trace(home: Path) -> tuple[list[Answer], list[str]]:
         await asyncio.sleep(_SECONDS)
         await world.rest()
         verdict = await world.verdict()
+        process = world.gateway.process
+        assert process is not None
         status = world.gateway.terminate()
     finally:
         await world.close()
-    judged = await asyncio.to_thread(_read, output)
+    judged = await asyncio.to_thread(_read, output, process.pid)
     wrong = list(verdict.problems)
     if status != 0:
         wrong.append(f"under strace it ended with {status}")
@@ -42,12 +46,18 @@ async def trace(home: Path) -> tuple[list[Answer], list[str]]:
     return judged, wrong
 
 
-def _read(output: Path) -> list[Answer]:
-    """Read the trace when it is whole: strace outlives the gateway by a moment."""
+def _read(output: Path, pid: int) -> list[Answer]:
+    """Read the trace when it is whole: when it tells of the end of the process `pid`."""
     deadline = time.monotonic() + _WRITTEN_WITHIN
-    size = -1
-    while output.stat().st_size != size and time.monotonic() < deadline:
-        size = output.stat().st_size
-        time.sleep(0.3)
+    while not _has_ended(output, pid):
+        assert time.monotonic() < deadline, f"strace did not write the end of {pid}: {output}"
+        time.sleep(0.05)
     with output.open(errors="replace") as lines:
         return answers(calls(lines))
+
+
+def _has_ended(output: Path, pid: int) -> bool:
+    with output.open("rb") as trace:
+        trace.seek(max(0, output.stat().st_size - _TAIL))
+        last = trace.read().splitlines()
+    return any(re.match(rb"%d .*\+\+\+ exited with" % pid, line) for line in last)

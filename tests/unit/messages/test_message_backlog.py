@@ -1,6 +1,7 @@
 """What does not fit into memory is read from the store, and nothing is passed over."""
 
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -102,7 +103,7 @@ async def test_a_message_accepted_while_the_last_page_is_read_is_not_lost(tmp_pa
     slow = Slow(store, backlog)
     found: list[Flight] = []
     while backlog.spilling:
-        found += await backlog.read(slow, Book(10))  # type: ignore[arg-type]
+        found += await backlog.read(cast(SqliteStore, slow), Book(10))
     assert slow.raced
     assert [flight.message.sid for flight in found] == [message(7).sid]
     await store.close()
