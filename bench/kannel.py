@@ -5,6 +5,9 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.request
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -117,10 +120,12 @@ def start(folder: Path, peers: Any, callbacks: int) -> Kannel:
         )
     )
     boxes = []
-    for name, port in (("bearerbox", box), ("smsbox", http)):
-        boxes.append(Process([name, "-v", "4", str(config)], log=folder / f"{name}.out"))
-        _wait_until_open(port, folder / f"{name}.out")
-    time.sleep(2.0)  # until the smsbox has logged in and the SMSC is bound; it tells nobody
+    # The port for smsboxes is not tried: that would be a box that came and went.
+    for name, port in (("bearerbox", admin), ("smsbox", http)):
+        log = folder / f"{name}.out"
+        boxes.append(Process([name, "-v", "4", str(config)], log=log))
+        _wait_until(partial(_is_open, port), log)
+    _wait_until(partial(_is_online, admin), log)
     return Kannel(boxes, http, _MASKS[callbacks])
 
 
@@ -133,12 +138,25 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _wait_until_open(port: int, log: Path) -> None:
+def _is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _is_online(admin: int) -> bool:
+    """Whether the SMSC is bound and the smsbox has logged in."""
+    url = f"http://127.0.0.1:{admin}/status.txt?password=bench"
+    with urllib.request.urlopen(url, timeout=5) as response:
+        status = response.read().decode()
+    return "(online" in status and "smsbox:box" in status
+
+
+def _wait_until(holds: Callable[[], bool], log: Path) -> None:
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit(f"Kannel did not start:\n{log.read_text()}")
+    while not holds():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"Kannel did not start:\n{log.read_text()}")
+        time.sleep(0.1)
