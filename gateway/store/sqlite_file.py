@@ -152,7 +152,7 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> list[str]:
 
 
 def _schema_files() -> dict[int, tuple[str, str]]:
-    folder = resources.files("gateway.store") / "schema"
+    folder = resources.files("gateway.store") / "schema" / "sqlite"
     found = {}
     for file in folder.iterdir():
         match = _SCHEMA_FILE.fullmatch(file.name)

@@ -4,7 +4,9 @@ import asyncio
 import os
 import sqlite3
 import stat
+import sys
 import time
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -178,4 +180,62 @@ async def test_the_writer_waits_for_more_only_while_commits_come_together(
     for number in range(5):
         await store.commit([(META, (f"still alone{number}", ""))])
     assert pauses.taken == []
+    await store.close()
+
+
+_FILL_THE_DISK = """
+import asyncio, os, resource, signal, sys, time
+from pathlib import Path
+import structlog
+from gateway.store.base import Insert, Query, StoreUnavailable
+from gateway.store.sqlite import SqliteStore
+
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+META = Insert(table="meta", columns=("name", "value"))
+NAMES = Query("names", "SELECT name FROM meta WHERE name <> $1")
+
+async def names(store):
+    return {name for name, in await store.fetch(NAMES, "schema_version")}
+
+async def main():
+    store = await SqliteStore.open(Path(sys.argv[1]), max_queued=10_000, clock=time.time)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
+    acknowledged, refused = set(), []
+    for at in range(400):
+        try:
+            await store.commit([(META, (f"n{at:03}", "x" * 10_000))])
+            acknowledged.add(f"n{at:03}")
+        except StoreUnavailable as error:
+            refused.append(str(error))
+    assert acknowledged and refused, (len(acknowledged), len(refused))
+    assert "store.db" in refused[0] and "disk" in refused[0], refused[0]
+    assert "disk" in store.stats().trouble
+    several = [store.commit([(META, (f"m{at}", "x" * 10_000))]) for at in range(100)]
+    for result in await asyncio.gather(*several, return_exceptions=True):
+        assert isinstance(result, StoreUnavailable), result
+    assert await names(store) == acknowledged, "what was acknowledged can't be read"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    await store.commit([(META, ("after", ""))])
+    assert store.stats().trouble == ""
+    assert await names(store) == acknowledged | {"after"}
+    await store.close()
+    os.write(1, "\\n".join(sorted(acknowledged | {"after"})).encode())
+
+asyncio.run(main())
+"""
+
+
+async def test_a_full_disk_refuses_and_then_recovers(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _FILL_THE_DISK, path, stdout=PIPE, stderr=PIPE
+    )
+    async with asyncio.timeout(100):
+        written, complaints = await child.communicate()
+    assert child.returncode == 0, complaints.decode()
+    store = await opened(path)
+    names = await store.fetch(Query("n", "SELECT name FROM meta WHERE name <> 'schema_version'"))
+    assert {name for (name,) in names} == set(written.decode().split())
+    await store.commit([(META, ("still writable", ""))])
     await store.close()

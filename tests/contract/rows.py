@@ -1,0 +1,98 @@
+"""Statements and rows that the tests of the store write and read."""
+
+import asyncio
+
+from gateway.store.base import Delete, Insert, Query, Store, Update, Write
+
+META = Insert(table="meta", columns=("name", "value"))
+META_ONCE = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
+META_SET = Update(table="meta", key=("name",), columns=("value",))
+META_DROP = Delete(table="meta", key=("name",))
+ACCOUNT = Insert(
+    table="accounts",
+    columns=(
+        "sid",
+        "parent_sid",
+        "kind",
+        "friendly_name",
+        "auth_token",
+        "status",
+        "date_created",
+        "date_updated",
+        "version",
+    ),
+)
+ACCOUNT_NAME = Update(
+    table="accounts", key=("sid",), columns=("friendly_name", "version"), guard="version"
+)
+ACCOUNT_STATUS = Update(
+    table="accounts", key=("sid",), columns=("version", "status"), guard="version"
+)
+NUMBER = Insert(
+    table="phone_numbers",
+    columns=(
+        "sid",
+        "account_sid",
+        "phone_number",
+        "friendly_name",
+        "settings",
+        "date_created",
+        "date_updated",
+        "version",
+    ),
+)
+NUMBER_SET = Update(table="phone_numbers", key=("sid",), columns=("phone_number",))
+NUMBER_DROP = Delete(table="phone_numbers", key=("sid",))
+SEGMENT = Insert(
+    table="segments",
+    columns=(
+        "account_sid",
+        "sid",
+        "part",
+        "attempt",
+        "carrier",
+        "carrier_id",
+        "id_key",
+        "state",
+        "error_code",
+        "at",
+    ),
+    ignore_taken=("sid", "part", "attempt"),
+)
+SEGMENT_STATE = Update(table="segments", key=("sid", "part", "attempt"), columns=("state", "at"))
+SEGMENT_WIPE = Delete(table="segments", key=("sid",))
+SEGMENT_MOVE = Update(table="segments", key=("carrier",), columns=("part",))
+TRACE = Insert(table="trace", columns=("sid", "frames"))
+TRACE_WIPE = Delete(table="trace", key=("sid",))
+FACT = Insert(table="facts", columns=("account_sid", "sid", "version", "type", "at", "data"))
+
+ALL_META = Query("all_meta", "SELECT name, value FROM meta WHERE name <> $1 ORDER BY name")
+TABLES = {
+    "meta": "SELECT * FROM meta ORDER BY name",
+    "accounts": "SELECT * FROM accounts ORDER BY sid",
+    "phone_numbers": "SELECT * FROM phone_numbers ORDER BY sid",
+    "segments": "SELECT * FROM segments ORDER BY sid, part, attempt",
+    "trace": "SELECT sid, frames FROM trace ORDER BY id",
+    "facts": "SELECT sid, version FROM facts ORDER BY id",
+}
+
+
+def account(sid: str, version: int = 1) -> Write:
+    return ACCOUNT, (sid, sid, "full", "name", "token", "active", 1.5, 1.5, version)
+
+
+def number(sid: str, phone_number: str) -> Write:
+    return NUMBER, (sid, "AC1", phone_number, "", "{}", 1.0, 1.0, 1)
+
+
+def fact(sid: str, version: int = 1) -> Write:
+    return FACT, ("AC1", sid, version, "message.queued", 2.5, "{}")
+
+
+async def meta(store: Store) -> dict[str, str]:
+    return dict(await store.fetch(ALL_META, "schema_version"))
+
+
+async def outcomes(futures: list["asyncio.Future[None]"]) -> list[type[BaseException] | None]:
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    return [None if result is None else type(result) for result in results]
