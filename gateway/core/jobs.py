@@ -3,18 +3,19 @@
 Queues are virtual, one for each (account, endpoint) that has something ready, and cost nothing
 while they are empty. They share by deficit round robin: endpoints take turns, and within an
 endpoint its accounts do. An endpoint has a limit of tries at once and a rate; while it is at one
-of them, or closed, its jobs wait without being looked at.
+of them, or closed, or does not answer, its jobs wait without being looked at.
 
 Where all share a pool of slots, who hangs may not fill it: `Pool` says how.
 """
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Final, Generic
 
 import msgspec
 
+from gateway.core.breaker import Breaker, Circuit, Sign
 from gateway.core.pool import Pool
 from gateway.core.queues import (
     MIN_GONE,
@@ -36,6 +37,8 @@ __all__ = [
     "RetryAt",
     "RetryPolicy",
     "Scheduler",
+    "Sign",
+    "Standing",
     "policies",
 ]
 
@@ -74,6 +77,13 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     running: int
     retrying: int
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How the breaker of an endpoint stands; the next try that finds out is due at `probe_at`."""
+
+    circuit: Circuit = Circuit.CLOSED
+    probe_at: float = 0.0
 
 
 Policies = Callable[[str], QueuePolicy]
@@ -159,17 +169,19 @@ class Scheduler(Generic[T]):
                 first.in_ring = False
         return taken
 
-    def release(self, key: str, now: float | None = None) -> None:
+    def release(self, key: str, now: float | None = None, sign: Sign = Sign.NOTHING) -> None:
         """A try of `key` has ended and there will be no other, whatever came of it.
 
-        `now` lets the endpoint be judged by how long it took. Passed over for a job that is not
-        being tried.
+        `now` lets the endpoint be judged by how long it took, and by `sign`. Passed over for a
+        job that is not being tried.
         """
         job = self._jobs.get(key)
         if job is None or job.state is not State.RUNNING:
             return
         endpoint = job.endpoint
         self._pool.leave(endpoint, None if now is None else now - job.due)
+        if endpoint.breaker is not None or sign is Sign.FAILED:
+            self._judge(endpoint, key, sign, job.due if now is None else now)
         self._forget(job)
         if not endpoint.jobs:
             self._dismiss(endpoint)
@@ -177,7 +189,12 @@ class Scheduler(Generic[T]):
             self._ring_in(endpoint)
 
     def retry(
-        self, key: str, now: float, fraction: float, after: float | None = None
+        self,
+        key: str,
+        now: float,
+        fraction: float,
+        after: float | None = None,
+        sign: Sign = Sign.NOTHING,
     ) -> RetryAt | Expired:
         """A try of `key` has ended and another is due: in `after` seconds, else by the policy.
 
@@ -191,10 +208,12 @@ class Scheduler(Generic[T]):
         wait = self._retry_policy.delay(entry.attempt, fraction) if after is None else after
         at = now + wait
         if at >= entry.expire_at:
-            self.release(key, now)
+            self.release(key, now, sign)
             return Expired()
         endpoint = job.endpoint
         self._pool.leave(endpoint, now - job.due)
+        if endpoint.breaker is not None or sign is Sign.FAILED:
+            self._judge(endpoint, key, sign, now)
         if entry.attempt == 1 and entry.sequence:
             self._advance(entry.sequence, job)
         job.entry = msgspec.structs.replace(entry, attempt=entry.attempt + 1)
@@ -220,6 +239,11 @@ class Scheduler(Generic[T]):
         if not endpoint.jobs:
             self._dismiss(endpoint)
         return True
+
+    def clear(self, endpoint: str) -> int:
+        """Forget the jobs of `endpoint` that wait; how many. Those being tried stay."""
+        found = self._endpoints.get(endpoint)
+        return sum(map(self.cancel, list(found.jobs))) if found is not None else 0
 
     def expire(self, now: float) -> list[Entry[T]]:
         """Forget the jobs that wait and whose time has ended, at most a second late."""
@@ -276,6 +300,28 @@ class Scheduler(Generic[T]):
         waiting = len(found.jobs) - found.running - found.retrying
         return Counts(waiting=waiting, running=found.running, retrying=found.retrying)
 
+    def counts_by_account(self, endpoint: str) -> dict[str, Counts]:
+        """The same for each account that has jobs there."""
+        found = self._endpoints.get(endpoint)
+        if found is None:
+            return {}
+        told = Counter((job.entry.account, job.state) for job in found.jobs.values())
+        return {
+            account: Counts(
+                waiting=told[account, State.READY] + told[account, State.LINED],
+                running=told[account, State.RUNNING],
+                retrying=told[account, State.DUE_LATER],
+            )
+            for account in dict.fromkeys(account for account, _ in told)
+        }
+
+    def standing(self, endpoint: str) -> Standing:
+        """How the breaker of `endpoint` stands."""
+        found = self._endpoints.get(endpoint)
+        if found is None or found.breaker is None:
+            return Standing()
+        return Standing(circuit=found.breaker.circuit, probe_at=found.breaker.probe_at)
+
     def oldest(self, endpoint: str) -> float | None:
         """When the job of `endpoint` that has been here longest was offered."""
         found = self._endpoints.get(endpoint)
@@ -289,7 +335,7 @@ class Scheduler(Generic[T]):
 
     def _dismiss(self, endpoint: Endpoint[T]) -> None:
         """Forget an endpoint without jobs, if it is as a new one would be."""
-        if endpoint.closed or endpoint.jobs or endpoint.held or endpoint.fading:
+        if endpoint.closed or endpoint.jobs or endpoint.held or endpoint.fading or endpoint.broken:
             return
         if endpoint.limited and endpoint.tokens < endpoint.policy.burst:
             endpoint.fading = True
@@ -331,6 +377,9 @@ class Scheduler(Generic[T]):
         queue.ready.popleft()
         job.state = State.RUNNING
         job.due = now
+        if endpoint.breaker is not None:
+            endpoint.breaker.started(entry.key)
+            endpoint.broken = not endpoint.breaker.allows(now)
         self._pool.enter(endpoint)
         taken.append(entry)
         if not queue.ready:
@@ -339,6 +388,23 @@ class Scheduler(Generic[T]):
         elif queue.deficit < cost:
             ring.rotate(-1)
         return True
+
+    def _judge(self, endpoint: Endpoint[T], key: str, sign: Sign, now: float) -> None:
+        """Let the breaker of `endpoint` know what the try `key` told."""
+        if sign is Sign.ANSWERED:
+            endpoint.breaker, endpoint.broken = None, False
+            return
+        breaker = endpoint.breaker
+        if breaker is None:
+            breaker = endpoint.breaker = Breaker(endpoint.policy.breaker)
+        was_open = breaker.circuit is Circuit.OPEN
+        if sign is Sign.FAILED:
+            breaker.failed(key, now)
+        else:
+            breaker.ended(key)
+        endpoint.broken = not breaker.allows(now)
+        if breaker.circuit is Circuit.OPEN and not was_open:
+            self._call_at(breaker.probe_at, endpoint)
 
     def _wake(self, now: float) -> None:
         """Make ready what is due."""
@@ -354,6 +420,7 @@ class Scheduler(Generic[T]):
         while wakings and wakings[0][0] <= now:
             endpoint = heapq.heappop(wakings)[2]
             endpoint.held = endpoint.fading = False
+            endpoint.broken = endpoint.breaker is not None and not endpoint.breaker.allows(now)
             endpoint.missing(0.0, now)
             if endpoint.jobs:
                 self._ring_in(endpoint)

@@ -11,6 +11,8 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from gateway.core.breaker import Breaker, BreakerPolicy
+
 T = TypeVar("T")
 
 _FAR: Final = 1e12  # stands for never, in seconds
@@ -41,6 +43,7 @@ class QueuePolicy(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int
     rate: float = float("inf")
     burst: float = 1.0
+    breaker: BreakerPolicy = BreakerPolicy()
 
 
 class State(Enum):
@@ -96,6 +99,8 @@ class Queue(Generic[T]):
 
 class Endpoint(Generic[T]):
     __slots__ = (
+        "breaker",
+        "broken",
         "closed",
         "fading",
         "filled_at",
@@ -117,6 +122,8 @@ class Endpoint(Generic[T]):
         self.name = name
         self.policy = policy
         self.limited = isfinite(policy.rate)
+        self.breaker: Breaker | None = None  # none while the last try was answered
+        self.broken = False  # by its breaker, until it is called or the try that finds out ends
         self.closed = False
         self.held = False  # by its rate, until it is called
         self.fading = False  # idle, and will be called when its tokens are full
@@ -140,8 +147,10 @@ class Endpoint(Generic[T]):
         return max(0.0, (min(cost, policy.burst) - self.tokens) / policy.rate)
 
     def has_slot(self) -> bool:
-        """Whether it is open, below its limit of tries at once and not held by its rate."""
-        return not (self.closed or self.held) and self.running < self.policy.concurrency
+        """Whether it is open, below its limit of tries at once and held by nothing else."""
+        return (
+            not (self.closed or self.held or self.broken) and self.running < self.policy.concurrency
+        )
 
 
 def _second_after(at: float) -> int:
