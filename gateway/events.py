@@ -2,6 +2,8 @@
 
 A fact is appended in the commit that makes it true and read by whoever builds what can be
 thrown away and built again. It names the resource and its version, never what a text said.
+Facts `track.…` have no resource: they are what a customer sent to `/v1/track`, whole.
+Facts of the kinds `track.…` have no resource: they are what a customer sent to `/v1/track`.
 """
 
 from enum import StrEnum
@@ -39,6 +41,13 @@ class FactType(StrEnum):
     NUMBER_CREATED = "phone_number.created"
     NUMBER_UPDATED = "phone_number.updated"
     NUMBER_DELETED = "phone_number.deleted"
+    SUBMIT_REFUSED = "submit.refused"
+    TRACK = "track.track"
+    TRACK_IDENTIFY = "track.identify"
+    TRACK_PAGE = "track.page"
+    TRACK_SCREEN = "track.screen"
+    TRACK_GROUP = "track.group"
+    TRACK_ALIAS = "track.alias"
 
 
 BY_STATUS: Final[dict[MessageStatus, FactType]] = {

@@ -15,6 +15,8 @@ PHONE_NUMBER = "PN"
 NOTIFICATION = "NO"
 JOB = "JB"
 REQUEST = "RQ"
+EVENT = "EV"
+DELIVERY = "DE"
 
 _SHAPE = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 _COUNTER_BITS = 16

@@ -1,11 +1,8 @@
-"""Addresses as REST writes them, and who may send from one."""
-
-from collections.abc import Callable
+"""Addresses as REST writes them."""
 
 from carriers.numbers import Address, Invalid, check_from, check_to
 from gateway.api.http import refuse
 from gateway.messages.draft import Refusal
-from gateway.phone_numbers import PhoneNumbers
 
 
 def recipient(given: str) -> str | Refusal:
@@ -28,24 +25,3 @@ def _text(checked: Address | Invalid) -> str | Refusal:
     if isinstance(checked, Invalid):
         return refuse(checked.error_code, checked.reason)
     return checked.text
-
-
-def sender_judge(numbers: PhoneNumbers, account_sid: str) -> Callable[[str], Refusal | None]:
-    """What judges whether the account may send from an address: a number must be its own.
-
-    Names need not be had to be shown, as with Twilio's alphanumeric senders.
-    """
-
-    def judge(address: str) -> Refusal | None:
-        holder = numbers.holder(address)
-        if holder is not None and holder.account_sid == account_sid:
-            return None
-        if address[0] == "+" or address.isdecimal():
-            return refuse(
-                21606,
-                f"The 'From' number {address} is not a number of this account:"
-                " take it as an IncomingPhoneNumber first",
-            )
-        return None
-
-    return judge

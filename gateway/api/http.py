@@ -3,7 +3,6 @@
 Everything here is on the path of every request, so it works on bytes and plain dicts.
 """
 
-import re
 import time
 from binascii import Error as Base64Error
 from binascii import a2b_base64
@@ -23,8 +22,6 @@ from gateway.sids import REQUEST, new_sid
 
 MAX_REQUEST: Final = 1024 * 1024  # octets of a request's body
 
-_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
-
 encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 
@@ -33,11 +30,6 @@ _MONTHS: Final = (
     *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
     *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
 )
-
-
-def is_http_url(text: str) -> bool:
-    """Whether `text` is an absolute http or https URL; nobody is asked whether it answers."""
-    return _URL.fullmatch(text) is not None
 
 
 def rfc2822(at: float) -> str:
@@ -106,6 +98,8 @@ def answer_response(answer: Answer, started: float, now: float) -> web.Response:
     headers = request_headers(started, now, answer.content_type)
     if answer.status == 204:
         del headers[hdrs.CONTENT_TYPE]
+    if answer.headers:
+        headers.update(answer.headers)
     return web.Response(status=answer.status, body=answer.body, headers=headers)
 
 

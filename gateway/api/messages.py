@@ -1,23 +1,25 @@
 """Messages: `/2010-04-01/Accounts/{AccountSid}/Messages`.
 
-Create checks what Twilio checks, in Twilio's order, and gives a `Draft` to the message path,
-which keeps the promise. Lists are read from the store by the queries beside them.
+Create gives a `Draft` to the message path, which keeps the promise. Lists are read from the store
+by the queries beside them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final
 
 import msgspec
 
 from gateway.api import paging
-from gateway.api.addresses import plus_restored, recipient, sender, sender_judge
-from gateway.api.http import answer_json, encode, is_http_url, not_found, refuse, rfc2822
+from gateway.api.addresses import plus_restored, recipient, sender
+from gateway.api.http import answer_json, encode, not_found, refuse, rfc2822
 from gateway.api.magic_numbers import refuse_test_recipient, refuse_test_sender
 from gateway.api.message_lists import Filters, list_messages, sent_between
 from gateway.api.resources import Access, Answer, Call, Kind, Operation, Param, Result
 from gateway.errors import describe
+from gateway.messages.asked import Asked, Judge, drafted, sender_judge
 from gateway.messages.draft import REST, Draft, Refusal
+from gateway.messages.idempotency import MAX_KEY, Replayed, Scope, is_key
 from gateway.messages.records import GET, message_of
 from gateway.model import Direction, Message, MessageStatus
 from gateway.sids import MMS, SMS, is_sid, new_sid
@@ -25,11 +27,11 @@ from protocols.smpp.text import count
 
 _API_VERSION: Final = "2010-04-01"
 _PATH: Final = f"/{_API_VERSION}/Accounts/{{AccountSid}}/Messages"
-_MAX_MEDIA: Final = 10
 _PRICED: Final = frozenset({MessageStatus.SENT, MessageStatus.DELIVERED, MessageStatus.UNDELIVERED})
 _PRICE_UNIT: Final = "USD"
 _PRICE_DIGITS: Final = 5  # after the point, as Twilio's "-0.00750"; more where the price has more
-_MAX_VALIDITY: Final = 36_000  # Twilio's range of ValidityPeriod is 1 to 36000, and its default
+_KEY: Final = "Idempotency-Key"
+_REPLAYED: Final = "Idempotency-Replayed"
 
 
 class MessageBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,82 +96,53 @@ def price_text(price: Decimal) -> str:
 
 
 async def create(call: Call) -> Result:
-    """Accept a text: 201 once it is durable."""
+    """Accept a text: 201 once it is durable; again for the same request with the same key."""
     draft = read_draft(call, sender_judge(call.services.phone_numbers, call.account.sid))
     if isinstance(draft, Refusal):
         return draft
+    given = call.request.headers.getall(_KEY, ())
+    if given:
+        return await _create_once(call, draft, given)
     message = await call.services.messages.accept(draft)
     if isinstance(message, Refusal):
         return message
     return Answer(201, encode(message_body(message, call.services.price)))
 
 
-def read_draft(call: Call, judge: Callable[[str], Refusal | None]) -> Draft | Refusal:
-    """The text that the form asks to send, or why not, in the order of Twilio's checks.
+async def _create_once(call: Call, draft: Draft, given: Sequence[str]) -> Result:
+    if len(given) > 1 or not is_key(given[0]):
+        return refuse(20001, f"{_KEY} should be 1 to {MAX_KEY} visible characters of ASCII, once")
+    taken = await call.services.messages.accept_once(draft, Scope.REST + given[0])
+    match taken:
+        case Refusal():
+            return taken
+        case Replayed(message=message):
+            body = encode(message_body(message, call.services.price))
+            return Answer(201, body, headers={_REPLAYED: "true"})
+        case _:
+            return Answer(201, encode(message_body(taken, call.services.price)))
+
+
+def read_draft(call: Call, judge: Judge) -> Draft | Refusal:
+    """The text that the form asks to send, or why not.
 
     `judge` says whether the account may send from an address.
     """
-    form = call.form
-    to_given, from_given, body = call.text("To"), call.text("From"), call.text("Body")
-    media = tuple(url for url in form.get("MediaUrl", ()) if url)
-    if not to_given.strip():
-        return refuse(21604, "A 'To' phone number is required")
-    if not from_given.strip() and not call.text("MessagingServiceSid"):
-        return refuse(21603)
-    if not body and not media and not call.text("ContentSid"):
-        return refuse(21602, "A message needs a Body or a MediaUrl")
-    to_address = recipient(to_given)
-    if isinstance(to_address, Refusal):
-        return to_address
-    if not from_given.strip():
-        return _service_refusal(call)
-    from_address = sender(from_given)
-    if isinstance(from_address, Refusal):
-        return from_address
-    refusal = judge(from_address) or _refuse_contents(call, body, media)
-    if refusal is not None:
-        return refusal
-    validity = call.text("ValidityPeriod")
-    return Draft(
+    form, validity = call.form, call.text("ValidityPeriod")
+    asked = Asked(
         account_sid=call.account.sid,
-        to_address=to_address,
-        from_address=from_address,
-        body=body,
-        media=media,
+        to=plus_restored(call.text("To")),
+        from_=plus_restored(call.text("From")),
+        body=call.text("Body"),
+        media=tuple(url for url in form.get("MediaUrl", ()) if url),
         status_callback=call.text("StatusCallback"),
-        validity_period=float(validity) if validity else float(_MAX_VALIDITY),
+        validity_period=int(validity) if validity else None,
         origin=REST,
+        service=call.text("MessagingServiceSid"),
+        content=call.text("ContentSid"),
+        scheduled="SendAt" in form or "ScheduleType" in form,
     )
-
-
-def _service_refusal(call: Call) -> Refusal:
-    sid = call.text("MessagingServiceSid")[:40]
-    return refuse(21701, f"The Messaging Service {sid} does not exist; give a 'From' instead")
-
-
-def _refuse_contents(call: Call, body: str, media: tuple[str, ...]) -> Refusal | None:
-    most = call.services.limits.max_body
-    if len(body) > most:
-        return refuse(
-            21617, f"The concatenated message body exceeds the {most} character limit: {len(body)}"
-        )
-    form = call.form
-    callback = call.text("StatusCallback")
-    if callback and not is_http_url(callback):
-        return refuse(21609, f"StatusCallback is not an http or https URL: {callback[:100]}")
-    if len(media) > _MAX_MEDIA:
-        return refuse(21623, f"A message takes {_MAX_MEDIA} media at most, not {len(media)}")
-    for url in media:
-        if not is_http_url(url):
-            return refuse(21620, f"MediaUrl is not an http or https URL: {url[:100]}")
-    validity = call.text("ValidityPeriod")
-    if validity and not 1 <= int(validity) <= _MAX_VALIDITY:
-        return refuse(21624, f"ValidityPeriod should be 1 to {_MAX_VALIDITY} s, not {validity}")
-    if call.text("ContentSid"):
-        return refuse(21655, "ContentSid names no content of this account; give a Body")
-    if "SendAt" in form or "ScheduleType" in form:
-        return refuse(35118, "A MessagingServiceSid is required to schedule a message")
-    return None
+    return drafted(asked, judge, call.services.limits.max_body)
 
 
 async def create_as_test(call: Call) -> Result:
@@ -307,6 +280,13 @@ OPERATIONS: Final = (
         handler=create,
         access=Access.WRITE,
         params=_CREATE,
+        headers=(
+            Param(
+                name=_KEY,
+                doc="A request with the key of one that was taken within 24 hours is answered with"
+                f" that one's message and {_REPLAYED}; 422 if it asks for something else.",
+            ),
+        ),
         status=201,
         returns=MessageBody,
         test=create_as_test,

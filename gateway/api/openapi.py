@@ -80,7 +80,8 @@ def _operation(operation: Operation, bodies: dict[str, Any]) -> dict[str, Any]:
                 "schema": {"type": "string"},
             }
             for name in _VARIABLE.findall(operation.path)
-        ],
+        ]
+        + [_parameter(param, "header") for param in operation.headers],
         "responses": {
             str(operation.status): _answer(operation, bodies),
             "default": {
@@ -94,17 +95,18 @@ def _operation(operation: Operation, bodies: dict[str, Any]) -> dict[str, Any]:
             "content": {operation.consumes or JSON: {"schema": _form(operation.params)}}
         }
     elif operation.params:
-        described["parameters"] += [
-            {
-                "name": param.name,
-                "in": "query",
-                "required": param.required,
-                "description": param.doc,
-                "schema": _schema(param),
-            }
-            for param in operation.params
-        ]
+        described["parameters"] += [_parameter(param, "query") for param in operation.params]
     return described
+
+
+def _parameter(param: Param, place: str) -> dict[str, Any]:
+    return {
+        "name": param.name,
+        "in": place,
+        "required": param.required,
+        "description": param.doc,
+        "schema": _schema(param),
+    }
 
 
 def _answer(operation: Operation, bodies: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import msgspec
 
 from gateway.api import paging
 from gateway.api.addresses import plus_restored, recipient
-from gateway.api.http import answer_json, is_http_url, not_found, refuse, rfc2822
+from gateway.api.http import answer_json, not_found, refuse, rfc2822
 from gateway.api.magic_numbers import MAGIC_NUMBER, refuse_test_number
 from gateway.api.resources import Access, Answer, Call, Kind, Operation, Param, Result
+from gateway.messages.asked import is_http_url
 from gateway.messages.draft import Refusal
 from gateway.model import AccountStatus, PhoneNumber
 from gateway.phone_numbers import Closed, Taken

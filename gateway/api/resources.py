@@ -54,6 +54,7 @@ class Access(Enum):
     STEER = "steer"  # changes what all accounts share: main accounts alone
     ACCOUNT_READ = "account-read"  # of the account itself, closed ones too
     ACCOUNT_WRITE = "account-write"  # of the account itself, suspended ones too
+    SOURCE = "source"  # with a source's write key as well: its account is active
     PUBLIC = "public"
 
 
@@ -85,6 +86,7 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     body: bytes = b""
     content_type: str = JSON
+    headers: dict[str, str] = {}
 
 
 Result = Answer | Refusal | web.StreamResponse
@@ -95,7 +97,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path. `path` has `{Variable}` segments and no suffix.
 
     `returns` is the type of the body, from which its schema is made; `list_key` is set on
-    pages of it. `test` answers test credentials, which nothing else does.
+    pages of it. `headers` are those of the request that mean something here. `test` answers
+    test credentials, which nothing else does.
     """
 
     id: str
@@ -105,6 +108,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     handler: Handler
     access: Access
     params: tuple[Param, ...] = ()
+    headers: tuple[Param, ...] = ()
     status: int = 200
     returns: Any = None
     list_key: str = ""

@@ -8,13 +8,14 @@ REST: Final = "rest"
 TWIML: Final = "twiml"
 CARRIER: Final = "carrier"
 CUSTOMER: Final = "customer:"
+SUBMIT: Final = "submit"
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A text to be accepted: addresses are normalised, `validity_period` is in seconds.
 
-    `origin` is REST, TWIML or CUSTOMER + system_id; `in_reply_to` the SID of an inbound text.
-    `sid` is set if somebody was told it before the text was whole.
+    `origin` is REST, TWIML, SUBMIT or CUSTOMER + system_id; `in_reply_to` the SID of an inbound
+    text. `sid` is set if somebody was told it before the text was whole.
     """
 
     account_sid: str

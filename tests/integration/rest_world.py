@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import aiohttp
 import msgspec
 from aiohttp import web
+from multidict import CIMultiDict
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
@@ -25,6 +26,7 @@ from gateway.api.services import ApiLimits, Services
 from gateway.bus.embedded import EmbeddedBus
 from gateway.messages import records
 from gateway.messages.draft import Draft, Refusal
+from gateway.messages.idempotency import Replayed
 from gateway.messages.timeline import timeline
 from gateway.model import Account, AccountKind, AccountStatus, Direction, Message, MessageStatus
 from gateway.phone_numbers import PhoneNumbers, declared_number
@@ -45,12 +47,24 @@ class HeldMessages:
         self._clock = clock
         self.refusal: Refusal | None = None
         self.drafts: list[Draft] = []
+        self.keys: dict[str, tuple[Draft, str]] = {}
 
     async def accept(self, draft: Draft) -> Message | Refusal:
         if self.refusal is not None:
             return self.refusal
         self.drafts.append(draft)
         return await self.keep(draft)
+
+    async def accept_once(self, draft: Draft, key: str) -> Message | Replayed | Refusal:
+        if key not in self.keys:
+            taken = await self.accept(draft)
+            if isinstance(taken, Message):
+                self.keys[key] = (draft, taken.sid)
+            return taken
+        before, sid = self.keys[key]
+        if before != draft:
+            return Refusal(error_code=20422, message=f"The key stands for {sid}.")
+        return Replayed(message=await self._get(draft.account_sid, sid))
 
     async def keep(self, draft: Draft, **changed: Any) -> Message:
         now = self._clock()
@@ -170,7 +184,7 @@ class World:
         self, method: str, path: str, account: Account | None = None, **kwargs: Any
     ) -> tuple[int, Any, aiohttp.typedefs.CIMultiDictProxy[str]]:
         """Status, decoded JSON (or octets) and headers of one request."""
-        headers = dict(kwargs.pop("headers", {}))
+        headers = CIMultiDict(kwargs.pop("headers", {}))
         if account is not None:
             headers.setdefault("Authorization", basic(account.sid, account.auth_token))
         async with self.session.request(
