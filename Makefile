@@ -84,7 +84,7 @@ lock: setup
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --quiet \
-	  --no-header --no-annotate --no-emit-index-url --extra sims --group dev \
+	  --no-header --no-annotate --no-emit-index-url --extra sims --extra aws --group dev \
 	  --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:

@@ -22,7 +22,7 @@ from carriers.model import (
 )
 from gateway import forms
 from gateway.forms import Address, Network, Secret
-from gateway.model import MessageStates
+from gateway.model import BusSecurity, MessageStates, SaslMechanism
 from gateway.tables import (
     REQUIRED,
     Finding,
@@ -42,6 +42,9 @@ _ACCOUNT: Final = forms.matching(
     r"|AC[0-9a-f]{32}", 'an account\'s SID ("AC…"), or "" for the first'
 )
 _METHOD: Final = forms.matching(r"GET|POST", '"GET" or "POST"')
+_KAFKA: Final = forms.matching(
+    r"|kafka://[^\s,/:]+:\d+(,[^\s,/:]+:\d+)*", 'such as "kafka://a:9092,b:9092", or ""'
+)
 
 # SMPP v3.4 5.2.1, 5.2.2: C-octet strings of 16 and 9 octets, the NUL included.
 _SYSTEM_ID: Final = forms.text("a system_id", at_most=15)
@@ -82,8 +85,16 @@ class Smpp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSection:
-    """The store: SQLite in the data folder."""
+    """The store: SQLite in the data folder, or PostgreSQL, which several processes can share."""
 
+    url: Secret = key(
+        Secret(""),
+        forms.secret(),
+        '"postgresql://user:password@host/database"; "": SQLite in the data folder',
+    )
+    connections: int = key(
+        8, forms.whole_number(3), "to PostgreSQL from one process: three for commits, others read"
+    )
     max_queued: int = key(
         10_000, forms.whole_number(1), "commits that may wait for the disk; over that: 503"
     )
@@ -98,12 +109,44 @@ class StoreSection:
     jobs_for: float = key(
         86400.0, forms.duration(), "how long finished jobs are shown in timelines"
     )
+    messages_for: float = key(
+        400 * 86400.0, forms.duration(86400.0), "how long messages are kept, with their segments"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bus:
-    """The embedded bus, which reads the facts table."""
+    """The bus: embedded, which reads the facts table, or Kafka, which gets them from there."""
 
+    url: str = key("", _KAFKA, 'brokers, such as "kafka://a:9092,b:9092"; "": the embedded bus')
+    secondary: str = key(
+        "", _KAFKA, "brokers of a second cluster, written to while the first is away"
+    )
+    partitions: int = key(
+        16,
+        forms.whole_number(1, 1024),
+        "of each topic; fixed once chosen: dedup relies on it for its whole window",
+    )
+    replication: int = key(
+        -1, forms.whole_number(-1, 32), "copies of topics made here; -1: the broker's default"
+    )
+    security: BusSecurity = key(
+        BusSecurity.PLAINTEXT, forms.one_of(BusSecurity), "how brokers are spoken to"
+    )
+    sasl_mechanism: SaslMechanism = key(
+        SaslMechanism.SCRAM_SHA_512, forms.one_of(SaslMechanism), "with sasl and sasl_tls"
+    )
+    username: str = key("", forms.text(), "with sasl and sasl_tls")
+    password: Secret = key(Secret(""), forms.secret(), "with sasl and sasl_tls")
+    tls_ca: Path | None = key(
+        None, forms.file_path(), "authorities in PEM form; default: the system's"
+    )
+    submit: bool = key(
+        False, forms.boolean(), "take texts from the topic trunkline.submit; its ACL is the right"
+    )
+    dedup_window: float = key(
+        86400.0, forms.duration(60.0), "how long a record that comes again is known; 29 octets each"
+    )
     max_backlog: int = key(
         20_000_000,
         forms.whole_number(1000),
@@ -148,6 +191,11 @@ class Webhooks:
     max_in_memory_per_host: int = key(
         2000, forms.whole_number(1), "of these for one host; the rest of its jobs is paged"
     )
+    archive: str = key(
+        "",
+        forms.matching(r"|(file|s3)://\S+", 'such as "s3://bucket/prefix", "file:///path", or ""'),
+        'where jobs go that were given up; "": the folder archive of the data folder',
+    )
     message_states: MessageStates = key(
         MessageStates.ALL,
         forms.one_of(MessageStates),
@@ -162,6 +210,20 @@ class Daemon:
     drain: float = key(
         5.0, forms.duration(), "after SIGTERM: how long what is in flight may take to end"
     )
+    lease: float = key(
+        5.0,
+        forms.duration(1.0),
+        "with PostgreSQL: when the others take over what a silent process owned",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Who may send events to /v1/track and /v1/batch with a write key instead of an account's."""
+
+    name: str = key(REQUIRED, forms.text("a name"), "what its events are known by")
+    write_key: Secret = key(REQUIRED, forms.secret(), "the user of Basic auth; no password")
+    account: str = key("", _ACCOUNT, "whose the events are; default: the first account")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +269,7 @@ class Config:
     routes: tuple[Route, ...] = ()
     numbers: tuple[Number, ...] = ()
     customers: tuple[Customer, ...] = ()
+    sources: tuple[Source, ...] = ()
 
 
 _CARRIER: Final = {
@@ -252,8 +315,6 @@ _LATER_KEYS: Final = frozenset(
     for section, names in {
         "http": "public_url",
         "smpp": "tls_listen tls_cert tls_key",
-        "store": "url",
-        "bus": "url secondary",
         "daemon": "drain_calls",
         "numbers": "voice_url voice_method voice_fallback_url status_callback",
         "carriers": "order uri gateways register username inbound addresses transport srtp"
@@ -284,6 +345,7 @@ LISTS: Final[Mapping[str, tuple[type, Mapping[str, Key]]]] = {
     "routes": (Route, keys_of_struct(Route, _ROUTE)),
     "numbers": (Number, keys_of_section(Number)),
     "customers": (Customer, keys_of_section(Customer)),
+    "sources": (Source, keys_of_section(Source)),
 }
 
 
@@ -292,6 +354,7 @@ _TITLES: Final = {
     "routes": "prefix",
     "numbers": "number",
     "customers": "system_id",
+    "sources": "name",
 }
 
 

@@ -58,6 +58,23 @@ class MessageStates(StrEnum):
     FINAL = "final"
 
 
+class BusSecurity(StrEnum):
+    """How Kafka's brokers are spoken to."""
+
+    PLAINTEXT = "plaintext"
+    TLS = "tls"
+    SASL = "sasl"
+    SASL_TLS = "sasl_tls"
+
+
+class SaslMechanism(StrEnum):
+    """By which name and password are shown to a broker."""
+
+    PLAIN = "PLAIN"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+
+
 class AccountStatus(StrEnum):
     """What an account may do: a suspended one may read, a closed one nothing."""
 

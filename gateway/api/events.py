@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway.api.http import encode, iso8601, refuse
 from gateway.api.resources import Access, Call, Operation, Param, Result
+from gateway.bus.base import Position
 from gateway.store.base import Fact
 
 _STREAM: Final = "text/event-stream"
@@ -56,15 +57,15 @@ async def follow(call: Call) -> Result:
         return refuse(20429, f"{len(streams)} event streams are open, the most there may be")
     given = call.request.headers.get("Last-Event-ID") or call.text("after")
     if not given:
-        cursor = await services.bus.newest()
+        position = await services.bus.newest()
     elif given.isascii() and given.isdigit() and int(given) < _MAX_CURSOR:
-        cursor = int(given)
+        position = given
     else:
         return refuse(20001, f"Last-Event-ID should be the id of an event, not '{given[:40]}'")
     response = web.StreamResponse(headers={"Content-Type": _STREAM, "Cache-Control": "no-store"})
     await response.prepare(call.request)
     await response.write(b": stream\n\n")
-    task = asyncio.ensure_future(_pump(call, response, cursor))
+    task = asyncio.ensure_future(_pump(call, response, position))
     streams.add(task)
     try:
         await task
@@ -77,17 +78,19 @@ async def follow(call: Call) -> Result:
     return response
 
 
-async def _pump(call: Call, response: web.StreamResponse, cursor: int) -> None:
-    batches = aiter(call.services.bus.subscribe(cursor))
+async def _pump(call: Call, response: web.StreamResponse, position: Position) -> None:
+    batches = aiter(call.services.bus.subscribe(position))
     coming = asyncio.ensure_future(anext(batches, None))
     quiet = 0
     try:
         while (transport := call.request.transport) is not None and not transport.is_closing():
             done, _ = await asyncio.wait({coming}, timeout=_LOOK)
-            facts = coming.result() if done else []
-            if facts is None:
-                return  # the bus is closed: the gateway stops
+            facts = []
             if done:
+                batch = coming.result()
+                if batch is None:
+                    return  # the bus is closed: the gateway stops
+                facts = batch.facts
                 coming = asyncio.ensure_future(anext(batches, None))
             frames = [event_frame(fact) for fact in facts if fact.account_sid == call.account.sid]
             quiet = 0 if frames else quiet + (not done)

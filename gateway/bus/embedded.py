@@ -1,4 +1,7 @@
-"""The bus without a broker: a reader of the facts table, with cursors in table `meta`."""
+"""The bus without a broker: a reader of the facts table, with cursors in table `meta`.
+
+A position is the id of the last fact that was read, as a decimal number.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,12 +9,13 @@ from typing import Any, Final
 
 import structlog
 
-from gateway.bus.base import BusStats
-from gateway.store.base import Fact, Insert, Query, Store, StoreUnavailable, Update
+from gateway.bus.base import BEGINNING, Batch, BusStats, Position
+from gateway.store.base import Fact, Insert, Query, Store, StoreUnavailable, Update, Write
 
 _log = structlog.get_logger(__name__)
 
 _WAIT: Final = 30.0  # seconds of one look for facts
+_SETTLE: Final = 1.0  # seconds of one look whether the newest fact may be shown
 _LINGER: Final = 0.02  # seconds between batches that are not full
 _STORE_AWAY: Final = 0.5  # seconds between tries to read from it
 _POSITION: Final = Query("bus_position", "SELECT value FROM meta WHERE name = $1")
@@ -31,41 +35,46 @@ class EmbeddedBus:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._positions: dict[str, int] = {}
 
-    async def subscribe(self, after: int, limit: int = 500) -> AsyncIterator[list[Fact]]:
+    async def subscribe(self, after: Position, limit: int = 500) -> AsyncIterator[Batch]:
         """`Bus.subscribe`."""
+        cursor = _fact_id(after)
         while not self._closed.done():
-            facts = await self._look(after, limit)
+            facts = await self._look(cursor, limit, _WAIT)
             if not facts:
                 continue
-            yield facts
-            after = facts[-1].id
+            cursor = facts[-1].id
+            yield Batch(facts=facts, position=str(cursor))
             if len(facts) < limit:
                 await asyncio.wait([self._closed], timeout=_LINGER)
 
-    async def newest(self) -> int:
+    async def newest(self) -> Position:
         """`Bus.newest`."""
-        return int((await self._store.fetch(_NEWEST))[0][0] or 0)
+        newest = await self._newest_id()
+        # The store shows a fact once no lower id can appear any more; until then there may be
+        # facts before it that are still to come.
+        while newest and not self._closed.done() and not await self._look(newest - 1, 1, _SETTLE):
+            newest = await self._newest_id()
+        return str(newest) if newest else BEGINNING
 
-    async def position(self, reader: str) -> int:
+    async def position(self, reader: str) -> Position:
         """`Bus.position`."""
-        if reader not in self._positions:
-            rows = await self._store.fetch(_POSITION, _name(reader))
-            self._positions[reader] = int(rows[0][0]) if rows else 0
-        return self._positions[reader]
+        rows = await self._store.fetch(_POSITION, _name(reader))
+        return str(rows[0][0]) if rows else BEGINNING
 
-    async def ack(self, reader: str, position: int) -> None:
+    def moved(self, reader: str, position: Position) -> list[Write]:
+        """`Bus.moved`."""
+        row = (_name(reader), str(_fact_id(position)))
+        return [(_FIRST, row), (_ACK, row)]
+
+    async def ack(self, reader: str, position: Position) -> None:
         """`Bus.ack`."""
-        if position <= await self.position(reader):
-            return
-        name, value = _name(reader), str(position)
-        await self._store.commit([(_FIRST, (name, value)), (_ACK, (name, value))])
-        self._positions[reader] = max(position, self._positions[reader])
+        if _fact_id(position) > _fact_id(await self.position(reader)):
+            await self._store.commit(self.moved(reader, position))
 
     async def stats(self) -> BusStats:
         """`Bus.stats`; as ids have no gaps worth the name, what is kept is their range."""
-        newest = await self.newest()
+        newest = await self._newest_id()
         oldest = int((await self._store.fetch(_OLDEST))[0][0] or newest + 1)
         positions = await self._store.fetch(_POSITIONS)
         return BusStats(
@@ -81,8 +90,11 @@ class EmbeddedBus:
         if not self._closed.done():
             self._closed.set_result(None)
 
-    async def _look(self, after: int, limit: int) -> list[Fact]:
-        looking = asyncio.ensure_future(self._store.facts_after(after, limit, _WAIT))
+    async def _newest_id(self) -> int:
+        return int((await self._store.fetch(_NEWEST))[0][0] or 0)
+
+    async def _look(self, after: int, limit: int, wait: float) -> list[Fact]:
+        looking = asyncio.ensure_future(self._store.facts_after(after, limit, wait))
         either: set[asyncio.Future[Any]] = {looking, self._closed}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -97,3 +109,7 @@ class EmbeddedBus:
 
 def _name(reader: str) -> str:
     return f"{_CURSOR}{reader}"
+
+
+def _fact_id(position: Position) -> int:
+    return int(position or 0)

@@ -1,4 +1,4 @@
-"""The store port: durable state behind five verbs, with SQLite or PostgreSQL below it.
+"""The store port: durable state behind a few verbs, with SQLite or PostgreSQL below it.
 
 A *write* is a value: a declared statement (`Insert`, `Update`, `Delete`) and one row for it.
 `commit` takes the writes of one thought, the new state, the facts and the jobs, and makes all
@@ -9,15 +9,35 @@ fails by itself and never takes its neighbours down.
 
 Rows are tuples in the order of the declared columns. Times are seconds since the epoch (float),
 booleans are 0/1, JSON is text.
+
+Several processes may share a store (PostgreSQL; SQLite has one). Each is a *member* with a lease
+that it renews, and *owns* names: a carrier, a queue of jobs, a partition. A member that did not
+renew in time is buried by the others: what it owned is free, and what it still commits under its
+lease is refused. Members tell each other by *hints* that there is something new, and read what
+*arrived* from the others; a hint may get lost, so whoever waits for one looks from time to time.
+
+Some tables come in *generations*: `jobs_7` is the seventh of `jobs`. A generation comes into
+being with the first write to it and is dropped whole; reading one that is not there gives no rows.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 Row = tuple[Any, ...]
+
+# Tables whose rows may be forgotten by age, and the column that tells it: a time, or a SID that
+# begins with it. PostgreSQL keeps them in partitions by that column.
+TIMED: Final = {
+    "messages": "sid",
+    "segments": "sid",
+    "trace": "sid",
+    "facts": "at",
+}
+# Families of tables that come in generations; generation 7 of `jobs` is `jobs_7` and so on.
+FAMILIES: Final = {"jobs": ("jobs", "job_state_transitions")}
 
 
 class StoreError(Exception):
@@ -102,12 +122,21 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """Ownership of `name` by `holder` until `expires_at`; `epoch` grows with each new holder."""
+    """Ownership of `name` by the member `holder`; `epoch` grows with each new holder.
+
+    A member's own lease is named `member_name(holder)` and ends at `expires_at` unless it is
+    renewed; any other ends with that of its holder.
+    """
 
     name: str
     holder: str
     epoch: int
     expires_at: float
+
+
+def member_name(holder: str) -> str:
+    """The name of the lease that makes `holder` a member."""
+    return f"member:{holder}"
 
 
 class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,12 +167,89 @@ class Store(Protocol):
         """Rows of `query`; sees every commit whose future was done when it was called."""
         ...
 
-    async def lease(self, name: str, holder: str, ttl: float, now: float) -> Lease | None:
-        """Take or renew the lease `name` for `ttl` seconds; None while another holds it."""
+    async def facts_after(self, cursor: int, limit: int, wait: float = 0.0) -> list[Fact]:
+        """Facts with an id above `cursor`, oldest first; waits up to `wait` s for the first.
+
+        A fact is given only when no fact with a lower id can appear any more, whatever commits
+        are under way in other processes.
+        """
         ...
 
-    async def facts_after(self, cursor: int, limit: int, wait: float = 0.0) -> list[Fact]:
-        """Facts with an id above `cursor`, oldest first; waits up to `wait` s for the first."""
+    # -- members and what they own
+
+    async def renew(self, holder: str, ttl: float) -> Lease:
+        """Become a member, or stay one, for `ttl` seconds from now, by the store's clock.
+
+        Raises `Fenced` if `holder` was a member and was buried: it must stop and come back under
+        another name. A `ttl` of 0 ends the membership and frees what was owned.
+        """
+        ...
+
+    async def bury(self, holder: str = "") -> list[str]:
+        """End the memberships whose time is over, and that of `holder` at once; their names.
+
+        What they owned is free, and their leases fence no commit of theirs through any more.
+        """
+        ...
+
+    async def claim(self, names: Sequence[str], member: Lease) -> dict[str, Lease]:
+        """Own those of `names` that nobody owns; all of them that `member` owns now.
+
+        Raises `Fenced` if the member was buried.
+        """
+        ...
+
+    async def release(self, names: Sequence[str], member: Lease) -> None:
+        """Own those of `names` no more; what others own is passed over."""
+        ...
+
+    async def leases(self) -> list[Lease]:
+        """Every membership and everything that is owned."""
+        ...
+
+    # -- what other members did
+
+    def hint(self, subject: str) -> None:
+        """Tell the other members, soon, that there is something new about `subject`."""
+        ...
+
+    def watch(self, subject: str) -> asyncio.Event:
+        """The event that is set whenever another member hints at `subject`; clear it yourself."""
+        ...
+
+    async def horizon(self) -> int:
+        """From where `arrived` gives what is committed from now on."""
+        ...
+
+    async def arrived(self, query: Query, since: int, *parameters: Any) -> tuple[list[Row], int]:
+        """Rows that other members inserted since the horizon `since`, and the next horizon.
+
+        `{arrived}` in the query's SQL stands for the condition, after its own `$1 … $n`; it is
+        about the table `jobs_N` or `messages` that the query reads under the name `r`. Each row is
+        given once to whoever goes on from the horizon it got, in no particular order.
+        """
+        ...
+
+    # -- generations, and what is old
+
+    async def generations(self, family: str) -> list[int]:
+        """The generations of `family` that are there, oldest first."""
+        ...
+
+    async def drop_generation(self, family: str, number: int) -> None:
+        """Drop the tables of a generation, whole."""
+        ...
+
+    async def forget(self, table: str, before: float) -> int:
+        """Drop the rows of a timed table (see `TIMED`) made before `before`; about how many.
+
+        As ordinary work beside the traffic. PostgreSQL drops whole partitions, and so keeps rows
+        up to one partition's span longer.
+        """
+        ...
+
+    def stats(self) -> StoreStats:
+        """How the store does."""
         ...
 
     async def close(self) -> None:

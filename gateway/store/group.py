@@ -7,7 +7,7 @@ them. Whatever could come out otherwise than one commit after the other must fai
 then the caller halves it, down to the commit that is at fault.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from gateway.store.base import Row, Statement, StoreError, Write
@@ -15,10 +15,19 @@ from gateway.store.sql import Keys, Plan
 
 
 class Plans:
-    """The plans of a database, made when a statement is first used."""
+    """The plans of a database, made when a statement is first used.
 
-    def __init__(self, keys: dict[str, Keys]) -> None:
-        self._keys = keys
+    A statement on a table that is not there goes to `begin`, which may make it: it gives the keys
+    of the tables that it made.
+    """
+
+    def __init__(
+        self,
+        keys: dict[str, Keys],
+        begin: Callable[[str], dict[str, Keys]] = lambda table: {},
+    ) -> None:
+        self._keys = dict(keys)
+        self._begin = begin
         self._by_value: dict[Statement, Plan] = {}
         self._by_id: dict[int, Plan] = {}  # spares the hash; a plan keeps its statement alive
 
@@ -30,6 +39,8 @@ class Plans:
     def _make(self, statement: Statement) -> Plan:
         plan = self._by_value.get(statement)
         if plan is None:
+            if statement.table not in self._keys:
+                self._keys |= self._begin(statement.table)
             keys = self._keys.get(statement.table)
             if keys is None:
                 raise StoreError(f"the database has no table {statement.table!r}")
@@ -40,6 +51,14 @@ class Plans:
             self._by_value[statement] = plan
             self._by_id[id(statement)] = plan
         return plan
+
+    def forget(self, tables: Collection[str]) -> None:
+        """These tables are not there any more: let go of their keys and plans."""
+        for table in tables:
+            self._keys.pop(table, None)
+        gone = [plan for plan in self._by_value.values() if plan.table in tables]
+        for plan in gone:
+            del self._by_value[plan.statement], self._by_id[id(plan.statement)]
 
 
 class Batch:

@@ -12,14 +12,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 import structlog
 
+from gateway.store import sqlite_generations as generations
 from gateway.store.base import (
     Fact,
     Lease,
@@ -31,6 +33,7 @@ from gateway.store.base import (
     Write,
 )
 from gateway.store.sqlite_file import FileLock, is_trouble, open_reader, unavailable, upgrade
+from gateway.store.sqlite_forget import forget
 from gateway.store.sqlite_writer import Errors, Writer
 from gateway.store.turns import Turns
 
@@ -47,15 +50,15 @@ _FACTS: Final = Query(
     " WHERE id > $1 ORDER BY id LIMIT $2",
 )
 
+_T = TypeVar("_T")
 _Queued = tuple[Sequence[Write], Lease | None, "asyncio.Future[None]"]
 
 
-class _LeaseRequest(msgspec.Struct, frozen=True):
-    name: str
-    holder: str
-    ttl: float
-    now: float
-    future: "asyncio.Future[Lease | None]"
+class _Request(msgspec.Struct, frozen=True):
+    """Something else for the writer to do, in its turn among the commits."""
+
+    call: Callable[[], Any]
+    future: "asyncio.Future[Any]"
 
 
 class _Outcome(msgspec.Struct, kw_only=True):
@@ -86,7 +89,7 @@ class SqliteStore:
         self._max_queued = max_queued
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[_Queued | _LeaseRequest | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Queued | _Request | None] = SimpleQueue()
         self._queued = 0
         self._come_together = False
         self._turns = Turns(self._loop)
@@ -97,6 +100,7 @@ class SqliteStore:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
         self._connections: list[sqlite3.Connection] = []
         self._waiters: list[asyncio.Future[None]] = []
+        self._watched: dict[str, asyncio.Event] = {}
         self._newest = 0
         self._groups = self._commits = self._rows = 0
         self._last_seconds = self._last_at = 0.0
@@ -113,7 +117,7 @@ class SqliteStore:
         a busy event loop holds each step of the writer up by as much (see also `turns`).
         Raises `StoreUnavailable` if another process has it open, or if it can't be opened.
         """
-        lock, writer, newest = await asyncio.to_thread(_prepare, path)
+        lock, writer, newest = await asyncio.to_thread(_prepare, path, clock())
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL))
         store = cls(path, lock, writer, max_queued, clock)
         store._newest = newest
@@ -144,18 +148,6 @@ class SqliteStore:
         finally:
             self._turns.answered()
 
-    async def lease(self, name: str, holder: str, ttl: float, now: float) -> Lease | None:
-        """`Store.lease`. The same holder keeps its epoch; a `ttl` of 0 gives the lease up."""
-        if self._closing:
-            raise StoreUnavailable(self._refusal())
-        future: asyncio.Future[Lease | None] = self._loop.create_future()
-        self._turns.asked()
-        self._queue.put(_LeaseRequest(name, holder, ttl, now, future))
-        try:
-            return await future
-        finally:
-            self._turns.answered()
-
     async def facts_after(self, cursor: int, limit: int, wait: float = 0.0) -> list[Fact]:
         """`Store.facts_after`."""
         deadline = self._loop.time() + wait
@@ -168,6 +160,57 @@ class SqliteStore:
             await self._new_facts(remaining)
         rows = await self.fetch(_FACTS, cursor, limit)
         return [Fact(**dict(zip(Fact.__struct_fields__, row, strict=True))) for row in rows]
+
+    async def renew(self, holder: str, ttl: float) -> Lease:
+        """`Store.renew`."""
+        return await self._ask(lambda: self._writer.renew(holder, ttl, self._clock()))
+
+    async def bury(self, holder: str = "") -> list[str]:
+        """`Store.bury`. Whoever opens the database buries the members of earlier runs."""
+        return await self._ask(lambda: self._writer.bury(holder, self._clock()))
+
+    async def claim(self, names: Sequence[str], member: Lease) -> dict[str, Lease]:
+        """`Store.claim`."""
+        return await self._ask(lambda: self._writer.claim(names, member))
+
+    async def release(self, names: Sequence[str], member: Lease) -> None:
+        """`Store.release`."""
+        await self._ask(lambda: self._writer.release(names, member))
+
+    async def leases(self) -> list[Lease]:
+        """`Store.leases`."""
+        return await self._ask(self._writer.leases)
+
+    def hint(self, subject: str) -> None:
+        """`Store.hint`: no other process can have the file open."""
+
+    def watch(self, subject: str) -> asyncio.Event:
+        """`Store.watch`: nobody else is there to set it."""
+        return self._watched.setdefault(subject, asyncio.Event())
+
+    async def horizon(self) -> int:
+        """`Store.horizon`."""
+        return 0
+
+    async def arrived(self, query: Query, since: int, *parameters: Any) -> tuple[list[Row], int]:
+        """`Store.arrived`: everything that is inserted is inserted here."""
+        return [], since
+
+    async def generations(self, family: str) -> list[int]:
+        """`Store.generations`."""
+        names = await self.fetch(generations.TABLES, generations.family_tables(family))
+        return generations.numbers_in(name for (name,) in names)
+
+    async def drop_generation(self, family: str, number: int) -> None:
+        """`Store.drop_generation`."""
+        generation = generations.Generation(family, number)
+        await self._ask(lambda: self._writer.drop(generation))
+        named = generations.mentions(generation)
+        self._texts = {sql: text for sql, text in self._texts.items() if not named(sql)}
+
+    async def forget(self, table: str, before: float) -> int:
+        """`Store.forget`."""
+        return await forget(self, table, before)
 
     async def close(self) -> None:
         """`Store.close`."""
@@ -189,6 +232,17 @@ class SqliteStore:
             newest_fact=self._newest,
             trouble=self._trouble,
         )
+
+    async def _ask(self, call: Callable[[], _T]) -> _T:
+        if self._closing:
+            raise StoreUnavailable(self._refusal())
+        future: asyncio.Future[_T] = self._loop.create_future()
+        self._turns.asked()
+        self._queue.put(_Request(call, future))
+        try:
+            return await future
+        finally:
+            self._turns.answered()
 
     def _refusal(self) -> str:
         if self._closing:
@@ -277,9 +331,9 @@ class SqliteStore:
             if kind is tuple:
                 group = cast(list[_Queued], list(run))
                 self._loop.call_soon_threadsafe(self._settle, group, self._apply(group))
-            elif kind is _LeaseRequest:
-                for request in cast(list[_LeaseRequest], list(run)):
-                    self._loop.call_soon_threadsafe(_answer, request, self._decide(request))
+            elif kind is _Request:
+                for request in cast(list[_Request], list(run)):
+                    self._loop.call_soon_threadsafe(_done(request))
         return items[-1] is not None
 
     def _apply(self, group: Sequence[_Queued]) -> _Outcome:
@@ -295,12 +349,6 @@ class SqliteStore:
         outcome.seconds = time.perf_counter() - started
         return outcome
 
-    def _decide(self, request: _LeaseRequest) -> Lease | StoreUnavailable | None:
-        try:
-            return self._writer.lease(request.name, request.holder, request.ttl, request.now)
-        except Exception as error:  # as above
-            return _told(error)
-
     def _read(self, text: str, parameters: tuple[Any, ...]) -> list[Row]:
         try:
             connection = getattr(self._local, "connection", None)
@@ -309,6 +357,8 @@ class SqliteStore:
                 self._connections.append(connection)
             return cast(list[Row], connection.execute(text, parameters).fetchall())
         except sqlite3.Error as error:
+            if generations.is_missing(error):
+                return []
             if not is_trouble(error):
                 raise StoreError(f"{type(error).__name__}: {error}, in: {text}") from error
             self._local.connection = None
@@ -320,13 +370,24 @@ def _wake(waiter: "asyncio.Future[None]") -> None:
         waiter.set_result(None)
 
 
-def _answer(request: _LeaseRequest, answer: Lease | StoreUnavailable | None) -> None:
-    if request.future.done():
-        return
-    if isinstance(answer, StoreUnavailable):
-        request.future.set_exception(answer)
-    else:
-        request.future.set_result(answer)
+def _done(request: _Request) -> Callable[[], None]:
+    """In the writer's thread: what is left to do in the event loop."""
+    try:
+        return partial(_answer, request.future, request.call())
+    except StoreError as error:
+        return partial(_refuse, request.future, error)
+    except Exception as error:  # the thread must outlive it
+        return partial(_refuse, request.future, _told(error))
+
+
+def _answer(future: "asyncio.Future[Any]", answer: Any) -> None:
+    if not future.done():
+        future.set_result(answer)
+
+
+def _refuse(future: "asyncio.Future[Any]", error: StoreError) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 def _told(error: Exception) -> StoreUnavailable:
@@ -336,11 +397,11 @@ def _told(error: Exception) -> StoreUnavailable:
     return StoreUnavailable(f"the store's writer failed ({type(error).__name__}: {error})")
 
 
-def _prepare(path: Path) -> tuple[FileLock, Writer, int]:
+def _prepare(path: Path, now: float) -> tuple[FileLock, Writer, int]:
     lock, writer = _take(path)
     try:
         applied = upgrade(writer.connection, path)
-        newest = writer.learn()
+        newest = writer.learn(now)
     except BaseException as error:
         writer.close()
         lock.release()

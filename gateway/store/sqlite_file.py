@@ -12,6 +12,7 @@ from typing import IO, Final
 from gateway.store.base import StoreUnavailable
 from gateway.store.sql import Keys
 
+_SCHEMA: Final = resources.files("gateway.store") / "schema" / "sqlite"
 _SCHEMA_FILE: Final = re.compile(r"(\d{4})_\w+\.sql")
 _BUSY_TIMEOUT: Final = 5.0  # seconds, against a person with a shell on the file
 _WRITER_PRAGMAS: Final = (
@@ -135,7 +136,7 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> list[str]:
         name, text = steps[number]
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for statement in _statements(text):
+            for statement in statements(text):
                 connection.execute(statement)
             connection.execute(
                 "INSERT INTO meta (name, value) VALUES ('schema_version', ?)"
@@ -152,9 +153,8 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> list[str]:
 
 
 def _schema_files() -> dict[int, tuple[str, str]]:
-    folder = resources.files("gateway.store") / "schema" / "sqlite"
     found = {}
-    for file in folder.iterdir():
+    for file in _SCHEMA.iterdir():
         match = _SCHEMA_FILE.fullmatch(file.name)
         if match is not None:
             found[int(match[1])] = (file.name, file.read_text(encoding="utf-8"))
@@ -169,24 +169,31 @@ def _schema_version(connection: sqlite3.Connection) -> int:
     return int(row[0]) if row is not None else 0
 
 
-def _statements(text: str) -> list[str]:
-    statements = []
+def schema_text(name: str) -> str:
+    """The text of a file of the schema."""
+    return (_SCHEMA / name).read_text(encoding="utf-8")
+
+
+def statements(text: str) -> list[str]:
+    """The statements of a file of the schema."""
+    found = []
     pending = ""
     for line in text.splitlines(keepends=True):
         pending += line
         if sqlite3.complete_statement(pending):
-            statements.append(pending)
+            found.append(pending)
             pending = ""
-    return statements
+    return found
 
 
 def keys_of(connection: sqlite3.Connection) -> dict[str, Keys]:
     """The primary key and the other unique columns of each table."""
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    return {table: _keys_of(connection, table) for (table,) in tables}
+    return {table: keys_of_table(connection, table) for (table,) in tables}
 
 
-def _keys_of(connection: sqlite3.Connection, table: str) -> Keys:
+def keys_of_table(connection: sqlite3.Connection, table: str) -> Keys:
+    """The primary key and the other unique columns of one table."""
     columns = connection.execute(
         "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (table,)
     ).fetchall()

@@ -1,7 +1,8 @@
 """The one thread that writes: groups of commits in, one transaction each, errors by commit out."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -9,16 +10,19 @@ from typing import Final
 import msgspec
 import structlog
 
+from gateway.store import sqlite_generations as generations
 from gateway.store.base import (
     Conflict,
-    Fenced,
     Lease,
     Stale,
     StoreError,
     Write,
 )
 from gateway.store.group import Batch, Plans, arrange
+from gateway.store.sql import Keys
 from gateway.store.sqlite_file import is_trouble, keys_of, open_writer, unavailable
+from gateway.store.sqlite_generations import Generation
+from gateway.store.sqlite_members import Roll
 
 _log = structlog.get_logger(__name__)
 
@@ -32,6 +36,7 @@ _SAVE_LEASE: Final = (
     " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, epoch = excluded.epoch,"
     " expires_at = excluded.expires_at"
 )
+_FORGET_LEASE: Final = "DELETE FROM leases WHERE name = ?"
 
 
 class Applied(msgspec.Struct, kw_only=True):
@@ -49,7 +54,8 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor
         self._plans: Plans
-        self._leases: dict[str, Lease] = {}
+        self._begun: list[Generation] = []  # in the transaction that is open
+        self._roll = Roll(())
         self._open()
 
     @property
@@ -63,15 +69,16 @@ class Writer:
         self._cursor = connection.cursor()
         return connection
 
-    def learn(self) -> int:
-        """Read the schema's keys and the leases; the id of the newest fact."""
+    def learn(self, now: float) -> int:
+        """Read the schema's keys and bury the members of earlier runs; the newest fact's id."""
         connection = self.connection
-        self._plans = Plans(keys_of(connection))
+        self._plans = Plans(keys_of(connection), self._begin)
         rows = connection.execute("SELECT name, holder, epoch, expires_at FROM leases").fetchall()
-        self._leases = {
-            name: Lease(name=name, holder=holder, epoch=epoch, expires_at=expires_at)
+        self._roll = Roll(
+            Lease(name=name, holder=holder, epoch=epoch, expires_at=expires_at)
             for name, holder, epoch, expires_at in rows
-        }
+        )
+        self._bury(self._roll.everybody(), now)
         newest = connection.execute("SELECT max(id) FROM facts").fetchone()[0]
         return int(newest or 0)
 
@@ -96,22 +103,51 @@ class Writer:
         except sqlite3.Error as error:
             self._recover(error)
             raise unavailable(self._path, error) from error
+        self._begun.clear()
         return applied
 
-    def lease(self, name: str, holder: str, ttl: float, now: float) -> Lease | None:
-        """`Store.lease`."""
-        held = self._leases.get(name)
-        if held is not None and held.holder != holder and held.expires_at > now:
-            return None
-        epoch = 1 if held is None else held.epoch + (held.holder != holder)
-        lease = Lease(name=name, holder=holder, epoch=epoch, expires_at=now + ttl)
-        try:
-            self.connection.execute(_SAVE_LEASE, msgspec.structs.astuple(lease))
-        except sqlite3.Error as error:
-            self._recover(error)
-            raise unavailable(self._path, error) from error
-        self._leases[name] = lease
+    def renew(self, holder: str, ttl: float, now: float) -> Lease:
+        """`Store.renew`."""
+        lease, new = self._roll.renewed(holder, ttl, now)
+        if ttl <= 0:
+            self._bury([holder], now)
+        elif new:
+            self._save([lease])
+        else:
+            self._roll.take([lease])
         return lease
+
+    def bury(self, holder: str, now: float) -> list[str]:
+        """`Store.bury`."""
+        late = self._roll.late(now)
+        if holder in self._roll.everybody() and holder not in late:
+            late.append(holder)
+        self._bury(late, now)
+        return late
+
+    def claim(self, names: Sequence[str], member: Lease) -> dict[str, Lease]:
+        """`Store.claim`."""
+        self._save(self._roll.claimed(names, member))
+        wanted = frozenset(names)
+        return {
+            lease.name: lease
+            for lease in self._roll.listed()
+            if lease.holder == member.holder and lease.name in wanted
+        }
+
+    def release(self, names: Sequence[str], member: Lease) -> None:
+        """`Store.release`."""
+        self._save(self._roll.released(names, member))
+
+    def leases(self) -> list[Lease]:
+        """`Store.leases`."""
+        return self._roll.listed()
+
+    def drop(self, generation: Generation) -> None:
+        """`Store.drop_generation`."""
+        with self._trouble_told():
+            generations.drop(self.connection, generation)
+        self._plans.forget(generation.tables)
 
     def close(self) -> None:
         """Let go of the file; what is in the log is moved into it if the disk allows."""
@@ -122,7 +158,7 @@ class Writer:
     def _run(self, commits: Sequence[Commit]) -> Applied:
         for _, fence, _ in commits:
             if fence is not None:
-                self._check(fence)
+                self._roll.check(fence)
         applied = Applied()
         writes = chain.from_iterable(writes for writes, _, _ in commits)
         for batch in arrange(self._plans, writes):
@@ -143,15 +179,48 @@ class Writer:
             if plan.table == "facts":
                 applied.last_fact = cursor.lastrowid or 0
 
-    def _check(self, fence: Lease) -> None:
-        held = self._leases.get(fence.name)
-        if held is None or held.epoch != fence.epoch or held.holder != fence.holder:
-            holder = "nobody" if held is None else held.holder
-            raise Fenced(f"the lease {fence.name!r} of {fence.holder!r} passed to {holder!r}")
+    def _begin(self, table: str) -> dict[str, Keys]:
+        """Make the generation that `table` belongs to, for `Plans`."""
+        generation = generations.generation_of(table)
+        if generation is None:
+            return {}
+        keys = generations.make(self.connection, generation)
+        self._begun.append(generation)
+        return keys
+
+    def _unmake(self, mark: int) -> None:
+        """A rollback took the generations with it that were made after the first `mark`."""
+        for generation in self._begun[mark:]:
+            self._plans.forget(generation.tables)
+        del self._begun[mark:]
+
+    def _bury(self, holders: Sequence[str], now: float) -> None:
+        self._save(self._roll.buried(holders, now), self._roll.forgotten(now))
+
+    def _save(self, leases: Sequence[Lease], forgotten: Sequence[str] = ()) -> None:
+        if not leases and not forgotten:
+            return
+        with self._trouble_told():
+            connection = self.connection
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(_SAVE_LEASE, map(msgspec.structs.astuple, leases))
+            connection.executemany(_FORGET_LEASE, ((name,) for name in forgotten))
+            connection.execute("COMMIT")
+        self._roll.take(leases)
+        self._roll.drop(forgotten)
+
+    @contextmanager
+    def _trouble_told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._recover(error)
+            raise unavailable(self._path, error) from error
 
     def _halve(self, commits: Sequence[Commit], offset: int, errors: Errors) -> Applied:
         """Apply all but the commits at fault, which get their entry in `errors`."""
         cursor = self._cursor
+        mark = len(self._begun)
         cursor.execute("SAVEPOINT part")
         try:
             applied = self._run(commits)
@@ -159,6 +228,7 @@ class Writer:
             failure = self._verdict(error)
             cursor.execute("ROLLBACK TO part")
             cursor.execute("RELEASE part")
+            self._unmake(mark)
             if len(commits) == 1:
                 errors[offset] = failure
                 return Applied()
@@ -184,6 +254,7 @@ class Writer:
                 return StoreError(f"{type(error).__name__}: {error}")
 
     def _roll_back(self) -> None:
+        self._unmake(0)
         connection = self._connection
         if connection is not None and connection.in_transaction:
             connection.execute("ROLLBACK")

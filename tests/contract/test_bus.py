@@ -1,81 +1,54 @@
-"""What every backend of the bus does. A backend is a way to make a bus and to append facts."""
+"""What every backend of the bus does."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from gateway.bus.base import Bus
-from gateway.bus.embedded import EmbeddedBus
-from gateway.store.base import Delete, Fact, Insert
-from gateway.store.sqlite import SqliteStore
-
-FACT = Insert(table="facts", columns=("account_sid", "sid", "version", "type", "at", "data"))
-FORGET = Delete(table="facts", key=("id",))
+from gateway.bus.base import BEGINNING, Batch, Bus
+from gateway.store.base import Fact, Insert, Query, StoreError
+from tests.contract.sources import SOURCES, Source, source_of
 
 
-class Embedded:
-    """The bus over a store, and the store that its facts come from."""
-
-    def __init__(self, place: Path) -> None:
-        self._place = place
-        self._store: SqliteStore | None = None
-
-    async def open(self) -> Bus:
-        self._store = await SqliteStore.open(
-            self._place / "store.db", max_queued=1000, clock=time.time
-        )
-        return EmbeddedBus(self._store)
-
-    async def append(self, *sids: str) -> None:
-        assert self._store is not None
-        await self._store.commit(
-            [(FACT, ("AC1", sid, 1, "message.queued", 1.0, "{}")) for sid in sids]
-        )
-
-    async def forget(self, up_to: int) -> None:
-        """Nothing is kept of the facts up to this one."""
-        assert self._store is not None
-        await self._store.commit([(FORGET, (at,)) for at in range(1, up_to + 1)])
-
-    async def close(self) -> None:
-        assert self._store is not None
-        await self._store.close()
-
-
-BACKENDS = {"embedded": Embedded}
-
-
-@pytest.fixture(params=BACKENDS)
-async def source(request: pytest.FixtureRequest, tmp_path: Path) -> Embedded:
-    return BACKENDS[request.param](tmp_path)
+@pytest.fixture(params=SOURCES)
+async def source(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Source]:
+    source = source_of(request.param, tmp_path)
+    yield source
+    await source.close_all()
 
 
 @pytest.fixture
-async def bus(source: Embedded) -> AsyncIterator[Bus]:
+async def bus(source: Source) -> AsyncIterator[Bus]:
     bus = await source.open()
     yield bus
     await bus.close()
-    await source.close()
 
 
-async def read(batches: AsyncIterator[list[Fact]], count: int) -> list[Fact]:
-    facts: list[Fact] = []
-    async with asyncio.timeout(30):
-        while len(facts) < count:
+async def batches_of(batches: AsyncIterator[Batch], count: int) -> list[Batch]:
+    """Batches until there are `count` facts in them."""
+    read: list[Batch] = []
+    async with asyncio.timeout(60):
+        while sum(len(batch.facts) for batch in read) < count:
             batch = await anext(batches)
-            assert batch, "an empty batch"
-            facts += batch
-    return facts
+            assert batch.facts, "an empty batch"
+            read.append(batch)
+    return read
+
+
+async def read(batches: AsyncIterator[Batch], count: int) -> list[Fact]:
+    return [fact for batch in await batches_of(batches, count) for fact in batch.facts]
+
+
+def sids(batches: list[Batch]) -> list[str]:
+    return [fact.sid for batch in batches for fact in batch.facts]
 
 
 async def test_a_reader_gets_what_was_there_and_what_comes_in_order(
-    bus: Bus, source: Embedded
+    bus: Bus, source: Source
 ) -> None:
     await source.append("SM1", "SM2")
-    batches = bus.subscribe(0)
+    batches = bus.subscribe(BEGINNING)
     assert [fact.sid for fact in await read(batches, 2)] == ["SM1", "SM2"]
     reading = asyncio.create_task(read(batches, 2))
     await source.append("SM3")
@@ -85,72 +58,101 @@ async def test_a_reader_gets_what_was_there_and_what_comes_in_order(
     assert facts[0].id < facts[1].id
 
 
-async def test_a_reader_begins_after_its_position(bus: Bus, source: Embedded) -> None:
+async def test_a_reader_begins_after_any_position(bus: Bus, source: Source) -> None:
     await source.append(*(f"SM{at}" for at in range(10)))
-    facts = await read(bus.subscribe(0), 10)
-    rest = await read(bus.subscribe(facts[3].id), 6)
-    assert rest == facts[4:]
+    batches = await batches_of(bus.subscribe(BEGINNING, limit=3), 10)
+    for at, batch in enumerate(batches[:-1], 1):
+        left = sids(batches[at:])
+        rest = await read(bus.subscribe(batch.position), len(left))
+        assert [fact.sid for fact in rest] == left
 
 
-async def test_batches_are_no_greater_than_asked(bus: Bus, source: Embedded) -> None:
+async def test_batches_are_no_greater_than_asked(bus: Bus, source: Source) -> None:
     await source.append(*(f"SM{at}" for at in range(25)))
-    batches = bus.subscribe(0, limit=10)
-    assert [len(await anext(batches)) for _ in range(3)] == [10, 10, 5]
+    sizes = [len(batch.facts) for batch in await batches_of(bus.subscribe("", limit=10), 25)]
+    assert sum(sizes) == 25 and max(sizes) == 10
 
 
-async def test_readers_do_not_share(bus: Bus, source: Embedded) -> None:
-    readers = [asyncio.create_task(read(bus.subscribe(0), 3)) for _ in range(3)]
+async def test_readers_do_not_share(bus: Bus, source: Source) -> None:
+    readers = [asyncio.create_task(read(bus.subscribe(BEGINNING), 3)) for _ in range(3)]
     await source.append("SM1", "SM2", "SM3")
     for reader in readers:
         assert [fact.sid for fact in await reader] == ["SM1", "SM2", "SM3"]
 
 
-async def test_from_the_newest_only_what_is_new_is_read(bus: Bus, source: Embedded) -> None:
-    assert await bus.newest() == 0
+async def test_from_the_newest_only_what_is_new_is_read(bus: Bus, source: Source) -> None:
+    first = bus.subscribe(await bus.newest())
     await source.append("SM1", "SM2")
-    batches = bus.subscribe(await bus.newest())
-    reading = asyncio.create_task(read(batches, 1))
+    assert [fact.sid for fact in await read(first, 2)] == ["SM1", "SM2"]
+    second = bus.subscribe(await bus.newest())
+    reading = asyncio.create_task(read(second, 1))
     await source.append("SM3")
     assert [fact.sid for fact in await reading] == ["SM3"]
 
 
-async def test_a_named_position_is_durable_and_never_goes_back(source: Embedded) -> None:
+async def positions(bus: Bus, source: Source) -> list[str]:
+    """Those after each of three facts."""
+    await source.append("SM1", "SM2", "SM3")
+    return [batch.position for batch in await batches_of(bus.subscribe(BEGINNING, limit=1), 3)]
+
+
+async def test_a_named_position_is_durable_and_never_goes_back(source: Source) -> None:
     bus = await source.open()
-    assert await bus.position("tracking") == 0
-    await bus.ack("tracking", 7)
-    await bus.ack("tracking", 5)
-    await bus.ack("sink", 2)
-    assert await bus.position("tracking") == 7
+    assert await bus.position("tracking") == BEGINNING
+    first, second, third = await positions(bus, source)
+    await bus.ack("tracking", second)
+    await bus.ack("tracking", first)
+    await bus.ack("sink", first)
+    assert await bus.position("tracking") == second
     await bus.close()
     await source.close()
     bus = await source.open()
-    assert [await bus.position(name) for name in ("tracking", "sink", "new")] == [7, 2, 0]
-    await bus.ack("tracking", 9)
-    assert await bus.position("tracking") == 9
+    kept = [await bus.position(name) for name in ("tracking", "sink", "new")]
+    assert kept == [second, first, BEGINNING]
+    await bus.ack("tracking", BEGINNING)
+    assert await bus.position("tracking") == second
+    await bus.ack("tracking", third)
+    assert await bus.position("tracking") == third
     await bus.close()
-    await source.close()
+
+
+META = Insert(table="meta", columns=("name", "value"))
+MADE = Query("made", "SELECT value FROM meta WHERE name = $1")
+
+
+async def test_a_reader_moves_in_the_commit_of_what_it_made(bus: Bus, source: Source) -> None:
+    first, second, third = await positions(bus, source)
+    await source.store.commit([(META, ("made", "1")), *bus.moved("counter", first)])
+    assert await bus.position("counter") == first
+    with pytest.raises(StoreError):
+        await source.store.commit([(META, ("made", "2")), *bus.moved("counter", second)])
+    assert await bus.position("counter") == first
+    assert await source.store.fetch(MADE, "made") == [("1",)]
+    await source.store.commit(bus.moved("counter", third))
+    await bus.ack("counter", second)
+    assert await bus.position("counter") == third
 
 
 async def test_it_tells_how_far_each_reader_is_behind_in_what_is_kept(
-    bus: Bus, source: Embedded
+    bus: Bus, source: Source
 ) -> None:
     empty = await bus.stats()
     assert (empty.kept, empty.behind) == (0, {})
     await source.append(*(f"SM{at}" for at in range(10)))
-    facts = await read(bus.subscribe(0), 10)
-    await bus.ack("tracking", facts[5].id)
-    await bus.ack("sink", facts[-1].id)
-    await bus.ack("slow", facts[0].id)
+    batches = await batches_of(bus.subscribe(BEGINNING, limit=1), 10)
+    await bus.ack("tracking", batches[5].position)
+    await bus.ack("sink", batches[-1].position)
+    await bus.ack("slow", batches[0].position)
     assert (await bus.stats()).behind == {"tracking": 4, "sink": 0, "slow": 9}
-    await source.forget(facts[2].id)
+    await source.forget(3)
     stats = await bus.stats()
     assert (stats.kept, stats.behind) == (7, {"tracking": 4, "sink": 0, "slow": 7})
 
 
-async def test_close_ends_subscriptions(bus: Bus, source: Embedded) -> None:
+async def test_close_ends_subscriptions(bus: Bus, source: Source) -> None:
     await source.append("SM1")
 
-    readers = [bus.subscribe(0) for _ in range(3)]
+    readers = [bus.subscribe(BEGINNING) for _ in range(3)]
     for batches in readers:
         await read(batches, 1)
     waiting = [asyncio.create_task(read(batches, 1)) for batches in readers]
@@ -162,9 +164,9 @@ async def test_close_ends_subscriptions(bus: Bus, source: Embedded) -> None:
                 await each
 
 
-async def test_a_reader_that_goes_away_leaves_the_others_alone(bus: Bus, source: Embedded) -> None:
-    gone = asyncio.create_task(read(bus.subscribe(0), 1))
-    stays = asyncio.create_task(read(bus.subscribe(0), 1))
+async def test_a_reader_that_goes_away_leaves_the_others_alone(bus: Bus, source: Source) -> None:
+    gone = asyncio.create_task(read(bus.subscribe(BEGINNING), 1))
+    stays = asyncio.create_task(read(bus.subscribe(BEGINNING), 1))
     await asyncio.sleep(0)
     gone.cancel()
     await source.append("SM1")
@@ -173,9 +175,9 @@ async def test_a_reader_that_goes_away_leaves_the_others_alone(bus: Bus, source:
         await gone
 
 
-async def test_a_subscription_ends_with_the_bus_when_the_store_is_gone(source: Embedded) -> None:
+async def test_a_subscription_ends_with_the_bus_when_the_store_is_gone(source: Source) -> None:
     bus = await source.open()
-    reading = asyncio.create_task(read(bus.subscribe(0), 1))
+    reading = asyncio.create_task(read(bus.subscribe(BEGINNING), 1))
     await asyncio.sleep(0)
     await source.close()
     await bus.close()

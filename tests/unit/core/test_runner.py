@@ -508,12 +508,11 @@ async def test_the_runner_waits_for_a_store_that_is_away(
 
 @pytest.mark.parametrize("first", [Done(), Done(writes=((META, ("result", "")),))])
 async def test_a_runner_whose_lease_has_passed_on_stops(bench: Bench, first: Done) -> None:
-    lease = await bench.store.lease("jobs", "first", 10.0, now=0.0)
-    assert lease is not None
+    lease = await bench.store.renew("first", 60.0)
     log = Log(first)
     runner = bench.runner(log, workers=1, fence=lease)
     runner.start()
-    await bench.store.lease("jobs", "second", 10.0, now=100.0)
+    await bench.store.bury("first")
     jobs = [bench.job("a"), bench.job("b")]
     await bench.insert(*jobs)
     runner.offer(jobs[0])

@@ -98,7 +98,7 @@ def test_a_full_file_refuses_the_group_and_takes_the_next_when_there_is_room(
     path = tmp_path / "store.db"
     migrate(path)
     writer = Writer(path)
-    writer.learn()
+    writer.learn(0.0)
     errors: Errors = {}
     writer.apply([([(META, ("first", ""))], None, None)], errors)
     pages = writer.connection.execute("PRAGMA page_count").fetchone()[0]

@@ -5,12 +5,13 @@ ALTER TABLE jobs_0 ADD COLUMN shard BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE job_state_transitions RENAME TO job_state_transitions_0;
 
 -- What a client may send again without being taken twice: the header Idempotency-Key of REST
--- (`key` as given), a record of the topic trunkline.submit ('submit:' and its id).
+-- ('rest:' and the key), a record of the topic trunkline.submit ('submit:' and its id, 'refused:'
+-- and a hash of a record that has none), an event of /v1/track ('track:' and its messageId).
 CREATE TABLE idempotency_keys (
     account_sid TEXT NOT NULL,
     key TEXT NOT NULL,
     fingerprint TEXT NOT NULL,        -- of the request, so that another one is told apart
-    sid TEXT NOT NULL,                -- of what it became
+    sid TEXT NOT NULL,                -- of what it became, '' if it was refused
     at DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (account_sid, key)
 ) WITHOUT ROWID;
@@ -36,3 +37,20 @@ CREATE TABLE carrier_orders (
     intake TEXT NOT NULL,             -- 'open' | 'paused' | 'draining'
     at DOUBLE PRECISION NOT NULL
 );
+
+-- What carriers delivered lately, by a hash of the whole PDU: when our answer may not have
+-- reached one of them, what it delivers again is known.
+CREATE TABLE inbound_seen (
+    id TEXT PRIMARY KEY,              -- begins with its time, as a SID
+    carrier TEXT NOT NULL,
+    digest TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- What gateway/core/tracking counts of the facts; it can be thrown away and made again.
+CREATE TABLE tracking_counters (
+    account_sid TEXT NOT NULL,
+    day TEXT NOT NULL,                -- UTC: YYYY-MM-DD
+    metric TEXT NOT NULL,
+    value BIGINT NOT NULL,
+    PRIMARY KEY (account_sid, day, metric)
+) WITHOUT ROWID;
