@@ -1,0 +1,178 @@
+"""Members share what there is: the arithmetic, and one membership over a real store."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.owners import Group, Owners, Role, Sharing, balanced, new_holder, roles_of
+from gateway.store.base import Lease
+from gateway.store.sqlite import SqliteStore
+
+NAMES = [f"n{at}" for at in range(9)]
+
+
+def settle(names: list[str], owned: dict[str, str], members: list[str]) -> int:
+    """Let the members move in turns until nobody does; how many rounds it took."""
+    for rounds in itertools.count():
+        moved = False
+        for member in members:
+            move = balanced(names, owned, member, members)
+            for name in move.release:
+                assert owned.pop(name) == member
+                moved = True
+            for name in move.claim:
+                assert name not in owned
+                owned[name] = member
+                moved = True
+        if not moved:
+            return rounds
+
+
+@given(st.integers(0, 20), st.integers(1, 6), st.data())
+def test_all_come_to_equal_shares_from_wherever_they_begin(
+    count: int, people: int, data: st.DataObject
+) -> None:
+    names = [f"n{at:02d}" for at in range(count)]
+    members = [f"m{at}" for at in range(people)]
+    owned = {
+        name: owner for name in names if (owner := data.draw(st.sampled_from([*members, ""]))) != ""
+    }
+    assert settle(names, owned, members) <= 3
+    shares = [list(owned.values()).count(member) for member in members]
+    assert sum(shares) == count
+    assert max(shares) <= -(-count // people)
+
+
+def test_who_has_its_share_keeps_it() -> None:
+    owned = {"n0": "a", "n1": "a", "n2": "b"}
+    assert balanced(NAMES[:3], owned, "a", ["a", "b"]).release == ()
+    assert balanced(NAMES[:3], owned, "b", ["a", "b"]).claim == ()
+
+
+def test_a_new_member_gets_its_share_when_the_others_let_go_of_it() -> None:
+    owned = dict.fromkeys(NAMES[:4], "a")
+    move = balanced(NAMES[:4], owned, "a", ["a", "b"])
+    assert (len(move.release), move.claim) == (2, ())
+    assert balanced(NAMES[:4], owned, "b", ["a", "b"]).claim == ()  # nothing is free yet
+
+
+def test_what_is_no_more_is_released_and_nobody_claims_it() -> None:
+    move = balanced(["n1"], {"n0": "a", "n1": "a"}, "a", ["a"])
+    assert move.release == ("n0",)
+
+
+def test_members_reach_for_different_names() -> None:
+    claims = [balanced(NAMES, {}, member, ["a", "b", "c"]).claim for member in "abc"]
+    assert sorted(name for claim in claims for name in claim) == NAMES
+
+
+def test_a_holder_tells_its_roles() -> None:
+    holder = new_holder([Role.SMPP, Role.API])
+    assert roles_of(holder) == {"api", "smpp"}
+    assert holder != new_holder([Role.SMPP, Role.API])
+
+
+class Estate:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.refuses = ""
+
+    async def take_over(self, name: str, lease: Lease) -> None:
+        self.told.append(("take", name))
+        if name == self.refuses:
+            raise RuntimeError("it can't be")
+
+    async def give_up(self, name: str) -> None:
+        self.told.append(("give", name))
+
+
+class World:
+    def __init__(self, store: SqliteStore) -> None:
+        self.store = store
+        self.names = ["acme", "beta"]
+        self.wanted: list[str] = []
+        self.estate = Estate()
+        self.monotonic = 100.0
+        self.owners = self.member("smpp@here:1:aa")
+
+    def member(self, holder: str) -> Owners:
+        return Owners(self.store, holder=holder, ttl=0.4, monotonic=lambda: self.monotonic)
+
+    def groups(self) -> list[Group]:
+        return [
+            Group(kind="carrier", role=Role.SMPP, names=lambda: self.names, estate=self.estate),
+            Group(
+                kind="customer",
+                role=Role.SMPP,
+                names=lambda: self.wanted,
+                estate=self.estate,
+                sharing=Sharing.WANTED,
+            ),
+        ]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    store = await SqliteStore.open(tmp_path / "db", max_queued=100, clock=lambda: 1000.0)
+    yield World(store)
+    await store.close()
+
+
+async def test_the_only_member_owns_everything_before_it_begins(world: World) -> None:
+    await world.owners.join()
+    await world.owners.start(world.groups())
+    assert world.estate.told == [("take", "acme"), ("take", "beta")]
+    names = {lease.name for lease in await world.store.leases()}
+    assert {"carrier:acme", "carrier:beta"} <= names
+    await world.owners.close()
+    await world.owners.leave()
+    assert await world.store.leases() == []
+
+
+async def test_names_that_come_and_go_are_taken_over_and_given_up(world: World) -> None:
+    await world.owners.join()
+    await world.owners.start(world.groups())
+    world.estate.told.clear()
+    world.names, world.wanted = ["beta", "gamma"], ["cust"]
+    await world.owners.balance()
+    assert sorted(world.estate.told) == [("give", "acme"), ("take", "cust"), ("take", "gamma")]
+    assert sorted(world.owners.owned("carrier")) == ["beta", "gamma"]
+    await world.owners.close()
+    await world.owners.leave()
+
+
+async def test_what_can_not_be_taken_over_is_free_for_others(world: World) -> None:
+    world.estate.refuses = "acme"
+    await world.owners.join()
+    await world.owners.start(world.groups())
+    assert world.owners.owned("carrier") == ["beta"]
+    assert "carrier:acme" not in {lease.name for lease in await world.store.leases()}
+    await world.owners.close()
+    await world.owners.leave()
+
+
+async def test_it_is_alive_as_long_as_nobody_can_have_buried_it(world: World) -> None:
+    assert not world.owners.alive
+    await world.owners.join()
+    assert world.owners.alive
+    world.monotonic += 0.39
+    assert world.owners.alive
+    world.monotonic += 0.02
+    assert not world.owners.alive
+
+
+async def test_who_was_buried_says_so(world: World) -> None:
+    await world.owners.join()
+    await world.owners.start(world.groups())
+    await world.store.bury("smpp@here:1:aa")
+    async with asyncio.timeout(30):
+        await world.owners.lost.wait()
+    assert not world.owners.alive
+    await world.owners.close()
