@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gateway.store.base import Delete, Insert, Query, Store, Update, Write
+from gateway.store.base import Delete, Fact, Insert, Query, Store, Update, Write
 
 META = Insert(table="meta", columns=("name", "value"))
 META_ONCE = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
@@ -93,6 +93,95 @@ async def meta(store: Store) -> dict[str, str]:
     return dict(await store.fetch(ALL_META, "schema_version"))
 
 
+async def facts_of(store: Store, count: int, cursor: int = 0) -> list[Fact]:
+    """The next `count` facts; a store may need a moment until it can show them."""
+    facts: list[Fact] = []
+    async with asyncio.timeout(60):
+        while len(facts) < count:
+            facts += await store.facts_after(cursor, count - len(facts), wait=1.0)
+            cursor = facts[-1].id if facts else cursor
+    return facts
+
+
 async def outcomes(futures: list["asyncio.Future[None]"]) -> list[type[BaseException] | None]:
     results = await asyncio.gather(*futures, return_exceptions=True)
     return [None if result is None else type(result) for result in results]
+
+
+MESSAGE = Insert(
+    table="messages",
+    columns=(
+        "account_sid",
+        "sid",
+        "direction",
+        "status",
+        "from_address",
+        "to_address",
+        "body",
+        "media",
+        "num_segments",
+        "parts",
+        "encoding",
+        "status_callback",
+        "status_callback_method",
+        "origin",
+        "in_reply_to",
+        "carrier",
+        "route",
+        "attempt",
+        "reference",
+        "concat_reference",
+        "error_code",
+        "valid_until",
+        "date_created",
+        "date_updated",
+        "date_sent",
+        "version",
+    ),
+)
+
+
+def message(sid: str, account_sid: str = "AC1", carrier: str = "acme") -> Write:
+    texts = ("outbound-api", "queued", "+15550001000", "+15550001001", "Hello", "[]")
+    origin = ("GSM", "", "POST", "rest", "", carrier, "[]")
+    return MESSAGE, (account_sid, sid, *texts, 1, 1, *origin, 0, -1, -1, 0, 9.5, 1.5, 1.5, 0.0, 1)
+
+
+def segment(sid: str) -> Write:
+    return SEGMENT, ("AC1", sid, 1, 1, "acme", "", "", "held", 0, 1.5)
+
+
+def jobs_table(generation: int) -> Insert:
+    return Insert(
+        table=f"jobs_{generation}",
+        columns=(
+            "id",
+            "kind",
+            "account_sid",
+            "endpoint",
+            "shard",
+            "sequence",
+            "sid",
+            "payload",
+            "created_at",
+            "expire_at",
+        ),
+    )
+
+
+def job(generation: int, job_id: str, endpoint: str = "https://a.example") -> Write:
+    row = (job_id, "callback", "AC1", endpoint, 3, "", "SM1", "{}", 1.5, 9.5)
+    return jobs_table(generation), row
+
+
+def transition(generation: int, job_id: str, attempt: int) -> Write:
+    statement = Insert(
+        table=f"job_state_transitions_{generation}",
+        columns=("job_id", "attempt", "to_state", "at", "retry_at", "note"),
+        ignore_taken=("job_id", "attempt"),
+    )
+    return statement, (job_id, attempt, "succeeded", 2.5, 0.0, "")
+
+
+def job_ids(generation: int) -> Query:
+    return Query("job_ids", f"SELECT id FROM jobs_{generation} ORDER BY id")

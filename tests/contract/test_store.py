@@ -28,6 +28,7 @@ from tests.contract.rows import (
     TRACE,
     account,
     fact,
+    facts_of,
     meta,
     number,
     outcomes,
@@ -119,8 +120,8 @@ async def test_a_commit_at_fault_takes_no_neighbour_down(store: Store) -> None:
     assert results == [wrong[at][1] if at in wrong else None for at in range(300)]
     stored = await meta(store)
     assert set(stored) == {"taken"} | {f"m{at}" for at in range(300) if at not in wrong}
-    facts = await store.facts_after(0, 1000)
-    assert [f.sid for f in facts] == [f"SM{at}" for at in range(300) if at not in wrong]
+    expected = [f"SM{at}" for at in range(300) if at not in wrong]
+    assert [f.sid for f in await facts_of(store, len(expected))] == expected
 
 
 async def test_a_great_commit_and_a_great_group(store: Store) -> None:
@@ -137,7 +138,7 @@ async def test_a_great_commit_and_a_great_group(store: Store) -> None:
 async def test_facts_have_the_order_of_their_commits(store: Store) -> None:
     futures = [store.commit([fact(f"SM{at}", 1), fact(f"SM{at}", 2)]) for at in range(200)]
     await asyncio.gather(*futures)
-    facts = await store.facts_after(0, 1000)
+    facts = await facts_of(store, 400)
     assert [(f.sid, f.version) for f in facts] == [
         (f"SM{at}", version) for at in range(200) for version in (1, 2)
     ]
@@ -166,7 +167,7 @@ async def test_facts_go_on_after_a_restart(backend: Backend) -> None:
     await store.commit([fact("SM1")])
     await store.close()
     store = await backend.open()
-    (first,) = await store.facts_after(0, 10)
+    (first,) = await facts_of(store, 1)
     waiting = asyncio.create_task(store.facts_after(first.id, 10, wait=60.0))
     await asyncio.sleep(0)
     await store.commit([fact("SM2")])
