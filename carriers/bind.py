@@ -22,7 +22,7 @@ from carriers.traffic import Ledger, Traffic
 from protocols.smpp.constants import describe_status
 from protocols.smpp.endpoint import Connection, connect
 from protocols.smpp.errors import ProtocolError
-from protocols.smpp.events import BindKind, BindRefused, Bound, Closed, Event
+from protocols.smpp.events import BindKind, BindRefused, Bound, Closed, CloseReason, Event
 from protocols.smpp.pdu import Bind as BindPdu
 from protocols.smpp.pdu import BindReceiver, BindTransceiver, BindTransmitter
 from protocols.smpp.session import Role, Session, SessionConfig
@@ -296,6 +296,8 @@ class Bind:
                     last = events[-1]
                     if isinstance(last, Closed):
                         reason = last.reason.value
+                        if last.reason is CloseReason.UNBOUND:
+                            traffic.part()
                         break
                 events = await connection.events()
         except Exception as error:
@@ -327,7 +329,13 @@ class Bind:
         ledger.counters.binds_lost += 1
         ledger.health.bind_down(now, int(self.terms.transmits), reason)
         board.inbox.put(traffic.abandon(f"bind lost: {reason}", now))
-        down = BindDown(carrier=ledger.carrier, bind=traffic.number, reason=reason, at=now)
+        down = BindDown(
+            carrier=ledger.carrier,
+            bind=traffic.number,
+            reason=reason,
+            at=now,
+            unread=traffic.unread(),
+        )
         board.inbox.put((down,))
         _log.info("bind ended", reason=reason, **self._names())
 

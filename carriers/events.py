@@ -74,7 +74,10 @@ class Receipted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """A text, or one part of it, from a handset."""
+    """A text, or one part of it, from a handset.
+
+    `digest` is a hash of the PDU but for its sequence_number: equal for octet-equal ones alone.
+    """
 
     carrier: str
     delivery: Delivery
@@ -86,6 +89,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     tlvs: tuple[tuple[int, bytes], ...]
     at: float
     octets: tuple[bytes, ...]
+    digest: str = ""
 
 
 class BindUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,12 +101,26 @@ class BindUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BindDown(msgspec.Struct, frozen=True, kw_only=True):
-    """A bind of the carrier is gone; what it had in flight was reported `Uncertain` before."""
+    """A bind of the carrier is gone; what it had in flight was reported `Uncertain` before.
+
+    `unread` names the texts, by sequence_number, that we may have taken without the carrier
+    having read so: it may deliver them again.
+    """
 
     carrier: str
     bind: int
     reason: str
     at: float
+    unread: tuple[int, ...] = ()
 
 
-CarrierEvent = Submitted | Uncertain | Unsent | Receipted | Received | BindUp | BindDown
+class CarrierLeft(msgspec.Struct, frozen=True, kw_only=True):
+    """A carrier that is served no more has lost its last bind: nothing follows from it."""
+
+    carrier: str
+    at: float
+
+
+CarrierEvent = (
+    Submitted | Uncertain | Unsent | Receipted | Received | BindUp | BindDown | CarrierLeft
+)

@@ -7,6 +7,7 @@ since the epoch, `tick` is the session's own clock.
 """
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Final
 
 from carriers.counters import Counters
@@ -49,6 +50,12 @@ _ANSWERING: Final = BOUND | {State.UNBINDING}
 _DELIVER_SM_RESP: Final = DeliverSmResp()
 _DATA_SM_RESP: Final = DataSmResp()
 
+_MOST_TEXTS: Final = 10_000  # whose answers may be unread
+_UNANSWERED: Final = 2**31  # greater than any sequence_number
+
+_COMMAND: Final = slice(4, 8)  # command_id, in the octets of a PDU
+_BODY: Final = slice(16, None)  # what follows the header
+
 _Sent = tuple[Submission, float]
 Slots = dict[int, "tuple[Traffic, Submission]"]
 
@@ -85,6 +92,11 @@ class Traffic:
         self._sent: dict[int, _Sent] = {}
         self._late: dict[int, _Sent] = {}  # timed out; the session remembers so many
         self._unanswered: dict[int, DeliverSmResp | DataSmResp] = {}
+        # Of each text, the last request of ours that was written before its answer. The carrier
+        # reads in order: when it answers a later request, it has read the answer before.
+        self._texts: dict[int, int] = {}
+        self._written = 0
+        self._read = 0
 
     @property
     def free(self) -> int:
@@ -111,6 +123,7 @@ class Traffic:
                 failed.append(self._not_written(submission, error, now))
                 continue
             sent[sequence_number] = (submission, now)
+            self._written = sequence_number
             slots[id(submission)] = (self, submission)
         written = len(submissions) - len(failed)
         self.in_use += written
@@ -125,6 +138,8 @@ class Traffic:
         response = self._unanswered.pop(delivery.sequence_number, None)
         if response is not None and self._session.state in _ANSWERING:
             self._session.answer(delivery.sequence_number, response, tick, command_status)
+            if delivery.sequence_number in self._texts:
+                self._texts[delivery.sequence_number] = self._written
 
     def translate(self, events: Sequence[Event], now: float) -> list[CarrierEvent]:
         """What `events` of the session mean for the carrier's traffic, in their order."""
@@ -167,6 +182,14 @@ class Traffic:
         self._late.clear()
         self._unanswered.clear()
         return uncertain
+
+    def part(self) -> None:
+        """The bind ends in good order: whatever was answered has been read."""
+        self._read = _UNANSWERED
+
+    def unread(self) -> tuple[int, ...]:
+        """The texts, by sequence_number, whose answers the carrier may not have read."""
+        return tuple(number for number, after in self._texts.items() if after >= self._read)
 
     def _request_of(self, sequence_number: int) -> bytes:
         try:
@@ -211,6 +234,7 @@ class Traffic:
             if sent is None:
                 return None
             submission, sent_at = sent
+            self._read = event.sequence_number
         status = event.command_status
         counters.statuses[status] = counters.statuses.get(status, 0) + 1
         counters.response_seconds.observe(now - sent_at)
@@ -270,6 +294,8 @@ class Traffic:
                 octets=(event.octets,),
             )
         self._ledger.counters.received += 1
+        self._note_text(event.sequence_number)
+        octets = event.octets
         return Received(
             carrier=self._ledger.carrier,
             delivery=delivery,
@@ -280,8 +306,15 @@ class Traffic:
             payload=payload,
             tlvs=pdu.tlvs,
             at=now,
-            octets=(event.octets,),
+            octets=(octets,),
+            digest=blake2b(octets[_COMMAND] + octets[_BODY], digest_size=16).hexdigest(),
         )
+
+    def _note_text(self, sequence_number: int) -> None:
+        texts = self._texts
+        while texts and (len(texts) >= _MOST_TEXTS or next(iter(texts.values())) < self._read):
+            del texts[next(iter(texts))]
+        texts[sequence_number] = _UNANSWERED
 
     def _timed_out(self, event: RequestTimedOut, now: float) -> Uncertain | None:
         sent = self._sent.pop(event.sequence_number, None)

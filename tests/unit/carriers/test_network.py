@@ -478,6 +478,35 @@ async def test_an_answer_for_a_bind_that_is_gone_is_dropped(smsc: Smsc, desk: De
     assert [response.command_status for response in smsc.links[1].responses] == [0]
 
 
+async def test_a_lost_bind_names_the_texts_whose_answers_may_be_unread(
+    smsc: Smsc, desk: Desk
+) -> None:
+    network = await desk.open(carrier_at(smsc))
+    await desk.ups(1)
+    link = smsc.links[0]
+    sent = [link.send(DeliverSm(source_addr="12345", short_message=b"hi")) for _ in range(2)]
+    await desk.until(lambda: len(desk.of(Received)) == 2)
+    one, two = desk.of(Received)
+    assert one.digest == two.digest != ""
+    network.answer(one.delivery, 0, desk.clock())
+    network.flush()
+    await smsc.until(lambda: bool(link.responses))
+    desk.submit(parts(1))
+    await desk.first(Submitted)  # so the answer before it was read
+    link.kill()
+    assert (await desk.first(BindDown)).unread == (sent[1],)
+
+
+async def test_after_an_unbind_no_answer_is_unread(smsc: Smsc, desk: Desk) -> None:
+    network = await desk.open(carrier_at(smsc))
+    await desk.ups(1)
+    smsc.links[0].send(DeliverSm(source_addr="12345", short_message=b"hi"))
+    network.answer((await desk.first(Received)).delivery, 0, desk.clock())
+    network.flush()
+    smsc.links[0].unbind()
+    assert (await desk.first(BindDown)).unread == ()
+
+
 async def test_a_pair_submits_on_one_bind_and_receives_on_the_other(smsc: Smsc, desk: Desk) -> None:
     network = await desk.open(carrier_at(smsc, bind=BindKind.TX_RX))
     await desk.ups(2)

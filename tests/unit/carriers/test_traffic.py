@@ -1,12 +1,15 @@
 """The traffic of one bind, without sockets: two sessions back to back."""
 
+import pytest
+
+from carriers import traffic
 from carriers.events import Receipted, Received, Submission, Submitted, Uncertain, Unsent
 from carriers.health import CarrierHealth
 from carriers.model import Carrier, CarrierKind
 from carriers.throttle import Throttle
 from carriers.traffic import Ledger, Traffic
 from protocols.smpp.events import BindRequested, Event, RequestReceived
-from protocols.smpp.pdu import BindTransceiver, DeliverSm, SubmitSm, SubmitSmResp
+from protocols.smpp.pdu import BindTransceiver, DataSm, DeliverSm, SubmitSm, SubmitSmResp
 from protocols.smpp.session import Role, Session, SessionConfig
 
 NOW = 1_000_000.0
@@ -132,3 +135,60 @@ def test_failures_of_the_carrier_are_counted_and_refusals_of_messages_are_not() 
             pair.smsc.answer(event.sequence_number, SubmitSmResp(), 0.0, status)
         pair.traffic.translate(pair.to_esme(), NOW)
         assert pair.ledger.health.value(NOW).failures == expected
+
+
+def text_in(pair: Pair, *bodies: bytes) -> list[Received]:
+    for body in bodies:
+        pair.smsc.request(DeliverSm(source_addr="123", short_message=body), 0.0)
+    received = pair.traffic.translate(pair.to_esme(), NOW)
+    assert all(isinstance(event, Received) for event in received)
+    return [event for event in received if isinstance(event, Received)]
+
+
+def test_a_digest_is_equal_for_octet_equal_texts_alone() -> None:
+    pair = Pair()
+    one, two, other = text_in(pair, b"hi", b"hi", b"hi ")
+    assert one.delivery != two.delivery
+    assert one.digest == two.digest != other.digest
+    pair.smsc.request(DataSm(source_addr="123"), 0.0)
+    pair.smsc.request(DeliverSm(source_addr="123", dest_addr_ton=1, short_message=b"hi"), 0.0)
+    received = pair.traffic.translate(pair.to_esme(), NOW)
+    digests = {event.digest for event in received if isinstance(event, Received)}
+    assert len(digests | {one.digest}) == 3
+
+
+def test_an_answer_is_unread_until_a_later_request_is_answered() -> None:
+    pair = Pair()
+    pair.traffic.submit(submissions(1), NOW, 0.0)
+    [before] = [event for event in pair.to_smsc() if isinstance(event, RequestReceived)]
+    one, two = text_in(pair, b"a", b"b")
+    both = (one.delivery.sequence_number, two.delivery.sequence_number)
+    assert pair.traffic.unread() == both
+    pair.traffic.answer(one.delivery, 0, 0.0)
+    pair.smsc.answer(before.sequence_number, SubmitSmResp(message_id="1"), 0.0)
+    pair.traffic.translate(pair.to_esme(), NOW)
+    assert pair.traffic.unread() == both  # that request was written before the answer
+    pair.traffic.submit(submissions(1), NOW, 0.0)
+    [after] = [event for event in pair.to_smsc() if isinstance(event, RequestReceived)]
+    pair.smsc.answer(after.sequence_number, SubmitSmResp(message_id="2"), 0.0)
+    pair.traffic.translate(pair.to_esme(), NOW)
+    assert pair.traffic.unread() == both[1:]
+
+
+def test_a_bind_that_ends_in_good_order_leaves_what_was_not_answered_unread() -> None:
+    pair = Pair()
+    one, two = text_in(pair, b"a", b"b")
+    pair.traffic.answer(one.delivery, 0, 0.0)
+    pair.smsc.unbind(0.0)
+    pair.traffic.translate(pair.to_esme(), NOW)
+    pair.traffic.answer(two.delivery, 0, 0.0)
+    pair.traffic.part()
+    assert pair.traffic.unread() == (two.delivery.sequence_number,)
+
+
+def test_what_is_remembered_of_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "_MOST_TEXTS", 3)
+    pair = Pair()
+    received = text_in(pair, *[b"x"] * 5)
+    numbers = [event.delivery.sequence_number for event in received]
+    assert pair.traffic.unread() == tuple(numbers[2:])

@@ -11,7 +11,7 @@ CREATE TABLE idempotency_keys (
     account_sid TEXT NOT NULL,
     key TEXT NOT NULL,
     fingerprint TEXT NOT NULL,        -- of the request, so that another one is told apart
-    sid TEXT NOT NULL,                -- of what it became, '' if it was refused
+    sid TEXT NOT NULL,                -- of what it became: a message, or a fact
     at DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (account_sid, key)
 ) WITHOUT ROWID;
@@ -41,10 +41,12 @@ CREATE TABLE carrier_orders (
 -- What carriers delivered lately, by a hash of the whole PDU: when our answer may not have
 -- reached one of them, what it delivers again is known.
 CREATE TABLE inbound_seen (
-    id TEXT PRIMARY KEY,              -- begins with its time, as a SID
+    id TEXT PRIMARY KEY,
     carrier TEXT NOT NULL,
-    digest TEXT NOT NULL
+    digest TEXT NOT NULL,
+    at DOUBLE PRECISION NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX inbound_seen_by_age ON inbound_seen (at);
 
 -- What gateway/core/tracking counts of the facts; it can be thrown away and made again.
 CREATE TABLE tracking_counters (
