@@ -22,6 +22,8 @@ _WRITER_PRAGMAS: Final = (
     "journal_size_limit = 67108864",  # bytes of log that stay on disk after a checkpoint
     "cache_size = -65536",  # KiB
     "temp_store = MEMORY",
+    # Some builds overwrite every page that they free, which makes a drop write all that it drops.
+    "secure_delete = FAST",
 )
 _READER_PRAGMAS: Final = ("query_only = ON", "cache_size = -16384", "temp_store = MEMORY")
 
@@ -124,7 +126,7 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> list[str]:
 
     Raises `StoreUnavailable` for a database that a newer version of the program made.
     """
-    steps = _schema_files()
+    steps = schema_files()
     version = _schema_version(connection)
     if version > max(steps):
         raise StoreUnavailable(
@@ -152,7 +154,8 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> list[str]:
     return applied
 
 
-def _schema_files() -> dict[int, tuple[str, str]]:
+def schema_files() -> dict[int, tuple[str, str]]:
+    """The numbered files of the schema: name and text, by number."""
     found = {}
     for file in _SCHEMA.iterdir():
         match = _SCHEMA_FILE.fullmatch(file.name)

@@ -96,8 +96,11 @@ async def test_the_only_commit_of_a_generation_may_fail(store: Store) -> None:
     with pytest.raises(Conflict):
         await store.commit([job(NOW, "JB1"), (META, ("taken", ""))])
     assert await store.fetch(job_ids(NOW)) == []
-    await store.commit([job(NOW, "JB2")])
-    assert await store.fetch(job_ids(NOW)) == [("JB2",)]
+    for job_id in ("JB2", "JB3"):
+        await store.commit([job(NOW, job_id)])
+        with pytest.raises(Conflict):
+            await store.commit([job(NOW, "JB4"), (META, ("taken", ""))])
+    assert await store.fetch(job_ids(NOW)) == [("JB2",), ("JB3",)]
 
 
 async def test_a_generation_is_dropped_whole_and_may_come_again(store: Store) -> None:

@@ -130,3 +130,33 @@ def test_a_key_is_the_same_in_whatever_order_its_columns_are_named() -> None:
 def test_what_can_not_be_done_is_said(write: Write, text: str) -> None:
     with pytest.raises(StoreError, match=text):
         batches(write)
+
+
+class Begun:
+    """A database that makes a table when it is first named, and counts."""
+
+    def __init__(self) -> None:
+        self.tables: list[str] = []
+
+    def __call__(self, table: str) -> dict[str, Keys]:
+        if not table.startswith("jobs_"):
+            return {}
+        self.tables.append(table)
+        keys = Keys(primary=("k",), others=frozenset())
+        return {table: keys, f"{table}_too": keys}
+
+
+def test_a_table_is_begun_when_it_is_first_named_and_after_it_was_forgotten() -> None:
+    begun = Begun()
+    plans = Plans(KEYS, begun)
+    first = Insert(table="jobs_1", columns=("k", "v"))
+    beside = Insert(table="jobs_1_too", columns=("k",))
+    for _ in range(3):
+        arrange(plans, [(first, (1, "a")), (beside, (1,)), (ADD, (1, "a"))])
+    assert begun.tables == ["jobs_1"]
+    plan = plans.of(first)
+    plans.forget(["jobs_1", "jobs_1_too", "never there"])
+    assert plans.of(first) is not plan
+    assert begun.tables == ["jobs_1", "jobs_1"]
+    with pytest.raises(StoreError, match="no table 'other'"):
+        plans.of(Insert(table="other", columns=("k",)))

@@ -15,6 +15,7 @@ from gateway.store import sqlite
 from gateway.store.base import Conflict, Insert, Query, StoreUnavailable
 from gateway.store.sqlite import SqliteStore, migrate
 from gateway.store.sqlite_writer import Errors, Writer
+from tests.contract.rows import job, job_ids, transition
 
 META = Insert(table="meta", columns=("name", "value"))
 COUNT = Query("count", "SELECT count(*) FROM meta")
@@ -113,6 +114,56 @@ def test_a_full_file_refuses_the_group_and_takes_the_next_when_there_is_room(
     assert [type(error) for error in errors.values()] == [Conflict] and list(errors) == [5]
     assert writer.connection.execute("SELECT count(*) FROM meta").fetchone() == (8,)
     writer.close()
+
+
+def test_a_generation_that_did_not_fit_comes_with_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    migrate(path)
+    writer = Writer(path)
+    writer.learn(0.0)
+    errors: Errors = {}
+    pages = writer.connection.execute("PRAGMA page_count").fetchone()[0]
+    for room in range(8):
+        writer.connection.execute(f"PRAGMA max_page_count = {pages + room}")
+        great = [job(1, f"JB{at}", endpoint="x" * 5000) for at in range(5)]
+        with pytest.raises(StoreUnavailable, match="the disk is full"):
+            writer.apply([(great, None, None), ([job(2, "JB0")], None, None)], errors)
+        assert errors == {}
+    writer.connection.execute("PRAGMA max_page_count = 100000")
+    writer.apply([([*great, transition(1, "JB1", 1)], None, None)], errors)
+    assert errors == {}
+    assert writer.connection.execute("SELECT count(*) FROM jobs_1").fetchone() == (5,)
+    writer.close()
+
+
+async def test_nothing_is_kept_of_generations_that_were_dropped(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "store.db")
+    for number in range(1, 30):
+        await store.commit([job(number, "JB1"), transition(number, "JB1", 1)])
+        assert await store.fetch(job_ids(number)) == [("JB1",)]
+        if number > 2:
+            await store.drop_generation("jobs", number - 2)
+    alive = {f"jobs_{number}" for number in (0, 28, 29)}
+    texts = {word for sql in store._texts for word in sql.split() if word.startswith("jobs_")}
+    plans = store._writer._plans
+    tables = {plan.table for plan in plans._by_value.values()}
+    assert texts <= alive
+    assert {table for table in plans._keys if table.startswith("jobs_")} == alive
+    assert {table for table in tables if table.startswith("jobs_")} <= alive
+    assert len(plans._by_id) == len(plans._by_value) == 4
+    await store.close()
+
+
+async def test_a_drop_does_not_write_what_it_drops(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "store.db")
+    rows = [job(1, f"JB{at:04}", endpoint="x" * 1000) for at in range(5000)]
+    await store.commit(rows)
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    await store.drop_generation("jobs", 1)
+    assert (tmp_path / "store.db-wal").stat().st_size < 500_000
+    await store.close()
 
 
 async def test_a_loop_that_never_rests_does_not_keep_commits_out(tmp_path: Path) -> None:
