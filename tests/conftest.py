@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kafka_cluster import KafkaCluster
 from tests.running import RunningGateway
 
 StartGateway = Callable[..., RunningGateway]
@@ -30,3 +31,10 @@ def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
 def running_gateway(start_gateway: StartGateway) -> RunningGateway:
     """A gateway with everything at its default but the ports, and a simulated carrier."""
     return start_gateway()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """One real broker that the interop tests of a run share: each takes topics of its own."""
+    with KafkaCluster.start(tmp_path_factory.mktemp("kafka")) as cluster:
+        yield cluster
