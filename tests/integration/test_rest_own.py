@@ -344,7 +344,7 @@ async def test_metrics_are_prometheus_text(world: World) -> None:
     await world.services.store.commit([records.changed(waits)])
     await world.ask("GET", f"/2010-04-01/Accounts/{world.main.sid}.json", world.main)
     await world.ask("GET", "/nowhere")
-    await world.services.bus.ack("sink", 1)
+    await world.services.bus.ack("sink", "1")
     await world.services.store.commit([trace.kept(message.sid, [trace.Frame(1.0, True, b"pdu")])])
     async with following(world, world.main):
         status, page, headers = await world.ask("GET", "/metrics")
