@@ -85,11 +85,12 @@ def numbered(first: int, count: int) -> list[bytes]:
 
 async def test_records_come_back_with_key_and_headers(kafka: KafkaCluster) -> None:
     await make_topic(kafka, "whole", partitions=3)
-    async with running(producer(kafka)) as writing:
+    async with running(producer(kafka, max_batch_size=100_000)) as writing:
         assert await writing.partitions_for("whole") == {0, 1, 2}
         batch = writing.create_batch()
         for at in range(500):
-            batch.append(key=b"SM1", value=b"%d" % at, timestamp=None, headers=[("epoch", b"7")])
+            value = b"%d" % at
+            assert batch.append(key=b"SM1", value=value, timestamp=None, headers=[("epoch", b"7")])
         await (await writing.send_batch(batch, "whole", partition=0))
     records = await read(kafka, "whole", 500)
     assert [record.value for record in records] == numbered(0, 500)
