@@ -25,6 +25,7 @@ EPOCH: Final = "epoch"  # of the lease under which it was written, a number that
 CLUSTER: Final = "cluster"  # whence the writer read it: STORE, or a cluster's name
 PARTITION: Final = "partition"  # … the partition there
 OFFSET: Final = "offset"  # … and the offset there; of STORE the fact's id
+MARK: Final = -1  # an offset: a new owner begins to write here; the record's value is empty
 
 STORE: Final = "store"
 PRIMARY: Final = "primary"

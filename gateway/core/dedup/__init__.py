@@ -1,0 +1,1 @@
+"""Dedup: what stands in a raw topic any number of times stands in its clean topic once."""
