@@ -1,7 +1,7 @@
-"""Forgets in time: finished jobs, old facts and PDUs; and notes receipts that never came."""
+"""Forgets in time: finished jobs, old facts, PDUs and messages; notes receipts that never came."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -9,37 +9,50 @@ import msgspec
 import structlog
 
 from carriers.model import Carrier
-from gateway.core.retention import prune_backlog, prune_facts, prune_jobs, prune_trace
+from gateway.core.retention import JobRetention, prune_backlog, prune_facts, prune_trace
 from gateway.messages.overdue import note_overdue
 from gateway.store.base import Query, Store
 
 _log = structlog.get_logger(__name__)
 _EVERY: Final = 60.0  # seconds
 _ALL: Final = 2**62
-_SLOWEST: Final = Query(  # durable cursors of the bus
-    "slowest_reader", "SELECT min(CAST(value AS BIGINT)) FROM meta WHERE name LIKE 'cursor:%'"
+_CURSORS: Final = Query(  # durable ones of the bus: ids of facts
+    "cursors", "SELECT value FROM meta WHERE name LIKE 'cursor:%'"
 )
+
+Forget = Callable[[Store, float], Awaitable[object]]
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is kept: rows of the trace, facts (and seconds), seconds of finished jobs."""
+    """How much is kept: rows of the trace, facts (and seconds), seconds of finished jobs and of
+    messages with their segments.
+    """
 
     trace_rows: int
     facts: int
     facts_for: float
     jobs_for: float
+    messages_for: float = 400 * 86400.0
 
 
 class Janitor:
     """One task that goes round once a minute; `carriers` by name, as they are at that moment."""
 
     def __init__(
-        self, store: Store, kept: Kept, carriers: Mapping[str, Carrier], clock: Callable[[], float]
+        self,
+        store: Store,
+        kept: Kept,
+        carriers: Mapping[str, Carrier],
+        clock: Callable[[], float],
+        also: Sequence[Forget] = (),
     ) -> None:
+        """`also` is called in each round: what other rooms forget in time."""
         self._store = store
         self._kept = kept
         self._carriers = carriers
         self._clock = clock
+        self._also = also
+        self._jobs = JobRetention(store)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -56,13 +69,20 @@ class Janitor:
     async def round(self) -> None:
         """Forget what is old now."""
         now = self._clock()
-        await prune_jobs(self._store, now, self._kept.jobs_for)
-        await prune_trace(self._store, self._kept.trace_rows)
-        rows = await self._store.fetch(_SLOWEST)
-        await prune_facts(self._store, now, self._kept.facts_for, rows[0][0] or _ALL)
-        await prune_backlog(self._store, self._kept.facts)
+        store, kept = self._store, self._kept
+        dropped = await self._jobs.round(now, kept.jobs_for)
+        if dropped:
+            _log.info("generations of jobs were dropped", generations=dropped)
+        await prune_trace(store, kept.trace_rows)
+        cursors = [int(value) for (value,) in await store.fetch(_CURSORS)]
+        await prune_facts(store, now, kept.facts_for, min(cursors, default=_ALL))
+        await prune_backlog(store, kept.facts)
+        for table in ("messages", "segments"):
+            await store.forget(table, now - kept.messages_for)
+        for forget in self._also:
+            await forget(store, now)
         for carrier in list(self._carriers.values()):
-            await note_overdue(self._store, carrier.name, now, carrier.receipt_grace)
+            await note_overdue(store, carrier.name, now, carrier.receipt_grace)
 
     async def _rounds(self) -> None:
         while True:

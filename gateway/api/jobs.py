@@ -1,31 +1,30 @@
-"""Jobs: `/v1/jobs`, the work of an account that is still to be done, newest first."""
+"""Jobs: `/v1/jobs`, the work of an account and how its queues stand, and replays."""
 
 from typing import Final
 
 import msgspec
 
 from gateway.api.http import answer_json, iso8601, refuse
+from gateway.api.message_lists import day_of
 from gateway.api.resources import Access, Call, Kind, Operation, Param, Result
-from gateway.store.base import Query, Row
+from gateway.core import listing, queue_states
+from gateway.core.archive import ArchiveError
+from gateway.core.backlog import END, Place
+from gateway.core.queue_states import QueueState
+from gateway.core.records import JobState, Pending
+from gateway.core.replay import MOST, Replayed
+from gateway.messages.draft import Refusal
 
 _MAX_LIMIT: Final = 1000
 _DEFAULT_LIMIT: Final = 50
-_BEYOND: Final = "~"
-
-OPEN: Final = Query(
-    "jobs_open_of_account",
-    "SELECT j.id, j.kind, j.endpoint, j.sid, j.created_at, j.expire_at,"
-    " t.attempt, t.to_state, t.at, t.retry_at, t.note"
-    " FROM jobs j LEFT JOIN job_state_transitions t ON t.job_id = j.id AND t.attempt ="
-    " (SELECT MAX(attempt) FROM job_state_transitions WHERE job_id = j.id)"
-    " WHERE j.account_sid = $1 AND j.id < $2"
-    " AND COALESCE(t.to_state, '') NOT IN ('succeeded', 'discarded', 'expired')"
-    " ORDER BY j.id DESC LIMIT $3",
-)
+_AFTER_ENDS: Final = frozenset({JobState.ARCHIVED, JobState.REPLAYED})
+_A_DAY: Final = 86400.0
 
 
 class JobBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that waits for its first try (`available`) or for the next (`awaiting_retry`)."""
+    """A job, and how it stands: `available` waits for its first try, `awaiting_retry` for the
+    next; `expired` was given up and is on its way to the archive, where `archived` is.
+    """
 
     id: str
     kind: str
@@ -40,39 +39,155 @@ class JobBody(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
+class QueueBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What the account has in memory for one endpoint, as its owner saw it at `at`.
+
+    While the endpoint does not answer its `circuit` is `open`, and it is tried again at
+    `probe_at`. `more` says that further jobs wait in the store alone.
+    """
+
+    endpoint: str
+    waiting: int
+    running: int
+    retrying: int
+    more: bool
+    circuit: str
+    probe_at: str | None
+    at: str | None
+
+
 class JobsBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Open jobs; `next` is the `before` of the following page, null at the end."""
+    """Jobs; `next` is the `before` of the following page, null at the end. A page may be short."""
 
     jobs: list[JobBody]
+    queues: list[QueueBody]
     next: str | None
 
 
-def _job_body(row: Row) -> JobBody:
-    job_id, kind, endpoint, sid, created_at, expire_at, attempt, state, at, retry_at, note = row
+class ReplayBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A new job, and the one that it is made from."""
+
+    id: str
+    replay_of: str
+
+
+class ReplaysBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What is replayed; `open` were left because they are still to be tried, `unknown` are none.
+
+    `next` is the `after` of the following request, null when everything was found.
+    """
+
+    replayed: list[ReplayBody]
+    open: list[str]
+    unknown: list[str]
+    next: str | None
+
+
+def _job_body(found: Pending) -> JobBody:
+    job = found.job
     return JobBody(
-        id=job_id,
-        kind=kind,
-        endpoint=endpoint,
-        sid=sid,
-        state=state or "available",
-        attempts=attempt or 0,
-        created_at=iso8601(created_at),
-        expires_at=iso8601(expire_at),
-        tried_at=iso8601(at or 0.0),
-        retry_at=iso8601(retry_at or 0.0),
-        note=note or "",
+        id=job.id,
+        kind=job.kind,
+        endpoint=job.endpoint,
+        sid=job.sid,
+        state=found.state,
+        attempts=found.tries - (found.state in _AFTER_ENDS),
+        created_at=iso8601(job.created_at),
+        expires_at=iso8601(job.expire_at),
+        tried_at=iso8601(found.at if found.tries else 0.0),
+        retry_at=iso8601(found.retry_at),
+        note=found.note,
+    )
+
+
+def _queue_body(state: QueueState) -> QueueBody:
+    return QueueBody(
+        endpoint=state.endpoint,
+        waiting=state.waiting,
+        running=state.running,
+        retrying=state.retrying,
+        more=state.more,
+        circuit=state.circuit,
+        probe_at=iso8601(state.probe_at),
+        at=iso8601(state.at),
     )
 
 
 async def list_(call: Call) -> Result:
-    """The account's jobs that are neither done nor given up, newest first."""
+    """The account's jobs that are neither done nor given up, or in `state`, newest first."""
     limit = int(call.text("limit") or _DEFAULT_LIMIT)
     if not 1 <= limit <= _MAX_LIMIT:
         return refuse(20001, f"'limit' should be 1 to {_MAX_LIMIT}, not {limit}")
-    before = call.text("before") or _BEYOND
-    rows = await call.services.store.fetch(OPEN, call.account.sid, before, limit + 1)
-    jobs = [_job_body(row) for row in rows[:limit]]
-    return answer_json(JobsBody(jobs=jobs, next=jobs[-1].id if len(rows) > limit else None))
+    before = _place(call.text("before"))
+    if isinstance(before, Refusal):
+        return before
+    states = call.form.get("state")
+    account_sid, endpoint = call.account.sid, call.text("endpoint")
+    page = await listing.newest_first(
+        call.services.store,
+        account_sid,
+        states=map(JobState, states) if states else listing.OPEN,
+        endpoint=endpoint,
+        before=before or END,
+        limit=limit,
+    )
+    queues = await queue_states.of_account(call.services.store, account_sid)
+    return answer_json(
+        JobsBody(
+            jobs=[_job_body(each) for each in page.jobs],
+            queues=[_queue_body(each) for each in queues if endpoint in ("", each.endpoint)],
+            next=_token(page.next),
+        )
+    )
+
+
+async def replay(call: Call) -> Result:
+    """Make jobs again that have ended: those with these ids, or what was given up of an endpoint.
+
+    Each is a new job with the same payload and an idempotency token of its own; the oldest first.
+    """
+    ids, endpoint = call.form.get("id", []), call.text("endpoint")
+    if bool(ids) is bool(endpoint):
+        return refuse(20001, "Either 'id' or 'endpoint' should say which jobs")
+    if len(ids) > MOST:
+        return refuse(20001, f"At most {MOST} jobs can be replayed at once, not {len(ids)}")
+    again = call.services.replay
+    if again is None:
+        return refuse(20503, "This gateway has no archive")
+    try:
+        if ids:
+            return _replayed(await again.by_ids(call.account.sid, ids))
+        after = _place(call.text("after"))
+        if isinstance(after, Refusal):
+            return after
+        since = day_of(call.text("since"))[0] if call.text("since") else call.now - _A_DAY
+        return _replayed(await again.of_endpoint(call.account.sid, endpoint, since, after, MOST))
+    except ArchiveError as error:
+        return refuse(20503, f"Nothing was replayed: {error}")
+
+
+def _replayed(found: Replayed) -> Result:
+    return answer_json(
+        ReplaysBody(
+            replayed=[ReplayBody(id=new.id, replay_of=old) for old, new in found.jobs.items()],
+            open=found.open,
+            unknown=found.unknown,
+            next=_token(found.next),
+        ),
+        201,
+    )
+
+
+def _token(place: Place | None) -> str | None:
+    """A place as clients carry it: its generation and its id."""
+    return None if place is None else f"{place[0]}.{place[1]}"
+
+
+def _place(token: str) -> Place | Refusal | None:
+    generation, _, job_id = token.partition(".")
+    if token and not (generation.isdecimal() and len(generation) < 12):
+        return refuse(20001, "The place to go on from should be the 'next' of the page before")
+    return (int(generation), job_id) if token else None
 
 
 OPERATIONS: Final = (
@@ -86,7 +201,34 @@ OPERATIONS: Final = (
         params=(
             Param(name="limit", kind=Kind.INTEGER, doc="How many: 1 to 1000, 50 if absent."),
             Param(name="before", doc="Only jobs older than this one: `next` of the page before."),
+            Param(
+                name="state",
+                doc="Only jobs in this state; repeated, in one of these.",
+                repeated=True,
+                choices=tuple(JobState),
+            ),
+            Param(name="endpoint", doc="Only jobs of this endpoint, as a list shows it."),
         ),
         returns=JobsBody,
+    ),
+    Operation(
+        id="ReplayJobs",
+        method="POST",
+        path="/v1/jobs/replay",
+        doc=replay.__doc__ or "",
+        handler=replay,
+        access=Access.WRITE,
+        params=(
+            Param(name="id", doc="A job's id; repeated, up to 1000 of them.", repeated=True),
+            Param(name="endpoint", doc="Instead: what was given up of this endpoint."),
+            Param(
+                name="since",
+                kind=Kind.DATE,
+                doc="With endpoint: made then or later (ISO 8601, UTC); a day ago if absent, 400 at most.",
+            ),
+            Param(name="after", doc="With endpoint: `next` of the request before."),
+        ),
+        status=201,
+        returns=ReplaysBody,
     ),
 )

@@ -1,13 +1,16 @@
 """Which jobs stay in the store alone: where memory has no room, and from where to read on.
 
 An endpoint over its share falls *behind*: its jobs, new ones too, are then only counted on to be
-in the store, and are read from there in the order of their ids when there is room again.
+in the store, and are read from there in the order of their places when there is room again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
+
+Place = tuple[int, str]  # of a job in the store: its generation and its id, in the order of time
+END: Final[Place] = (2**62, "")
 
 _RESERVED: Final = 16  # jobs that each endpoint may have when the whole is full
 
@@ -20,14 +23,14 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Gap(msgspec.Struct):
-    """Read on after the id `after`; `missed` is the lowest id that came since the last page."""
+    """Read on after the place `after`; `missed` is the lowest that came since the last page."""
 
-    after: str
-    missed: str | None = None
+    after: Place
+    missed: Place | None = None
 
 
 class Backlog:
-    """Pure bookkeeping; ids sort by their time."""
+    """Pure bookkeeping."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
@@ -53,18 +56,27 @@ class Backlog:
         room = self.room(held, total)
         return room > 0 and room >= held
 
-    def admit(self, endpoint: str, job_id: str, held: int, total: int) -> bool:
+    def admit(self, endpoint: str, place: Place, held: int, total: int) -> bool:
         """Whether a job may come into memory; if not it is left to be read."""
-        gap = self._gaps.get(endpoint)
-        if gap is None:
-            if self.room(held, total):
-                return True
-            self._gaps[endpoint] = _Gap(_before(job_id))
-        elif gap.missed is None or job_id < gap.missed:
-            gap.missed = job_id
+        if endpoint not in self._gaps and self.room(held, total):
+            return True
+        self.leave(endpoint, place)
         return False
 
-    def begin(self, endpoint: str) -> str:
+    def leave(self, endpoint: str, place: Place) -> None:
+        """A job is left to be read."""
+        gap = self._gaps.get(endpoint)
+        if gap is None:
+            self._gaps[endpoint] = _Gap(_before(place))
+        elif gap.missed is None or place < gap.missed:
+            gap.missed = place
+
+    def forget(self, chosen: Callable[[str], object]) -> None:
+        """Nothing of the endpoints that are `chosen` is to be read any more."""
+        for endpoint in filter(chosen, list(self._gaps)):
+            del self._gaps[endpoint]
+
+    def begin(self, endpoint: str) -> Place:
         """Where the next page of `endpoint` starts (exclusive)."""
         gap = self._gaps[endpoint]
         if gap.missed is not None:
@@ -72,17 +84,20 @@ class Backlog:
             gap.missed = None
         return gap.after
 
-    def end(self, endpoint: str, last_id: str | None) -> None:
-        """A page was read up to `last_id`, or to the end (None): what came meanwhile is next."""
-        gap = self._gaps[endpoint]
-        if last_id is None and gap.missed is None:
+    def end(self, endpoint: str, last: Place | None) -> None:
+        """A page was read up to `last`, or to the end (None): what came meanwhile is next."""
+        gap = self._gaps.get(endpoint)
+        if gap is None:
+            return
+        if last is None and gap.missed is None:
             del self._gaps[endpoint]
             return
-        candidates = [last_id] if last_id is not None else []
+        candidates = [last] if last is not None else []
         if gap.missed is not None:
             candidates.append(_before(gap.missed))
         gap.after = min(candidates)
 
 
-def _before(job_id: str) -> str:
-    return job_id[:-1]
+def _before(place: Place) -> Place:
+    generation, job_id = place
+    return generation, job_id[:-1]

@@ -23,10 +23,11 @@ class Ends:
         self._fence = fence
         self._waiting: list[tuple[str, Write]] = []
         self._leaving: list[tuple[str, Write]] = []
+        self._committing: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._due = asyncio.Event()
         self._left = asyncio.Event()
-        self.fenced = False  # the lease has passed to another holder
+        self.fenced = asyncio.Event()  # the lease has passed to another holder
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._leaving)
@@ -34,7 +35,7 @@ class Ends:
     @property
     def keys(self) -> set[str]:
         """The jobs whose end is not stored yet."""
-        return {key for key, _ in (*self._waiting, *self._leaving)}
+        return self._committing.union(key for key, _ in (*self._waiting, *self._leaving))
 
     def add(self, key: str, write: Write) -> None:
         """Store `write`, about the job `key`, soon."""
@@ -48,6 +49,14 @@ class Ends:
     async def room(self) -> None:
         """Wait while there are too many."""
         while len(self) >= _MOST:
+            self._left.clear()
+            await self._left.wait()
+
+    async def stored(self) -> None:
+        """Wait until nothing that was added before is left to be stored."""
+        before = self.keys
+        while not before.isdisjoint(self.keys):
+            self._due.set()
             self._left.clear()
             await self._left.wait()
 
@@ -65,8 +74,18 @@ class Ends:
             self._leaving = []
             self._left.set()
 
-    async def commit(self, writes: list[Write]) -> StoreError | None:
-        """Commit, however long the store is away; why it refuses, if it does."""
+    async def commit(self, writes: list[Write], key: str = "") -> StoreError | None:
+        """Commit, however long the store is away; why it refuses, if it does.
+
+        `key` is the job whose end is among the writes, if it is in memory no more.
+        """
+        self._committing.add(key)
+        try:
+            return await self._commit(writes)
+        finally:
+            self._committing.discard(key)
+
+    async def _commit(self, writes: list[Write]) -> StoreError | None:
         while True:
             try:
                 await self._store.commit(writes, self._fence)
@@ -74,7 +93,7 @@ class Ends:
                 _log.warning("jobs wait for the store", reason=str(error))
                 await asyncio.sleep(_STORE_AWAY)
             except Fenced as error:
-                self.fenced = True
+                self.fenced.set()
                 return error
             except StoreError as error:
                 return error

@@ -1,20 +1,40 @@
-"""Jobs in the store: immutable rows of `jobs`, and one transition for each try that ended."""
+"""Jobs in the store: immutable rows, and one transition for each try that ended.
+
+Both come in generations of an hour: a job and its transitions stand in the tables of the hour in
+which its id was made, and are dropped with them. Statements and queries name their tables, so
+each generation has its own; they are made once.
+
+Generation 0 is what a database had before there were generations. The ids of its jobs say another
+hour, so a job that was read carries where it was read from.
+"""
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
+from zlib import crc32
 
 import msgspec
 
-from gateway.sids import JOB
-from gateway.store.base import Delete, Insert, Query, Row, Write
+from gateway.sids import JOB, made_at
+from gateway.store.base import Insert, Query, Row, Write
+
+FAMILY: Final = "jobs"
+GENERATION: Final = 3600  # seconds
+UPGRADED: Final = 0  # the generation of jobs from before there were any
+SHARDS: Final = 16
+CUSTOMER: Final = "smpp:"  # how the endpoints of customers' deliveries begin
+LAST: Final = f"{JOB}~"  # after every id
+
+BY_ITS_ID: Final = -1
+_MAX_NOTE: Final = 300  # characters
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that must happen; the columns of table `jobs`.
+    """Something that must happen; the columns of table `jobs`, but for `generation`.
 
     `id` is the idempotency token of every try. `kind` names the handler, `endpoint` the queue,
     `sequence` the jobs whose first tries start in order ("" for none), `sid` the resource that
-    it is about. `payload` is JSON.
+    it is about. `payload` is JSON. `generation` is set by whoever read it.
     """
 
     id: str
@@ -26,72 +46,207 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     payload: str
     created_at: float
     expire_at: float
+    generation: int = BY_ITS_ID
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Where it stands in the store; places sort by time."""
+        known = self.generation
+        return (generation_of(self.id) if known == BY_ITS_ID else known), self.id
 
 
 class JobState(StrEnum):
-    """What a try led to; the first is the only one that another try follows."""
+    """What became of a job so far; another try follows the first two.
 
+    What is `expired` is to be archived. `available` stands before any try, of a job that was made
+    from another one; that one is `replayed`.
+    """
+
+    AVAILABLE = "available"
     AWAITING_RETRY = "awaiting_retry"
     SUCCEEDED = "succeeded"
     DISCARDED = "discarded"
     EXPIRED = "expired"
+    ARCHIVED = "archived"
+    REPLAYED = "replayed"
+
+
+# Nothing needs to be done about these any more.
+ENDED: Final = (
+    JobState.SUCCEEDED,
+    JobState.DISCARDED,
+    JobState.ARCHIVED,
+    JobState.REPLAYED,
+)
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that is not done: `tries` have ended, the next is due at `retry_at` (0: now)."""
+    """A job that needs something: `tries` have ended, the next is due at `retry_at` (0: now).
+
+    One that is `expired` needs to be archived; `at` and `note` are those of its last try.
+    """
 
     job: Job
     tries: int
     retry_at: float
+    state: JobState
+    at: float
+    note: str
 
 
-_COLUMNS: Final = Job.__struct_fields__
-_INSERT: Final = Insert(table="jobs", columns=_COLUMNS)
-_TRANSITION: Final = Insert(
-    table="job_state_transitions",
-    columns=("job_id", "attempt", "to_state", "at", "retry_at", "note"),
-    ignore_taken=("job_id", "attempt"),  # a try whose end was stored already, run again
-)
-DELETE: Final = Delete(table="jobs", key=("id",))
-DELETE_TRANSITION: Final = Delete(table="job_state_transitions", key=("job_id", "attempt"))
+def generation_of(job_id: str) -> int:
+    """The generation of a job that was made by this version."""
+    return int(made_at(job_id)) // GENERATION
 
-_PENDING: Final = (
-    f"SELECT {', '.join('j.' + name for name in _COLUMNS)}, t.attempt, t.retry_at"
-    " FROM jobs j LEFT JOIN job_state_transitions t ON t.job_id = j.id AND t.attempt ="
-    " (SELECT max(last.attempt) FROM job_state_transitions last WHERE last.job_id = j.id)"
-    " WHERE (t.to_state IS NULL OR t.to_state = 'awaiting_retry') AND j.id > $1 AND j.id <= $2"
-)
-# What is done has no mark in `jobs`: these look at every row of a window, so the window has an end.
-PENDING: Final = Query("jobs_pending", f"{_PENDING} ORDER BY j.id LIMIT $3")
-PENDING_OF: Final = Query(
-    "jobs_pending_of", f"{_PENDING} AND j.endpoint = $3 ORDER BY j.id LIMIT $4"
-)
-WINDOW_END: Final = Query(
-    "jobs_window_end", "SELECT id FROM jobs WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2"
-)
-NEWEST: Final = Query("jobs_newest", "SELECT id FROM jobs ORDER BY id DESC LIMIT 1 OFFSET $1")
-LAST: Final = f"{JOB}~"  # after every id
-DONE: Final = Query(
-    "jobs_done",
-    "SELECT job_id, attempt FROM job_state_transitions WHERE job_id > $1 AND job_id < $2"
-    " AND to_state <> 'awaiting_retry' AND at < $3 ORDER BY job_id LIMIT $4",
-)
+
+def generation_at(now: float) -> int:
+    """The generation of a job that is made now."""
+    return int(now) // GENERATION
+
+
+@lru_cache(maxsize=4096)
+def shard_of(endpoint: str) -> int:
+    """Whose queue the jobs of `endpoint` stand in; a customer's deliveries are a shard of theirs.
+
+    Two customers may share one by accident.
+    """
+    number = crc32(endpoint.encode("utf-8", "surrogateescape"))
+    return -1 - number % 2**31 if endpoint.startswith(CUSTOMER) else number % SHARDS
+
+
+_COLUMNS: Final = Job.__struct_fields__[:-1]
+_STATES: Final = ", ".join(f"'{state}'" for state in ENDED)
+
+
+class Tables:
+    """The statements and queries of one generation."""
+
+    __slots__ = (
+        "arrived",
+        "count",
+        "given_up",
+        "insert",
+        "jobs",
+        "listed",
+        "newest",
+        "number",
+        "of_sid",
+        "one",
+        "open",
+        "pending",
+        "pending_of",
+        "transition",
+        "transitions",
+        "window_end",
+        "window_start",
+    )
+
+    def __init__(self, number: int) -> None:
+        """Use `tables`."""
+        jobs, transitions = f"jobs_{number}", f"job_state_transitions_{number}"
+        self.number = number
+        self.jobs, self.transitions = jobs, transitions
+        self.insert = Insert(table=jobs, columns=(*_COLUMNS, "shard"))
+        self.transition = Insert(
+            table=transitions,
+            columns=("job_id", "attempt", "to_state", "at", "retry_at", "note"),
+            ignore_taken=("job_id", "attempt"),  # a try whose end was stored already, run again
+        )
+        found = (
+            f"SELECT {', '.join('r.' + name for name in _COLUMNS)},"
+            f" t.attempt, t.retry_at, t.to_state, t.at, t.note FROM {self.last} WHERE"
+        )
+        pending = f"{found} COALESCE(t.to_state, '') NOT IN ({_STATES})"
+        # What has ended has no mark in `jobs`: these look at every row of a window, so the window
+        # has an end.
+        window = f"{pending} AND r.id > $1 AND r.id <= $2"
+        self.pending = Query(
+            f"{jobs}_pending",
+            f"{window} AND ($3 = '' OR $4 LIKE '%|' || r.shard || '|%') ORDER BY r.id LIMIT $5",
+        )
+        self.pending_of = Query(
+            f"{jobs}_pending_of", f"{window} AND r.endpoint = $3 ORDER BY r.id LIMIT $4"
+        )
+        self.arrived = Query(
+            f"{jobs}_arrived", f"{pending} AND r.shard = ANY($1::bigint[]) AND {{arrived}}"
+        )
+        self.window_end = Query(
+            f"{jobs}_window_end",
+            f"SELECT id FROM {jobs} WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2",
+        )
+        self.newest = Query(
+            f"{jobs}_newest", f"SELECT id FROM {jobs} ORDER BY id DESC LIMIT 1 OFFSET $1"
+        )
+        self.count = Query(
+            f"{jobs}_count", f"SELECT count(*) FROM (SELECT id FROM {jobs} LIMIT $1) AS some"
+        )
+        self.open = Query(
+            f"{jobs}_open",
+            f"SELECT r.id FROM {self.last} WHERE COALESCE(t.to_state, '') NOT IN ({_STATES})"
+            " AND r.id > $1 AND r.id <= $2 ORDER BY r.id LIMIT 1",
+        )
+        self.of_sid = Query(
+            f"{jobs}_of_sid",
+            f"SELECT r.id, r.kind, r.endpoint, r.created_at, t.attempt, t.to_state, t.at, t.note"
+            f" FROM {jobs} r LEFT JOIN {transitions} t ON t.job_id = r.id"
+            " WHERE r.sid = $1 ORDER BY r.id, t.attempt",
+        )
+        # For people, an account at a time, in windows too. States stand between bars.
+        state = "LIKE '%|' || COALESCE(t.to_state, 'available') || '|%'"
+        self.window_start = Query(
+            f"{jobs}_window_start",
+            f"SELECT id FROM {jobs} WHERE id < $1 ORDER BY id DESC LIMIT 1 OFFSET $2",
+        )
+        self.listed = Query(
+            f"{jobs}_listed",
+            f"{found} r.account_sid = $1 AND r.id >= $2 AND r.id < $3"
+            f" AND ($4 = '' OR r.endpoint = $5) AND $6 {state} ORDER BY r.id DESC LIMIT $7",
+        )
+        self.given_up = Query(
+            f"{jobs}_given_up",
+            f"{found} r.account_sid = $1 AND r.id > $2 AND r.id <= $3 AND r.endpoint = $4"
+            f" AND $5 {state} ORDER BY r.id LIMIT $6",
+        )
+        self.one = Query(f"{jobs}_one", f"{found} r.account_sid = $1 AND r.id = $2")
+
+    @property
+    def last(self) -> str:
+        """SQL: each job `r` beside its last transition `t`, if it has one."""
+        return (
+            f"{self.jobs} r LEFT JOIN {self.transitions} t ON t.job_id = r.id AND t.attempt ="
+            f" (SELECT max(attempt) FROM {self.transitions} WHERE job_id = r.id)"
+        )
+
+
+@lru_cache(maxsize=512)
+def tables(generation: int) -> Tables:
+    """Those of `generation`, made once."""
+    return Tables(generation)
 
 
 def insert(job: Job) -> Write:
     """The write that makes `job` due, for the commit of whatever it follows from."""
-    return _INSERT, msgspec.structs.astuple(job)
+    row = msgspec.structs.astuple(job)
+    return tables(generation_of(job.id)).insert, (*row[:-1], shard_of(job.endpoint))
 
 
 def transition(
-    job_id: str, attempt: int, state: JobState, at: float, retry_at: float = 0.0, note: str = ""
+    job: Job, attempt: int, state: JobState, at: float, retry_at: float = 0.0, note: str = ""
 ) -> Write:
-    """The write that says how try number `attempt` ended."""
-    return _TRANSITION, (job_id, attempt, state.value, at, retry_at, note)
+    """The write that says how try number `attempt` of `job` ended, or what happened after it."""
+    row = (job.id, attempt, state.value, at, retry_at, note[:_MAX_NOTE])
+    return tables(job.place[0]).transition, row
 
 
-def pending_of(row: Row) -> Pending:
-    """The value of a row of `PENDING` or `PENDING_OF`."""
-    *fields, attempt, retry_at = row
-    job = Job(**dict(zip(_COLUMNS, fields, strict=True)))
-    return Pending(job=job, tries=attempt or 0, retry_at=retry_at or 0.0)
+def pending_of(row: Row, generation: int) -> Pending:
+    """The value of a row of `pending`, `pending_of` or `arrived` of `generation`."""
+    *fields, attempt, retry_at, state, at, note = row
+    job = Job(**dict(zip(_COLUMNS, fields, strict=True)), generation=generation)
+    return Pending(
+        job=job,
+        tries=attempt or 0,
+        retry_at=retry_at or 0.0,
+        state=JobState(state or JobState.AVAILABLE),
+        at=at or 0.0,
+        note=note or "",
+    )

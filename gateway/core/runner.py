@@ -6,31 +6,25 @@ crash in between runs those jobs again, with the same id.
 """
 
 import asyncio
-import contextlib
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
 
-from gateway.core.backlog import Backlog, Bounds
+from gateway.core.archive import Archive
+from gateway.core.archiver import Archiver
+from gateway.core.backlog import Bounds
+from gateway.core.breaker import Circuit, Sign
 from gateway.core.ends import Ends
+from gateway.core.intake import Intake
 from gateway.core.jobs import Entry, Expired, RetryAt, Scheduler
-from gateway.core.records import (
-    LAST,
-    NEWEST,
-    PENDING,
-    PENDING_OF,
-    WINDOW_END,
-    Job,
-    JobState,
-    Pending,
-    insert,
-    pending_of,
-    transition,
-)
-from gateway.store.base import Lease, Query, Row, Store, StoreError, StoreUnavailable, Write
+from gateway.core.owned import EVERYTHING, Queues
+from gateway.core.queue_states import QueueReports
+from gateway.core.reading import Reader
+from gateway.core.records import Job, JobState, Pending, insert, transition
+from gateway.store.base import Lease, Store, StoreError, Write
 
 __all__ = [
     "Bounds",
@@ -40,20 +34,16 @@ __all__ = [
     "Job",
     "JobOutcome",
     "JobRunner",
+    "Queues",
     "Retry",
     "RunnerStats",
+    "Sign",
     "insert",
 ]
 
 _log = structlog.get_logger(__name__)
 
-_PAGE: Final = 500
-_WINDOW: Final = 5_000  # rows that one read of the store looks at, most of them done
-_RECENT: Final = 50_000  # rows that are looked at before traffic comes, a tenth of a second
-_OLDER_PAUSE: Final = 0.05  # seconds between windows of the rest, which is read beside traffic
-_STORE_AWAY: Final = 0.25  # seconds between tries to read from it
-_LOOK_BACK: Final = 1.0  # seconds between looks at what is in the store alone
-_MAX_NOTE: Final = 300  # characters
+_GATHER: Final = 5.0  # seconds for which jobs that were given up wait for others
 _TOO_LATE: Final = "its time ended before it was tried"
 
 
@@ -65,10 +55,14 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
-    """Try again in `after` seconds, else by the scheduler's policy; `note` says why."""
+    """Try again in `after` seconds, else by the scheduler's policy; `note` says why.
+
+    `sign` is what was learnt about the endpoint: one that fails often enough is left alone.
+    """
 
     after: float | None = None
     note: str
+    sign: Sign = Sign.NOTHING
     writes: tuple[Write, ...] = ()
 
 
@@ -85,7 +79,8 @@ Handler = Callable[[Job, int], Awaitable[JobOutcome]]
 
 class RunnerStats(msgspec.Struct, frozen=True, kw_only=True):
     """For metrics: workers at work, ends not stored yet, jobs in memory (of all endpoints and of
-    the fullest), endpoints with jobs in the store alone, tries since the start by their ends.
+    the fullest), endpoints with jobs in the store alone, endpoints that do not answer, jobs that
+    wait for the archive, tries since the start by their ends.
     """
 
     busy: int
@@ -93,6 +88,8 @@ class RunnerStats(msgspec.Struct, frozen=True, kw_only=True):
     in_memory: int
     fullest: int
     behind: int
+    broken: int = 0
+    unarchived: int = 0
     ended: dict[JobState, int]
 
 
@@ -113,75 +110,114 @@ class JobRunner:
         fraction: Callable[[], float],
         bounds: Bounds = _DEFAULT_BOUNDS,
         fence: Lease | None = None,
+        own: Queues = EVERYTHING,
+        archive: Archive | None = None,
+        gather: float = _GATHER,
     ) -> None:
         """`handlers` by kind of job; `fraction` gives random numbers in [0, 1) for retries.
 
         With a `fence` every commit is made under that lease, and the runner stops when it has
-        passed to another.
+        passed to another. `own` are the queues that are ours from the start. Without an `archive`
+        what was given up stays in the store; `gather` seconds it waits for more.
         """
-        self._store = store
         self._scheduler = scheduler
         self._handlers = handlers
         self._workers = workers
         self._clock = clock
         self._fraction = fraction
-        self._backlog = Backlog(bounds)
         self._ends = Ends(store, fence)
+        self._archiver = (
+            None if archive is None else Archiver(archive, self._ends.commit, clock, gather)
+        )
+        self._intake = Intake(
+            store=store,
+            scheduler=scheduler,
+            reader=Reader(store, lambda: self._ends.keys),
+            archiver=self._archiver,
+            bounds=bounds,
+            own=own,
+            clock=clock,
+            wake=self.wake,
+        )
+        self._reports = QueueReports(
+            store, fence, scheduler, lambda: self.own, self._intake.is_behind, clock
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._idle: deque[asyncio.Future[Entry[Job]]] = deque()
         self._busy = 0
         self._stopped = False
         self._quiet = asyncio.Event()  # stopped, and no worker is busy
+        self._ended = asyncio.Event()  # a try has ended
         self._pump_is_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._counts: Counter[JobState] = Counter()
-        self._room = asyncio.Event()  # an endpoint that is behind has lost a job
-        self._reading = asyncio.Lock()
-        self._gone: set[str] = set()  # jobs that a page being read may show wrongly
+
+    @property
+    def fenced(self) -> asyncio.Event:
+        """Set when the lease has passed to another; nothing starts any more."""
+        return self._ends.fenced
+
+    @property
+    def own(self) -> Queues:
+        """The queues that are ours now."""
+        return self._intake.own
 
     def start(self) -> None:
         """Start the workers. Jobs may have been offered before."""
-        workers = [self._work() for _ in range(self._workers)]
-        self._tasks += [
-            asyncio.create_task(each) for each in (*workers, self._ends.run(), self._refill())
-        ]
+        intake = self._intake
+        tasks = [self._work() for _ in range(self._workers)]
+        tasks += [self._ends.run(), self._reports.run()]
+        tasks += [intake.refill(), intake.read_recent(), intake.read_older()]
+        if self.own is not EVERYTHING:
+            tasks.append(intake.follow())
+        if self._archiver is not None:
+            tasks.append(self._archiver.run())
+        self._tasks += [asyncio.create_task(each) for each in tasks]
 
     def offer(self, job: Job) -> None:
-        """Run `job`, whose row is durable, when it is its turn."""
-        if self._admits(job):
-            self._scheduler.offer(_entry(job, 1), self._clock())
-            self.wake()
+        """Run `job`, whose row is durable, when it is its turn; or tell whose it is."""
+        self._intake.offer(job)
 
     async def recover(self) -> int:
         """Take in the newest jobs of the store that are not done; how many were taken.
 
         May run beside `offer`. Older ones are taken in beside the traffic: they wait for a retry
-        or for somebody who is away, and lie among all that was done since the last pruning. What
-        memory has no room for is read later.
+        or for somebody who is away, and lie among all that was done. What memory has no room for
+        is read later.
         """
-        newest = await self._fetch(NEWEST, _RECENT)
-        since = newest[0][0] if newest else ""
-        taken = await self._recover(since, LAST, 0.0)
-        if since and not self._stopped:
-            self._tasks.append(asyncio.create_task(self._recover_older(since)))
-        return taken
+        return await self._intake.recover()
 
-    async def _recover_older(self, until: str) -> None:
-        taken = await self._recover("", until, _OLDER_PAUSE)
-        if taken:
-            _log.info("older jobs were taken up", count=taken)
+    async def take_over(self, queues: Queues) -> None:
+        """These queues are ours from now on; what is there of them is read in the background.
 
-    async def _recover(self, after: str, until: str, pause: float) -> int:
-        taken = 0
-        while after < until:
-            rows, page, end = await self._read(PENDING, after, until, _PAGE)
-            for pending in page:
-                if self._admits(pending.job):
-                    taken += self._take_in(pending)
-            self.wake()
-            after = rows[-1][0] if len(rows) == _PAGE else end
-            await asyncio.sleep(pause)
-        return taken
+        First tries of a sequence start in order all the same: what is offered meanwhile waits.
+        """
+        await self._intake.take_over(queues)
+
+    async def recovered(self) -> None:
+        """Wait until what is recent of the queues that were taken over is in memory."""
+        await self._intake.recovered()
+
+    async def give_up(self, queues: Queues, drain: float) -> None:
+        """Start no further try of these queues, and let them be another's.
+
+        Returns when the tries that run have ended, after `drain` seconds at the latest, and how
+        they ended is stored: who gets the queues then will not try the same again.
+        """
+        self._intake.give_up(queues)
+        try:
+            async with asyncio.timeout(drain):
+                while any(self._running_in(queues)):
+                    self._ended.clear()
+                    await self._ended.wait()
+                await self._ends.stored()
+        except TimeoutError:
+            count = sum(self._running_in(queues))
+            _log.info("tries go on while their queue is another's", count=count)
+
+    def _running_in(self, queues: Queues) -> list[int]:
+        scheduler = self._scheduler
+        return [scheduler.counts(each).running for each in scheduler.endpoints() if each in queues]
 
     def open_endpoint(self, endpoint: str) -> None:
         """Let the jobs of `endpoint` be tried (again)."""
@@ -200,13 +236,18 @@ class JobRunner:
 
     def stats(self) -> RunnerStats:
         """How the runner does."""
-        held = [self._scheduler.count(each) for each in self._scheduler.endpoints()]
+        scheduler = self._scheduler
+        endpoints = scheduler.endpoints()
+        held = [scheduler.count(each) for each in endpoints]
+        standings = [scheduler.standing(each).circuit for each in endpoints]
         return RunnerStats(
             busy=self._busy,
             unstored=len(self._ends),
             in_memory=sum(held),
             fullest=max(held, default=0),
-            behind=len(self._backlog),
+            behind=self._intake.behind,
+            broken=sum(each is not Circuit.CLOSED for each in standings),
+            unarchived=0 if self._archiver is None else len(self._archiver),
             ended=dict(self._counts),
         )
 
@@ -224,7 +265,7 @@ class JobRunner:
 
     def _is_over(self) -> bool:
         """Whether no try may start any more: closed, or the lease has passed on."""
-        if self._ends.fenced and not self._stopped:
+        if self._ends.fenced.is_set() and not self._stopped:
             _log.error("the jobs have another owner now")
             self._stop()
         return self._stopped
@@ -244,8 +285,7 @@ class JobRunner:
             return
         now = self._clock()
         for entry in self._scheduler.expire(now):
-            self._look_back(entry)
-            self._end(entry, JobState.EXPIRED, note=_TOO_LATE)
+            self._give_up_on(entry, _TOO_LATE)
         if self._idle:
             for entry in self._scheduler.take(now, len(self._idle)):
                 self._idle.popleft().set_result(entry)
@@ -272,6 +312,7 @@ class JobRunner:
                 await self._run(entry)
             finally:
                 self._busy -= 1
+                self._ended.set()
                 if self._stopped and not self._busy:
                     self._quiet.set()
 
@@ -285,8 +326,8 @@ class JobRunner:
 
     async def _run(self, entry: Entry[Job]) -> None:
         if entry.expire_at <= self._clock():
-            self._release(entry)
-            self._end(entry, JobState.EXPIRED, note=_TOO_LATE)
+            self._release(entry, Sign.NOTHING)
+            self._give_up_on(entry, _TOO_LATE)
             return
         outcome = await self._call(entry)
         if not isinstance(outcome, Retry):
@@ -315,15 +356,16 @@ class JobRunner:
                 state, note, after = JobState.SUCCEEDED, "", outcome.after
             case Discard():
                 state, note, after = JobState.DISCARDED, outcome.note, None
+        sign = Sign.ANSWERED if state is JobState.SUCCEEDED else Sign.NOTHING
         if not outcome.writes and after is None:
-            self._release(entry)
+            self._release(entry, sign)
             self._end(entry, state, note=note)
             return None
-        end = _end_of(entry, state, self._clock(), 0.0, note)
+        end = transition(entry.item, entry.attempt, state, self._clock(), note=note)
         refusal = await self._ends.commit([*outcome.writes, end])
         if refusal is None:
             self._counts[state] += 1
-            self._release(entry)
+            self._release(entry, sign)
             if after is not None:
                 after()
         return refusal
@@ -331,107 +373,58 @@ class JobRunner:
     async def _postpone(self, entry: Entry[Job], outcome: Retry) -> None:
         """Store that a try failed; the next one waits for its time, or it is given up."""
         now = self._clock()
-        match self._scheduler.retry(entry.key, now, self._fraction(), outcome.after):
+        state, retry_at = JobState.AWAITING_RETRY, 0.0
+        found = self._scheduler.retry(entry.key, now, self._fraction(), outcome.after, outcome.sign)
+        match found:
             case RetryAt(at):
-                state, retry_at = JobState.AWAITING_RETRY, at
+                retry_at = at
+                if entry.endpoint not in self.own:
+                    self._scheduler.cancel(entry.key)
             case Expired():
-                state, retry_at = JobState.EXPIRED, 0.0
-                self._look_back(entry)
+                state = JobState.EXPIRED
+                self._intake.left(entry)
         self.wake()
+        refusal: StoreError | None = None
         if outcome.writes:
-            end = _end_of(entry, state, now, retry_at, outcome.note)
-            refusal = await self._ends.commit([*outcome.writes, end])
+            end = transition(entry.item, entry.attempt, state, now, retry_at, outcome.note)
+            refusal = await self._ends.commit([*outcome.writes, end], entry.key)
             if refusal is None:
                 self._counts[state] += 1
-                return
-            _log.warning("what a try left was lost", job=entry.key, reason=str(refusal))
-        self._end(entry, state, retry_at=retry_at, note=outcome.note)
+            else:
+                _log.warning("what a try left was lost", job=entry.key, reason=str(refusal))
+        if refusal is not None or not outcome.writes:
+            self._end(entry, state, retry_at=retry_at, note=outcome.note)
+        if state is JobState.EXPIRED:
+            self._archive(entry, outcome.note)
 
-    def _release(self, entry: Entry[Job]) -> None:
-        self._scheduler.release(entry.key, self._clock())
-        self._look_back(entry)
+    def _release(self, entry: Entry[Job], sign: Sign) -> None:
+        self._scheduler.release(entry.key, self._clock(), sign)
+        self._intake.left(entry)
         if self._idle:
             self.wake()
 
-    def _look_back(self, entry: Entry[Job]) -> None:
-        """`entry` has left the memory."""
-        if self._reading.locked():
-            self._gone.add(entry.key)
-        if entry.endpoint in self._backlog:
-            self._room.set()
+    def _give_up_on(self, entry: Entry[Job], note: str) -> None:
+        """A job whose time has ended left the memory."""
+        self._intake.left(entry)
+        self._end(entry, JobState.EXPIRED, note=note)
+        self._archive(entry, note)
+
+    def _archive(self, entry: Entry[Job], note: str) -> None:
+        if self._archiver is not None and entry.endpoint in self.own:
+            self._archiver.add(
+                Pending(
+                    job=entry.item,
+                    tries=entry.attempt,
+                    retry_at=0.0,
+                    state=JobState.EXPIRED,
+                    at=self._clock(),
+                    note=note,
+                )
+            )
 
     def _end(self, entry: Entry[Job], state: JobState, *, retry_at: float = 0.0, note: str) -> None:
         self._counts[state] += 1
-        self._ends.add(entry.key, _end_of(entry, state, self._clock(), retry_at, note))
-
-    # -- what is in the store alone ------------------------------------------------------
-
-    def _admits(self, job: Job) -> bool:
-        endpoint = job.endpoint
-        held = self._scheduler.count(endpoint)
-        return self._backlog.admit(endpoint, job.id, held, len(self._scheduler))
-
-    def _take_in(self, pending: Pending) -> bool:
-        entry = _entry(pending.job, pending.tries + 1)
-        return self._scheduler.offer(entry, self._clock(), pending.retry_at or None)
-
-    async def _refill(self) -> None:
-        """Read on for the endpoints that are behind, as they drain."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), _LOOK_BACK)
-            self._room.clear()
-            for endpoint in self._backlog:
-                while endpoint in self._backlog and self._wants(endpoint):
-                    await self._read_on(endpoint)
-
-    def _wants(self, endpoint: str) -> bool:
-        return self._backlog.wants(self._scheduler.count(endpoint), len(self._scheduler))
-
-    async def _read_on(self, endpoint: str) -> None:
-        held = self._scheduler.count(endpoint)
-        limit = min(_PAGE, self._backlog.room(held, len(self._scheduler)))
-        after = self._backlog.begin(endpoint)
-        rows, page, end = await self._read(PENDING_OF, after, LAST, endpoint, limit)
-        for pending in page:
-            self._take_in(pending)
-        last = rows[-1][0] if len(rows) == limit else end
-        self._backlog.end(endpoint, last if last < LAST else None)
-        self.wake()
-
-    async def _read(
-        self, query: Query, after: str, until: str, *parameters: Any
-    ) -> tuple[list[Row], list[Pending], str]:
-        """A page, what of it is neither in memory nor ended since, and up to where was looked."""
-        async with self._reading:
-            self._gone = self._ends.keys
-            window = await self._fetch(WINDOW_END, after, _WINDOW - 1)
-            end = min(window[0][0], until) if window else until
-            rows = await self._fetch(query, after, end, *parameters)
-            page = [pending_of(row) for row in rows if row[0] not in self._gone]
-            self._gone = set()
-            return rows, page, end
-
-    async def _fetch(self, query: Query, *parameters: Any) -> list[Row]:
-        while True:
-            try:
-                return await self._store.fetch(query, *parameters)
-            except StoreUnavailable as error:
-                _log.warning("jobs wait for the store", reason=str(error))
-                await asyncio.sleep(_STORE_AWAY)
-
-
-def _entry(job: Job, attempt: int) -> Entry[Job]:
-    return Entry(
-        key=job.id,
-        account=job.account_sid,
-        endpoint=job.endpoint,
-        sequence=job.sequence,
-        expire_at=job.expire_at,
-        item=job,
-        attempt=attempt,
-    )
-
-
-def _end_of(entry: Entry[Job], state: JobState, at: float, retry_at: float, note: str) -> Write:
-    return transition(entry.key, entry.attempt, state, at, retry_at, note[:_MAX_NOTE])
+        self._ends.add(
+            entry.key,
+            transition(entry.item, entry.attempt, state, self._clock(), retry_at, note),
+        )

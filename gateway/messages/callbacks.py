@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.core.runner import Discard, Done, Job, JobOutcome, Retry
+from gateway.core.runner import Discard, Done, Job, JobOutcome, Retry, Sign
 from gateway.messages.customers import jobs as customer_jobs
 from gateway.messages.draft import CUSTOMER
 from gateway.model import Message, MessageStates, MessageStatus
@@ -150,5 +150,12 @@ class StatusCallbacks:
         )
         if isinstance(answer, Failure):
             note = f"{answer.error_code} {answer.message}"
-            return Retry(note=note) if self._policy.retry_for else Discard(note=note)
+            if not self._policy.retry_for:
+                return Discard(note=note)
+            return Retry(note=note, sign=_sign(answer))
         return Done()
+
+
+def _sign(failure: Failure) -> Sign:
+    """Whether the server is at fault: one that says 4xx is well, and was asked for the wrong."""
+    return Sign.ANSWERED if 0 < failure.status < 500 else Sign.FAILED

@@ -5,20 +5,16 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.core.records import FAMILY, UPGRADED, generation_at, tables
 from gateway.events import FactType
 from gateway.messages import notifications, records, segments, trace
 from gateway.messages.decoded import decoded
 from gateway.model import Message
-from gateway.store.base import Query, Store
+from gateway.sids import made_at
+from gateway.store.base import Query, Row, Store
 
 _FACTS: Final = Query(
     "facts_of_sid", "SELECT at, version, type, data FROM facts WHERE sid = $1 ORDER BY id"
-)
-_JOBS: Final = Query(
-    "jobs_of_sid",
-    "SELECT j.id, j.kind, j.endpoint, j.created_at, t.attempt, t.to_state, t.at, t.note"
-    " FROM jobs j LEFT JOIN job_state_transitions t ON t.job_id = j.id"
-    " WHERE j.sid = $1 ORDER BY j.id, t.attempt",
 )
 _REPLIES: Final = Query(
     "replies_to",
@@ -45,7 +41,7 @@ async def timeline(store: Store, account_sid: str, sid: str) -> dict[str, Any] |
     facts = await store.fetch(_FACTS, sid)
     noted = {row[1]: row[5] for row in await store.fetch(notifications.OF_RESOURCE, sid)}
     frames = trace.frames_of(await store.fetch(trace.OF_MESSAGE, sid))
-    jobs = await store.fetch(_JOBS, sid)
+    jobs = await _jobs_of(store, sid)
     parts = [segments.segment_of(row) for row in await store.fetch(segments.OF_MESSAGE, sid)]
     replies = await store.fetch(_REPLIES, sid, account_sid)
     events = (
@@ -68,6 +64,17 @@ async def timeline(store: Store, account_sid: str, sid: str) -> dict[str, Any] |
         ],
         "events": sorted(events, key=_place),
     }
+
+
+async def _jobs_of(store: Store, sid: str) -> list[Row]:
+    """The tries of a message's jobs: none was made before it, but for clocks that are apart."""
+    first = generation_at(made_at(sid)) - 1
+    return [
+        row
+        for number in await store.generations(FAMILY)
+        if number >= first or number == UPGRADED
+        for row in await store.fetch(tables(number).of_sid, sid)
+    ]
 
 
 def _place(event: dict[str, Any]) -> tuple[float, int]:

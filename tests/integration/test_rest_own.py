@@ -14,11 +14,14 @@ from rest_world import NUMBER, World, basic, rest_world
 
 from gateway.api import sim
 from gateway.api.services import ApiLimits
+from gateway.core import listing
+from gateway.core.records import Job, JobState, insert, transition
 from gateway.events import FactType, message_fact
 from gateway.messages import records, trace
 from gateway.messages.draft import REST, Draft
 from gateway.model import Account, Message
-from gateway.store.base import Insert, StoreUnavailable
+from gateway.sids import JOB, first_sid
+from gateway.store.base import StoreUnavailable
 
 TO = "+447700900123"
 
@@ -112,52 +115,92 @@ async def test_a_timeline(world: World) -> None:
     assert [event["type"] for event in body["events"]] == ["message.queued"]
 
 
+def job(number: int, owner: Account, endpoint: str = "https://app.example") -> Job:
+    """One of an account's, made in the order of the numbers, an hour apart from 100 on."""
+    made = 1_795_000_000.0 + number + (3600.0 if number >= 100 else 0.0)
+    return Job(
+        id=f"{first_sid(JOB, made)}{'0' * 16}",
+        kind="status",
+        account_sid=owner.sid,
+        endpoint=endpoint,
+        sequence="",
+        sid="SM1",
+        payload="{}",
+        created_at=made,
+        expire_at=made + 800.0,
+    )
+
+
 async def test_open_jobs_are_listed(world: World) -> None:
-    jobs = Insert(
-        table="jobs",
-        columns=(
-            "id",
-            "kind",
-            "account_sid",
-            "endpoint",
-            "sequence",
-            "sid",
-            "payload",
-            "created_at",
-            "expire_at",
-        ),
-    )
-    states = Insert(
-        table="job_state_transitions",
-        columns=("job_id", "attempt", "to_state", "at", "retry_at", "note"),
-    )
-    writes = [
-        (jobs, (f"JB{n}", "status", owner.sid, "app.example", "", "SM1", "{}", 100.0 + n, 900.0))
-        for n, owner in enumerate([world.main] * 4 + [world.stranger])
-    ]
+    jobs = [job(number, world.main) for number in (0, 1, 2, 100)]
+    retried = JobState.AWAITING_RETRY
     await world.services.store.commit(
         [
-            *writes,
-            (states, ("JB1", 1, "awaiting_retry", 110.0, 120.0, "")),
-            (states, ("JB1", 2, "awaiting_retry", 120.0, 140.0, "HTTP 500")),
-            (states, ("JB2", 1, "awaiting_retry", 110.0, 120.0, "")),
-            (states, ("JB2", 2, "succeeded", 120.0, 0.0, "")),
+            *map(insert, [*jobs, job(3, world.stranger)]),
+            transition(jobs[1], 1, retried, 110.0, 120.0),
+            transition(jobs[1], 2, retried, 120.0, 140.0, "HTTP 500"),
+            transition(jobs[2], 1, retried, 110.0, 120.0),
+            transition(jobs[2], 2, JobState.SUCCEEDED, 120.0),
         ]
     )
     status, body, _ = await world.ask("GET", "/v1/jobs", world.main)
     assert status == 200
-    assert [(job["id"], job["state"], job["attempts"]) for job in body["jobs"]] == [
-        ("JB3", "available", 0),
-        ("JB1", "awaiting_retry", 2),
-        ("JB0", "available", 0),
+    assert [(each["id"], each["state"], each["attempts"]) for each in body["jobs"]] == [
+        (jobs[3].id, "available", 0),
+        (jobs[1].id, "awaiting_retry", 2),
+        (jobs[0].id, "available", 0),
     ]
-    assert (body["jobs"][1]["note"], body["next"]) == ("HTTP 500", None)
-    _, first, _ = await world.ask("GET", "/v1/jobs?limit=2", world.main)
-    assert first["next"] == "JB1"
-    _, second, _ = await world.ask("GET", "/v1/jobs?limit=2&before=JB1", world.main)
-    assert [job["id"] for job in second["jobs"]] == ["JB0"]
-    status, body, _ = await world.ask("GET", "/v1/jobs?limit=0", world.main)
-    assert (status, body["code"]) == (400, 20001)
+    assert (body["jobs"][1]["note"], body["next"], body["queues"]) == ("HTTP 500", None, [])
+    seen, before = [], ""
+    while before is not None:
+        query = f"limit=1{before and '&before=' + before}"
+        _, page, _ = await world.ask("GET", f"/v1/jobs?{query}", world.main)
+        seen += [each["id"] for each in page["jobs"]]
+        before = page["next"]
+    assert seen == [each["id"] for each in body["jobs"]]
+    for query in ("limit=0", "before=soon", "state=lost"):
+        status, body, _ = await world.ask("GET", f"/v1/jobs?{query}", world.main)
+        assert (status, body["code"]) == (400, 20001), query
+
+
+async def test_jobs_are_listed_by_their_state_and_endpoint(world: World) -> None:
+    ended = [JobState.SUCCEEDED, JobState.DISCARDED, JobState.EXPIRED]
+    jobs = [job(number, world.main, f"https://{number % 2}.example") for number in range(4)]
+    await world.services.store.commit(
+        [
+            *map(insert, jobs),
+            *(transition(each, 1, state, 120.0) for each, state in zip(jobs, ended, strict=False)),
+            transition(jobs[2], 2, JobState.ARCHIVED, 130.0, note="AC1/day/object"),
+        ]
+    )
+
+    async def listed(query: str) -> list[tuple[str, str, int]]:
+        _, body, _ = await world.ask("GET", f"/v1/jobs?{query}", world.main)
+        return [(each["id"], each["state"], each["attempts"]) for each in body["jobs"]]
+
+    assert await listed("state=archived&state=succeeded") == [
+        (jobs[2].id, "archived", 1),
+        (jobs[0].id, "succeeded", 1),
+    ]
+    assert await listed("endpoint=https://1.example") == [(jobs[3].id, "available", 0)]
+    assert await listed("state=discarded&endpoint=https://0.example") == []
+
+
+async def test_a_page_looks_at_a_bounded_number_of_jobs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_WINDOW", 5)
+    monkeypatch.setattr(listing, "_WINDOWS", 3)
+    mine = job(0, world.main)
+    await world.services.store.commit(
+        [insert(mine), *(insert(job(number, world.stranger)) for number in range(1, 40))]
+    )
+    pages, before, seen = 0, "", []
+    while before is not None:
+        _, page, _ = await world.ask("GET", f"/v1/jobs?{before and 'before=' + before}", world.main)
+        seen += [each["id"] for each in page["jobs"]]
+        pages, before = pages + 1, page["next"]
+    assert pages > 2 and seen == [mine.id]
 
 
 class Stream:

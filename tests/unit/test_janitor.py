@@ -9,7 +9,9 @@ from carriers.model import Carrier, CarrierKind
 from gateway import janitor
 from gateway.events import FactType, fact
 from gateway.janitor import Janitor, Kept
-from gateway.store.base import Query
+from gateway.messages import trace
+from gateway.sids import SMS, first_sid
+from gateway.store.base import Insert, Query
 from gateway.store.sqlite import SqliteStore
 
 FACTS = Query("facts", "SELECT sid FROM facts ORDER BY id")
@@ -38,16 +40,59 @@ async def test_a_round_that_fails_is_followed_by_the_next(
     rounds = asyncio.Event()
     calls = 0
 
-    async def fails(*_: object) -> int:
+    async def fails(*_: object) -> None:
         nonlocal calls
         calls += 1
         if calls == 3:
             rounds.set()
         raise ValueError("a defect")
 
-    monkeypatch.setattr(janitor, "prune_jobs", fails)
-    sweeper = Janitor(store, KEPT, CARRIERS, lambda: 1000.0)
+    sweeper = Janitor(store, KEPT, CARRIERS, lambda: 1000.0, also=[fails])
     sweeper.start()
     await asyncio.wait_for(rounds.wait(), 30)
     await sweeper.close()
+    await store.close()
+
+
+async def test_facts_that_a_durable_reader_has_not_read_stay(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "db", max_queued=100, clock=lambda: 0.0)
+    kept = Kept(trace_rows=10, facts=1000, facts_for=100.0, jobs_for=100.0)
+    await store.commit(
+        [
+            fact("AC1", f"SM{at}", 1, FactType.MESSAGE_QUEUED, float(at), {})
+            for at in (100, 200, 300, 800, 1900, 1950)
+        ]
+    )
+    ids = [each.id for each in await store.facts_after(0, 10)]
+    cursor = Insert(table="meta", columns=("name", "value"))
+    await store.commit([(cursor, ("cursor:slow", str(ids[2]))), (cursor, ("cursor:fast", "9999"))])
+    await Janitor(store, kept, CARRIERS, lambda: 2000.0).round()
+    assert [row[0] for row in await store.fetch(FACTS)] == ["SM800", "SM1900", "SM1950"]
+    await store.close()
+
+
+async def test_old_messages_go_with_their_segments_and_pdus(tmp_path: Path) -> None:
+    now = 1_800_000_000.0
+    store = await SqliteStore.open(tmp_path / "db", max_queued=100, clock=lambda: now)
+    segment = Insert(
+        table="segments",
+        columns=(
+            *("account_sid", "sid", "part", "attempt", "carrier", "carrier_id", "id_key"),
+            *("state", "error_code", "at"),
+        ),
+    )
+    sids = [f"{first_sid(SMS, now - 1000.0 + at)}{'0' * 16}" for at in range(30)]
+    await store.commit(
+        [
+            *((segment, ("AC1", sid, 1, 1, "acme", "", "", "sent", 0, now)) for sid in sids),
+            *(trace.kept(sid, []) for sid in sids),
+        ]
+    )
+    kept = Kept(trace_rows=10, facts=3, facts_for=100.0, jobs_for=100.0, messages_for=975.5)
+    await Janitor(store, kept, CARRIERS, lambda: now).round()
+    assert await store.fetch(Query("s", "SELECT sid FROM segments ORDER BY sid")) == [
+        (sid,) for sid in sids[25:]
+    ]
+    left = await store.fetch(Query("t", "SELECT sid FROM trace ORDER BY id"))
+    assert left in ([(sid,) for sid in sids[19:]], [(sid,) for sid in sids[20:]])
     await store.close()

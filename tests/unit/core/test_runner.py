@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.core import retention
 from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
-from gateway.core.records import PENDING, PENDING_OF, JobState, transition
+from gateway.core.records import FAMILY, JobState, tables, transition
 from gateway.core.runner import (
     Bounds,
     Discard,
@@ -28,13 +27,6 @@ from gateway.store.sqlite import SqliteStore
 META = Insert(table="meta", columns=("name", "value"))
 ACCOUNT_NAME = Update(
     table="accounts", key=("sid",), columns=("friendly_name", "version"), guard="version"
-)
-TRANSITIONS = Query(
-    "transitions",
-    "SELECT job_id, attempt, to_state, note FROM job_state_transitions ORDER BY job_id, attempt",
-)
-RETRY_AT = Query(
-    "retry_at", "SELECT retry_at FROM job_state_transitions WHERE to_state = 'awaiting_retry'"
 )
 STORED_META = Query("meta", "SELECT name FROM meta WHERE name <> 'schema_version' ORDER BY name")
 Handler = Callable[[Job, int], Awaitable[JobOutcome]]
@@ -106,8 +98,22 @@ class Bench:
     async def insert(self, *jobs: Job) -> None:
         await self.store.commit([insert(job) for job in jobs])
 
+    async def transitions(self) -> list[Row]:
+        """Id, attempt, state, note and retry_at of every transition, in their order."""
+        return [
+            row
+            for number in await self.store.generations(FAMILY)
+            for row in await self.store.fetch(
+                Query(
+                    "transitions",
+                    "SELECT job_id, attempt, to_state, note, retry_at"
+                    f" FROM {tables(number).transitions} ORDER BY job_id, attempt",
+                )
+            )
+        ]
+
     async def states(self) -> list[tuple[str, int, str]]:
-        return [(job, attempt, to) for job, attempt, to, _ in await self.store.fetch(TRANSITIONS)]
+        return [(job, attempt, to) for job, attempt, to, *_ in await self.transitions()]
 
     async def until_stored(self, count: int) -> list[tuple[str, int, str]]:
         async with asyncio.timeout(30):
@@ -225,8 +231,8 @@ async def test_a_failed_try_is_followed_by_another(bench: Bench) -> None:
     runner.offer(job)
     await bench.until_stored(4)
     assert log.seen == [("a", 1), ("a", 2), ("a", 3), ("a", 4)]
-    rows = await bench.store.fetch(TRANSITIONS)
-    assert [row[1:] for row in rows] == [
+    rows = await bench.transitions()
+    assert [row[1:4] for row in rows] == [
         (1, "awaiting_retry", "busy"),
         (2, "awaiting_retry", "still busy"),
         (3, "awaiting_retry", "RuntimeError: broken"),
@@ -341,7 +347,7 @@ async def test_a_retry_keeps_its_time_over_a_restart(bench: Bench) -> None:
     second = bench.runner(log)
     second.start()
     assert await second.recover() == 1
-    ((retry_at,),) = await bench.store.fetch(RETRY_AT)
+    ((*_, retry_at),) = await bench.transitions()
     assert bench.scheduler.timer() == retry_at
     assert retry_at == pytest.approx(bench.clock() + 500, abs=30)
     bench.clock.ahead = 501.0
@@ -384,14 +390,14 @@ async def test_the_newest_jobs_are_taken_up_first_and_the_rest_beside_the_traffi
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever was done lies among them; one endpoint has more than memory has room for."""
-    monkeypatch.setattr("gateway.core.runner._RECENT", 100)
-    monkeypatch.setattr("gateway.core.runner._WINDOW", 30)
-    monkeypatch.setattr("gateway.core.runner._OLDER_PAUSE", 0.001)
+    monkeypatch.setattr("gateway.core.reading._RECENT", 100)
+    monkeypatch.setattr("gateway.core.reading._WINDOW", 30)
+    monkeypatch.setattr("gateway.core.intake._OLDER_PAUSE", 0.001)
     jobs = [bench.job(str(at), endpoint="f" if at % 7 else "e") for at in range(700)]
     await bench.insert(*jobs)
     done = [job for at, job in enumerate(jobs) if at % 3]
     await bench.store.commit(
-        [transition(job.id, 1, JobState.SUCCEEDED, bench.clock()) for job in done]
+        [transition(job, 1, JobState.SUCCEEDED, bench.clock()) for job in done]
     )
     log = Log()
     runner = bench.runner(log, bounds=Bounds(per_endpoint=20, total=200))
@@ -409,15 +415,16 @@ async def test_no_read_of_the_store_looks_at_more_than_a_window(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of other endpoints and of what is done are passed over without end otherwise."""
-    monkeypatch.setattr("gateway.core.runner._WINDOW", 50)
+    monkeypatch.setattr("gateway.core.reading._WINDOW", 50)
     jobs = [bench.job(str(at), endpoint="e" if at in (0, 499) else "f") for at in range(500)]
     await bench.insert(*jobs)
     looked_at: list[int] = []
     fetch = bench.store.fetch
 
     async def counting(query: Query, *parameters: Any) -> list[Row]:
-        if query in (PENDING, PENDING_OF):
-            within = Query("within", "SELECT count(*) FROM jobs WHERE id > $1 AND id <= $2")
+        if "_pending" in query.name:
+            table = query.name.partition("_pending")[0]
+            within = Query("within", f"SELECT count(*) FROM {table} WHERE id > $1 AND id <= $2")
             looked_at.append((await fetch(within, *parameters[:2]))[0][0])
         return await fetch(query, *parameters)
 
@@ -473,6 +480,9 @@ class Away:
         self._store = store
         self.failures = failures
 
+    async def generations(self, family: str) -> list[int]:
+        return await self._store.generations(family)
+
     def commit(self, writes: Sequence[Write], fence: Lease | None = None) -> Any:
         if self.failures:
             self.failures -= 1
@@ -492,7 +502,7 @@ async def test_the_runner_waits_for_a_store_that_is_away(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.core.ends._STORE_AWAY", 0.001)
-    monkeypatch.setattr("gateway.core.runner._STORE_AWAY", 0.001)
+    monkeypatch.setattr("gateway.core.reading._STORE_AWAY", 0.001)
     store = Away(bench.store, 3)
     log = Log(Done(writes=((META, ("result", "")),)), Done())
     runner = bench.runner(log, workers=1, store=store)
@@ -517,12 +527,7 @@ async def test_a_runner_whose_lease_has_passed_on_stops(bench: Bench, first: Don
     await bench.insert(*jobs)
     runner.offer(jobs[0])
     await log.until(1)
-    async with asyncio.timeout(30):
-        while True:
-            await asyncio.sleep(0.001)
-            stats = runner.stats()
-            if not (stats.busy or stats.unstored):
-                break
+    await asyncio.wait_for(runner.fenced.wait(), 30)
     runner.offer(jobs[1])
     for _ in range(10):
         await asyncio.sleep(0)
@@ -560,44 +565,3 @@ async def test_close_lets_tries_end_and_stores_how(bench: Bench) -> None:
         (jobs[1].id, "succeeded"),
     ]
     assert log == ["0", "1"], "no try starts after close"
-
-
-async def test_done_jobs_are_pruned_and_others_kept(bench: Bench) -> None:
-    outcomes = {"retried": [Retry(after=0.0, note=""), Retry(after=0.0, note=""), Done()]}
-
-    async def handler(job: Job, attempt: int) -> JobOutcome:
-        if job.payload == "waits":
-            return Retry(after=900.0, note="")
-        left = outcomes.get(job.payload)
-        return left.pop(0) if left else Done()
-
-    runner = bench.runner(handler)
-    runner.start()
-    jobs = [bench.job(str(at)) for at in range(1100)]
-    retried, waits = bench.job("retried"), bench.job("waits")
-    await bench.insert(*jobs, retried, waits)
-    for job in (*jobs, retried, waits):
-        runner.offer(job)
-    await bench.until_stored(1104)
-    now = bench.clock()
-    assert await retention.prune_jobs(bench.store, now, keep=600.0) == 0
-    assert await retention.prune_jobs(bench.store, now + 700.0, keep=600.0) == 1101
-    assert await bench.states() == [(waits.id, 1, "awaiting_retry")]
-    assert await bench.store.fetch(Query("j", "SELECT id FROM jobs")) == [(waits.id,)]
-
-
-async def test_the_trace_and_the_facts_are_bounded(bench: Bench) -> None:
-    trace = Insert(table="trace", columns=("sid", "frames"))
-    fact = Insert(table="facts", columns=("account_sid", "sid", "version", "type", "at", "data"))
-    await bench.store.commit([(trace, (f"SM{at}", b"")) for at in range(1300)])
-    await bench.store.commit(
-        [(fact, ("AC1", f"SM{at}", 1, "t", float(at), "{}")) for at in range(100)]
-    )
-    assert await retention.prune_trace(bench.store, keep=100) == 1200
-    kept = await bench.store.fetch(Query("t", "SELECT sid FROM trace ORDER BY id"))
-    assert kept == [(f"SM{at}",) for at in range(1200, 1300)]
-    assert await retention.prune_trace(bench.store, keep=100) == 0
-    facts = await bench.store.facts_after(0, 1000)
-    assert await retention.prune_facts(bench.store, 60.0, keep=10.0, read_up_to=facts[29].id) == 30
-    assert await retention.prune_facts(bench.store, 60.0, keep=10.0, read_up_to=10**9) == 20
-    assert (await bench.store.facts_after(0, 1000))[0].sid == "SM50"

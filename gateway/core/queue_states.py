@@ -1,0 +1,159 @@
+"""How the queues of jobs stand, as their owners see them, told to every process by the store.
+
+An owner writes a row of table `meta` for each of its shards when something of it has changed, and
+takes the row away when nothing waits there. So REST can answer in a process that owns nothing.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import structlog
+
+from gateway.core.breaker import Circuit
+from gateway.core.jobs import Scheduler
+from gateway.core.owned import Queues
+from gateway.core.records import Job, shard_of
+from gateway.store.base import Delete, Insert, Lease, Query, Store, StoreError, Update, Write
+
+_log = structlog.get_logger(__name__)
+
+_EVERY: Final = 2.0  # seconds
+_MOST: Final = 100  # queues of one shard: those that do not answer, then the longest
+_NAME: Final = "queues:"  # with the number of a shard
+_ALL: Final = Query("queue_states", "SELECT name, value FROM meta WHERE name LIKE 'queues:%'")
+_FIRST: Final = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
+_NEXT: Final = Update(table="meta", key=("name",), columns=("value",))
+_GONE: Final = Delete(table="meta", key=("name",))
+
+
+class QueueState(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account has in memory for one endpoint; `more` is in the store alone.
+
+    While the endpoint does not answer, it is tried again at `probe_at`.
+    """
+
+    endpoint: str
+    account_sid: str
+    waiting: int
+    running: int
+    retrying: int
+    more: bool
+    circuit: Circuit
+    probe_at: float
+    at: float = 0.0
+
+
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(list[QueueState])
+
+
+async def of_account(store: Store, account_sid: str) -> list[QueueState]:
+    """The queues in which the account has something, by endpoint."""
+    found = [
+        state
+        for _, value in await store.fetch(_ALL)
+        for state in _decoder.decode(value)
+        if state.account_sid == account_sid
+    ]
+    return sorted(found, key=lambda state: state.endpoint)
+
+
+class QueueReports:
+    """Tells of the queues in `scheduler` that are among `own`; `is_behind` says that more wait."""
+
+    def __init__(
+        self,
+        store: Store,
+        fence: Lease | None,
+        scheduler: Scheduler[Job],
+        own: Callable[[], Queues],
+        is_behind: Callable[[str], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._fence = fence
+        self._scheduler = scheduler
+        self._own = own
+        self._is_behind = is_behind
+        self._clock = clock
+        self._told: dict[int, list[QueueState]] = {}
+        self._looked_for = ""  # the marks of the queues whose rows are known
+
+    async def run(self) -> None:
+        """Tell of changes, until cancelled."""
+        while True:
+            await asyncio.sleep(_EVERY)
+            try:
+                await self.tell()
+            except StoreError as error:
+                _log.warning("how queues stand was not told", reason=str(error))
+
+    async def tell(self) -> None:
+        """Write what has changed since the last time."""
+        await self._look_for_rows()
+        states = self._states()
+        now = self._clock()
+        writes: list[Write] = []
+        for shard in self._told.keys() | states.keys():
+            fresh = states.get(shard, [])
+            if fresh == self._told.get(shard):
+                continue
+            name = f"{_NAME}{shard}"
+            if fresh:
+                stamped = [msgspec.structs.replace(each, at=now) for each in fresh]
+                row = (name, _encode(stamped).decode())
+                writes += [(_FIRST, row), (_NEXT, row)]
+            else:
+                writes.append((_GONE, (name,)))
+        if writes:
+            await self._store.commit(writes, self._fence)
+        self._told = states
+
+    async def _look_for_rows(self) -> None:
+        """Learn of rows that an earlier owner left, so that they are written anew or go."""
+        own = self._own()
+        marks = f"own {own.marks()}"
+        if marks == self._looked_for:
+            return
+        left = [
+            (int(name.removeprefix(_NAME)), _decoder.decode(value))
+            for name, value in await self._store.fetch(_ALL)
+        ]
+        for shard, states in left:
+            if _is_own(states, own):
+                self._told.setdefault(shard, states)
+        self._told = {shard: told for shard, told in self._told.items() if _is_own(told, own)}
+        self._looked_for = marks
+
+    def _states(self) -> dict[int, list[QueueState]]:
+        own, scheduler = self._own(), self._scheduler
+        found: defaultdict[int, list[QueueState]] = defaultdict(list)
+        for endpoint in scheduler.endpoints():
+            if endpoint not in own:
+                continue
+            standing = scheduler.standing(endpoint)
+            for account_sid, counts in scheduler.counts_by_account(endpoint).items():
+                found[shard_of(endpoint)].append(
+                    QueueState(
+                        endpoint=endpoint,
+                        account_sid=account_sid,
+                        waiting=counts.waiting,
+                        running=counts.running,
+                        retrying=counts.retrying,
+                        more=self._is_behind(endpoint),
+                        circuit=standing.circuit,
+                        probe_at=standing.probe_at,
+                    )
+                )
+        return {shard: sorted(states, key=_rank)[:_MOST] for shard, states in found.items()}
+
+
+def _is_own(states: list[QueueState], own: Queues) -> bool:
+    return all(state.endpoint in own for state in states)
+
+
+def _rank(state: QueueState) -> tuple[bool, int]:
+    return state.circuit is Circuit.CLOSED, -(state.waiting + state.retrying)

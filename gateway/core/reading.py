@@ -1,0 +1,155 @@
+"""Reads the jobs that still need something out of the store, in pages, over all generations.
+
+A row of `jobs` has no mark when it is done, so what is read is bounded by a window of rows, most
+of them done. A page may be older than what the process knows: jobs whose end is on its way to the
+store, or that ended while the page was read, are taken out of it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+import structlog
+
+from gateway.core.backlog import Place
+from gateway.core.owned import Queues
+from gateway.core.records import FAMILY, LAST, Pending, Tables, pending_of, tables
+from gateway.store.base import Query, Row, Store, StoreUnavailable
+
+_log = structlog.get_logger(__name__)
+
+PAGE: Final = 500
+_WINDOW: Final = 5_000  # rows that one read of the store looks at
+_RECENT: Final = 50_000  # rows that are looked at before traffic comes, a tenth of a second
+_STORE_AWAY: Final = 0.25  # seconds between tries to read from it
+DRAINED: Final = "jobs_drained:"  # with a number in table `meta`: a generation without open jobs
+_DRAINED: Final = Query("jobs_drained", "SELECT name FROM meta WHERE name LIKE 'jobs_drained:%'")
+
+T = TypeVar("T")
+
+
+class Span(msgspec.Struct, frozen=True):
+    """The jobs of a generation with ids above `after` up to `until`."""
+
+    generation: int
+    after: str = ""
+    until: str = LAST
+
+
+class Reader:
+    """`unstored` gives the keys of jobs whose end the store does not know yet."""
+
+    def __init__(self, store: Store, unstored: Callable[[], set[str]]) -> None:
+        self._store = store
+        self._unstored = unstored
+        self._lock = asyncio.Lock()
+        self._gone: set[str] = set()
+
+    def left(self, key: str) -> None:
+        """A job has left the memory: a page that is being read may show it wrongly."""
+        if self._lock.locked():
+            self._gone.add(key)
+
+    async def horizon(self) -> int:
+        """`Store.horizon`, however long the store is away."""
+        return await _patiently(self._store.horizon)
+
+    async def generations(self) -> list[int]:
+        """Those that are there, oldest first."""
+        return await _patiently(lambda: self._store.generations(FAMILY))
+
+    async def spans(self) -> tuple[list[Span], list[Span]]:
+        """What is recent, oldest first, and what is older, newest first.
+
+        Generations without open jobs are left out.
+        """
+        recent: list[Span] = []
+        older: list[Span] = []
+        left = _RECENT
+        for number in reversed(await self._open()):
+            if not left:
+                older.append(Span(number))
+                continue
+            of = tables(number)
+            ((count,),) = await self._fetch(of.count, left)
+            before = await self._fetch(of.newest, left) if count == left else []
+            since = before[0][0] if before else ""
+            recent.insert(0, Span(number, since))
+            if since:
+                older.append(Span(number, "", since))
+            left -= count
+        return recent, older
+
+    async def page(self, span: Span, queues: Queues) -> tuple[list[Pending], Span | None]:
+        """A page of `span`, of these queues, and what is left to be read."""
+        marks = queues.marks()
+        of = tables(span.generation)
+        return await self._page(of, of.pending, span, (marks, marks), PAGE)
+
+    async def page_of(
+        self, endpoint: str, after: Place, limit: int
+    ) -> tuple[list[Pending], Place | None]:
+        """A page of one endpoint, of at most `limit`, and from where to read on."""
+        generation, last = after
+        following = [number for number in await self._open() if number >= generation]
+        if following and following[0] == generation and last >= LAST:
+            following.pop(0)
+        if not following:
+            return [], None
+        of = tables(following[0])
+        span = Span(of.number, last if of.number == generation else "")
+        page, rest = await self._page(of, of.pending_of, span, (endpoint,), limit)
+        if rest is not None:
+            return page, (of.number, rest.after)
+        return page, (of.number, LAST) if len(following) > 1 else None
+
+    async def arrived(
+        self, generation: int, since: int, queues: Callable[[], Queues]
+    ) -> tuple[list[Pending], int]:
+        """What others inserted into a generation since a horizon, and the next horizon.
+
+        `queues` gives those that are meant, at the moment when the store is asked.
+        """
+        of = tables(generation)
+        async with self._lock:
+            self._gone = self._unstored()
+            rows, horizon = await _patiently(
+                lambda: self._store.arrived(of.arrived, since, queues().numbers())
+            )
+            return self._pending(rows, generation), horizon
+
+    async def _page(
+        self, of: Tables, query: Query, span: Span, chosen: Sequence[Any], limit: int
+    ) -> tuple[list[Pending], Span | None]:
+        async with self._lock:
+            self._gone = self._unstored()
+            window = await self._fetch(of.window_end, span.after, _WINDOW - 1)
+            end = min(window[0][0], span.until) if window else span.until
+            rows = await self._fetch(query, span.after, end, *chosen, limit)
+            page = self._pending(rows, of.number)
+        last = rows[-1][0] if len(rows) == limit else end
+        rest = Span(of.number, last, span.until) if last < span.until else None
+        return page, rest
+
+    def _pending(self, rows: Sequence[Row], generation: int) -> list[Pending]:
+        page = [pending_of(row, generation) for row in rows if row[0] not in self._gone]
+        self._gone = set()
+        return page
+
+    async def _open(self) -> list[int]:
+        drained = {row[0] for row in await self._fetch(_DRAINED)}
+        return [each for each in await self.generations() if f"{DRAINED}{each}" not in drained]
+
+    async def _fetch(self, query: Query, *parameters: Any) -> list[Row]:
+        return await _patiently(lambda: self._store.fetch(query, *parameters))
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """What the store answers, however long it is away."""
+    while True:
+        try:
+            return await ask()
+        except StoreUnavailable as error:
+            _log.warning("jobs wait for the store", reason=str(error))
+            await asyncio.sleep(_STORE_AWAY)
