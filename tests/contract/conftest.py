@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from gateway.store.base import Store
+from tests import postgres
 from tests.contract.backends import STORES, Backend
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _postgres() -> None:
+    """The server runs before a test starts a process that needs it too."""
+    postgres.admin_url()
 
 
 @pytest.fixture(params=STORES)
