@@ -1,4 +1,4 @@
-"""What the config file declares, as the values that rooms work with: numbers and customers.
+"""What the config file declares, as the values that rooms work with: numbers, customers, sources.
 
 `account` may be left out of an entry: it is the main account's then.
 """
@@ -11,6 +11,7 @@ from gateway.messages.customers.model import Customer
 from gateway.messages.customers.numbers import sender_of
 from gateway.model import PhoneNumber
 from gateway.phone_numbers import declared_number
+from gateway.sources import Source
 
 
 class UnknownAccount(Exception):
@@ -50,6 +51,18 @@ def customers(config: Config, main_sid: str) -> list[Customer]:
     ]
 
 
+def sources(config: Config, main_sid: str) -> list[Source]:
+    """The sources of `[[sources]]`."""
+    return [
+        Source(
+            name=each.name,
+            write_key=each.write_key,
+            account_sid=each.account or main_sid,
+        )
+        for each in config.sources
+    ]
+
+
 def check_accounts(config: Config, accounts: Accounts) -> None:
     """Raise `UnknownAccount` if an entry is for an account that is not there."""
     for where, sid in _named(config):
@@ -65,5 +78,7 @@ def _named(config: Config) -> Iterator[tuple[str, str]]:
         yield f"[[numbers]] {number.number}", number.account
     for customer in config.customers:
         yield f"[[customers]] {customer.system_id}", customer.account
+    for source in config.sources:
+        yield f"[[sources]] {source.name}", source.account
     for route in config.routes:
         yield f"[[routes]] {route.prefix or '*'}", route.account

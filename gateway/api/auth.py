@@ -15,9 +15,11 @@ from gateway.api.http import basic_credentials, not_found, refuse
 from gateway.api.resources import Access
 from gateway.messages.draft import Refusal
 from gateway.model import Account, AccountKind, AccountStatus
+from gateway.sources import Sources
 from gateway.tries import Tries
 
 _NOBODY: Final = ""
+_SOURCES: Final = "source"
 _NO_TOKEN: Final = b"0" * 32
 
 
@@ -65,6 +67,31 @@ def authenticate(
         return account
     tries.failed(key, now)
     return refuse(20003, "Authentication Error - invalid username")
+
+
+def authenticate_source(
+    sources: Sources,
+    accounts: Accounts,
+    tries: Tries,
+    header: str | None,
+    address: str,
+    now: float,
+) -> Account | Refusal | Throttled:
+    """As `authenticate`, but a source's write key with no password is its account's as well."""
+    credentials = None if header is None else basic_credentials(header)
+    if credentials is None or credentials[1]:
+        return authenticate(accounts, tries, header, address, now)
+    key = (address, _SOURCES)
+    wait = tries.wait(key, now)
+    if wait:
+        return Throttled(wait)
+    source = sources.find(credentials[0])
+    account = None if source is None else accounts.get(source.account_sid)
+    if account is None:
+        tries.failed(key, now)
+        return refuse(20003, "Authentication Error - no source has this write key")
+    tries.succeeded(key)
+    return account
 
 
 def target(accounts: Accounts, caller: Account, sid: str, path: str) -> Account | Refusal:
