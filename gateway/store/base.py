@@ -21,7 +21,8 @@ being with the first write to it and is dropped whole; reading one that is not t
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -38,6 +39,9 @@ TIMED: Final = {
 }
 # Families of tables that come in generations; generation 7 of `jobs` is `jobs_7` and so on.
 FAMILIES: Final = {"jobs": ("jobs", "job_state_transitions")}
+# The row of table `leases` that a restore leaves. A name that nobody ever owned begins above its
+# epoch: what an owner wrote elsewhere before the restore stays older than what it writes after.
+RESTORED: Final = "restored"
 
 
 class StoreError(Exception):
@@ -152,6 +156,34 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str
 
 
+class Shape(msgspec.Struct, frozen=True):
+    """A table and its columns, in the order of a snapshot's rows."""
+
+    table: str
+    columns: tuple[str, ...]
+
+
+class Snapshot(Protocol):
+    """Everything that is stored, as it was at one moment: each commit whole, or not at all.
+
+    `schema` is the number of its newest step, `shapes` the tables, `sequences` the highest id
+    that each table with ids of the store's own has given out.
+    """
+
+    @property
+    def schema(self) -> int: ...
+
+    @property
+    def shapes(self) -> Sequence[Shape]: ...
+
+    @property
+    def sequences(self) -> Mapping[str, int]: ...
+
+    def pages(self, shape: Shape) -> AsyncIterator[list[Row]]:
+        """The rows of one table, a few hundred at a time. Raises `StoreUnavailable`."""
+        ...
+
+
 class Store(Protocol):
     """What every backend does; `tests/contract/test_store.py` is its definition."""
 
@@ -245,6 +277,14 @@ class Store(Protocol):
 
         As ordinary work beside the traffic. PostgreSQL drops whole partitions, and so keeps rows
         up to one partition's span longer.
+        """
+        ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """A view of all that is committed, while traffic goes on beside it.
+
+        What keeps a backend from tidying up grows as long as it is open. Opening it raises
+        `StoreUnavailable`.
         """
         ...
 

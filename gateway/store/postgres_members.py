@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 from asyncpg import exceptions as pg
 
-from gateway.store.base import Fenced, Lease, member_name
+from gateway.store.base import RESTORED, Fenced, Lease, member_name
 from gateway.store.postgres_link import Connection, Link
 
 _log = structlog.get_logger(__name__)
@@ -24,7 +24,7 @@ _KEPT_FOR: Final = 30 * 86400  # seconds that the name of a buried member is rem
 _NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
 _IS_MEMBER: Final = "starts_with(name, 'member:')"
 # After a restore, epochs of new names begin above all that were given before.
-_FIRST: Final = "1 + coalesce((SELECT epoch FROM leases WHERE name = 'restored'), 0)"
+_FIRST: Final = f"1 + coalesce((SELECT epoch FROM leases WHERE name = '{RESTORED}'), 0)"
 _RENEW: Final = f"""
 INSERT INTO leases (name, holder, epoch, expires_at)
 VALUES ($1, $2, {_FIRST}, {_NOW} + $3::float8)

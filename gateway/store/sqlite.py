@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -27,6 +28,7 @@ from gateway.store.base import (
     Lease,
     Query,
     Row,
+    Snapshot,
     StoreError,
     StoreStats,
     StoreUnavailable,
@@ -34,6 +36,7 @@ from gateway.store.base import (
 )
 from gateway.store.sqlite_file import FileLock, is_trouble, open_reader, unavailable, upgrade
 from gateway.store.sqlite_forget import forget
+from gateway.store.sqlite_snapshot import snapshot
 from gateway.store.sqlite_writer import Errors, Writer
 from gateway.store.turns import Turns
 
@@ -211,6 +214,10 @@ class SqliteStore:
     async def forget(self, table: str, before: float) -> int:
         """`Store.forget`."""
         return await forget(self, table, before)
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """`Store.snapshot`."""
+        return snapshot(self._path)
 
     async def close(self) -> None:
         """`Store.close`."""

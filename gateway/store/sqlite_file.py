@@ -127,7 +127,7 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> list[str]:
     Raises `StoreUnavailable` for a database that a newer version of the program made.
     """
     steps = schema_files()
-    version = _schema_version(connection)
+    version = schema_version(connection)
     if version > max(steps):
         raise StoreUnavailable(
             f"the database {path} has schema {version}, this program knows {max(steps)}:"
@@ -164,7 +164,8 @@ def schema_files() -> dict[int, tuple[str, str]]:
     return found
 
 
-def _schema_version(connection: sqlite3.Connection) -> int:
+def schema_version(connection: sqlite3.Connection) -> int:
+    """The number of the newest schema file that was applied to this database; 0 for none."""
     tables = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'"
     if connection.execute(tables).fetchone() is None:
         return 0

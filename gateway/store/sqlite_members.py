@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.store.base import Fenced, Lease, member_name
+from gateway.store.base import RESTORED, Fenced, Lease, member_name
 
 _NOBODY: Final = ""
 _REMEMBERED: Final = 86400.0  # seconds after the end of a membership
@@ -87,10 +87,12 @@ class Roll:
         """Rows: those of `names` that nobody owns are the member's. Raises `Fenced`."""
         self.check(member)
         rows = []
+        restored = self._rows.get(RESTORED)
         for name in dict.fromkeys(names):
             held = self._rows.get(name)
             if held is None or held.holder == _NOBODY:
-                epoch = 1 if held is None else held.epoch + 1
+                last = held or restored
+                epoch = 1 if last is None else last.epoch + 1
                 rows.append(Lease(name=name, holder=member.holder, epoch=epoch, expires_at=0.0))
         return rows
 

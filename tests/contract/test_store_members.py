@@ -5,11 +5,19 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from gateway.store.base import Fenced, Store, StoreUnavailable, member_name
+from gateway.store.base import (
+    RESTORED,
+    Fenced,
+    Insert,
+    Store,
+    StoreUnavailable,
+    member_name,
+)
 from tests.contract.backends import Backend
 from tests.contract.rows import META, meta, outcomes
 
 LONG = 600.0  # seconds: nobody's time is over in a test
+LEASE = Insert(table="leases", columns=("name", "holder", "epoch", "expires_at"))
 
 
 async def owned(store: Store) -> dict[str, str]:
@@ -179,3 +187,13 @@ async def test_a_closed_store_has_no_members(backend: Backend) -> None:
     ):
         with pytest.raises(StoreUnavailable, match="closed"):
             await verb
+
+
+async def test_what_was_never_owned_begins_above_the_epoch_of_a_restore(backend: Backend) -> None:
+    store = await backend.open()
+    await store.commit([(LEASE, (RESTORED, "", 1_000_000, 0.0))])
+    await store.close()
+    store = await backend.open()
+    mine = await store.claim(["x"], await store.renew("a", LONG))
+    assert mine["x"].epoch == 1_000_001
+    assert RESTORED not in {lease.name for lease in await store.leases()}
