@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := gateway protocols twiml carriers sims
-PEERS := smpplib node kannel tshark
+PEERS := smpplib node kannel tshark postgres kafka kcat
 
 export TRUNKLINE_CACHE
 export PIP_CACHE_DIR := $(TRUNKLINE_CACHE)/pip
@@ -56,10 +56,18 @@ format: setup
 
 interop: $(PEERS:%=interop-%)
 
-# One peer at a time, each with its own limit; `provide` installs it or says how to.
+# One peer at a time, each with its own limit in seconds; `provide` installs it or says how to.
+# A peer that a port can stand on gets the port's contract as well.
+LIMIT = 600
+TESTED = -m interop tests/interop/test_*$**.py
+interop-kafka: LIMIT = 1200
+interop-kafka: TESTED = -m interop tests/interop/test_*kafka*.py tests/contract
+interop-postgres: TESTED = -p tests.interop.postgres_peer -k postgres \
+  tests/interop/test_*postgres*.py tests/contract
+
 $(PEERS:%=interop-%): interop-%: setup
 	@if tests/interop/provide $*; then \
-	  timeout --kill-after=10 600 $(BIN)/python -m pytest -q -m interop tests/interop/test_*$**.py; \
+	  timeout --kill-after=10 $(LIMIT) $(BIN)/python -m pytest -q $(TESTED); \
 	elif [ $$? -ne 75 ]; then exit 1; fi
 
 crash: setup
