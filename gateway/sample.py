@@ -22,6 +22,7 @@ _ABOUT_LISTS = {
     "routes": "Which carriers serve which numbers. Without any, all carriers, in their order.",
     "numbers": "Phone numbers and the apps behind them; REST makes others.",
     "customers": "Who may bind to the SMPP server.",
+    "sources": "Who may send events to /v1/track and /v1/batch with a key of its own.",
 }
 _EXAMPLES = {
     "name": '"acme"',
@@ -31,6 +32,7 @@ _EXAMPLES = {
     "price": '"0.0075"',
     "system_id": '"customer1"',
     "password": '"env:CUSTOMER1_PASSWORD"',
+    "write_key": '"env:SOURCE1_WRITE_KEY"',
 }
 
 

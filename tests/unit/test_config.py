@@ -170,7 +170,7 @@ password = "file:{tmp_path / "password"}"
         ),
         ('[webhooks]\nmessage_states = "some"', 'it should be "all" or "final"'),
         ("[sip]\n", "[sip]: this section comes with a later version; leave it out until then"),
-        ('[store]\nurl = "postgresql://db"', "url comes with a later version"),
+        ('[bus]\nurl = "kafka:9092"', 'it should be such as "kafka://a:9092,b:9092", or ""'),
         ('[[carriers]]\nname = "x"\nkind = "sip"', 'kind "sip" comes with a later version'),
         ('[[numbers]]\nnumber = "12"', "[[numbers]] 1 (12) number: found the text"),
         ("[[numbers]]\n", "[[numbers]] 1: number is missing; it should be a number in E.164"),

@@ -33,7 +33,7 @@ def test_every_key_stands_in_it_and_can_be_set(tmp_path: Path) -> None:
     # A carrier needs a name to bind with and another port than ours.
     named = live.replace('system_id = ""', 'system_id = "me"')
     path.write_text(re.sub(r"^port = 2775", "port = 2776", named, flags=re.MULTILINE))
-    config = load(path, {"CUSTOMER1_PASSWORD": "secret"})
+    config = load(path, {"CUSTOMER1_PASSWORD": "secret", "SOURCE1_WRITE_KEY": "key"})
     default = load(None, {})
     assert (config.http, config.webhooks) == (default.http, default.webhooks)
     assert config.carriers[0].name == "acme"
