@@ -164,6 +164,9 @@ class Link:
         except FAILURES as error:
             connection.terminate()
             raise self.told(error) from error
+        except asyncio.CancelledError:
+            connection.terminate()
+            raise
         return connection
 
     def application(self, writer: str) -> str:
