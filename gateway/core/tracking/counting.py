@@ -45,7 +45,7 @@ def day_of(at: float) -> str:
 @lru_cache(maxsize=64)
 def _day(number: int) -> str:
     try:
-        return datetime.fromtimestamp(number * _DAY, UTC).strftime("%Y-%m-%d")
+        return datetime.fromtimestamp(number * _DAY, UTC).date().isoformat()
     except OSError as error:
         raise ValueError(error.strerror) from error
 

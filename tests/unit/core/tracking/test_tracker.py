@@ -17,8 +17,8 @@ from gateway.core.tracking.counting import Key, count
 from gateway.core.tracking.tracker import READER, Tracker
 from gateway.events import FactType
 from gateway.events import fact as fact_written
-from gateway.store.base import Insert, Query, StoreUnavailable, Write
-from gateway.store.sqlite import SqliteStore
+from gateway.store.base import Insert, Query, Store, StoreUnavailable, Write
+from tests.contract.backends import STORES
 
 AT = 1_795_168_800.0
 PATIENCE = 30.0
@@ -26,15 +26,15 @@ _META = Query("meta_names", "SELECT name FROM meta WHERE name LIKE 'tracking:%'"
 _RAW = Insert(table="facts", columns=("account_sid", "sid", "version", "type", "at", "data"))
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(tmp_path / "t.db", max_queued=1000, clock=lambda: AT)
-    yield store
-    await store.close()
+@pytest.fixture(params=STORES)
+async def store(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    backend = STORES[request.param](tmp_path)
+    yield await backend.open()
+    await backend.close_all()
 
 
 @pytest.fixture
-async def bus(store: SqliteStore) -> AsyncIterator[EmbeddedBus]:
+async def bus(store: Store) -> AsyncIterator[EmbeddedBus]:
     bus = EmbeddedBus(store)
     yield bus
     await bus.close()
@@ -59,11 +59,11 @@ def facts(n: int, seed: int = 1) -> list[Write]:
     return writes
 
 
-async def expected(store: SqliteStore) -> Counter[Key]:
+async def expected(store: Store) -> Counter[Key]:
     return count(await store.facts_after(0, 1_000_000))
 
 
-async def found(store: SqliteStore) -> dict[Key, int]:
+async def found(store: Store) -> dict[Key, int]:
     pages = [page async for page in all_counters(store)]
     return {row[:3]: row[3] for page in pages for row in page}
 
@@ -76,7 +76,7 @@ async def caught_up(bus: EmbeddedBus) -> None:
             behind = (await bus.stats()).behind.get(READER, -1)
 
 
-async def test_every_fact_counts_once(store: SqliteStore, bus: EmbeddedBus) -> None:
+async def test_every_fact_counts_once(store: Store, bus: EmbeddedBus) -> None:
     tracker = Tracker(store, bus)
     tracker.start()
     for seed in range(5):
@@ -88,7 +88,7 @@ async def test_every_fact_counts_once(store: SqliteStore, bus: EmbeddedBus) -> N
     assert {"unknown", "unreadable", "segments.outbound", "error.30003"} <= counted.keys()
 
 
-async def test_it_goes_on_where_the_last_one_stopped(store: SqliteStore, bus: EmbeddedBus) -> None:
+async def test_it_goes_on_where_the_last_one_stopped(store: Store, bus: EmbeddedBus) -> None:
     await store.commit(facts(700))
     for _ in range(20):
         tracker = Tracker(store, bus)
@@ -103,9 +103,7 @@ async def test_it_goes_on_where_the_last_one_stopped(store: SqliteStore, bus: Em
     assert await found(store) == await expected(store)
 
 
-async def test_a_batch_and_its_position_are_one_commit(
-    store: SqliteStore, bus: EmbeddedBus
-) -> None:
+async def test_a_batch_and_its_position_are_one_commit(store: Store, bus: EmbeddedBus) -> None:
     await store.commit(facts(20))
     batch = await first_batch(bus)
     commits = store.stats().commits
@@ -119,7 +117,7 @@ async def first_batch(bus: EmbeddedBus, after: str = "") -> Batch:
 
 
 async def test_a_commit_that_was_made_after_all_counts_once(
-    store: SqliteStore, bus: EmbeddedBus, monkeypatch: pytest.MonkeyPatch
+    store: Store, bus: EmbeddedBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.core.tracking.tracker._AGAIN", 0.01)
     real, failures = store.commit, [1, 1, 1]
@@ -147,7 +145,7 @@ async def test_a_commit_that_was_made_after_all_counts_once(
 
 
 async def test_while_the_store_is_away_it_waits(
-    store: SqliteStore, bus: EmbeddedBus, monkeypatch: pytest.MonkeyPatch
+    store: Store, bus: EmbeddedBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.core.tracking.tracker._AGAIN", 0.01)
     monkeypatch.setattr("gateway.core.tracking.tracker._BROKEN", 0.01)
@@ -171,7 +169,7 @@ async def test_while_the_store_is_away_it_waits(
 
 
 async def test_a_defect_does_not_end_it(
-    store: SqliteStore, bus: EmbeddedBus, monkeypatch: pytest.MonkeyPatch
+    store: Store, bus: EmbeddedBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.core.tracking.tracker._BROKEN", 0.01)
     await store.commit(facts(20))
@@ -192,7 +190,7 @@ async def test_a_defect_does_not_end_it(
     assert await found(store) == await expected(store)
 
 
-async def test_a_rebuild_equals_the_original(store: SqliteStore, bus: EmbeddedBus) -> None:
+async def test_a_rebuild_equals_the_original(store: Store, bus: EmbeddedBus) -> None:
     tracker = Tracker(store, bus)
     tracker.start()
     await store.commit(facts(1200))
@@ -214,14 +212,14 @@ async def test_a_rebuild_equals_the_original(store: SqliteStore, bus: EmbeddedBu
     assert await found(store) == await expected(store)
 
 
-async def test_a_rebuild_of_nothing_ends(store: SqliteStore, bus: EmbeddedBus) -> None:
+async def test_a_rebuild_of_nothing_ends(store: Store, bus: EmbeddedBus) -> None:
     async with asyncio.timeout(PATIENCE):
         assert await Tracker(store, bus).rebuild() == 0
 
 
 @pytest.mark.parametrize("commits", [1, 2, 3])
 async def test_a_rebuild_that_was_killed_is_ended_by_the_next_start(
-    store: SqliteStore, bus: EmbeddedBus, monkeypatch: pytest.MonkeyPatch, commits: int
+    store: Store, bus: EmbeddedBus, monkeypatch: pytest.MonkeyPatch, commits: int
 ) -> None:
     monkeypatch.setattr(counters, "_PAGE", 20)
     await store.commit(facts(500))
@@ -255,7 +253,7 @@ async def test_a_rebuild_that_was_killed_is_ended_by_the_next_start(
 
 
 async def test_memory_of_days_is_bounded(
-    store: SqliteStore, bus: EmbeddedBus, monkeypatch: pytest.MonkeyPatch
+    store: Store, bus: EmbeddedBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(counters, "_DAYS", 3)
     tracker = Tracker(store, bus)
