@@ -34,6 +34,11 @@ class BusStats(msgspec.Struct, frozen=True, kw_only=True):
 class Bus(Protocol):
     """What every backend does; `tests/contract/test_bus.py` is its definition."""
 
+    @property
+    def kind(self) -> str:
+        """`embedded` or `kafka`: what people are told."""
+        ...
+
     def subscribe(self, after: Position, limit: int = 500) -> AsyncIterator[Batch]:
         """Facts after the position `after`, in batches of 1 to `limit`; ends with the bus.
 

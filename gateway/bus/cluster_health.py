@@ -33,6 +33,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     good_for: float = 60.0
 
 
+LIMITS: Final = Limits()
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """How a cluster does at one moment; `reason` is "" while nothing is wrong with it."""
 

@@ -32,6 +32,8 @@ _ACK: Final = Update(table="meta", key=("name",), columns=("value",))
 class EmbeddedBus:
     """`gateway.bus.base.Bus` over a store."""
 
+    kind = "embedded"
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -131,7 +131,7 @@ class Producer:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._client: AIOKafkaProducer | None = None
-        self._connecting = asyncio.Lock()
+        self._connecting: asyncio.Task[AIOKafkaProducer] | None = None
         self._acked_at = 0.0
 
     async def send(self, topic: str, partition: int, records: Sequence[Outgoing]) -> int:
@@ -157,23 +157,33 @@ class Producer:
 
     async def close(self) -> None:
         """Let go of the brokers."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
         client, self._client = self._client, None
         if client is not None:
             await stopped(client)
 
     async def _connected(self) -> AIOKafkaProducer:
-        async with self._connecting:
-            if self._client is None:
-                client = AIOKafkaProducer(
-                    **connection(self.cluster),
-                    acks="all",
-                    compression_type="lz4",
-                    max_batch_size=MAX_BATCH,
-                    max_request_size=MAX_BATCH,
-                )
-                await started(client, self.cluster)
-                self._client = client
+        """The client; whoever comes while one connects shares what becomes of that."""
+        if self._client is not None:
             return self._client
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+            self._connecting.add_done_callback(_look)
+        return await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> AIOKafkaProducer:
+        client = AIOKafkaProducer(
+            **connection(self.cluster),
+            acks="all",
+            compression_type="lz4",
+            max_batch_size=MAX_BATCH,
+            max_request_size=MAX_BATCH,
+        )
+        await started(client, self.cluster)
+        self._client = client
+        return client
 
     async def _send(self, client: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> int:
         try:

@@ -203,6 +203,27 @@ async def extents(cluster: Cluster, places: Iterable[Place]) -> dict[Place, Exte
         await stopped(client)
 
 
+async def offsets_since(
+    client: AIOKafkaConsumer, cluster: Cluster, places: Iterable[Place], at: float
+) -> dict[Place, int]:
+    """Of each partition the offset of the first record written at `at` (seconds since the epoch)
+    or later; the next one to be written if there is none. Raises `BrokersAway` or `Refused`.
+    """
+    wanted = [TopicPartition(*place) for place in places]
+    try:
+        # In this order: what is written in between is behind the end, and not passed over.
+        ends = await client.end_offsets(wanted)
+        found = await client.offsets_for_times(dict.fromkeys(wanted, max(0, int(at * 1000))))
+    except REFUSALS as error:
+        raise refusal(error, cluster, "") from None
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokersAway(away(cluster, error)) from None
+    return {
+        (place.topic, place.partition): ends[place] if found[place] is None else found[place].offset
+        for place in wanted
+    }
+
+
 async def last_records(cluster: Cluster, topic: str, partition: int, count: int) -> list[Incoming]:
     """The last `count` records of a partition, or as many as there are, oldest first.
 

@@ -17,9 +17,11 @@ from gateway.config import Bus
 MESSAGES: Final = "trunkline.messages"
 CALLS: Final = "trunkline.calls"
 SUBMIT: Final = "trunkline.submit"
+PROBE: Final = "trunkline.probe"  # written to, and never read, to know whether a cluster is well
 
 _CLEAN: Final = ".clean"
-_DAY: Final = 86400.0
+_HOUR: Final = 3600.0
+_DAY: Final = 24 * _HOUR
 _POSITIVE: Final = 0x7FFFFFFF  # Kafka's clients clear the sign
 
 # How the type of a fact begins, and its topic; what is not named here goes to MESSAGES.
@@ -66,6 +68,9 @@ def raw_topics(bus: Bus) -> tuple[str, ...]:
 def topics(bus: Bus) -> tuple[Topic, ...]:
     """Every topic that this configuration uses."""
     used = raw_topics(bus)
+    kept = {
+        name: retention for raw, retention, _ in KINDS if raw in used for name in (raw, clean(raw))
+    }
     return tuple(
         Topic(
             name=name,
@@ -73,9 +78,7 @@ def topics(bus: Bus) -> tuple[Topic, ...]:
             replication=bus.replication,
             retention=retention,
         )
-        for raw, retention, _ in KINDS
-        if raw in used
-        for name in (raw, clean(raw))
+        for name, retention in (kept | {PROBE: _HOUR}).items()
     )
 
 

@@ -29,7 +29,7 @@ def test_every_fact_has_a_topic() -> None:
 
 def test_each_topic_has_a_clean_one_that_keeps_as_long() -> None:
     found = {topic.name: topic for topic in topics(Bus(partitions=7, submit=True))}
-    assert len(found) == 6
+    assert len(found) == 7
     assert {topic.partitions for topic in found.values()} == {7}
     for name in (MESSAGES, CALLS):
         assert found[name].retention == found[clean(name)].retention == 7 * 86400

@@ -1,0 +1,161 @@
+"""A store, one mock cluster or two, and what moves facts between them."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from gateway.bus.cluster_health import Limits
+from gateway.bus.clusters import Clusters
+from gateway.bus.forwarder import Forwarder
+from gateway.bus.kafka import KafkaBus
+from gateway.bus.kafka_client import Cluster, Producer
+from gateway.bus.kafka_reader import BEGIN, Reader
+from gateway.bus.records import FactValue, Incoming, Origin, Unusable, copied, decode
+from gateway.bus.topics import FACT_TOPICS, MESSAGES, clean, topics
+from gateway.config import Bus
+from gateway.store.base import Insert, Lease
+from gateway.store.sqlite import SqliteStore
+from tests.kafka_mock import MockCluster
+
+FACT = Insert(table="facts", columns=("account_sid", "sid", "version", "type", "at", "data"))
+META = Insert(table="meta", columns=("name", "value"))
+PARTITIONS = 4
+CONFIG = Bus(url="kafka://x:1", partitions=PARTITIONS)
+TOPICS = topics(CONFIG)
+WITHIN = 60.0
+# As the product's, ten times as quick.
+QUICK = Limits(p99=0.5, window=0.5, bad_for=0.5, good_for=3.0)
+
+
+class World:
+    """What a test needs of the bus."""
+
+    def __init__(self, place: Path, stack: AsyncExitStack, mocks: Sequence[MockCluster]) -> None:
+        self._place = place
+        self._stack = stack
+        self.mocks = dict(zip(("primary", "secondary"), mocks, strict=False))
+        self.known = [
+            Cluster(name=name, brokers=tuple(mock.bootstrap.split(",")), settings={}, timeout=1.0)
+            for name, mock in self.mocks.items()
+        ]
+        self.forwarding: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        self.store = await SqliteStore.open(
+            self._place / "store.db", max_queued=10_000, clock=time.time
+        )
+        self._stack.push_async_callback(self.store.close)
+        self.clusters = Clusters(self.known, TOPICS, QUICK)
+        self._stack.push_async_callback(self.clusters.close)
+        self.clusters.start()
+        self.member = await self.store.renew("one", 3600.0)
+
+    def forwarder(self, epoch: int = 1, fence: Lease | None = None) -> Forwarder:
+        return Forwarder(
+            self.store,
+            self.clusters,
+            partitions=PARTITIONS,
+            epoch=epoch,
+            fence=fence or self.member,
+            clock=time.time,
+        )
+
+    def forward(self, epoch: int = 1) -> Forwarder:
+        """Run a forwarder until the end of the test, or until `stop_forwarding`."""
+        forwarder = self.forwarder(epoch)
+        self.forwarding = asyncio.create_task(forwarder.run())
+        self._stack.push_async_callback(self.stop_forwarding)
+        return forwarder
+
+    async def stop_forwarding(self) -> None:
+        if self.forwarding is not None:
+            self.forwarding.cancel()
+            await asyncio.wait([self.forwarding])
+            self.forwarding = None
+
+    def bus(self) -> KafkaBus:
+        bus = KafkaBus(
+            self.store,
+            self.clusters,
+            topics=[clean(topic) for topic in FACT_TOPICS],
+            partitions=PARTITIONS,
+        )
+        self._stack.push_async_callback(bus.close)
+        return bus
+
+    async def append(self, *sids: str, kind: str = "message.sent", data: str = "{}") -> None:
+        at = time.time()
+        await self.store.commit([(FACT, ("AC1", sid, 1, kind, at, data)) for sid in sids])
+
+    async def read(self, cluster: str, count: int, topic: str = MESSAGES) -> list[Incoming]:
+        """At least `count` records of a topic, in the order of their partitions."""
+        found: dict[int, list[Incoming]] = {each: [] for each in range(PARTITIONS)}
+        async with self.reader(cluster, topic) as reader, asyncio.timeout(WITHIN):
+            while sum(map(len, found.values())) < count:
+                for chunk in await reader.read(1000, 0.2):
+                    found[chunk.partition] += chunk.records
+        return [record for records in found.values() for record in records]
+
+    @asynccontextmanager
+    async def reader(self, cluster: str, topic: str = MESSAGES) -> AsyncIterator[Reader]:
+        at = next(each for each in self.known if each.name == cluster)
+        reader = Reader(at, {(topic, each): BEGIN for each in range(PARTITIONS)})
+        try:
+            yield reader
+        finally:
+            await reader.close()
+
+    async def dedup(self, raw: str, into: str, epoch: int = 1, topic: str = MESSAGES) -> None:
+        """Copy what stands in a raw topic now into a clean one, twice as dedup never would."""
+        writer = Producer(next(each for each in self.known if each.name == into))
+        try:
+            async with self.reader(raw, topic) as reader:
+                while chunks := await reader.read(10_000, 1.0):
+                    for chunk in chunks:
+                        records = [
+                            copied(
+                                each,
+                                Origin(
+                                    epoch=epoch,
+                                    cluster=raw,
+                                    partition=chunk.partition,
+                                    offset=each.offset,
+                                ),
+                            )
+                            for each in chunk.records
+                        ]
+                        await writer.send(clean(topic), chunk.partition, records)
+        finally:
+            await writer.close()
+
+
+def fact(record: Incoming) -> FactValue:
+    found = decode(record.value)
+    assert not isinstance(found, Unusable), found
+    return found
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for it, with a generous limit."""
+    async with asyncio.timeout(WITHIN):
+        while True:
+            if true():
+                return
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def world(place: Path, clusters: int = 1, brokers: int = 1) -> AsyncIterator[World]:
+    """A world that is open."""
+    async with AsyncExitStack() as stack:
+        mocks = []
+        for _ in range(clusters):
+            mock = await stack.enter_async_context(await MockCluster.start(brokers))
+            for topic in TOPICS:
+                await mock.topic(topic.name, partitions=PARTITIONS)
+            mocks.append(mock)
+        made = World(place, stack, mocks)
+        await made.open()
+        yield made
