@@ -8,12 +8,18 @@ import pytest
 
 from gateway.bus.base import BEGINNING, Batch, Bus
 from gateway.store.base import Fact, Insert, Query, StoreError
+from tests.contract.kafka_source import Kafka
 from tests.contract.sources import SOURCES, Source, source_of
 
+KAFKA = pytest.param("kafka", marks=[pytest.mark.interop, pytest.mark.timeout(300)])
 
-@pytest.fixture(params=SOURCES)
+
+@pytest.fixture(params=[*SOURCES, KAFKA])
 async def source(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Source]:
-    source = source_of(request.param, tmp_path)
+    if request.param == "kafka":
+        source: Source = Kafka(request.getfixturevalue("kafka_broker"), tmp_path)
+    else:
+        source = source_of(request.param, tmp_path)
     yield source
     await source.close_all()
 
