@@ -79,11 +79,14 @@ class Ends:
 
         `key` is the job whose end is among the writes, if it is in memory no more.
         """
+        if not key:
+            return await self._commit(writes)
         self._committing.add(key)
         try:
             return await self._commit(writes)
         finally:
             self._committing.discard(key)
+            self._left.set()
 
     async def _commit(self, writes: list[Write]) -> StoreError | None:
         while True:

@@ -178,7 +178,7 @@ class Tables:
             f"{jobs}_newest", f"SELECT id FROM {jobs} ORDER BY id DESC LIMIT 1 OFFSET $1"
         )
         self.count = Query(
-            f"{jobs}_count", f"SELECT count(*) FROM (SELECT id FROM {jobs} LIMIT $1) AS some"
+            f"{jobs}_count", f"SELECT count(*) FROM (SELECT id FROM {jobs} LIMIT $1) AS counted"
         )
         self.open = Query(
             f"{jobs}_open",

@@ -1,160 +1,31 @@
 """The runner over a real store, with handlers that do what the test says."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from job_bench import META, STORED_META, Bench, Log
 
-from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
-from gateway.core.records import FAMILY, JobState, tables, transition
-from gateway.core.runner import (
-    Bounds,
-    Discard,
-    Done,
-    Job,
-    JobOutcome,
-    JobRunner,
-    Retry,
-    insert,
-)
-from gateway.sids import JOB, new_sid
-from gateway.store.base import Insert, Lease, Query, Row, StoreUnavailable, Update, Write
-from gateway.store.sqlite import SqliteStore
+from gateway.core.records import JobState, transition
+from gateway.core.runner import Bounds, Discard, Done, Job, JobOutcome, Retry
+from gateway.store.base import Lease, Query, Row, Store, StoreUnavailable, Update, Write
+from tests.contract.backends import STORES
 
-META = Insert(table="meta", columns=("name", "value"))
 ACCOUNT_NAME = Update(
     table="accounts", key=("sid",), columns=("friendly_name", "version"), guard="version"
 )
-STORED_META = Query("meta", "SELECT name FROM meta WHERE name <> 'schema_version' ORDER BY name")
-Handler = Callable[[Job, int], Awaitable[JobOutcome]]
 
 
-class Clock:
-    """Goes on with the real time, from wherever it is put."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.ahead
-
-
-class Bench:
-    """A store, and runners over it that can be crashed and started again."""
-
-    def __init__(self, store: SqliteStore) -> None:
-        self.store = store
-        self.clock = Clock()
-        self.runners: list[JobRunner] = []
-        self.scheduler: Scheduler[Job]
-
-    def runner(
-        self,
-        handler: Handler,
-        *,
-        workers: int = 4,
-        concurrency: int = 100,
-        bounds: Bounds | None = None,
-        fence: Lease | None = None,
-        store: Any = None,
-        kinds: Sequence[str] = ("test",),
-    ) -> JobRunner:
-        self.scheduler = Scheduler(
-            policies(QueuePolicy(concurrency=concurrency), {}),
-            RetryPolicy(base=0.01, cap=1.0, jitter=0.0),
-        )
-        handlers: Mapping[str, Handler] = dict.fromkeys(kinds, handler)
-        runner = JobRunner(
-            store or self.store,
-            self.scheduler,
-            handlers,
-            workers=workers,
-            clock=self.clock,
-            fraction=lambda: 0.0,
-            bounds=bounds or Bounds(),
-            fence=fence,
-        )
-        self.runners.append(runner)
-        return runner
-
-    def job(self, name: str = "", **more: Any) -> Job:
-        now = self.clock()
-        fields: dict[str, Any] = {
-            "id": new_sid(JOB, now),
-            "kind": "test",
-            "account_sid": "AC1",
-            "endpoint": "e",
-            "sequence": "",
-            "sid": "SM1",
-            "payload": name,
-            "created_at": now,
-            "expire_at": now + 3600,
-        }
-        return Job(**{**fields, **more})
-
-    async def insert(self, *jobs: Job) -> None:
-        await self.store.commit([insert(job) for job in jobs])
-
-    async def transitions(self) -> list[Row]:
-        """Id, attempt, state, note and retry_at of every transition, in their order."""
-        return [
-            row
-            for number in await self.store.generations(FAMILY)
-            for row in await self.store.fetch(
-                Query(
-                    "transitions",
-                    "SELECT job_id, attempt, to_state, note, retry_at"
-                    f" FROM {tables(number).transitions} ORDER BY job_id, attempt",
-                )
-            )
-        ]
-
-    async def states(self) -> list[tuple[str, int, str]]:
-        return [(job, attempt, to) for job, attempt, to, *_ in await self.transitions()]
-
-    async def until_stored(self, count: int) -> list[tuple[str, int, str]]:
-        async with asyncio.timeout(30):
-            while True:
-                states = await self.states()
-                if len(states) >= count:
-                    return states
-                await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    store = await SqliteStore.open(tmp_path / "store.db", max_queued=100_000, clock=time.time)
-    bench = Bench(store)
+@pytest.fixture(params=STORES)
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    backend = STORES[request.param](tmp_path)
+    bench = Bench(await backend.open())
     yield bench
     for runner in bench.runners:
         await runner.close(0.0)
-    await store.close()
-
-
-class Log:
-    """A handler that notes what it was given and answers from a list, `Done()` after it."""
-
-    def __init__(self, *outcomes: JobOutcome | Exception) -> None:
-        self.outcomes = list(outcomes)
-        self.seen: list[tuple[str, int]] = []
-        self.event = asyncio.Event()
-
-    async def __call__(self, job: Job, attempt: int) -> JobOutcome:
-        self.seen.append((job.payload, attempt))
-        self.event.set()
-        outcome = self.outcomes.pop(0) if self.outcomes else Done()
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    async def until(self, count: int) -> None:
-        async with asyncio.timeout(30):
-            while len(self.seen) < count:
-                self.event.clear()
-                await self.event.wait()
+    await backend.close_all()
 
 
 async def test_a_job_runs_once_and_its_success_is_stored(bench: Bench) -> None:
@@ -476,7 +347,7 @@ async def test_a_closed_endpoint_waits_for_its_opening(bench: Bench) -> None:
 class Away:
     """A store that can't be reached for a while."""
 
-    def __init__(self, store: SqliteStore, failures: int) -> None:
+    def __init__(self, store: Store, failures: int) -> None:
         self._store = store
         self.failures = failures
 
