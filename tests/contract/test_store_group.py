@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.store.base import Query, Store, Write
+from gateway.store.base import Delete, Query, Store, Write
 from tests.contract.backends import STORES, Backend
 from tests.contract.rows import (
     ACCOUNT_NAME,
@@ -67,34 +68,58 @@ WRITES: st.SearchStrategy[Write] = st.one_of(
 )
 
 
-async def _contents(store: Store) -> dict[str, Any]:
-    return {table: await store.fetch(Query(table, sql)) for table, sql in TABLES.items()}
+KEYS = [f"k{n}" for n in range(4)]
+WIPE = [
+    (Delete(table=table, key=key), (name,))
+    for table, key in {
+        "meta": ("name",),
+        "accounts": ("sid",),
+        "phone_numbers": ("sid",),
+        "segments": ("sid",),
+        "trace": ("sid",),
+        "facts": ("sid",),
+    }.items()
+    for name in KEYS
+]
+
+
+async def _grouped(store: Store, commits: list[list[Write]]) -> list[Any]:
+    return await outcomes([store.commit(writes) for writes in commits])
+
+
+async def _one_by_one(store: Store, commits: list[list[Write]]) -> list[Any]:
+    return [(await outcomes([store.commit(writes)]))[0] for writes in commits]
+
+
+async def _come_to(store: Store, results: Coroutine[Any, Any, list[Any]]) -> tuple[Any, ...]:
+    """The results, and what they left in the tables, which is wiped."""
+    told = await results
+    left = {table: await store.fetch(Query(table, sql)) for table, sql in TABLES.items()}
+    await store.commit(WIPE)
+    return told, left
 
 
 @pytest.mark.parametrize("name", STORES)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    commits=st.one_of(
-        st.lists(st.lists(each, min_size=1, max_size=4), min_size=1, max_size=25)
-        for each in (HARMLESS, WRITES)
-    )
-)
-def test_a_group_comes_to_the_same_as_one_commit_after_the_other(
-    name: str, commits: list[list[Write]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    async def run(grouped: bool) -> tuple[Any, Any]:
-        backend = STORES[name](tmp_path_factory.mktemp("store"))
-        try:
-            store = await backend.open()
-            if grouped:
-                results = await outcomes([store.commit(writes) for writes in commits])
-            else:
-                results = [(await outcomes([store.commit(writes)]))[0] for writes in commits]
-            return results, await _contents(store)
-        finally:
-            await backend.close_all()
+def test_a_group_comes_to_the_same_as_one_commit_after_the_other(name: str, tmp_path: Path) -> None:
+    backend = STORES[name](tmp_path)
+    with asyncio.Runner() as runner:
+        store = runner.run(backend.open())
 
-    assert asyncio.run(run(grouped=True)) == asyncio.run(run(grouped=False))
+        @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @given(
+            commits=st.one_of(
+                st.lists(st.lists(each, min_size=1, max_size=4), min_size=1, max_size=25)
+                for each in (HARMLESS, WRITES)
+            )
+        )
+        def same(commits: list[list[Write]]) -> None:
+            grouped = runner.run(_come_to(store, _grouped(store, commits)))
+            assert grouped == runner.run(_come_to(store, _one_by_one(store, commits)))
+
+        try:
+            same()
+        finally:
+            runner.run(backend.close_all())
 
 
 _CHILD = """
