@@ -42,7 +42,8 @@ def rest() -> str:
         _MADE,
         "A running gateway serves the same as OpenAPI at `/openapi.json`. Twilio's own resources\n"
         "take the suffix `.json`. Requests carry Basic auth, an account's SID and its token;\n"
-        "operations that need none are marked *public*.\n",
+        "operations that need none are marked *public*. Those marked *sources* take a source's\n"
+        "write key with no password, too: `[[sources]]` in the config file.\n",
         "## Twilio's resources\n",
         _operations(V2010),
         "## Our own\n",
@@ -56,10 +57,10 @@ def _operations(operations: Iterable[Operation]) -> str:
         (
             operation.method,
             f"`{operation.path}`",
-            " ".join(operation.doc.split()) + (" *public*" if _is_public(operation) else ""),
+            " ".join(operation.doc.split()) + _MARKS.get(operation.access, ""),
             ", ".join(
                 f"**`{param.name}`**" if param.required else f"`{param.name}`"
-                for param in operation.params
+                for param in (*operation.params, *operation.headers)
             ),
         )
         for operation in operations
@@ -67,8 +68,7 @@ def _operations(operations: Iterable[Operation]) -> str:
     return _table(("method", "path", "what it does", "parameters (needed ones bold)"), cells)
 
 
-def _is_public(operation: Operation) -> bool:
-    return operation.access is Access.PUBLIC
+_MARKS = {Access.PUBLIC: " *public*", Access.SOURCE: " *sources*"}
 
 
 def _table(titles: Sequence[str], cells: Iterable[Sequence[str]]) -> str:

@@ -96,7 +96,7 @@ def price_text(price: Decimal) -> str:
 
 
 async def create(call: Call) -> Result:
-    """Accept a text: 201 once it is durable; again for the same request with the same key."""
+    """Accept a text: 201 once it is durable. A key that came before gives the message of then."""
     draft = read_draft(call, sender_judge(call.services.phone_numbers, call.account.sid))
     if isinstance(draft, Refusal):
         return draft

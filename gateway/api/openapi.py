@@ -33,13 +33,15 @@ _PAGE_KEYS: Final[dict[str, dict[str, Any]]] = {
 
 
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
-    """The OpenAPI document of `operations`; every property of every body is required."""
+    """The OpenAPI document of `operations`; every property of every answer is required."""
     declared = tuple(operations)
-    types = [operation.returns for operation in declared if operation.returns is not None]
+    taken = [operation.takes for operation in declared if operation.takes is not None]
+    types = [operation.returns for operation in declared if operation.returns is not None] + taken
     schemas, components = msgspec.json.schema_components(
         [*types, ErrorBody], ref_template=_REFERENCE
     )
-    for component in components.values():
+    answers = components.keys() - {each.__name__ for each in taken}
+    for component in (components[name] for name in answers):
         if "properties" in component:
             component["required"] = sorted(component["properties"])
     bodies = dict(zip(map(repr, [*types, ErrorBody]), schemas, strict=True))
@@ -90,7 +92,12 @@ def _operation(operation: Operation, bodies: dict[str, Any]) -> dict[str, Any]:
             },
         },
     }
-    if operation.method == "POST" and operation.params:
+    if operation.takes is not None:
+        described["requestBody"] = {
+            "required": True,
+            "content": {JSON: {"schema": bodies[repr(operation.takes)]}},
+        }
+    elif operation.method == "POST" and operation.params:
         described["requestBody"] = {
             "content": {operation.consumes or JSON: {"schema": _form(operation.params)}}
         }

@@ -96,7 +96,8 @@ Handler = Callable[[Call], Awaitable[Result]]
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path. `path` has `{Variable}` segments and no suffix.
 
-    `returns` is the type of the body, from which its schema is made; `list_key` is set on
+    `returns` is the type of the body, from which its schema is made, `takes` that of a body of JSON
+    which the handler reads itself; `list_key` is set on
     pages of it. `headers` are those of the request that mean something here. `test` answers
     test credentials, which nothing else does.
     """
@@ -110,6 +111,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     params: tuple[Param, ...] = ()
     headers: tuple[Param, ...] = ()
     status: int = 200
+    takes: Any = None
     returns: Any = None
     list_key: str = ""
     consumes: str = FORM

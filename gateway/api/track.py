@@ -242,6 +242,7 @@ def _operation(kind: str) -> Operation:
         handler=_taking(kind),
         access=Access.SOURCE,
         consumes=UNREAD,
+        takes=TrackEvent,
         returns=TrackAnswer,
     )
 
@@ -256,6 +257,7 @@ OPERATIONS: Final = (
         handler=take_batch,
         access=Access.SOURCE,
         consumes=UNREAD,
+        takes=TrackBatch,
         returns=TrackAnswer,
     ),
 )

@@ -308,4 +308,10 @@ async def test_the_event_stream_shows_them_to_their_account_alone(world: World) 
 async def test_openapi_names_them(world: World) -> None:
     _, document, _ = await world.ask("GET", "/openapi.json")
     for kind in ("track", "identify", "page", "screen", "group", "alias", "batch"):
-        assert document["paths"][f"/v1/{kind}"]["post"]["security"] == [{"account": []}]
+        operation = document["paths"][f"/v1/{kind}"]["post"]
+        assert operation["security"] == [{"account": []}]
+        taken = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        assert taken.endswith("/TrackBatch" if kind == "batch" else "/TrackEvent")
+    schemas = document["components"]["schemas"]
+    assert not schemas["TrackEvent"].get("required")
+    assert schemas["TrackBatch"]["required"] == ["batch"]
