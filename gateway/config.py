@@ -1,15 +1,14 @@
 """The configuration: `trunkline.toml` and the environment, read into frozen values or refused.
 
-Each section is a dataclass whose fields say how a value is written, what it is by default and
-what it is for; `trunkline init` and the docs are made from the same fields. Carriers and routes
-are the values of `carriers/model`. A key that nothing here knows is refused with the nearest
-right one named, and `load` tells all that is wrong at once.
+The sections are those of `gateway/sections`, carriers and routes the values of `carriers/model`.
+A key that nothing here knows is refused with the nearest right one named, and `load` tells all
+that is wrong at once.
 """
 
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,14 +20,24 @@ from carriers.model import (
     problems_of_routes,
 )
 from gateway import forms
-from gateway.forms import Address, Network, Secret
-from gateway.model import BusSecurity, MessageStates, SaslMechanism
+from gateway.forms import Address
+from gateway.sections import (
+    ACCOUNT,
+    Bus,
+    Customer,
+    Daemon,
+    Http,
+    MessagesSection,
+    Number,
+    Smpp,
+    Source,
+    StoreSection,
+    Webhooks,
+)
 from gateway.tables import (
-    REQUIRED,
     Finding,
     Key,
     Reader,
-    key,
     keys_of_section,
     keys_of_struct,
     suggestion,
@@ -36,19 +45,6 @@ from gateway.tables import (
 
 FILE_NAME: Final = "trunkline.toml"
 _PREFIX: Final = "TRUNKLINE_"
-_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-_E164: Final = forms.matching(r"\+[1-9]\d{6,14}", 'a number in E.164, such as "+442071838750"')
-_ACCOUNT: Final = forms.matching(
-    r"|AC[0-9a-f]{32}", 'an account\'s SID ("AC…"), or "" for the first'
-)
-_METHOD: Final = forms.matching(r"GET|POST", '"GET" or "POST"')
-_KAFKA: Final = forms.matching(
-    r"|kafka://[^\s,/:]+:\d+(,[^\s,/:]+:\d+)*", 'such as "kafka://a:9092,b:9092", or ""'
-)
-
-# SMPP v3.4 5.2.1, 5.2.2: C-octet strings of 16 and 9 octets, the NUL included.
-_SYSTEM_ID: Final = forms.text("a system_id", at_most=15)
-_PASSWORD: Final = forms.secret(at_most=8)
 
 
 class ConfigError(Exception):
@@ -57,201 +53,6 @@ class ConfigError(Exception):
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
         super().__init__("\n".join(str(finding) for finding in self.findings))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Http:
-    """REST and what else is served over HTTP."""
-
-    listen: Address | None = key(
-        Address("127.0.0.1", 8080), forms.address(), "REST, /metrics, /healthz, /readyz, /v1"
-    )
-    tls_listen: Address | None = key(None, forms.address(), "the same over TLS")
-    tls_cert: Path | None = key(None, forms.file_path(), "certificate chain in PEM form")
-    tls_key: Path | None = key(None, forms.file_path(), "its private key in PEM form")
-    max_event_streams: int = key(
-        100, forms.whole_number(1), "streams of /v1/events open at once; over that: 429"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Smpp:
-    """The SMPP server, to which customers bind."""
-
-    listen: Address | None = key(
-        Address("127.0.0.1", 2775), forms.address(), "customers bind here ([[customers]])"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSection:
-    """The store: SQLite in the data folder, or PostgreSQL, which several processes can share."""
-
-    url: Secret = key(
-        Secret(""),
-        forms.secret(),
-        '"postgresql://user:password@host/database"; "": SQLite in the data folder',
-    )
-    connections: int = key(
-        8, forms.whole_number(3), "to PostgreSQL from one process: three for commits, others read"
-    )
-    max_queued: int = key(
-        10_000, forms.whole_number(1), "commits that may wait for the disk; over that: 503"
-    )
-    trace_rows: int = key(
-        2_000_000,
-        forms.whole_number(1000),
-        "rows of PDUs kept for timelines, about two a message; beyond that the oldest go",
-    )
-    facts_for: float = key(
-        7 * 86400.0, forms.duration(), "how long facts are kept for timelines and readers"
-    )
-    jobs_for: float = key(
-        86400.0, forms.duration(), "how long finished jobs are shown in timelines"
-    )
-    messages_for: float = key(
-        400 * 86400.0, forms.duration(86400.0), "how long messages are kept, with their segments"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bus:
-    """The bus: embedded, which reads the facts table, or Kafka, which gets them from there."""
-
-    url: str = key("", _KAFKA, 'brokers, such as "kafka://a:9092,b:9092"; "": the embedded bus')
-    secondary: str = key(
-        "", _KAFKA, "brokers of a second cluster, written to while the first is away"
-    )
-    partitions: int = key(
-        16,
-        forms.whole_number(1, 1024),
-        "of each topic; fixed once chosen: dedup relies on it for its whole window",
-    )
-    replication: int = key(
-        -1, forms.whole_number(-1, 32), "copies of topics made here; -1: the broker's default"
-    )
-    security: BusSecurity = key(
-        BusSecurity.PLAINTEXT, forms.one_of(BusSecurity), "how brokers are spoken to"
-    )
-    sasl_mechanism: SaslMechanism = key(
-        SaslMechanism.SCRAM_SHA_512, forms.one_of(SaslMechanism), "with sasl and sasl_tls"
-    )
-    username: str = key("", forms.text(), "with sasl and sasl_tls")
-    password: Secret = key(Secret(""), forms.secret(), "with sasl and sasl_tls")
-    tls_ca: Path | None = key(
-        None, forms.file_path(), "authorities in PEM form; default: the system's"
-    )
-    submit: bool = key(
-        False, forms.boolean(), "take texts from the topic trunkline.submit; its ACL is the right"
-    )
-    dedup_window: float = key(
-        86400.0, forms.duration(60.0), "how long a record that comes again is known; 29 octets each"
-    )
-    max_backlog: int = key(
-        20_000_000,
-        forms.whole_number(1000),
-        "facts kept for readers that are behind and for timelines; beyond that the oldest go",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessagesSection:
-    """The message path and its bounds."""
-
-    max_body: int = key(1600, forms.whole_number(1, 1_000_000), "code points of one text; 21617")
-    max_accepts_in_flight: int = key(
-        2000, forms.whole_number(1), "accepts that wait for their commit; over that: 429"
-    )
-    max_in_memory: int = key(
-        20_000, forms.whole_number(1), "queued messages in memory per carrier; the rest is paged"
-    )
-    max_parked_receipts: int = key(
-        100_000, forms.whole_number(1), "receipts that wait for their message"
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Webhooks:
-    """Status callbacks and what else goes to the apps."""
-
-    allow: tuple[Network, ...] = key(
-        _LOOPBACK,
-        forms.list_of(forms.network()),
-        "networks that may be called though they are not public; "
-        "default: loopback while [http] listens on loopback alone, else none",
-    )
-    retry_for: float = key(
-        4 * 3600.0, forms.duration(), 'how long a status callback is tried; "0s": as Twilio'
-    )
-    workers: int = key(64, forms.whole_number(1), "requests to apps at once")
-    concurrency_per_host: int = key(16, forms.whole_number(1), "of these to one host")
-    max_in_memory: int = key(
-        100_000, forms.whole_number(1), "jobs in memory; the rest waits in the store"
-    )
-    max_in_memory_per_host: int = key(
-        2000, forms.whole_number(1), "of these for one host; the rest of its jobs is paged"
-    )
-    archive: str = key(
-        "",
-        forms.matching(r"|(file|s3)://\S+", 'such as "s3://bucket/prefix", "file:///path", or ""'),
-        'where jobs go that were given up; "": the folder archive of the data folder',
-    )
-    message_states: MessageStates = key(
-        MessageStates.ALL,
-        forms.one_of(MessageStates),
-        "which changes are told: all, or final (the last one of each message)",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Daemon:
-    """The process."""
-
-    drain: float = key(
-        5.0, forms.duration(), "after SIGTERM: how long what is in flight may take to end"
-    )
-    lease: float = key(
-        5.0,
-        forms.duration(1.0),
-        "with PostgreSQL: when the others take over what a silent process owned",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Who may send events to /v1/track and /v1/batch with a write key instead of an account's."""
-
-    name: str = key(REQUIRED, forms.text("a name"), "what its events are known by")
-    write_key: Secret = key(REQUIRED, forms.secret(), "the user of Basic auth; no password")
-    account: str = key("", _ACCOUNT, "whose the events are; default: the first account")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Number:
-    """A phone number that the file gives to an account, and what runs when somebody texts it."""
-
-    number: str = key(REQUIRED, _E164, "in E.164")
-    account: str = key("", _ACCOUNT, "whose it is; default: the first account")
-    sms_url: str = key("", forms.url(), "asked what to answer to a text")
-    sms_method: str = key("POST", _METHOD, "")
-    sms_fallback_url: str = key("", forms.url(), "asked when sms_url fails")
-    sms_fallback_method: str = key("POST", _METHOD, "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Customer:
-    """Who may bind to the SMPP server."""
-
-    system_id: str = key(REQUIRED, _SYSTEM_ID, "the name they bind with")
-    password: Secret = key(REQUIRED, _PASSWORD, "at most 8 octets (SMPP v3.4 5.2.2)")
-    account: str = key("", _ACCOUNT, "the account they act for; default: the first")
-    binds: int = key(4, forms.whole_number(1), "binds at once")
-    tps: float = key(
-        100.0, forms.number(), "submit_sm per second (0: no limit), all binds together"
-    )
-    senders: tuple[str, ...] = key(
-        (), forms.list_of(forms.text("an address")), "source addresses they may use; [] is any"
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,7 +106,7 @@ _ROUTE: Final = {
     ),
     "strategy": (None, ""),
     "weights": (forms.list_of(forms.whole_number()), "one for each carrier"),
-    "account": (_ACCOUNT, "for this account alone"),
+    "account": (ACCOUNT, "for this account alone"),
     "price": (forms.price(), "what one segment is charged"),
 }
 

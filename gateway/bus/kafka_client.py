@@ -31,8 +31,8 @@ from aiokafka.errors import (
 )
 
 from gateway.bus.records import PRIMARY, SECONDARY, Outgoing
-from gateway.config import Bus
 from gateway.model import BusSecurity
+from gateway.sections import Bus
 
 # The library logs each try at a broker that is away; we log that a cluster is away, once.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)

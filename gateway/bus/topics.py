@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from aiokafka.partitioner import murmur2
 
-from gateway.config import Bus
+from gateway.sections import Bus
 
 MESSAGES: Final = "trunkline.messages"
 CALLS: Final = "trunkline.calls"

@@ -14,7 +14,7 @@ from gateway.bus.kafka_client import Cluster, Producer
 from gateway.bus.kafka_reader import BEGIN, Reader
 from gateway.bus.records import FactValue, Incoming, Origin, Unusable, copied, decode
 from gateway.bus.topics import FACT_TOPICS, MESSAGES, clean, topics
-from gateway.config import Bus
+from gateway.sections import Bus
 from gateway.store.base import Insert, Lease
 from gateway.store.sqlite import SqliteStore
 from tests.kafka_mock import MockCluster

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from carriers.model import CarrierKind, OnUncertain
-from gateway.config import LISTS, SECTIONS, Config, ConfigError, MessageStates, load
+from gateway.config import LISTS, SECTIONS, Config, ConfigError, load
 from gateway.forms import Address, Secret
+from gateway.model import MessageStates
 
 ACME = """
 [[carriers]]

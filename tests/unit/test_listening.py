@@ -5,8 +5,9 @@ import socket
 import pytest
 
 from gateway import listening
-from gateway.config import Config, Http, Smpp
+from gateway.config import Config
 from gateway.forms import Address
+from gateway.sections import Http, Smpp
 
 
 def config(http: Address | None, smpp: Address | None) -> Config:

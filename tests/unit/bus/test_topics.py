@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.bus.topics import CALLS, MESSAGES, SUBMIT, clean, partition_of, topic_of, topics
-from gateway.config import Bus
 from gateway.events import FactType
+from gateway.sections import Bus
 
 # (key, murmur2 of Kafka's Java client, from its own tests)
 JAVA = [
