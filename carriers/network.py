@@ -17,6 +17,7 @@ from carriers.counters import Counters
 from carriers.events import (
     BindUp,
     CarrierEvent,
+    CarrierLeft,
     Delivery,
     Submission,
     Submitted,
@@ -52,6 +53,7 @@ class Network:
         self._lines: dict[str, _Line] = {}
         self._leaving: dict[Bind, asyncio.Task[None]] = {}
         self._answered: set[Bind] = set()
+        self._parting: set[str] = set()  # carriers that are served no more and still have binds
         self._started = False
         self._closed = False
         self._open(carriers)
@@ -82,12 +84,14 @@ class Network:
 
         Binds whose terms (address, account, bind kind, TLS, timeout) did not change stay up,
         whatever else did. The others finish what they have, for a response timeout at most, then
-        unbind, and new ones take their place.
+        unbind, and new ones take their place. A carrier that is not among them any more is
+        reported `CarrierLeft` when its last bind is gone.
         """
         wanted = {carrier.name: carrier for carrier in carriers if carrier.kind in _SMPP}
         for name in [name for name in self._lines if name not in wanted]:
             line = self._lines.pop(name)
             self._let_go(line.binds, line.carrier.response_timeout)
+            self._part(name)
         self._open(carrier for name, carrier in wanted.items() if name not in self._lines)
         for name, carrier in wanted.items():
             if self._lines[name].carrier != carrier:
@@ -144,6 +148,16 @@ class Network:
 
     def _left(self, bind: Bind, _: "asyncio.Task[None]") -> None:
         self._leaving.pop(bind, None)
+        if bind.carrier in self._parting:
+            self._part(bind.carrier)
+
+    def _part(self, name: str) -> None:
+        """Tell that the carrier `name` is gone, now or when its last bind is."""
+        if any(bind.carrier == name for bind in self._leaving):
+            self._parting.add(name)
+            return
+        self._parting.discard(name)
+        self._board.inbox.put([CarrierLeft(carrier=name, at=self._board.clock())])
 
     # -- traffic
 
@@ -280,6 +294,10 @@ class Network:
             self._fill(line)
 
     # -- what people and metrics read
+
+    def intake(self, carrier: str) -> Intake:
+        """What the operator said last about `carrier`."""
+        return self._lines[carrier].health.intake
 
     def health(self, carrier: str, now: float) -> Health:
         """How `carrier` is at `now`."""

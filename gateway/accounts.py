@@ -1,7 +1,7 @@
 """Who owns what: the directory of accounts, kept whole in memory over the store.
 
-Every request asks here first, so reads never wait. One process writes; a change is in the store
-before anybody sees it here.
+Every request asks here first, so reads never wait. A change is in the store before anybody sees
+it here; what other processes change is seen when `refresh` is called (`gateway/directory`).
 """
 
 import asyncio
@@ -14,13 +14,14 @@ import msgspec
 from gateway.events import FactType, fact
 from gateway.model import Account, AccountKind, AccountStatus
 from gateway.sids import ACCOUNT, new_sid
-from gateway.store.base import Insert, Query, Row, Store, Update, Write
+from gateway.store.base import Insert, Query, Row, Stale, Store, Update, Write
 
 _COLUMNS: Final = Account.__struct_fields__
 _CHANGEABLE: Final = ("friendly_name", "auth_token", "status", "date_updated", "version")
 
 INSERT: Final = Insert(table="accounts", columns=_COLUMNS)
 UPDATE: Final = Update(table="accounts", key=("sid",), columns=_CHANGEABLE, guard="version")
+HINT: Final = "directory"  # somebody changed accounts or numbers
 ALL: Final = Query("accounts_all", f"SELECT {', '.join(_COLUMNS)} FROM accounts ORDER BY sid")
 
 
@@ -69,11 +70,24 @@ class Accounts:
         )
         return min(mains, key=_age, default=None)
 
-    async def add(self, account: Account) -> Account:
-        """Store a new account; raises `Conflict` if its SID is taken."""
+    async def refresh(self) -> None:
+        """Be as the store is now."""
+        async with self._writing:
+            await self._read()
+
+    async def _read(self) -> None:
+        accounts = map(_account_of, await self._store.fetch(ALL))
+        self._accounts = {account.sid: account for account in accounts}
+
+    async def add(self, account: Account, also: Sequence[Write] = ()) -> Account:
+        """Store a new account, and `also` in the same commit.
+
+        Raises `Conflict` if its SID is taken.
+        """
         async with self._writing:
             data = {"status": account.status, "parent_sid": account.parent_sid}
-            await self._commit(account, (INSERT, _row_of(account)), FactType.ACCOUNT_CREATED, data)
+            write = INSERT, _row_of(account)
+            await self._commit(account, write, FactType.ACCOUNT_CREATED, data, also)
         return account
 
     async def add_subaccount(self, parent_sid: str, friendly_name: str, now: float) -> Account:
@@ -106,20 +120,21 @@ class Accounts:
 
         Raises KeyError if it is unknown.
         """
+        changes = {"friendly_name": friendly_name, "status": status, "auth_token": auth_token}
+        given = {name: value for name, value in changes.items() if value is not None}
         async with self._writing:
-            old = self._accounts[sid]
-            new = msgspec.structs.replace(
-                old,
-                friendly_name=old.friendly_name if friendly_name is None else friendly_name,
-                status=old.status if status is None else status,
-                auth_token=old.auth_token if auth_token is None else auth_token,
-                date_updated=now,
-                version=old.version + 1,
-            )
-            row = (sid, *(getattr(new, column) for column in _CHANGEABLE))
-            data: dict[str, str] = {"status": new.status}
-            await self._commit(new, (UPDATE, row), FactType.ACCOUNT_UPDATED, data, also)
-        return new
+            while True:
+                old = self._accounts[sid]
+                new = msgspec.structs.replace(
+                    old, **given, date_updated=now, version=old.version + 1
+                )
+                row = (sid, *(getattr(new, column) for column in _CHANGEABLE))
+                data: dict[str, str] = {"status": new.status}
+                try:
+                    await self._commit(new, (UPDATE, row), FactType.ACCOUNT_UPDATED, data, also)
+                    return new
+                except Stale:  # another process was quicker
+                    await self._read()
 
     async def _commit(
         self,
@@ -132,6 +147,7 @@ class Accounts:
         happened = fact(account.sid, account.sid, account.version, kind, account.date_updated, data)
         await self._store.commit([write, happened, *also])
         self._accounts[account.sid] = account
+        self._store.hint(HINT)
 
 
 def _age(account: Account) -> tuple[float, str]:

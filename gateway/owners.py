@@ -83,6 +83,12 @@ def roles_of(holder: str) -> frozenset[str]:
     return frozenset(holder.partition("@")[0].split("+"))
 
 
+def described(holder: str) -> str:
+    """A member as a person looks for it."""
+    host, _, rest = holder.partition("@")[2].partition(":")
+    return f"process {rest.partition(':')[0]} on {host}" if rest else "another process"
+
+
 class Move(msgspec.Struct, frozen=True, kw_only=True):
     """What a member should do now: names to claim and names to release."""
 

@@ -2,7 +2,8 @@
 
 A number comes from REST, and then lives in the store, or from the config file, which owns what
 it names: such a number hides a stored one of the same digits and only a reload changes it.
-One process writes; a change is in the store before anybody sees it here.
+A change is in the store before anybody sees it here; what other processes change is seen when
+`refresh` is called (`gateway/directory`).
 """
 
 import asyncio
@@ -13,10 +14,11 @@ from typing import Final
 
 import msgspec
 
+from gateway.accounts import HINT
 from gateway.events import FactType, fact
 from gateway.model import PhoneNumber
 from gateway.sids import PHONE_NUMBER, new_sid
-from gateway.store.base import Conflict, Delete, Insert, Query, Row, Store, Update, Write
+from gateway.store.base import Conflict, Delete, Insert, Query, Row, Stale, Store, Update, Write
 
 _COLUMNS: Final = (
     "sid",
@@ -92,6 +94,16 @@ class PhoneNumbers:
         self._declared = {number.sid: number for number in declared}
         self._index()
 
+    async def refresh(self) -> None:
+        """Be as the store is now."""
+        async with self._writing:
+            await self._read()
+
+    async def _read(self) -> None:
+        numbers = map(_number_of, await self._store.fetch(ALL))
+        self._stored = {number.sid: number for number in numbers}
+        self._index()
+
     def get(self, account_sid: str, sid: str) -> PhoneNumber | None:
         """The number `sid`, if it is of this account."""
         number = self._by_sid.get(sid)
@@ -153,22 +165,25 @@ class PhoneNumbers:
         Raises KeyError for a SID that is not in the store, `Closed` if the account that should
         have it was closed meanwhile.
         """
+        changes = {"account_sid": account_sid, "friendly_name": friendly_name}
+        given = {name: value for name, value in changes.items() if value is not None}
         async with self._writing:
-            old = self._stored[sid]
-            self._admit(account_sid or old.account_sid)
-            new = msgspec.structs.replace(
-                old,
-                account_sid=old.account_sid if account_sid is None else account_sid,
-                friendly_name=old.friendly_name if friendly_name is None else friendly_name,
-                settings={**old.settings, **(settings or {})},
-                date_updated=now,
-                version=old.version + 1,
-            )
-            fields = dict(zip(_COLUMNS, _row_of(new), strict=True))
-            row = (sid, *(fields[column] for column in _CHANGEABLE))
-            await self._commit(new, (UPDATE, row), FactType.NUMBER_UPDATED)
-            self._put(new)
-        return new
+            while True:
+                old = self._stored[sid]
+                self._admit(account_sid or old.account_sid)
+                laid_over = {**old.settings, **(settings or {})}
+                new = msgspec.structs.replace(
+                    old, **given, settings=laid_over, date_updated=now, version=old.version + 1
+                )
+                fields = dict(zip(_COLUMNS, _row_of(new), strict=True))
+                row = (sid, *(fields[column] for column in _CHANGEABLE))
+                try:
+                    await self._commit(new, (UPDATE, row), FactType.NUMBER_UPDATED)
+                except Stale:  # another process was quicker
+                    await self._read()
+                    continue
+                self._put(new)
+                return new
 
     async def remove(self, sids: Iterable[str], now: float) -> None:
         """Let stored numbers go, all in one commit; SIDs that are not in the store are passed."""
@@ -176,6 +191,7 @@ class PhoneNumbers:
             gone = [self._stored[sid] for sid in sids if sid in self._stored]
             if gone:
                 await self._store.commit(_gone(gone, now))
+                self._store.hint(HINT)
             for number in gone:
                 self._drop(number)
 
@@ -199,6 +215,7 @@ class PhoneNumbers:
     async def _commit(self, number: PhoneNumber, write: Write, kind: FactType) -> None:
         happened = _happened(number, kind, number.version, number.date_updated)
         await self._store.commit([write, happened])
+        self._store.hint(HINT)
 
     def _put(self, number: PhoneNumber) -> None:
         self._stored[number.sid] = number

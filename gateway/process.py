@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import uvloop
@@ -15,9 +15,13 @@ import uvloop
 from gateway import credentials, declared, listening, logs, simulators
 from gateway.config import Config, ConfigError
 from gateway.daemon import Gateway
+from gateway.owners import EVERY_ROLE, Role
 from gateway.store.base import StoreError
 from gateway.welcome import welcome
 
+__all__ = ["EVERY_ROLE", "FENCED", "run"]
+
+FENCED = 75  # the exit status of a process that others took for dead (EX_TEMPFAIL)
 _MENDABLE = (
     StoreError,
     credentials.CredentialsError,
@@ -28,23 +32,25 @@ _MENDABLE = (
 )
 
 
-def run(config: Config, data: Path, reread: Callable[[], Config]) -> int:
+def run(config: Config, data: Path, roles: Collection[Role], reread: Callable[[], Config]) -> int:
     """Be the daemon until a signal ends it; the answer is the exit status.
 
     `reread` gives the configuration as it is on disk now.
     """
     logs.set_up()
-    return uvloop.run(_run(config, data, reread))
+    return uvloop.run(_run(config, data, roles, reread))
 
 
-async def _run(config: Config, data: Path, reread: Callable[[], Config]) -> int:
+async def _run(
+    config: Config, data: Path, roles: Collection[Role], reread: Callable[[], Config]
+) -> int:
     signals: asyncio.Queue[int] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     stopping = _Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.asked, signals, number)
     loop.add_signal_handler(signal.SIGHUP, signals.put_nowait, signal.SIGHUP)
-    gateway = Gateway(config, data, os.environ)
+    gateway = Gateway(config, data, os.environ, roles)
     starting = loop.create_task(gateway.start())
     waiting = loop.create_task(signals.get())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -59,9 +65,18 @@ async def _run(config: Config, data: Path, reread: Callable[[], Config]) -> int:
         print(f"trunkline: {error}", file=sys.stderr)
         return 1
     print(welcome(gateway, config, data), flush=True)
-    while await waiting == signal.SIGHUP:
+    fenced = loop.create_task(gateway.lost.wait())
+    while True:
+        await asyncio.wait({waiting, fenced}, return_when=asyncio.FIRST_COMPLETED)
+        if fenced.done():
+            print("trunkline: others took over; start this process again", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(FENCED)  # nothing that is under way here may be ended in our name
+        if waiting.result() != signal.SIGHUP:
+            break
         await _reload(gateway, reread)
         waiting = loop.create_task(signals.get())
+    fenced.cancel()
     print("trunkline: draining; a second signal ends it at once", flush=True)
     await gateway.close()
     return 0

@@ -19,10 +19,10 @@ def welcome(gateway: "Gateway", config: Config, data: Path) -> str:
         ("https", "https://", config.http.tls_listen),
         ("smpp", "", config.smpp.listen),
     ):
-        if listen is not None:
+        if listen is not None and name in gateway.ports:
             lines.append(f"  {name:<10}{scheme}{Address(listen.host, gateway.ports[name])}")
     lines += [
-        f"  account   {gateway.credentials.account_sid}",
+        f"  account   {gateway.account_sid}",
         f"  token     in {data / 'credentials.json'} (auth_token)",
         "",
     ]

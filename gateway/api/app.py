@@ -19,8 +19,17 @@ from gateway.api import (
     messages,
     phone_numbers,
     sim,
+    track,
+    tracking,
 )
-from gateway.api.auth import NOBODY, Throttled, authenticate, permit, target
+from gateway.api.auth import (
+    NOBODY,
+    Throttled,
+    authenticate,
+    authenticate_source,
+    permit,
+    target,
+)
 from gateway.api.checks import checks_of, refuse_types
 from gateway.api.http import (
     MAX_REQUEST,
@@ -57,6 +66,8 @@ _OWN: Final = (
     *explain.OPERATIONS,
     *jobs.OPERATIONS,
     *sim.OPERATIONS,
+    *track.OPERATIONS,
+    *tracking.OPERATIONS,
     *health.OPERATIONS,
 )
 OWN: Final = (*_OWN, described((*V2010, *_OWN)))
@@ -76,6 +87,15 @@ def build_app(services: Services) -> web.Application:
     add = app.router.add_route
     add("*", "/2010-04-01/{tail:.*}", api.answer)
     add("*", "/{tail:.*}", own.answer)
+    return app
+
+
+def build_status_app(services: Services) -> web.Application:
+    """What a process without the role `api` serves: health and metrics."""
+    app = web.Application(client_max_size=MAX_REQUEST)
+    app[events.STREAMS] = set()
+    door = Door(services, Product.OWN, health.OPERATIONS)
+    app.router.add_route("*", "/{tail:.*}", door.answer)
     return app
 
 
@@ -132,7 +152,7 @@ class Door:
             return not_found(request.path)
         services = self._services
         header = request.headers.get(hdrs.AUTHORIZATION)
-        caller = authenticate(services.accounts, services.tries, header, request.remote or "", now)
+        caller = self._caller(operation, header, request.remote or "", now)
         if not isinstance(caller, Account):
             return caller
         if match is None:
@@ -147,6 +167,15 @@ class Door:
         if refusal is not None:
             return refusal
         return await self._handle(request, operation, account, caller, match.variables, now)
+
+    def _caller(
+        self, operation: Operation | None, header: str | None, address: str, now: float
+    ) -> Account | Refusal | Throttled:
+        services = self._services
+        known = services.accounts, services.tries, header, address, now
+        if operation is not None and operation.access is Access.SOURCE:
+            return authenticate_source(services.sources, *known)
+        return authenticate(*known)
 
     async def _handle(
         self,

@@ -4,12 +4,11 @@ Everybody may look; carriers are shared by all accounts, so only a main account 
 What a carrier is stands in the config file and is not changed here.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from carriers.health import Health
+from carriers.health import Health, Intake
 from gateway.api.http import answer_json, iso8601, not_found
 from gateway.api.resources import Access, Call, Operation, Result
 
@@ -81,23 +80,23 @@ async def pause(call: Call) -> Result:
     New texts that no other carrier serves are refused (21612), while they wait for a carrier that
     is only down.
     """
-    return await _steer(call, call.services.carriers.pause)
+    return await _steer(call, Intake.PAUSED)
 
 
 async def resume(call: Call) -> Result:
     """Use the carrier again; one that is down is tried at once."""
-    return await _steer(call, call.services.carriers.resume)
+    return await _steer(call, Intake.OPEN)
 
 
 async def drain(call: Call) -> Result:
     """Let the carrier finish what it has, then unbind."""
-    return await _steer(call, call.services.carriers.drain)
+    return await _steer(call, Intake.DRAINING)
 
 
-async def _steer(call: Call, command: Callable[[str, float], None]) -> Result:
+async def _steer(call: Call, intake: Intake) -> Result:
     name = call.path["Name"]
     if name in call.services.carriers.names():
-        command(name, call.now)
+        await call.services.carriers.steer(name, intake)
     return await fetch(call)
 
 

@@ -12,14 +12,18 @@ from typing import Any, Protocol
 import msgspec
 from prometheus_client.registry import Collector
 
-from carriers.health import Health
+from carriers.health import Health, Intake
 from carriers.routing import Plan, RouteRequest
 from gateway.accounts import Accounts
+from gateway.api.gate import Gate
 from gateway.bus.base import Bus
+from gateway.core.replay import Replay
 from gateway.messages.draft import Draft, Refusal
+from gateway.messages.idempotency import Replayed
 from gateway.metrics import HttpCounters
 from gateway.model import Message
 from gateway.phone_numbers import PhoneNumbers
+from gateway.sources import Sources
 from gateway.store.base import Store
 from gateway.tries import Tries
 
@@ -29,6 +33,10 @@ class MessageService(Protocol):
 
     async def accept(self, draft: Draft) -> Message | Refusal:
         """Take a text; the value returned is durable."""
+        ...
+
+    async def accept_once(self, draft: Draft, key: str) -> Message | Replayed | Refusal:
+        """Take a text unless one was taken under `key`: then what that one is now."""
         ...
 
     async def cancel(self, account_sid: str, sid: str) -> Message | Refusal:
@@ -45,7 +53,7 @@ class MessageService(Protocol):
 
 
 class CarrierService(Protocol):
-    """The carriers, as `carriers/network.py` has them."""
+    """The carriers, as `gateway/fleet.py` sees them."""
 
     def names(self) -> Sequence[str]:
         """Every configured carrier."""
@@ -55,24 +63,19 @@ class CarrierService(Protocol):
         """How `carrier` stands."""
         ...
 
-    def pause(self, carrier: str, now: float) -> None:
-        """Hand it nothing more; binds stay."""
-        ...
-
-    def resume(self, carrier: str, now: float) -> None:
-        """Use it again."""
-        ...
-
-    def drain(self, carrier: str, now: float) -> None:
-        """Let it finish, then unbind."""
+    async def steer(self, carrier: str, intake: Intake) -> None:
+        """Let its owner hand it traffic, nothing more, or nothing more and then unbind."""
         ...
 
 
 class ApiLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of the REST face: code points of a text, event streams open at once."""
+    """Bounds of the REST face: code points of a text, event streams open at once, events of
+    sources that wait for their commit.
+    """
 
     max_body: int = 1600
     max_event_streams: int = 100
+    max_ingest_in_flight: int = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,9 @@ class Services:
 
     `price` is what a text that was sent is charged, None where the config does not say.
     `unready` gives "" when traffic may come, else why not. `simulators` gives the URLs of the
-    control ports of simulated carriers. `collectors` are read at `/metrics`.
+    control ports of simulated carriers. `collectors` are read at `/metrics`. While `overloaded`
+    too many facts wait to be told elsewhere: events of sources are not taken. `replay` makes jobs
+    again from old ones.
     """
 
     store: Store
@@ -100,3 +105,10 @@ class Services:
     tries: Tries = field(default_factory=Tries)
     http: HttpCounters = field(default_factory=HttpCounters)
     collectors: Sequence[Collector] = ()
+    sources: Sources = field(default_factory=Sources)
+    overloaded: Callable[[], bool] = lambda: False
+    replay: Replay | None = None
+    ingest: Gate = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ingest", Gate(self.limits.max_ingest_in_flight))

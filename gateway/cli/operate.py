@@ -1,5 +1,6 @@
 """`serve`, `init`, `check`, `migrate`: what somebody needs who runs a gateway."""
 
+import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from gateway.cli.client import GatewayError, program
 
 if TYPE_CHECKING:
     from gateway.config import Config
+    from gateway.owners import Role
 
 ConfigFile = Annotated[
     Path | None,
@@ -30,19 +32,35 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     config: ConfigFile = None,
-    role: Annotated[str, typer.Option(help="What this process does; only all so far.")] = "all",
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="What this process does: all, or some of api, smpp, core."),
+    ] = None,
     data: show.Data = show.DATA,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; a second signal ends it at once."""
-    if role != "all":
-        raise GatewayError(
-            f"--role {role} needs a store that processes share, which comes with a later version;"
-            " leave --role out"
-        )
-    found = _load(config)
     from gateway import process
 
-    raise typer.Exit(process.run(found, data, lambda: _read(config)))
+    roles = _roles(role or ["all"])
+    found = _load(config)
+    if roles != process.EVERY_ROLE and not found.store.url:
+        raise GatewayError(
+            "some roles alone need a store that processes share: set [store] url to a PostgreSQL,"
+            " or leave --role out"
+        )
+    raise typer.Exit(process.run(found, data, roles, lambda: _read(config)))
+
+
+def _roles(given: list[str]) -> "frozenset[Role]":
+    """The roles of `--role api --role smpp`, or `--role api,smpp`."""
+    from gateway.owners import EVERY_ROLE, Role
+
+    names = [name.strip() for each in given for name in each.split(",")]
+    known = [role.value for role in Role]
+    for name in names:
+        if name not in (*known, "all"):
+            raise GatewayError(f"--role {name}: there is no such role; all, or {', '.join(known)}")
+    return EVERY_ROLE if "all" in names else frozenset(map(Role, names))
 
 
 def init(
@@ -85,17 +103,19 @@ def check(config: ConfigFile = None) -> None:
     show.line(f"Numbers: {len(found.numbers)}. Customers: {len(found.customers)}.")
 
 
-def migrate(data: show.Data = show.DATA) -> None:
-    """Bring the store of the data folder to this version's schema; `serve` does so by itself."""
+def migrate(config: ConfigFile = None, data: show.Data = show.DATA) -> None:
+    """Bring the store to this version's schema; `serve` does so by itself."""
     from gateway import daemon
     from gateway.store.base import StoreError
 
+    found = _load(config)
     try:
-        applied = daemon.migrate(data)
+        applied = asyncio.run(daemon.migrate(found, data))
     except StoreError as error:
         raise GatewayError(str(error)) from None
     steps = ", ".join(applied) if applied else "nothing, it was up to date"
-    show.line(f"The store in {show.plain(data)}: applied {show.plain(steps)}.")
+    where = "at [store] url" if found.store.url else f"in {show.plain(data)}"
+    show.line(f"The store {where}: applied {show.plain(steps)}.")
 
 
 def _read(path: Path | None) -> "Config":

@@ -17,6 +17,8 @@ from gateway.store.base import Store
 _OVERLAP = 10.0  # seconds
 _PAGE = 500
 
+HINT = "messages"  # a message was accepted for a carrier that another process owns
+
 _Cursor = tuple[float, str]  # creation and SID of the last message that was read
 _BEGINNING: _Cursor = (0.0, "")
 
@@ -94,12 +96,17 @@ class Backlogs:
         self._limit = limit
         self._backlogs: dict[str, Backlog] = {}
 
-    def of(self, carrier: str) -> Backlog:
-        """The backlog of a carrier."""
-        backlog = self._backlogs.get(carrier)
-        if backlog is None:
-            backlog = self._backlogs[carrier] = Backlog(carrier, self._limit)
-        return backlog
+    def add(self, carrier: str) -> None:
+        """The carrier is ours from now on."""
+        self._backlogs[carrier] = Backlog(carrier, self._limit)
+
+    def get(self, carrier: str) -> Backlog | None:
+        """The backlog of a carrier; None if another process owns it."""
+        return self._backlogs.get(carrier)
+
+    def drop(self, carrier: str) -> None:
+        """The carrier has another owner now."""
+        self._backlogs.pop(carrier, None)
 
     def all(self) -> list[Backlog]:
         """Every one."""

@@ -75,6 +75,18 @@ class Book:
         self._waiting.pop(sid, None)
         self._held.pop(sid, None)
 
+    def drop(self, carrier: str) -> list[str]:
+        """Forget everything of `carrier`, which has another owner now; the SIDs that moved."""
+        moved = [sid for sid, flight in self._moving.items() if flight.message.carrier == carrier]
+        waited = [sid for sid, flight in self._waiting.items() if flight.message.carrier == carrier]
+        for sid in (*moved, *waited):
+            self.forget(sid)
+        for by_id in [key for key in self._by_id if key[0] == carrier]:
+            del self._by_id[by_id]
+        for by_reference in [key for key in self._by_reference if key[0] == carrier]:
+            del self._by_reference[by_reference]
+        return moved
+
     def wipe(self, sid: str) -> None:
         """What the message `sid` said must not be kept again."""
         self._wiped[sid] = None

@@ -14,6 +14,7 @@ from gateway.core.runner import JobRunner
 from gateway.messages import records
 from gateway.messages.changes import Changes
 from gateway.messages.dispatch import Dispatcher
+from gateway.messages.ownership import Owner
 from gateway.store.base import Stale, Store, StoreUnavailable
 
 _log = structlog.get_logger(__name__)
@@ -30,16 +31,21 @@ class Committer:
         network: Network,
         runner: JobRunner,
         dispatcher: Dispatcher,
+        owner: Owner,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
+        self._owner = owner
         self._network = network
         self._runner = runner
         self._dispatcher = dispatcher
         self._clock = clock
 
     async def commit(self, changes: Changes) -> None:
-        """Return when `changes` are durable and carried out."""
+        """Return when `changes` are durable and carried out.
+
+        Raises `Fenced` if others have taken over what this process owned: nothing is carried out.
+        """
         if changes.writes:
             await self._make_durable(changes)
         if changes.settled:
@@ -60,7 +66,7 @@ class Committer:
     async def _make_durable(self, changes: Changes) -> None:
         while True:
             try:
-                await self._store.commit(changes.writes)
+                await self._store.commit(changes.writes, self._owner.lease())
                 return
             except StoreUnavailable as error:
                 _log.warning("the message path waits for the store", reason=str(error))

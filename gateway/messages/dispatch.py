@@ -19,10 +19,11 @@ from gateway.messages import records
 from gateway.messages.backlog import Backlogs
 from gateway.messages.book import Book
 from gateway.messages.flight import Flight, PartState
+from gateway.messages.ownership import Owner
 from gateway.messages.states import next_message
 from gateway.messages.wire import Composer
 from gateway.model import MessageStatus
-from gateway.store.base import Stale, Store, Write
+from gateway.store.base import Fenced, Stale, Store, Write
 
 _log = structlog.get_logger(__name__)
 _RETRY_COMMIT_AFTER = 0.5  # seconds, when the store is away
@@ -48,9 +49,11 @@ class Dispatcher:
         composer: Composer,
         backlogs: Backlogs,
         may_send: Callable[[str], bool],
+        owner: Owner,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
+        self._owner = owner
         self._network = network
         self._scheduler = scheduler
         self._book = book
@@ -60,6 +63,7 @@ class Dispatcher:
         self._may_send = may_send
         self._stopped: list[Flight] = []
         self._reserved: dict[str, int] = {}
+        self._unreserved = asyncio.Event()  # set when some of it is free again
         self._leftover: dict[str, deque[Submission]] = {}
         self._useless: list[Unsent] = []
         self._longest = 1  # parts of the longest message that was last taken
@@ -123,6 +127,9 @@ class Dispatcher:
     def _pump(self) -> None:
         self._pump_is_due = False
         if self._closed:
+            return
+        if not self._owner.alive:  # somebody else may be sending these by now
+            asyncio.get_running_loop().call_later(_RETRY_COMMIT_AFTER, self.wake)
             return
         now = self._clock()
         batch: list[Flight] = []
@@ -193,7 +200,7 @@ class Dispatcher:
     def _commit(self, batch: Sequence[_Attempt], writes: Sequence[Write]) -> None:
         if self._closed:
             return  # nothing of it was promised: the next run finds it as it was
-        committed = self._store.commit(writes)
+        committed = self._store.commit(writes, self._owner.lease())
         committed.add_done_callback(lambda future: self._committed(batch, writes, future))
 
     def _committed(
@@ -207,6 +214,9 @@ class Dispatcher:
                 self._commit([attempt], [write])
         elif isinstance(error, Stale):
             self._abandon(batch[0])
+        elif isinstance(error, Fenced):
+            _log.error("nothing is sent any more: others took over", reason=str(error))
+            self.close()
         else:
             _log.warning("dispatch waits for the store", reason=str(error))
             asyncio.get_running_loop().call_later(_RETRY_COMMIT_AFTER, self._commit, batch, writes)
@@ -214,8 +224,10 @@ class Dispatcher:
     def _abandon(self, attempt: _Attempt) -> None:
         """Somebody else changed the message since it was queued: take it up as it is now."""
         message = attempt.flight.message
-        self._backlogs.of(message.carrier).reread()
-        self._reserved[message.carrier] -= len(attempt.parts)
+        backlog = self._backlogs.get(message.carrier)
+        if backlog is not None:
+            backlog.reread()
+        self._unreserve(attempt)
         self._book.forget_references(attempt.flight)
         self._book.forget(message.sid)
         self.finish(message.sid)
@@ -226,7 +238,7 @@ class Dispatcher:
         for attempt in batch:
             flight = attempt.flight
             message = flight.message
-            self._reserved[message.carrier] -= len(attempt.parts)
+            self._unreserve(attempt)
             if message.attempt == 1:
                 waited = max(0.0, now - message.date_created)
                 self._network.counters(message.carrier).submit_seconds.observe(waited)
@@ -267,6 +279,24 @@ class Dispatcher:
                 ready.append(submission)
         self._network.submit(carrier, ready, now)
         return len(ready)
+
+    async def committed(self, carrier: str) -> None:
+        """Return when no attempt for `carrier` is being made durable any more."""
+        while self._reserved.get(carrier, 0) > 0:
+            self._unreserved.clear()
+            await self._unreserved.wait()
+
+    def _unreserve(self, attempt: _Attempt) -> None:
+        self._reserved[attempt.flight.message.carrier] -= len(attempt.parts)
+        self._unreserved.set()
+
+    def let_go(self, carrier: str, now: float) -> list[Unsent]:
+        """The parts for `carrier` that never left: it is somebody else's from now on."""
+        reason = "the carrier has another owner"
+        return [
+            _unsent(carrier, submission, reason, now)
+            for submission in self._leftover.pop(carrier, ())
+        ]
 
     def given_back(self, now: float) -> list[Unsent]:
         """Parts that found the window full and are no use any more: their text is refused or late.

@@ -5,7 +5,7 @@ at, so batches grow with the load by themselves.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from carriers.events import (
     BindDown,
     BindUp,
     CarrierEvent,
+    CarrierLeft,
     Receipted,
     Received,
     Submitted,
@@ -22,8 +23,8 @@ from carriers.events import (
     Unsent,
 )
 from carriers.network import Network
-from gateway.messages import receipts, records
-from gateway.messages.backlog import Backlogs
+from gateway.messages import receipts, records, trace, wiped
+from gateway.messages.backlog import HINT, Backlogs
 from gateway.messages.book import Book, reference_of
 from gateway.messages.changes import Changes
 from gateway.messages.commit import Committer
@@ -35,7 +36,7 @@ from gateway.messages.receive import Receiver
 from gateway.messages.settle import Settler
 from gateway.messages.wire import Composer
 from gateway.model import MessageStatus
-from gateway.store.base import Store, StoreError, StoreUnavailable
+from gateway.store.base import Store, StoreError, StoreUnavailable, Write
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.receipt import id_candidates, id_key
 
@@ -44,6 +45,8 @@ _OPEN: Final = frozenset({MessageStatus.QUEUED, MessageStatus.SENDING})
 _SWEEP_EVERY: Final = 2.0  # seconds
 _STORE_AWAY: Final = 0.5  # seconds between tries to read from it
 _END_WITHIN: Final = 1.0  # seconds that the last events of a closed network may take
+_LOOK_EVERY: Final = 0.5  # seconds between looks at what others accepted, if no hint comes
+_WIPED_LOOK: Final = 120.0  # seconds back to which a sweep looks for what others redacted
 
 
 class Follower:
@@ -81,26 +84,47 @@ class Follower:
         self._book = book
         self._grace_of = grace_of
         self._clock = clock
+        self._horizon = 0  # up to where the messages of other processes are known
+        self._left: dict[str, asyncio.Event] = {}  # carriers on their way out
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
 
     # -- its life ------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Take up what the last run left, then follow the carriers."""
-        for row in await self._store.fetch(receipts.ALL):
-            self._parking.add(receipts.parked_of(row))
-        await self._receiver.recover(self._store)
-        for carrier in self._network.names():
-            self._backlogs.of(carrier)
-        await self._tell_of_strays()
-        await self._read_backlogs()
+        """Follow the carriers that are taken over, from now on."""
+        self._horizon = await self._store.horizon()
         self._following = self._spawn(self._follow(), "messages: carrier events")
         self._spawn(self._sweep(), "messages: sweep")
+        self._spawn(self._listen(), "messages: from other processes")
 
-    async def _tell_of_strays(self) -> None:
+    async def take_over(self, carrier: str) -> None:
+        """Take up what the last owner of `carrier` left; before it is served."""
+        self._backlogs.add(carrier)
+        for row in await self._store.fetch(receipts.OF_CARRIER, carrier):
+            self._parking.add(receipts.parked_of(row))
+        await self._receiver.recover(self._store, carrier, self._clock())
+        await self._read_backlogs()
+
+    async def give_up(self, carrier: str) -> None:
+        """Let go of `carrier`, which is served no more, when nothing of it is under way."""
+        await self._left.setdefault(carrier, asyncio.Event()).wait()
+        del self._left[carrier]
+        await self._dispatcher.committed(carrier)
+        changes = Changes()
+        for unsent in self._dispatcher.let_go(carrier, self._clock()):
+            self._settler.unsent(unsent, changes)
+        await self._committer.commit(changes)
+        for sid in self._book.drop(carrier):
+            self._dispatcher.finish(sid)
+        self._backlogs.drop(carrier)
+        self._parking.drop(carrier)
+        self._receiver.drop(carrier)
+
+    async def tell_of_strays(self, configured: Collection[str]) -> None:
+        """Warn of messages whose carrier the config does not name any more."""
         for carrier, count in await self._store.fetch(records.OPEN_CARRIERS):
-            if carrier not in self._network.names():
+            if carrier not in configured:
                 _log.warning(
                     "messages wait for a carrier that is not configured",
                     carrier=carrier,
@@ -169,6 +193,8 @@ class Follower:
                 # A defect must not silence the carrier: its window is freed, and what it
                 # delivered comes again.
                 _log.exception("a batch of carrier events failed", events=len(events))
+                for event in events:
+                    self._refused(event)
                 await self._committer.commit(_handed_back(events))
 
     async def _process(self, events: Sequence[CarrierEvent]) -> None:
@@ -180,6 +206,7 @@ class Follower:
                 self._take(event, known.get(position), changes)
             except Exception:  # nor may one event silence the others
                 _log.exception("a carrier event failed", kind=type(event).__name__)
+                self._refused(event)
                 _hand_back(event, changes)
         await self._committer.commit(changes)
 
@@ -195,8 +222,17 @@ class Follower:
                 self._uncertain(event, changes)
             case Unsent():
                 self._settler.unsent(event, changes)
-            case BindUp() | BindDown():
+            case BindUp():
                 self._dispatcher.wake()
+            case BindDown():
+                self._receiver.bind_lost(event, changes)
+                self._dispatcher.wake()
+            case CarrierLeft():
+                self._left.setdefault(event.carrier, asyncio.Event()).set()
+
+    def _refused(self, event: CarrierEvent) -> None:
+        if isinstance(event, Received):
+            self._receiver.refused(event)
 
     async def _matches(self, events: Sequence[CarrierEvent]) -> dict[int, Match]:
         """The receipts whose ids are known, here or in the store, by position."""
@@ -292,6 +328,40 @@ class Follower:
             changes.write(write)
             changes.answers.append((event.delivery, CommandStatus.ESME_ROK))
 
+    # -- what other processes accepted ----------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Queue what others accept for the carriers that are ours."""
+        hinted = self._store.watch(HINT)
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(hinted.wait(), _LOOK_EVERY)
+            hinted.clear()
+            try:
+                await self._take_arrived()
+            except StoreError as error:
+                _log.warning("what others accept waits for the store", reason=str(error))
+                await asyncio.sleep(_STORE_AWAY)
+
+    async def _take_arrived(self) -> None:
+        carriers = [backlog.carrier for backlog in self._backlogs.all()]
+        rows, self._horizon = await self._store.arrived(records.ARRIVED, self._horizon, carriers)
+        now = self._clock()
+        for message in records.messages_of(rows):
+            queued = self._dispatcher.queued(message.carrier)
+            backlog = self._backlogs.get(message.carrier)
+            if backlog is None or message.sid in self._book:
+                continue
+            if backlog.admits(queued, message.date_created):
+                self._dispatcher.offer(Flight(message), now)
+
+    async def _forget_wiped(self, now: float) -> None:
+        """What was redacted or deleted by another process may still be known, or be coming in."""
+        for (sid,) in await self._store.fetch(wiped.SINCE, now - _WIPED_LOOK):
+            if not self._book.is_wiped(sid):
+                self._book.wipe(sid)
+                await self._committer.commit(_writing(trace.wiped(sid)))
+
     # -- what time brings ----------------------------------------------------------------
 
     async def _sweep(self) -> None:
@@ -327,6 +397,7 @@ class Follower:
             changes.write(receipts.unparked(parked))
         self._receiver.expire(now, changes)
         await self._committer.commit(changes)
+        await self._forget_wiped(now)
         await self._read_backlogs()
 
     def _judge(self, flight: Flight, now: float, changes: Changes) -> None:
@@ -347,6 +418,12 @@ class Follower:
             self._settler.give_up(flight, now, changes)
 
 
+def _writing(*writes: Write) -> Changes:
+    changes = Changes()
+    changes.write(*writes)
+    return changes
+
+
 def _handed_back(events: Sequence[CarrierEvent]) -> Changes:
     """The events of a batch that could not be settled: windows are freed, deliveries refused."""
     changes = Changes()
@@ -364,5 +441,5 @@ def _hand_back(event: CarrierEvent, changes: Changes) -> None:
         case Receipted() | Received():
             kept = [answer for answer in changes.answers if answer[0] != event.delivery]
             changes.answers = [*kept, (event.delivery, CommandStatus.ESME_RX_T_APPN)]
-        case BindUp() | BindDown():
+        case BindUp() | BindDown() | CarrierLeft():
             pass

@@ -58,6 +58,10 @@ class Parking:
         found = self._found(_addresses(carrier, from_address, to_address))
         return self._pop(found) if len({each.receipt.carrier_id for each in found}) == 1 else []
 
+    def drop(self, carrier: str) -> None:
+        """Forget what waits for messages of `carrier`, which has another owner now."""
+        self._pop(each for each in list(self._parked.values()) if each.receipt.carrier == carrier)
+
     def expire(self, now: float, grace_of: Callable[[str], float]) -> list[Parked]:
         """Those that have waited longer than their carrier's grace; they stop waiting."""
         return self._pop(

@@ -19,6 +19,7 @@ from gateway.messages.correlate import Correlator
 from gateway.messages.dispatch import Dispatcher
 from gateway.messages.flight import Flight
 from gateway.messages.follow import Follower
+from gateway.messages.ownership import Owner
 from gateway.messages.parking import Parking
 from gateway.messages.receive import Holder, Jobs, Receiver
 from gateway.messages.service import Messages
@@ -61,6 +62,7 @@ def build(
     inbound: Jobs,
     policy: CallbackPolicy,
     bounds: Bounds,
+    owner: Owner,
     clock: Callable[[], float],
     fraction: Callable[[], float],
 ) -> Path:
@@ -68,7 +70,7 @@ def build(
 
     `carriers`, by name, is looked at anew each time, so that it may change. `may_send` says
     whether an account is active, `holder` whose a number is, `inbound` which jobs tell of an
-    inbound text.
+    inbound text. `owner` is this process: what it does for its carriers is fenced by its lease.
     """
 
     def policy_of(name: str) -> OnUncertain:
@@ -94,10 +96,16 @@ def build(
         composer=composer,
         backlogs=backlogs,
         may_send=may_send,
+        owner=owner,
         clock=clock,
     )
     committer = Committer(
-        store=store, network=network, runner=runner, dispatcher=dispatcher, clock=clock
+        store=store,
+        network=network,
+        runner=runner,
+        dispatcher=dispatcher,
+        owner=owner,
+        clock=clock,
     )
     messages = Messages(
         store=store,

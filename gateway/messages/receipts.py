@@ -43,7 +43,10 @@ INSERT: Final = Insert(
     table="parked_receipts", columns=("id", "carrier", "id_key", "receipt", "at")
 )
 DELETE: Final = Delete(table="parked_receipts", key=("id",))
-ALL: Final = Query("parked_receipts_all", "SELECT id, receipt, at FROM parked_receipts ORDER BY id")
+OF_CARRIER: Final = Query(
+    "parked_receipts_of_carrier",
+    "SELECT id, receipt, at FROM parked_receipts WHERE carrier = $1 ORDER BY id",
+)
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(NotedReceipt)
@@ -78,5 +81,5 @@ def unparked(row: Parked) -> Write:
 
 
 def parked_of(row: Row) -> Parked:
-    """The receipt that a row of `ALL` holds."""
+    """The receipt that a row of `OF_CARRIER` holds."""
     return Parked(id=row[0], receipt=_decoder.decode(row[1]), at=row[2])

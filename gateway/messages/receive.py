@@ -10,12 +10,13 @@ from typing import Final
 
 import structlog
 
-from carriers.events import Received
+from carriers.events import BindDown, Received
 from gateway.core.runner import Job
 from gateway.events import FactType, message_fact
 from gateway.messages import records, trace
 from gateway.messages.changes import Changes
-from gateway.messages.draft import CARRIER, CUSTOMER
+from gateway.messages.copies import Copies
+from gateway.messages.draft import CARRIER
 from gateway.model import Direction, Message, MessageStatus, PhoneNumber
 from gateway.sids import SMS, new_sid
 from gateway.store.base import Delete, Insert, Query, Store
@@ -60,12 +61,22 @@ class Receiver:
         self._jobs = jobs
         self._reassembly = Reassembly(lifetime=_LIFETIME, limit=_MAX_UNFINISHED)
         self._frames: dict[str, list[trace.Frame]] = {}  # PDUs of texts that are not whole yet
+        self._copies = Copies()
 
-    async def recover(self, store: Store) -> None:
-        """Take up the parts that the last run kept."""
+    async def recover(self, store: Store, carrier: str, now: float) -> None:
+        """Take up the parts from `carrier` that its last owner kept, and what it took lately."""
+        await self._copies.recover(store, carrier, now)
         for group_key, number, stored, at in await store.fetch(PARTS):
-            if not group_key.startswith(CUSTOMER):
+            if _carrier_of(group_key) == carrier:
                 self._reassembly.add(restore(group_key, number, stored), at)
+
+    def drop(self, carrier: str) -> None:
+        """Forget the parts from `carrier`, which has another owner now."""
+        self._copies.drop(carrier)
+        for group_key in self._reassembly.unfinished():
+            if _carrier_of(group_key) == carrier:
+                self._reassembly.forget(group_key)
+                self._frames.pop(group_key, None)
 
     def received(self, event: Received, changes: Changes) -> None:
         """A text or a part of one; answered when what it led to is durable."""
@@ -80,6 +91,21 @@ class Receiver:
             changes.answers.append((event.delivery, CommandStatus.ESME_RINVDSTADR))
             return
         changes.answers.append((event.delivery, CommandStatus.ESME_ROK))
+        if self._copies.is_copy(event, changes):
+            _log.info("a text that was delivered again is not taken twice", carrier=event.carrier)
+            return
+        self._take(event, number, changes)
+        self._copies.taken(event, changes)
+
+    def refused(self, event: Received) -> None:
+        """`event` was handed back after all, and comes again."""
+        self._copies.refused(event.delivery)
+
+    def bind_lost(self, event: BindDown, changes: Changes) -> None:
+        """What the bind delivered last may be delivered again."""
+        self._copies.bind_lost(event, changes)
+
+    def _take(self, event: Received, number: PhoneNumber, changes: Changes) -> None:
         frames = [trace.Frame(event.at, False, octets) for octets in event.octets]
         part = part_of(
             esm_class=event.esm_class,
@@ -183,3 +209,8 @@ class Receiver:
     def expire(self, now: float, changes: Changes) -> None:
         """Pass on, as far as they came, texts whose next part does not come."""
         self._displaced(self._reassembly.expire(now), now, changes)
+        self._copies.expire(now)
+
+
+def _carrier_of(group_key: str) -> str:
+    return group_key.partition("\t")[0]

@@ -48,6 +48,12 @@ OPEN_CARRIERS: Final = Query(
     "messages_open_carriers",
     "SELECT carrier, count(*) FROM messages WHERE status IN ('queued', 'sending') GROUP BY carrier",
 )
+# Of a message that was accepted by another process and is still untouched.
+ARRIVED: Final = Query(
+    "messages_arrived",
+    f"SELECT {', '.join('r.' + name for name in _COLUMNS)} FROM messages r"
+    " WHERE r.carrier = ANY($1::text[]) AND r.status = 'queued' AND r.attempt = 0 AND {arrived}",
+)
 OPEN: Final = Query(
     "messages_open",
     f"{_SELECT} WHERE carrier = $1 AND date_created >= $2 AND (date_created > $3 OR sid > $4)"

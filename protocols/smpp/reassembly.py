@@ -233,6 +233,10 @@ class Reassembly:
         self._groups.pop(group_key, None)
         self._finished.pop(group_key, None)
 
+    def unfinished(self) -> list[str]:
+        """The group keys of the texts that are not whole yet."""
+        return list(self._groups)
+
     def timer(self) -> float | None:
         """When `expire` has something to do; None while nothing waits."""
         if not self._groups:

@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
-from carriers.health import Health, HealthState
+from carriers.health import Health, HealthState, Intake
 from carriers.model import Carrier, CarrierKind, Route
 from carriers.routing import Plan, RouteRequest, RoutingTable, plan
 from gateway.accounts import Accounts, new_token
@@ -133,14 +133,12 @@ class HeldCarriers:
             since=1_795_168_800.0,
         )
 
-    def pause(self, carrier: str, now: float) -> None:
-        self.states[carrier] = HealthState.PAUSED
-
-    def resume(self, carrier: str, now: float) -> None:
-        self.states[carrier] = HealthState.BOUND
-
-    def drain(self, carrier: str, now: float) -> None:
-        self.states[carrier] = HealthState.DRAINING
+    async def steer(self, carrier: str, intake: Intake) -> None:
+        self.states[carrier] = {
+            Intake.OPEN: HealthState.BOUND,
+            Intake.PAUSED: HealthState.PAUSED,
+            Intake.DRAINING: HealthState.DRAINING,
+        }[intake]
 
 
 class GatewayHttpClient(TwilioHttpClient):

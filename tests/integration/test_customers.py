@@ -158,6 +158,7 @@ class Shop(PathWorld):
             intake=Intake(self.messages.plan, [self.customer]),
             binds=binds,
             path=self.messages,
+            came_or_left=lambda: None,
             clock=asyncio.get_running_loop().time,
         )
         self.port = await self.server.start("127.0.0.1", 0)

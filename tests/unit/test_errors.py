@@ -58,12 +58,15 @@ def test_what_the_fetcher_and_the_parser_report_is_in_the_catalogue() -> None:
     assert {code for code in reported if describe(code).message.startswith("Error ")} == set()
 
 
+_MESSAGE_ROOMS = ("messages/asked.py", "messages/service.py")
+
+
 def test_every_code_that_rest_refuses_with_has_a_name_and_a_status_of_its_own() -> None:
     named = re.compile(
-        r"(?:refuse\(|error_code=|_[A-Z_]+(?:: Final)? = )(?P<code>[2-9]\d{4})\b(?!_)"
+        r"(?:refuse\(|_refuse\(|error_code=|_[A-Z_]+(?:: Final)? = )(?P<code>[2-9]\d{4})\b(?![_.])"
     )
     rooms = [*Path(gateway.__file__).parent.glob("api/*.py")]
-    rooms.append(Path(gateway.__file__).parent / "messages/service.py")
+    rooms += [Path(gateway.__file__).parent / each for each in _MESSAGE_ROOMS]
     codes = {int(found["code"]) for room in rooms for found in named.finditer(room.read_text())}
     assert {20404, 21624, 21655, 30409, 35118} <= codes
     plain = {

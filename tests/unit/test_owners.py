@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.owners import Group, Owners, Role, Sharing, balanced, new_holder, roles_of
+from gateway.owners import (
+    Group,
+    Owners,
+    Role,
+    Sharing,
+    balanced,
+    described,
+    new_holder,
+    roles_of,
+)
 from gateway.store.base import Lease
 from gateway.store.sqlite import SqliteStore
 
@@ -73,6 +84,7 @@ def test_members_reach_for_different_names() -> None:
 
 def test_a_holder_tells_its_roles() -> None:
     holder = new_holder([Role.SMPP, Role.API])
+    assert described(holder) == f"process {os.getpid()} on {socket.gethostname()}"
     assert roles_of(holder) == {"api", "smpp"}
     assert holder != new_holder([Role.SMPP, Role.API])
 

@@ -95,10 +95,10 @@ class Intake:
         """These are the customers from now on."""
         self._customers = {customer.system_id: customer for customer in customers}
 
-    async def recover(self, store: Store) -> None:
-        """Take up the parts that the last run kept."""
+    async def recover(self, store: Store, system_id: str) -> None:
+        """Take up the parts of a customer that another run, or another process, kept."""
         for group_key, number, payload, at in await store.fetch(PARTS):
-            if group_key.startswith(CUSTOMER):
+            if group_key.startswith(CUSTOMER) and _system_id(group_key) == system_id:
                 kept = _decoder.decode(payload)
                 self._reassembly.add(restore(group_key, number, kept.stored), at)
                 self._groups.setdefault(group_key, {})[number] = kept

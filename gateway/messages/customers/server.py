@@ -79,8 +79,10 @@ class CustomerServer:
         intake: Intake,
         binds: Binds,
         path: Messages,
+        came_or_left: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
+        """`came_or_left` is called when a customer's first bind stands, or its last is gone."""
         self._customers: dict[str, Customer] = {}
         self._throttles: dict[str, Throttle] = {}
         self._store = store
@@ -88,6 +90,7 @@ class CustomerServer:
         self._intake = intake
         self._binds = binds
         self._path = path
+        self._came_or_left = came_or_left
         self._clock = clock
         self._tries = Tries()
         self._listener: endpoint.Listener | None = None
@@ -115,7 +118,6 @@ class CustomerServer:
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; the answer is the port."""
-        await self._intake.recover(self._store)
         self._sweeping = asyncio.get_running_loop().create_task(
             self._sweep(), name="customers: sweep"
         )
@@ -180,8 +182,12 @@ class CustomerServer:
         bind.lost()
         self._binds.remove(bind)
         customer = bind.customer
-        if customer is not None and self._binds.receiver(customer.system_id) is None:
+        if customer is None:
+            return
+        if self._binds.receiver(customer.system_id) is None:
             self._runner.close_endpoint(endpoint_of(customer.system_id))
+        if not self._binds.of(customer.system_id):
+            self._came_or_left()
 
     async def _process(self, bind: Bind, events: Sequence[Event]) -> None:
         submitted: list[RequestReceived] = []
@@ -229,6 +235,7 @@ class CustomerServer:
         self._binds.add(bind)
         if bind.receives:
             self._runner.open_endpoint(endpoint_of(customer.system_id))
+        self._came_or_left()
         _log.info("a customer is bound", system_id=customer.system_id, kind=event.kind)
 
     def _authenticated(

@@ -483,4 +483,5 @@ def test_check_prints_every_finding(tmp_path: Path) -> None:
 
 
 def test_roles_are_refused_with_the_reason() -> None:
-    assert "comes with a later version" in refused("serve", "--role", "api")
+    assert "set [store] url to a PostgreSQL" in refused("serve", "--role", "api")
+    assert "there is no such role; all, or api, smpp, core" in refused("serve", "--role", "sms")

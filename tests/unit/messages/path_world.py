@@ -133,6 +133,16 @@ class HeldRunner:
         self.jobs.append(job)
 
 
+class HeldOwner:
+    """Owns every carrier, until the test says otherwise."""
+
+    def __init__(self) -> None:
+        self.alive = True
+
+    def lease(self) -> Lease | None:
+        return None
+
+
 class WeakStore:
     """The store, which can be away for a while."""
 
@@ -159,6 +169,21 @@ class WeakStore:
     ) -> None:
         await gate.wait()
         await self.real.commit(writes, fence)
+
+    async def generations(self, family: str) -> list[int]:
+        return await self.real.generations(family)
+
+    def hint(self, subject: str) -> None:
+        self.real.hint(subject)
+
+    def watch(self, subject: str) -> asyncio.Event:
+        return self.real.watch(subject)
+
+    async def horizon(self) -> int:
+        return await self.real.horizon()
+
+    async def arrived(self, query: Query, since: int, *parameters: Any) -> tuple[list[Row], int]:
+        return await self.real.arrived(query, since, *parameters)
 
     async def fetch(self, query: Query, *parameters: Any) -> list[Row]:
         if self.away:
@@ -198,6 +223,7 @@ class PathWorld:
                 version=1,
             )
         }
+        self.owner = HeldOwner()
         self.told: list[Message] = []
         self.jobs: list[Job] = []
         self._sequence = 0
@@ -232,7 +258,11 @@ class PathWorld:
             bounds=self.bounds,
             clock=lambda: self.now,
             fraction=lambda: 0.0,
+            owner=self.owner,
         )
+        for carrier in self.carriers:
+            await self.follower.take_over(carrier.name)
+        await self.follower.tell_of_strays(self.network.names())
         await self.follower.start()
         await self.quiet()
 

@@ -378,7 +378,7 @@ async def test_parts_survive_a_restart(tmp_path: Path) -> None:
     taken = intake.take(SHOP, [one, three], NOW)
     await store.commit(taken.writes)
     plan, after = world()
-    await after.recover(store)
+    await after.recover(store, SHOP.system_id)
     sid = taken.answers[0][1].partition("-")[0]
     assert after.waits("shop/1", sid)
     assert after.take(SHOP, [one], NOW).answers == taken.answers[:1]
@@ -387,7 +387,7 @@ async def test_parts_survive_a_restart(tmp_path: Path) -> None:
     assert plan.drafts[0].body == LONG
     await store.commit(last.writes)
     empty_plan, empty = world()
-    await empty.recover(store)
+    await empty.recover(store, SHOP.system_id)
     assert not empty.waits("shop/1", sid) and empty_plan.drafts == []
     await store.close()
 

@@ -1,63 +1,62 @@
-"""The composition root: the one place that knows which backends there are, and makes the daemon.
+"""The gateway as an object: what its roles need, put together, begun and ended in order.
 
-A `Gateway` is an object: tests start real ones on port 0. `start` makes the rooms from the store
-upwards, `close` takes them down in the reverse order; `reload` takes a changed config file.
+Tests start real ones on port 0. `start` makes the rooms from the store upwards, `close` takes
+them down in the reverse order; `reload` takes a changed config file.
 """
 
 import asyncio
 import json
-import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 
 import structlog
 from aiohttp import web
 
-from carriers import routing
-from carriers.model import Carrier, CarrierKind
 from carriers.network import Network
-from carriers.routing import Plan, RouteRequest, RoutingTable
-from gateway import credentials, declared, listening, simulators, tls
-from gateway.accounts import Accounts
-from gateway.api.app import build_app
+from carriers.routing import Plan, RouteRequest
+from gateway import listening, tls
+from gateway.api.app import build_app, build_status_app
 from gateway.api.services import ApiLimits, Services
 from gateway.bus.embedded import EmbeddedBus
 from gateway.config import Config
 from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
+from gateway.core.owned import EVERYTHING, NOTHING
+from gateway.core.replay import Replay
 from gateway.core.runner import Bounds, Handler, Job, JobRunner
+from gateway.core.tracking.tracker import Tracker
+from gateway.daemon.core import SHARD_NAMES, JobsEstate, WorksEstate
+from gateway.daemon.ground import Ground, chance
+from gateway.daemon.smpp import CarrierEstate, CustomerEstate, bound
+from gateway.fleet import Fleet
 from gateway.janitor import Janitor, Kept
 from gateway.messages import callbacks, inbound, path
 from gateway.messages.callbacks import CallbackPolicy, StatusCallbacks
+from gateway.messages.copies import prune_inbound
 from gateway.messages.customers import jobs as customer_jobs
 from gateway.messages.customers.binds import Binds
 from gateway.messages.customers.delivery import Deliveries
 from gateway.messages.customers.intake import Intake
-from gateway.messages.customers.numbers import Senders
 from gateway.messages.customers.server import CustomerServer
 from gateway.messages.follow import Follower
+from gateway.messages.idempotency import prune_idempotency
 from gateway.messages.service import Messages
 from gateway.messages.timeline import timeline
+from gateway.messages.wiped import prune_wiped
 from gateway.metrics import collectors, limits_collector
-from gateway.model import AccountStatus, Message, PhoneNumber
-from gateway.phone_numbers import PhoneNumbers
-from gateway.store import sqlite
-from gateway.store.sqlite import SqliteStore
+from gateway.owners import EVERY_ROLE, Group, Owners, Role, Sharing, new_holder
+from gateway.store.base import Lease
 from gateway.webhooks.cookies import CookieBook
-from gateway.webhooks.exchange import Connections
-from gateway.webhooks.fetch import Fetcher
-from gateway.webhooks.guard import Guard
 
 _log = structlog.get_logger(__name__)
-DATABASE = "trunkline.db"
 PORTS = "ports.json"
-_FIRST_NUMBER = "+15550001000"
 _CALLBACK_RETRY = RetryPolicy(base=1.0, cap=600.0)
 _TRIES_PER_CUSTOMER = 20  # deliver_sm under way to one customer: the window of a bind
-_RELOADED = ("carriers", "routes", "numbers", "customers")
+_RELOADED = ("carriers", "routes", "numbers", "customers", "sources")
+_FORGETS = (prune_idempotency, prune_inbound, prune_wiped)
+_QUEUES = ("jobs", "customer")  # kinds of names that are ours anyway where nobody else is
 _HTTP_ENDS_WITHIN = 1.0  # seconds for answers under way, after the drain
 _LINGER = 2.0  # seconds for which the rest of a refused upload is read
 
@@ -65,18 +64,23 @@ _LINGER = 2.0  # seconds for which the rest of a refused upload is read
 class Gateway:
     """The daemon. `start` returns when traffic may come, `close` when the last promise is kept."""
 
-    def __init__(self, config: Config, data: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        data: Path,
+        environ: Mapping[str, str],
+        roles: Collection[Role] = EVERY_ROLE,
+    ) -> None:
         self._config = config
         self._data = data
-        self._environ = environ
+        self._roles = frozenset(roles)
         self._clock = time.time
+        self._holder = new_holder(self._roles)
+        self._ground = Ground(config, data, environ, self._holder, self._clock)
         self._stack = AsyncExitStack()
         self._unready = "starting"
         self._deadline = 0.0
         self._http: web.AppRunner | None = None
-        self._simulators: dict[str, simulators.Simulator] = {}
-        self._carriers: dict[str, Carrier] = {}
-        self._table = RoutingTable((), ())
         self.ports: dict[str, int] = {}
 
     # -- its life --------------------------------------------------------------------------
@@ -84,10 +88,15 @@ class Gateway:
     async def start(self) -> None:
         """Make everything, from the store upwards, and begin to listen."""
         try:
-            await self._open_store()
             listening.check(self._config)
-            await self._declare(self._config)
-            await self._connect()
+            await self._ground.open(self._stack)
+            self._owners = Owners(
+                self._ground.store,
+                holder=self._holder,
+                ttl=self._config.daemon.lease,
+                monotonic=time.monotonic,
+            )
+            await self._owners.join()
             self._assemble()
             await self._begin()
         except BaseException:
@@ -105,91 +114,101 @@ class Gateway:
 
     async def reload(self, config: Config) -> None:
         """Take what the file owns from `config`; binds that did not change stay up."""
-        await self._declare(config)
-        self._network.reload(self._carriers.values())
-        self._intake.declare(self._customers)
-        self._server.declare(self._customers)
+        await self._ground.declare(config)
+        await self._carrier_estate.reload()
+        self._owners.hurry()
+        self._intake.declare(self._ground.customers)
+        self._server.declare(self._ground.customers)
         others = replace(config, **{name: getattr(self._config, name) for name in _RELOADED})
         if others != self._config:
             _log.warning("a change outside of " + ", ".join(_RELOADED) + " needs a restart")
         self._config = config
-        _log.info("the config file was reloaded", carriers=len(self._carriers))
+        _log.info("the config file was reloaded", carriers=len(self._ground.carriers))
+
+    @property
+    def account_sid(self) -> str:
+        """The main account's."""
+        return self._ground.main_sid
+
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set when others took over what this process owned: it must end at once."""
+        return self._owners.lost
 
     def _patience(self) -> float:
         """What is left of the drain time, seconds."""
         return max(0.1, self._deadline - asyncio.get_running_loop().time())
 
-    # -- what everything stands on ---------------------------------------------------------
-
-    async def _open_store(self) -> None:
-        now = self._clock()
-        await asyncio.to_thread(self._data.mkdir, parents=True, exist_ok=True)
-        self.credentials = credentials.load(self._data, self._environ, now)
-        self._store = await SqliteStore.open(
-            self._data / DATABASE, max_queued=self._config.store.max_queued, clock=self._clock
-        )
-        self._stack.push_async_callback(self._store.close)
-        self._accounts = await Accounts.load(self._store)
-        self._main_sid = (await credentials.establish(self.credentials, self._accounts, now)).sid
-        self._tokens = Tokens(self._accounts)
-        self._numbers = await PhoneNumbers.load(self._store)
-
-    async def _declare(self, config: Config) -> None:
-        """Make known what the file owns: carriers, routes, numbers, customers' senders."""
-        now = self._clock()
-        declared.check_accounts(config, self._accounts)
-        carriers = [await self._reached(carrier) for carrier in config.carriers]
-        self._carriers.clear()
-        self._carriers.update((carrier.name, carrier) for carrier in carriers)
-        self._table = RoutingTable(config.routes, carriers)
-        self._numbers.declare(declared.numbers(config, self._main_sid, now))
-        if not len(self._numbers):
-            await self._numbers.add(self._main_sid, _FIRST_NUMBER, _FIRST_NUMBER, {}, now)
-        self._customers = declared.customers(config, self._main_sid)
-        self._senders = Senders(self._customers, self._numbers.holder, now)
-
-    async def _reached(self, carrier: Carrier) -> Carrier:
-        """The carrier with its address; a simulated one is started for it."""
-        if carrier.kind is not CarrierKind.SIMULATED:
-            return carrier
-        simulator = self._simulators.get(carrier.name)
-        if simulator is None:
-            simulator = await simulators.start(carrier, self._data)
-            self._stack.push_async_callback(simulator.close)
-            self._simulators[carrier.name] = simulator
-        return simulator.reached(carrier)
-
-    async def _connect(self) -> None:
-        webhooks = self._config.webhooks
-        connections = await self._stack.enter_async_context(
-            Connections(Guard(webhooks.allow), per_host=webhooks.concurrency_per_host)
-        )
-        self._fetcher = Fetcher(connections, clock=self._clock)
-        self._network = Network(self._carriers.values(), clock=self._clock, random=random.random)
-
     # -- the rooms, and what each is given -------------------------------------------------
 
     def _assemble(self) -> None:
+        ground, webhooks = self._ground, self._config.webhooks
         self._handlers: dict[str, Handler] = {}
+        self._network = Network((), clock=self._clock, random=chance)
         self._runner = self._make_runner()
         self._callback_policy = CallbackPolicy(
-            states=self._config.webhooks.message_states,
-            retry_for=self._config.webhooks.retry_for,
+            states=webhooks.message_states, retry_for=webhooks.retry_for
         )
+        self._works = WorksEstate({"janitor": self._start_janitor, "tracking": self._start_tracker})
         self._messages, self._follower = self._make_path()
         self._binds = Binds()
-        self._intake = Intake(self._messages.plan, self._customers)
+        self._intake = Intake(self._messages.plan, ground.customers)
+        self._carrier_estate = CarrierEstate(
+            ground, self._network, self._follower, self._stack, self._carrier_opened
+        )
+        self._customer_estate = CustomerEstate(ground.store, self._runner, self._intake)
+        self._fleet = Fleet(
+            store=ground.store,
+            network=self._network,
+            configured=lambda: list(ground.carriers),
+            control_url=self._carrier_estate.control_url,
+            owner=self._owners,
+            holder=self._holder,
+            clock=self._clock,
+            monotonic=time.monotonic,
+        )
         self._server = CustomerServer(
-            customers=self._customers,
-            store=self._store,
+            customers=ground.customers,
+            store=ground.store,
             runner=self._runner,
             intake=self._intake,
             binds=self._binds,
             path=self._messages,
+            came_or_left=self._owners.hurry,
             clock=self._clock,
         )
         self._handlers.update(self._make_handlers())
-        self._bus = EmbeddedBus(self._store)
+        self._bus = EmbeddedBus(ground.store)
+
+    def _groups(self) -> list[Group]:
+        """What this process reaches for, by its roles. What was left undone comes first."""
+        ground = self._ground
+        groups = (
+            Group(
+                kind="jobs",
+                role=Role.CORE,
+                names=lambda: SHARD_NAMES,
+                estate=JobsEstate(self._runner),
+            ),
+            Group(
+                kind="customer",
+                role=Role.SMPP,
+                names=lambda: bound(ground, self._binds),
+                estate=self._customer_estate,
+                sharing=Sharing.WANTED,
+            ),
+            Group(
+                kind="carrier",
+                role=Role.SMPP,
+                names=lambda: list(ground.carriers),
+                estate=self._carrier_estate,
+            ),
+            Group(kind="work", role=Role.CORE, names=self._works.names, estate=self._works),
+        )
+        reached_for = [group for group in groups if group.role in self._roles]
+        if ground.shared:
+            return reached_for
+        return [group for group in reached_for if group.kind not in _QUEUES]
 
     def _make_runner(self) -> JobRunner:
         webhooks = self._config.webhooks
@@ -202,28 +221,31 @@ class Gateway:
             slots=webhooks.workers,
         )
         return JobRunner(
-            self._store,
+            self._ground.store,
             scheduler,
             self._handlers,
             workers=webhooks.workers,
             clock=self._clock,
-            fraction=random.random,
+            fraction=chance,
             bounds=Bounds(
                 per_endpoint=webhooks.max_in_memory_per_host, total=webhooks.max_in_memory
             ),
+            fence=self._owners.lease(),
+            own=NOTHING if self._ground.shared else EVERYTHING,
+            archive=self._ground.archive,
         )
 
     def _make_path(self) -> tuple[Messages, Follower]:
         bounds = self._config.messages
         return path.build(
-            store=self._store,
+            store=self._ground.store,
             network=self._network,
             runner=self._runner,
-            carriers=self._carriers,
+            carriers=self._ground.carriers,
             plan=self._plan,
-            may_send=self._tokens.may_send,
-            holder=self._holder,
-            inbound=self._told,
+            may_send=self._ground.tokens.may_send,
+            holder=self._ground.holder,
+            inbound=self._ground.told,
             policy=self._callback_policy,
             bounds=path.Bounds(
                 max_body=bounds.max_body,
@@ -231,42 +253,47 @@ class Gateway:
                 max_in_memory=bounds.max_in_memory,
                 max_parked_receipts=bounds.max_parked_receipts,
             ),
+            owner=self._owners,
             clock=self._clock,
-            fraction=random.random,
+            fraction=chance,
         )
 
     def _make_handlers(self) -> dict[str, Handler]:
+        ground = self._ground
         return {
-            callbacks.KIND: StatusCallbacks(self._fetcher, self._tokens, self._callback_policy),
+            callbacks.KIND: StatusCallbacks(ground.fetcher, ground.tokens, self._callback_policy),
             inbound.KIND: inbound.InboundTexts(
-                store=self._store,
-                fetcher=self._fetcher,
-                tokens=self._tokens,
+                store=ground.store,
+                fetcher=ground.fetcher,
+                tokens=ground.tokens,
                 conversations=CookieBook(),
                 plan=self._messages.plan,
                 accepted=self._messages.accepted,
-                holder=self._numbers.holder,
+                holder=ground.numbers.holder,
                 clock=self._clock,
             ),
             customer_jobs.KIND: Deliveries(
-                self._store, self._binds, self._runner.close_endpoint, self._clock
+                ground.store, self._binds, self._runner.close_endpoint, self._clock
             ),
         }
 
     def _services(self) -> Services:
+        ground = self._ground
         return Services(
-            store=self._store,
-            accounts=self._accounts,
-            phone_numbers=self._numbers,
+            store=ground.store,
+            accounts=ground.accounts,
+            phone_numbers=ground.numbers,
             messages=self._messages,
-            carriers=self._network,
+            carriers=self._fleet,
             bus=self._bus,
             timeline=timeline,
             plan=self._plan,
-            price=self._price,
+            price=ground.price,
+            sources=ground.sources,
+            replay=Replay(ground.store, ground.archive, self._runner.offer, self._clock),
             unready=self._why_unready,
             clock=self._clock,
-            simulators=lambda: [each.control_url for each in self._simulators.values()],
+            simulators=self._fleet.control_urls,
             limits=ApiLimits(
                 max_body=self._config.messages.max_body,
                 max_event_streams=self._config.http.max_event_streams,
@@ -274,7 +301,7 @@ class Gateway:
             collectors=(
                 *collectors(
                     network=self._network,
-                    store=self._store.stats,
+                    store=ground.store.stats,
                     jobs=self._runner.stats,
                     messages=self._messages.gauges,
                     customers=self._binds.counts,
@@ -285,55 +312,74 @@ class Gateway:
         )
 
     def _plan(self, request: RouteRequest, now: float) -> Plan:
-        return routing.plan(request, self._table, self._network.all_health(now), now)
-
-    def _price(self, message: Message) -> Decimal | None:
-        return self._table.price(
-            message.account_sid, message.carrier, message.to_address, message.num_segments
-        )
-
-    def _told(self, message: Message, number: PhoneNumber) -> Sequence[Job]:
-        """The jobs that an inbound text makes due: the number's app, the customer's bind."""
-        jobs = inbound.for_message(message, number, message.date_created)
-        return [*jobs, *self._senders.told(message)]
-
-    def _holder(self, address: str) -> PhoneNumber | None:
-        return self._senders.holder(address)
+        return self._ground.plan(request, self._fleet.all_health(now), now)
 
     def _why_unready(self) -> str:
-        return self._unready or self._store.stats().trouble
+        if self._unready:
+            return self._unready
+        if not self._owners.alive:
+            return "the lease of this process has run out: the store does not answer"
+        return self._ground.store.stats().trouble
 
-    # -- beginning, from the inside out; the stack ends it in the reverse order ------------
+    def _carrier_opened(self, name: str) -> None:
+        self._fleet.obey(name)
+        self._owners.hurry()
 
-    async def _begin(self) -> None:
-        self._stack.push_async_callback(self._stop_http)  # last: it tells that we drain
-        # What the last run left comes before what carriers say now: callbacks keep their order.
-        await self._runner.recover()
-        self._stack.push_async_callback(self._follower.close)
-        await self._network.start()
-        self._stack.push_async_callback(lambda: self._network.close(self._patience()))
-        await self._follower.start()
-        self._stack.push_async_callback(lambda: self._runner.close(self._patience()))
+    async def _start_janitor(self, lease: Lease) -> Janitor:
         store, bus = self._config.store, self._config.bus
         kept = Kept(
             trace_rows=store.trace_rows,
             facts=bus.max_backlog,
             facts_for=store.facts_for,
             jobs_for=store.jobs_for,
+            messages_for=store.messages_for,
         )
-        janitor = Janitor(self._store, kept, self._carriers, self._clock)
+        janitor = Janitor(
+            self._ground.store, kept, self._ground.carriers, self._clock, also=_FORGETS
+        )
         janitor.start()
-        self._stack.push_async_callback(janitor.close)
-        if self._config.smpp.listen is not None:
-            host, port = self._config.smpp.listen
-            with listening.explained("smpp", "listen", self._config.smpp.listen):
-                self.ports["smpp"] = await self._server.start(host, port)
-            self._stack.push_async_callback(self._server.close)
+        return janitor
+
+    async def _start_tracker(self, lease: Lease) -> Tracker:
+        tracker = Tracker(self._ground.store, self._bus, self._owners.lease())
+        tracker.start()
+        return tracker
+
+    # -- beginning, from the inside out; the stack ends it in the reverse order ------------
+
+    async def _begin(self) -> None:
+        self._stack.push_async_callback(self._stop_http)  # last: it tells that we drain
+        self._stack.push_async_callback(self._owners.leave)
+        await self._fleet.start()
+        self._stack.push_async_callback(self._fleet.close)
+        self._stack.push_async_callback(self._follower.close)
+        await self._network.start()
+        self._stack.push_async_callback(lambda: self._network.close(self._patience()))
+        await self._follower.start()
+        self._stack.push_async_callback(lambda: self._runner.close(self._patience()))
+        self._stack.push_async_callback(self._works.close)
+        if Role.SMPP in self._roles:
+            await self._follower.tell_of_strays(self._ground.carriers)
+            await self._serve_customers()
+        if not self._ground.shared:
+            for customer in self._ground.customers:
+                await self._intake.recover(self._ground.store, customer.system_id)
+            await self._runner.recover()
+        await self._owners.start(self._groups())
+        self._stack.push_async_callback(self._owners.close)
         self._runner.start()  # after the server closed the queues of customers who are away
         self._stack.push_async_callback(self._bus.close)
-        await self._listen(build_app(self._services()))
+        build = build_app if Role.API in self._roles else build_status_app
+        await self._listen(build(self._services()))
         await asyncio.to_thread(_write_ports, self._data / PORTS, self.ports)
         self._unready = ""
+
+    async def _serve_customers(self) -> None:
+        address = self._config.smpp.listen
+        if address is not None:
+            with listening.explained("smpp", "listen", address):
+                self.ports["smpp"] = await self._server.start(address.host, address.port)
+            self._stack.push_async_callback(self._server.close)
 
     async def _listen(self, app: web.Application) -> None:
         self._http = app_runner = web.AppRunner(
@@ -363,30 +409,6 @@ class Gateway:
     async def _stop_http(self) -> None:
         if self._http is not None:
             await self._http.cleanup()
-
-
-class Tokens:
-    """What webhooks and customers' binds ask of the accounts."""
-
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
-
-    def token_of(self, account_sid: str) -> str | None:
-        """The auth token that signs for the account; None if it is closed."""
-        account = self._accounts.get(account_sid)
-        if account is None or account.status is AccountStatus.CLOSED:
-            return None
-        return account.auth_token
-
-    def may_send(self, account_sid: str) -> bool:
-        """Whether the account is active."""
-        account = self._accounts.get(account_sid)
-        return account is not None and account.status is AccountStatus.ACTIVE
-
-
-def migrate(data: Path) -> list[str]:
-    """Bring the store of the data folder to this version's schema; the steps that it took."""
-    return sqlite.migrate(data / DATABASE)
 
 
 def _write_ports(file: Path, ports: Mapping[str, int]) -> None:

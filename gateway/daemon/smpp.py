@@ -1,0 +1,106 @@
+"""The role `smpp`: carriers that are ours, and the deliveries of customers who are bound here."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from carriers.model import Carrier, CarrierKind
+from carriers.network import Network
+from gateway import simulators
+from gateway.core.owned import Queues
+from gateway.core.runner import JobRunner
+from gateway.daemon.core import GIVEN_UP_WITHIN
+from gateway.daemon.ground import Ground
+from gateway.messages.customers.binds import Binds
+from gateway.messages.customers.intake import Intake
+from gateway.messages.customers.jobs import endpoint_of
+from gateway.messages.follow import Follower
+from gateway.store.base import Lease, Store
+
+
+class CarrierEstate:
+    """Carriers by name: their binds, and what of their messages is under way."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        network: Network,
+        follower: Follower,
+        stack: AsyncExitStack,
+        opened: Callable[[str], None],
+    ) -> None:
+        """`opened` is told when a carrier is served; `stack` ends simulators with the daemon."""
+        self._ground = ground
+        self._network = network
+        self._follower = follower
+        self._stack = stack
+        self._opened = opened
+        self._served: dict[str, Carrier] = {}
+        self._simulators: dict[str, simulators.Simulator] = {}
+
+    async def take_over(self, name: str, lease: Lease) -> None:
+        """`Estate.take_over`."""
+        carrier = await self._reached(self._ground.carriers[name])
+        await self._follower.take_over(name)
+        self._served[name] = carrier
+        self._network.reload(self._served.values())
+        self._opened(name)
+
+    async def give_up(self, name: str) -> None:
+        """`Estate.give_up`."""
+        if self._served.pop(name, None) is None:
+            return
+        self._network.reload(self._served.values())
+        await self._follower.give_up(name)
+        simulator = self._simulators.pop(name, None)
+        if simulator is not None:
+            await simulator.close()
+
+    async def reload(self) -> None:
+        """The config file was read again: what it changed of the carriers that are ours."""
+        for name in self._served:
+            if name in self._ground.carriers:
+                self._served[name] = await self._reached(self._ground.carriers[name])
+        self._network.reload(self._served.values())
+
+    def control_url(self, name: str) -> str:
+        """Where a simulated carrier that is ours takes orders; "" for any other."""
+        simulator = self._simulators.get(name)
+        return "" if simulator is None else simulator.control_url
+
+    async def _reached(self, carrier: Carrier) -> Carrier:
+        """The carrier with its address; a simulated one is started for it."""
+        if carrier.kind is not CarrierKind.SIMULATED:
+            return carrier
+        simulator = self._simulators.get(carrier.name)
+        if simulator is None:
+            simulator = await simulators.start(carrier, self._ground.data)
+            self._stack.push_async_callback(simulator.close)
+            self._simulators[carrier.name] = simulator
+        return simulator.reached(carrier)
+
+
+class CustomerEstate:
+    """Customers by system_id: their deliveries, and the parts of their texts that wait."""
+
+    def __init__(self, store: Store, runner: JobRunner, intake: Intake) -> None:
+        self._store = store
+        self._runner = runner
+        self._intake = intake
+
+    async def take_over(self, name: str, lease: Lease) -> None:
+        """`Estate.take_over`."""
+        await self._intake.recover(self._store, name)
+        await self._runner.take_over(_queue(name))
+
+    async def give_up(self, name: str) -> None:
+        """`Estate.give_up`."""
+        await self._runner.give_up(_queue(name), GIVEN_UP_WITHIN)
+
+
+def _queue(system_id: str) -> Queues:
+    return Queues(customers=frozenset({endpoint_of(system_id)}))
+
+
+def bound(ground: Ground, binds: Binds) -> list[str]:
+    """The customers that are bound here: their deliveries are ours to make."""
+    return [each.system_id for each in ground.customers if binds.of(each.system_id)]

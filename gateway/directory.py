@@ -1,0 +1,62 @@
+"""Keeps what is known of accounts and numbers as other processes leave them in the store.
+
+A hint makes a change known at once; one that got lost costs a second, for which a token that was
+replaced, or an account that was closed, may still be taken by a process that did not hear of it.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from gateway.accounts import HINT, Accounts
+from gateway.phone_numbers import PhoneNumbers
+from gateway.store.base import Query, Store, StoreError
+
+_log = structlog.get_logger(__name__)
+_LOOK_EVERY: Final = 1.0  # seconds
+_ACCOUNTS: Final = Query("accounts_mark", "SELECT count(*), sum(version), max(sid) FROM accounts")
+_NUMBERS: Final = Query(
+    "phone_numbers_mark", "SELECT count(*), sum(version), max(sid) FROM phone_numbers"
+)
+
+
+class Directory:
+    """One task that looks whether others changed something."""
+
+    def __init__(self, store: Store, accounts: Accounts, numbers: PhoneNumbers) -> None:
+        self._store = store
+        self._rooms = ((_ACCOUNTS, accounts.refresh), (_NUMBERS, numbers.refresh))
+        self._marks: dict[str, tuple[object, ...]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="directory")
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def look(self) -> None:
+        """Read again what is not as it was."""
+        for query, refresh in self._rooms:
+            mark = (await self._store.fetch(query))[0]
+            if self._marks.get(query.name) != mark:
+                await refresh()
+                self._marks[query.name] = mark
+
+    async def _run(self) -> None:
+        hinted = self._store.watch(HINT)
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(hinted.wait(), _LOOK_EVERY)
+            hinted.clear()
+            try:
+                await self.look()
+            except StoreError as error:
+                _log.warning("accounts and numbers are as they were last seen", reason=str(error))

@@ -1,0 +1,222 @@
+"""All carriers as this process sees them: its own at first hand, the others as their owners say.
+
+The owner of a carrier writes how it is into the store, and reads there what an operator wants of
+it; the operator may have asked any process. What is wanted is kept: a paused carrier is paused
+after a restart too.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+import structlog
+
+from carriers.health import Health, HealthState, Intake
+from carriers.network import Network
+from gateway.messages.ownership import Owner
+from gateway.store.base import Fenced, Insert, Query, Store, StoreError, Update, Write
+
+_log = structlog.get_logger(__name__)
+
+HINT: Final = "carriers"  # somebody gave an order
+_LOOK_EVERY: Final = 1.0  # seconds
+_SAY_EVERY: Final = 5.0  # seconds between words about a carrier of which there is nothing new
+_SILENT_AFTER: Final = 15.0  # seconds after which the word of an owner is not believed any more
+_OBEYED_WITHIN: Final = 3.0  # seconds that an operator waits to see the order carried out
+
+_FIRST_STATE: Final = Insert(
+    table="carrier_states", columns=("name", "holder", "state", "at"), ignore_taken=("name",)
+)
+_STATE: Final = Update(table="carrier_states", key=("name",), columns=("holder", "state", "at"))
+_STATES: Final = Query("carrier_states", "SELECT name, state, at FROM carrier_states")
+_FIRST_ORDER: Final = Insert(
+    table="carrier_orders", columns=("name", "intake", "at"), ignore_taken=("name",)
+)
+_ORDER: Final = Update(table="carrier_orders", key=("name",), columns=("intake", "at"))
+_ORDERS: Final = Query("carrier_orders", "SELECT name, intake FROM carrier_orders")
+_OBEYED: Final = {
+    Intake.PAUSED: frozenset({HealthState.PAUSED}),
+    Intake.DRAINING: frozenset({HealthState.DRAINING}),
+    Intake.OPEN: frozenset({HealthState.BOUND, HealthState.DEGRADED, HealthState.DOWN}),
+}
+
+
+class CarrierReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an owner says: the health, and where a simulated carrier takes orders ("" if none)."""
+
+    health: Health
+    control_url: str = ""
+
+
+class _Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """The last word about a carrier: when its owner wrote it, when that was news here."""
+
+    report: CarrierReport
+    at: float
+    news_at: float
+
+
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(CarrierReport)
+
+
+class Fleet:
+    """Tells and steers; `run` keeps it up to date."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        network: Network,
+        configured: Callable[[], Sequence[str]],
+        control_url: Callable[[str], str],
+        owner: Owner,
+        holder: str,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """`configured` gives the names of the config file, `control_url` a simulator's of ours."""
+        self._store = store
+        self._network = network
+        self._configured = configured
+        self._control_url = control_url
+        self._owner = owner
+        self._holder = holder
+        self._clock = clock
+        self._monotonic = monotonic
+        self._heard: dict[str, _Heard] = {}
+        self._orders: dict[str, Intake] = {}
+        self._said: dict[str, tuple[CarrierReport, float]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._looked = asyncio.Condition()
+
+    async def start(self) -> None:
+        """Read what there is, and go on in the background."""
+        await self.look()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="fleet")
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    # -- what REST and routing ask ---------------------------------------------------------
+
+    def names(self) -> Sequence[str]:
+        """Every configured carrier."""
+        return self._configured()
+
+    def health(self, carrier: str, now: float) -> Health:
+        """How `carrier` stands."""
+        if carrier in self._network.names():
+            return self._network.health(carrier, now)
+        heard = self._heard.get(carrier)
+        if heard is not None and self._monotonic() - heard.news_at < _SILENT_AFTER:
+            return heard.report.health
+        return Health(
+            carrier=carrier,
+            state=HealthState.DOWN,
+            binds_up=0,
+            binds_wanted=0,
+            transmitters_up=0,
+            since=now if heard is None else heard.at,
+            reason="no process with the role smpp serves it",
+        )
+
+    def all_health(self, now: float) -> dict[str, Health]:
+        """How each carrier stands."""
+        return {name: self.health(name, now) for name in self._configured()}
+
+    def control_urls(self) -> list[str]:
+        """Where the simulated carriers take orders, whoever runs them."""
+        ours = [self._control_url(name) for name in self._configured()]
+        others = [each.report.control_url for each in self._heard.values()]
+        return list(dict.fromkeys(url for url in (*ours, *others) if url))
+
+    async def steer(self, carrier: str, intake: Intake) -> None:
+        """Let the owner of `carrier` hand it traffic or not; returns when it does, if that is soon.
+
+        Raises `StoreUnavailable` if the order can't be kept.
+        """
+        now = self._clock()
+        await self._store.commit(
+            [(_FIRST_ORDER, (carrier, intake.value, now)), (_ORDER, (carrier, intake.value, now))]
+        )
+        self._orders[carrier] = intake
+        self._store.hint(HINT)
+        if carrier in self._network.names():
+            self.obey(carrier)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OBEYED_WITHIN), self._looked:
+                await self._looked.wait_for(lambda: self._is_obeyed(carrier, intake))
+
+    def _is_obeyed(self, carrier: str, intake: Intake) -> bool:
+        return self.health(carrier, self._clock()).state in _OBEYED[intake]
+
+    def obey(self, carrier: str) -> None:
+        """Make of a carrier that is ours what was ordered."""
+        intake, now = self._orders.get(carrier, Intake.OPEN), self._clock()
+        if self._network.intake(carrier) is intake:
+            return
+        match intake:
+            case Intake.PAUSED:
+                self._network.pause(carrier, now)
+            case Intake.DRAINING:
+                self._network.drain(carrier, now)
+            case Intake.OPEN:
+                self._network.resume(carrier, now)
+
+    # -- keeping up ------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        hinted = self._store.watch(HINT)
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(hinted.wait(), _LOOK_EVERY)
+            hinted.clear()
+            try:
+                await self.look()
+            except Fenced:
+                return  # the process ends
+            except StoreError as error:
+                _log.warning("the state of carriers can't be exchanged", reason=str(error))
+            except Exception:
+                _log.exception("the state of carriers can't be exchanged")
+
+    async def look(self) -> None:
+        """Read what others wrote, carry out orders, write how our own carriers are."""
+        self._orders = {name: Intake(intake) for name, intake in await self._store.fetch(_ORDERS)}
+        for name in self._network.names():
+            self.obey(name)
+        now = self._monotonic()
+        for name, state, at in await self._store.fetch(_STATES):
+            heard = self._heard.get(name)
+            if heard is None or heard.at != at:
+                report = _decoder.decode(state)
+                self._heard[name] = _Heard(report=report, at=at, news_at=now)
+        writes = self._sayings()
+        if writes:
+            await self._store.commit(writes, self._owner.lease())
+            self._store.hint(HINT)
+        async with self._looked:
+            self._looked.notify_all()
+
+    def _sayings(self) -> list[Write]:
+        now = self._clock()
+        writes: list[Write] = []
+        for name in self._network.names():
+            report = CarrierReport(
+                health=self._network.health(name, now), control_url=self._control_url(name)
+            )
+            said, at = self._said.get(name, (None, 0.0))
+            if report == said and abs(now - at) < _SAY_EVERY:
+                continue
+            self._said[name] = report, now
+            row = (self._holder, _encode(report).decode(), now)
+            writes += [(_FIRST_STATE, (name, *row)), (_STATE, (name, *row))]
+        return writes
