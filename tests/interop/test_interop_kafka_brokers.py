@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from tests.integration.gateway_process import wait_for
 from tests.kafka_cluster import (
@@ -189,6 +189,27 @@ async def test_doors_open_to_who_has_the_password_and_to_nobody_else(tmp_path: P
                         pass
         records = await read(cluster, "doors", 7)
         assert values_of(records) == [b"SSL", *(m.encode() for m in SASL_MECHANISMS * 2)]
+
+
+async def test_who_has_no_right_on_a_topic_is_refused(tmp_path: Path) -> None:
+    """The listener without a password is the superuser's here; the user with one has no rights."""
+    settings = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+    with KafkaCluster.start(tmp_path, listeners=["SASL_PLAINTEXT"], settings=settings) as cluster:
+        await write(cluster, "guarded", [b"ours"])
+        stranger = AIOKafkaProducer(
+            bootstrap_servers=cluster.addresses("SASL_PLAINTEXT"),
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_plain_username=USERNAME,
+            sasl_plain_password=PASSWORD,
+        )
+        async with running(stranger) as writing, asyncio.timeout(WITHIN):
+            with pytest.raises(TopicAuthorizationFailedError):
+                await writing.send_and_wait("guarded", b"theirs")
+        assert values_of(await read(cluster, "guarded", 1)) == [b"ours"]
 
 
 def test_a_broker_that_ends_by_itself_is_told_with_its_log(tmp_path: Path) -> None:
