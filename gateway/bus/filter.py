@@ -81,8 +81,9 @@ class Newer:
     """For records without a fact's id: whether one of a partition is newer than what was seen.
 
     One is not whose epoch is lower than the highest that was seen, or whose offset is not above
-    the last one that was read from the same partition of the same cluster. Each cluster's copy of
-    a partition is a log of its own, with a `Newer` of its own.
+    the last one (at first -1) that was read from the same partition of the same cluster. The mark
+    of an owner, with the offset -1, never is, but its epoch is seen. Each cluster's copy of a
+    partition is a log of its own, with a `Newer` of its own.
     """
 
     __slots__ = ("epoch", "offsets")
@@ -94,9 +95,11 @@ class Newer:
 
     def takes(self, origin: Origin) -> bool:
         """Whether it is newer; if so it is seen from now on."""
-        read_at = f"{origin.cluster}/{origin.partition}"
-        if origin.epoch < self.epoch or origin.offset <= self.offsets.get(read_at, -1):
+        if origin.epoch < self.epoch:
             return False
-        self.epoch = origin.epoch
+        self.epoch = origin.epoch  # of a mark too, which is never newer itself
+        read_at = f"{origin.cluster}/{origin.partition}"
+        if origin.offset <= self.offsets.get(read_at, -1):
+            return False
         self.offsets[read_at] = origin.offset
         return True

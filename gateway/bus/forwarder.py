@@ -14,6 +14,7 @@ store, and nothing waits for it.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -25,7 +26,7 @@ from gateway.bus.ledger import Ledger
 from gateway.bus.records import STORE, Origin, Outgoing, Unusable, encode, headers_of
 from gateway.bus.status import ForwarderStatus, Place
 from gateway.bus.topics import partition_of, topic_of
-from gateway.store.base import Fact, Lease, Store, StoreUnavailable
+from gateway.store.base import Fact, Lease, Store, StoreError, StoreUnavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -85,8 +86,16 @@ class Forwarder:
         """Copy until cancelled. Raises `Fenced` when somebody else does so."""
         before = await self._patiently(self._ledger.load)
         self._cluster = self._clusters.active
-        if before is not None and before.active not in ("", self._cluster):
-            await self._patiently(self._rewind)
+        try:
+            if before is not None and before.active not in ("", self._cluster):
+                await self._patiently(self._rewind)
+            await self._copy()
+        except asyncio.CancelledError:
+            with suppress(StoreError):  # the next one sends a little again, then
+                await self._ledger.note(self._status())
+            raise
+
+    async def _copy(self) -> None:
         facts: list[Fact] = []
         while True:
             switched = self._clusters.switched()

@@ -154,6 +154,9 @@ class Subscription:
             )
         items: list[Item] = []
         for record in chunk.records:
+            if not record.value:  # the mark of an owner of dedup
+                items.append((record.offset + 1, None))
+                continue
             found = decode(record.value)
             if isinstance(found, Unusable):
                 self._pass_over(name, chunk, record.offset, found)

@@ -108,6 +108,16 @@ async def test_a_forwarder_whose_lease_has_passed_stops(tmp_path: Path) -> None:
                 await forwarder.run()
 
 
+async def test_a_forwarder_that_is_stopped_notes_where_it_ends(tmp_path: Path) -> None:
+    async with world(tmp_path) as found:
+        forwarder = found.forward()
+        for count in range(1, 6):
+            await found.append(f"SM{count}")
+            await until(lambda count=count: forwarder.stats().forwarded == count)
+        await found.stop_forwarding()
+        assert await cursor_of(found.store) == 5
+
+
 async def test_a_fact_that_is_no_json_is_passed_over(tmp_path: Path) -> None:
     async with world(tmp_path) as found:
         await found.append("SM1")
