@@ -80,6 +80,8 @@ class Feeds:
         tasks = list(self._tasks)
         self._tasks.clear()
         await ended(tasks)
+        for cluster in list(self._offsets):
+            await self._inputs.rest(cluster)
 
     def _start(self, cluster: str, work: Coroutine[Any, Any, Event | None]) -> None:
         self._tasks[asyncio.get_running_loop().create_task(work)] = cluster

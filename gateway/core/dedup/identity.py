@@ -15,6 +15,10 @@ from gateway.bus import records, topics
 from gateway.bus.records import Unusable, Why
 
 SIZE: Final = 16  # octets
+_LARGEST: Final = 800_000  # octets of a value: with its headers it must fit a batch of the brokers
+_TOO_LARGE: Final = Unusable(
+    why=Why.POISON, reason=f"its value is larger than {_LARGEST} octets, which none of ours is"
+)
 
 # (key, id of the fact in the store or 0), or why the record is set aside.
 Identity = tuple[bytes, int] | Unusable
@@ -60,4 +64,11 @@ _IDENTIFY: Final[Mapping[str, Identify]] = {topics.SUBMIT: _of_submit}
 
 def identify(topic: str) -> Identify:
     """How the records of the raw topic `topic` are told apart."""
-    return _IDENTIFY.get(topic, _of_fact)
+    identity_of = _IDENTIFY.get(topic, _of_fact)
+
+    def bounded(value: bytes | None) -> Identity:
+        if value is not None and len(value) > _LARGEST:
+            return _TOO_LARGE
+        return identity_of(value)
+
+    return bounded

@@ -37,6 +37,10 @@ class Inputs(Protocol):
         """
         ...
 
+    async def rest(self, cluster: str) -> None:
+        """Nothing more of the cluster will be read for now."""
+        ...
+
 
 class Outputs(Protocol):
     """The clean topic. Each call raises `ClusterAway`, and says so within seconds."""
@@ -58,6 +62,10 @@ class Outputs(Protocol):
 
     async def read(self, cluster: str, offset: int, limit: int) -> list[Incoming]:
         """As `Inputs.read`."""
+        ...
+
+    async def rest(self, cluster: str) -> None:
+        """Nothing more of the cluster will be read for now."""
         ...
 
     async def append(self, cluster: str, records: Sequence[Outgoing]) -> int:

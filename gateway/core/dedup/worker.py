@@ -234,20 +234,17 @@ class Worker:
         """Take over the clean topic from `begin` up to but without `end`."""
         found: set[bytes] = set()
         offset = begin
-        while offset < end:
-            if self._stopping.is_set():
-                raise _Stopped
-            records = await self._outputs.read(cluster, offset, self._settings.batch)
-            if not records:
-                continue
-            offset = records[-1].offset + 1
-            state = await self._in_thread(
-                self._take_over,
-                [each for each in records if each.offset < end],
-                state,
-                cluster,
-                found,
-            )
+        try:
+            while offset < end:
+                if self._stopping.is_set():
+                    raise _Stopped
+                records = await self._outputs.read(cluster, offset, self._settings.batch)
+                if records:
+                    offset = records[-1].offset + 1
+                    ours = [each for each in records if each.offset < end]
+                    state = await self._in_thread(self._take_over, ours, state, cluster, found)
+        finally:
+            await self._outputs.rest(cluster)
         return state, frozenset(found)
 
     def _take_over(

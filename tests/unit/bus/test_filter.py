@@ -94,6 +94,14 @@ def origin(epoch: int, offset: int, cluster: str = "primary") -> Origin:
     return Origin(epoch=epoch, cluster=cluster, partition=0, offset=offset)
 
 
+def test_a_mark_is_never_newer_but_what_an_older_owner_writes_behind_it_is_not_either() -> None:
+    newer = Newer()
+    assert newer.takes(origin(1, 0))
+    assert not newer.takes(origin(2, -1))
+    assert not newer.takes(origin(1, 1))
+    assert newer.takes(origin(2, 1))
+
+
 def test_without_an_id_a_record_is_newer_by_its_epoch_and_offset() -> None:
     newer = Newer()
     assert [newer.takes(origin(5, each)) for each in (0, 1, 1, 0, 2)] == [

@@ -105,6 +105,9 @@ class Raw:
             await asyncio.sleep(0)
         return records
 
+    async def rest(self, cluster: str) -> None:
+        pass
+
 
 class Clean:
     """`Outputs` over the logs; `faults` say what happens to the next batches that are written.
@@ -136,6 +139,9 @@ class Clean:
         self._clusters.check(cluster)
         await asyncio.sleep(0)
         return self._clusters.clean[cluster].read(offset, limit)
+
+    async def rest(self, cluster: str) -> None:
+        pass
 
     async def append(self, cluster: str, records: Sequence[Outgoing]) -> int:
         self._clusters.check(cluster)
