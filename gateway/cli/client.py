@@ -11,15 +11,16 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 _VARIABLES: Final = "TRUNKLINE_ACCOUNT_SID and TRUNKLINE_AUTH_TOKEN"
 API: Final = "/2010-04-01/Accounts"
 _TIMEOUT: Final = 5.0  # seconds
 _STREAM_TIMEOUT: Final = 60.0  # the gateway sends a comment each 15 s
+_CHUNK: Final = 1 << 16  # octets
 
 
 def program() -> str:
@@ -83,19 +84,35 @@ class Gateway:
         """Where this account's own resources stand."""
         return f"{API}/{self.account_sid}"
 
-    def get(self, path: str, **query: str | int | None) -> Any:
-        """The JSON at `path`; parameters that are None are left out."""
+    def get(self, path: str, **query: str | int | Sequence[str] | None) -> Any:
+        """The JSON at `path`; parameters that are None are left out, lists are repeated."""
         given = {name: value for name, value in query.items() if value is not None}
-        return self._ask("GET", f"{path}?{urlencode(given)}" if given else path)
+        return self._ask("GET", f"{path}?{urlencode(given, doseq=True)}" if given else path)
 
-    def post(self, path: str, **form: str | None) -> Any:
-        """The JSON that answers a form; fields that are None are left out."""
-        given = {name: value for name, value in form.items() if value is not None}
-        return self._ask("POST", path, urlencode(given), "application/x-www-form-urlencoded")
+    def post(self, path: str, **form: str | Sequence[str] | None) -> Any:
+        """The JSON that answers a form; fields that are None are left out, lists are repeated."""
+        given = urlencode({name: value for name, value in form.items() if value is not None}, True)
+        return self._ask("POST", path, given, "application/x-www-form-urlencoded")
 
     def post_json(self, path: str, content: Mapping[str, Any]) -> Any:
         """The JSON that answers a JSON object."""
         return self._ask("POST", path, json.dumps(content), "application/json")
+
+    def download(self, path: str, into: IO[bytes]) -> None:
+        """Write what answers a POST to `into`, however long it is."""
+        connection = self._connect(_STREAM_TIMEOUT)
+        try:
+            response = self._answer(connection, "POST", path, None, self._headers)
+            if response.status != http.client.OK:
+                raise self._refused(response.status, response.read())
+            while octets := response.read(_CHUNK):
+                into.write(octets)
+        except TimeoutError:
+            raise self._silent() from None
+        except (http.client.HTTPException, ConnectionError):
+            raise ConnectionLost(f"the gateway at {self._url.geturl()} cut it off") from None
+        finally:
+            connection.close()
 
     def events(self, after: str = "") -> Iterator[tuple[str, Any]]:
         """Server-sent events of the account as (id, content), beginning after the id `after`.

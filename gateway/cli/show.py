@@ -30,6 +30,14 @@ COLOURS: Mapping[str, str] = {
     "failed": "red",
     "undelivered": "red",
     "down": "red",
+    "succeeded": "green",
+    "awaiting_retry": "yellow",
+    "expired": "red",
+    "archived": "red",
+    "discarded": "red",
+    "closed": "green",
+    "half-open": "yellow",
+    "open": "red",
 }
 
 

@@ -10,7 +10,7 @@ import gzip
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SUFFIX: Final = ".ndjson.gz"
 _KEY: Final = "[webhooks] archive"
 _LEVEL: Final = 6  # of compression
+_TIMEOUT: Final = timedelta(seconds=15)  # after which a request to a bucket is not retried any more
+_RETRIES: Final = 2
 
 
 class ArchiveError(Exception):
@@ -221,17 +223,20 @@ class Bucket:
                 f"{_KEY} is {url}, which needs one more package: pip install 'trunkline[aws]'"
             ) from error
         self._obstore = obstore
+        self._failures = (obstore.exceptions.BaseError, OSError)
         self._url = url
         try:
-            self._store: ObjectStore = S3Store.from_url(url)
-        except (obstore.exceptions.BaseError, ValueError) as error:
+            self._store: ObjectStore = S3Store.from_url(
+                url, retry_config={"max_retries": _RETRIES, "retry_timeout": _TIMEOUT}
+            )
+        except (*self._failures, ValueError) as error:
             raise ArchiveError(f"{_KEY} is {url}, which is no bucket: {error}") from error
 
     async def put(self, name: str, content: bytes) -> None:
         """`Archive.put`."""
         try:
             await self._obstore.put_async(self._store, name, content)
-        except self._obstore.exceptions.BaseError as error:
+        except self._failures as error:
             raise self._away(error) from error
 
     async def get(self, name: str) -> bytes:
@@ -239,7 +244,7 @@ class Bucket:
         try:
             found = await self._obstore.get_async(self._store, name)
             return bytes(await found.bytes_async())
-        except self._obstore.exceptions.BaseError as error:
+        except self._failures as error:
             raise self._away(error) from error
 
     async def names(self, prefix: str) -> list[str]:
@@ -248,12 +253,12 @@ class Bucket:
         try:
             async for page in self._obstore.list(self._store, prefix=prefix):
                 found += [each["path"] for each in page]
-        except self._obstore.exceptions.BaseError as error:
+        except self._failures as error:
             raise self._away(error) from error
         return sorted(name for name in found if name.endswith(SUFFIX))
 
     def _away(self, error: Exception) -> ArchiveError:
-        said = " ".join(str(error).split())[:300]
+        said = " ".join(str(error).partition("\n\n")[0].split())[:400]
         return ArchiveError(
             f"the archive {self._url} ({_KEY}) can't be used: {said}; look at its address, the"
             " rights of AWS_ACCESS_KEY_ID, and AWS_ENDPOINT_URL if it is not Amazon's"

@@ -73,7 +73,7 @@ class Archiver:
             try:
                 await self._archive_all(batch)
             except ArchiveError as error:
-                if str(error) != self.trouble:
+                if not self.trouble:
                     _log.error("jobs wait for the archive", count=len(self), reason=str(error))
                 self.trouble = str(error)
                 await asyncio.sleep(pause)

@@ -24,6 +24,9 @@ from gateway.accounts import Accounts, new_token
 from gateway.api.app import build_app
 from gateway.api.services import ApiLimits, Services
 from gateway.bus.embedded import EmbeddedBus
+from gateway.core.archive import Folder
+from gateway.core.records import Job
+from gateway.core.replay import Replay
 from gateway.messages import records
 from gateway.messages.draft import Draft, Refusal
 from gateway.messages.idempotency import Replayed
@@ -168,6 +171,7 @@ class World:
     session: aiohttp.ClientSession
     unready: list[str]
     simulators: list[str] = field(default_factory=list)
+    offered: list[Job] = field(default_factory=list)
 
     def sdk(self, account: Account) -> Client:
         """The official SDK with the credentials of `account`."""
@@ -251,6 +255,7 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
     messages, carriers = HeldMessages(store, time.time), HeldCarriers()
     unready: list[str] = []
     simulators: list[str] = []
+    offered: list[Job] = []
     bus = EmbeddedBus(store)
     services = Services(
         store=store,
@@ -266,6 +271,7 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
         clock=time.time,
         simulators=lambda: simulators,
         limits=limits or ApiLimits(),
+        replay=Replay(store, Folder(folder / "archive"), offered.append, time.time),
     )
     runner = web.AppRunner(build_app(services), access_log=None, lingering_time=2.0)
     await runner.setup()
@@ -285,6 +291,7 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
             session=session,
             unready=unready,
             simulators=simulators,
+            offered=offered,
         )
     finally:
         await session.close()
