@@ -248,6 +248,8 @@ def jobs_collector(stats: Callable[[], RunnerStats]) -> Collector:
         yield _one_gauge("jobs_in_memory", "Jobs that wait or are tried.", now.in_memory)
         yield _one_gauge("jobs_in_memory_fullest", "Of these, of one endpoint.", now.fullest)
         yield _one_gauge("jobs_behind", "Endpoints with jobs in the store alone.", now.behind)
+        yield _one_gauge("jobs_broken", "Endpoints that do not answer.", now.broken)
+        yield _one_gauge("jobs_unarchived", "Jobs that wait for the archive.", now.unarchived)
         ended = _counter("jobs_tries", "Tries, by how they ended.", "state")
         for state, count in now.ended.items():
             ended.add_metric([state], count)

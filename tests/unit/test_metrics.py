@@ -104,6 +104,8 @@ def samples() -> Samples:
                 in_memory=8,
                 fullest=6,
                 behind=3,
+                broken=9,
+                unarchived=10,
                 ended={JobState.SUCCEEDED: 4, JobState.EXPIRED: 5},
             ),
             messages=lambda: Gauges(
@@ -151,6 +153,8 @@ CARRIER = ("carrier", "acme")
         ("store_away", (), 1),
         ("facts_total", (), 42),
         ("jobs_behind", (), 3),
+        ("jobs_broken", (), 9),
+        ("jobs_unarchived", (), 10),
         ("jobs_in_memory", (), 8),
         ("jobs_in_memory_fullest", (), 6),
         ("jobs_tries_total", (("state", "expired"),), 5),
