@@ -1,13 +1,18 @@
-"""Writes the pages that follow from declarations: the config's keys and the REST operations.
+"""Writes the pages that follow from declarations: config keys, REST operations, Kafka's topics.
 
 `make docs` runs it; `tests/test_docs.py` fails while a page is not what it would write.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gateway.api.app import OWN, V2010
 from gateway.api.resources import Access, Operation
+from gateway.bus.described import FACT_FIELDS, HEADERS, SUBMIT_FIELDS, asyncapi
+from gateway.bus.topics import KINDS, SUBMIT, clean, topic_of
+from gateway.events import FactType
+from gateway.messages.submit import SubmitRecord
 from gateway.sample import rows
 
 HERE = Path(__file__).parent
@@ -80,7 +85,131 @@ def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|")
 
 
-PAGES = {"configuration.md": configuration, "rest.md": rest}
+_EVENTS = """\
+With `[bus] url` set, every fact, that is all that happened to a text, a number, an account or a
+call, is copied to Kafka, and read from there by this gateway's own processes and by programs of
+yours. Without it the same facts are read over `GET /v1/events`. [asyncapi.json](asyncapi.json)
+says the same as this page to programs.
+"""
+
+_TOPICS = """\
+What is sent goes to the raw topic, where a record may stand twice: a process ended before it knew
+that Kafka had it. Dedup copies each once to the clean topic, its name with `.clean`, within
+`[bus] dedup_window`. Read the clean ones. They are made at the first start where they are missing,
+with `[bus] partitions` partitions each, and the number can't be changed later. There is a topic
+`trunkline.probe` too; it is written to now and then to know whether a cluster is well.
+
+The partition of a record is that which Kafka's Java client takes for its key: murmur2 of the SID,
+without its sign, modulo the number of partitions. So the facts of one SID stand in one partition,
+in their order.
+"""
+
+_VALUE = """\
+The value is JSON in UTF-8. Fields may be added without a new `v`: pass over those that you do not
+know. A record whose `v` is higher than the one you know comes from a newer gateway: pass over
+that too, or stop and upgrade. Batches are compressed with lz4. The record's timestamp is the time
+at which it was sent to Kafka; `at` is when it happened.
+"""
+
+_RULE = """\
+In a clean topic a record may still stand twice: dedup wrote it, did not hear so, and wrote it
+again, maybe into the other cluster while the first was away. A reader that counts each fact once
+keeps, durably and together with what it makes of them, the *ranges of ids that it had*: for each
+topic and partition number, over both clusters together.
+
+1. Pass over a record whose `id` is in one of the ranges of its topic and partition.
+2. Else take it, and add the range above `after` and up to `id`. Join ranges that touch.
+
+It is one range, nearly always, for `after` is the `id` before. This holds whichever process
+wrote the record, how often, and into which cluster, for what a range says is true of the facts
+themselves; the headers are not needed for it. As Python:
+
+```python
+def take(had, topic, partition, value):
+    # Whether the fact is new; `had` is kept durably, {(topic, partition): ranges of ids}.
+    ranges = had.setdefault((topic, partition), [])
+    if any(after < value["id"] <= up_to for after, up_to in ranges):
+        return False
+    low, high = value["after"], value["id"]
+    for each in [each for each in ranges if each[0] <= high and low <= each[1]]:
+        ranges.remove(each)
+        low, high = min(low, each[0]), max(high, each[1])
+    ranges.append((low, high))
+    return True
+```
+
+With one cluster the facts of a SID come in their order. With two, the order holds if a record
+whose `after` is in no range waits while the other cluster has unread records of its partition. A
+cluster that is away keeps what was not read from it; that comes when it is back.
+"""
+
+_SUBMIT = """\
+With `[bus] submit = true` the gateway sends what a producer of yours writes to `trunkline.submit`,
+once for each `id` of an account, and judges it as a request to REST would be judged. The right to
+write there is the right to send: give the topic an ACL. Use the `id` as the record's key. What is
+refused becomes a fact of type `submit.refused` with the error's code. Fields that may be left
+out are those after `from`.
+
+Records of `trunkline.submit.clean` have no fact's id. Of them a reader passes over one whose header
+`epoch` is lower than the highest that it saw in that partition of that cluster, or whose `offset`
+is not above the last one that it saw there with the same `cluster` and `partition`.
+"""
+
+
+def events() -> str:
+    """The page about Kafka's topics."""
+    return "\n".join(
+        [
+            "# Events on Kafka\n",
+            _MADE,
+            _EVENTS,
+            "## Topics\n",
+            _table(("topic", "clean", "kept", "what stands in it"), map(_topic, KINDS)),
+            _TOPICS,
+            "## A fact\n",
+            _VALUE,
+            _fields(FACT_FIELDS),
+            "Headers, in ASCII:\n",
+            _fields(HEADERS),
+            "## Types\n",
+            _table(("type", "topic"), ((f"`{each}`", f"`{topic_of(each)}`") for each in FactType)),
+            "## Each fact once\n",
+            _RULE,
+            "## Texts to send\n",
+            _SUBMIT,
+            _fields(SUBMIT_FIELDS),
+        ]
+    )
+
+
+def _topic(kind: tuple[str, float, str]) -> Sequence[str]:
+    name, seconds, about = kind
+    days = round(seconds / 86400)
+    kept = "24 hours" if days == 1 else f"{days} days"
+    return (f"`{name}`", f"`{clean(name)}`", kept, about + (_WITH_SUBMIT if name == SUBMIT else ""))
+
+
+_WITH_SUBMIT = ", with `[bus] submit`"
+
+
+def _fields(fields: Mapping[str, str]) -> str:
+    return _table(("name", "what it is"), ((f"`{name}`", about) for name, about in fields.items()))
+
+
+def async_document() -> str:
+    """The AsyncAPI document about the same."""
+    document = asyncapi(SubmitRecord, _VERSION)
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+_VERSION = "1"  # of the records' values
+
+PAGES = {
+    "configuration.md": configuration,
+    "rest.md": rest,
+    "events.md": events,
+    "asyncapi.json": async_document,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

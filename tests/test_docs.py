@@ -23,7 +23,7 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["configuration.md", "rest.md"])
+@pytest.mark.parametrize("name", ["configuration.md", "rest.md", "events.md", "asyncapi.json"])
 def test_generated_pages_are_up_to_date(name: str) -> None:
     page = generator().PAGES[name]()
     assert (ROOT / "docs" / name).read_text() == page, "run `make docs`"

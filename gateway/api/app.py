@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 
 from gateway.api import (
     accounts,
+    bus,
     carriers,
     events,
     explain,
@@ -61,6 +62,7 @@ _log = structlog.get_logger(__name__)
 
 V2010: Final = (*accounts.OPERATIONS, *messages.OPERATIONS, *phone_numbers.OPERATIONS)
 _OWN: Final = (
+    *bus.OPERATIONS,
     *carriers.OPERATIONS,
     *events.OPERATIONS,
     *explain.OPERATIONS,

@@ -52,7 +52,7 @@ class ForwarderStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forwarder:
-    """The outbox's one reader. `run` until it is cancelled or its lease has passed."""
+    """The outbox's one reader. Runs until it is closed or its lease has passed."""
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class Forwarder:
         self._cluster = ""
         self._noted_at = 0.0
         self._noted = -1
+        self._task: asyncio.Task[None] | None = None
         self._forwarded = self._skipped = self._rewinds = 0
 
     def stats(self) -> ForwarderStats:
@@ -81,6 +82,17 @@ class Forwarder:
         return ForwarderStats(
             forwarded=self._forwarded, skipped=self._skipped, rewinds=self._rewinds
         )
+
+    def start(self) -> "asyncio.Task[None]":
+        """Begin; the task ends with `Fenced` when somebody else does this now."""
+        self._task = asyncio.get_running_loop().create_task(self.run(), name="bus-forwarder")
+        return self._task
+
+    async def close(self) -> None:
+        """End, with the cursor noted."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     async def run(self) -> None:
         """Copy until cancelled. Raises `Fenced` when somebody else does so."""

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from gateway.cli import carriers, events, explain, messages, operate, simulate
+from gateway.cli import bus, carriers, events, explain, messages, operate, simulate
 from gateway.cli.client import GatewayError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ operate.register(app)
 messages.register(app)
 explain.register(app)
 carriers.register(app)
+bus.register(app)
 simulate.register(app)
 events.register(app)
 

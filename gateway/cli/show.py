@@ -24,6 +24,7 @@ COLOURS: Mapping[str, str] = {
     "sent": "cyan",
     "received": "green",
     "bound": "green",
+    "healthy": "green",
     "degraded": "yellow",
     "paused": "yellow",
     "draining": "yellow",
