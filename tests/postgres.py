@@ -12,7 +12,6 @@ database there with today's schema; the fixture `postgres_url` of tests/conftest
 test one. With TRUNKLINE_TEST_POSTGRES set to a superuser's URL, that server is used instead.
 """
 
-import asyncio
 import atexit
 import hashlib
 import importlib.util
@@ -25,13 +24,14 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Coroutine
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
+
+import gateway.store
+from gateway.store.postgres import migrate
 
 SHARED_URL: Final = "TRUNKLINE_TEST_POSTGRES"
 _START_WITHIN: Final = 60.0
@@ -83,6 +83,30 @@ class PostgresServer:
                 return
             time.sleep(0.2)  # what was left of a killed one may still hold its memory
         raise AssertionError(f"PostgreSQL did not start:\n{self.log_tail()}")
+
+    def standby(self) -> "PostgresServer":
+        """A second server that follows this one and takes no writes; start it. From then on a
+        commit here waits for it.
+        """
+        other = PostgresServer(programs=self._bin, **self._settings)
+        other._give(other._home)
+        other._run(
+            "pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+            f"--host={self._home}", f"--port={self.port}", "--username=postgres",
+            f"--pgdata={other._data}",
+        )  # fmt: skip
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.execute("SELECT pg_reload_conf()")
+        return other
+
+    def promote(self) -> None:
+        """Let a standby take writes; returns when it does."""
+        self.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        self.execute("SELECT pg_promote()")
+
+    def execute(self, sql: str, database: str = "postgres") -> str:
+        """What one statement of the superuser gives, as text; for tests without a loop too."""
+        return self._run("psql", "-XAtc", sql, self.url(database))
 
     @property
     def pid(self) -> int:
@@ -200,7 +224,7 @@ class PostgresServer:
         user = pwd.getpwnam(_USER)
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
             [str(self._bin / program), *arguments],
             capture_output=True,
@@ -209,6 +233,7 @@ class PostgresServer:
             **self._as_whom(),
         )
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
 
 
 def _reachable(path: Path) -> bool:
@@ -258,23 +283,20 @@ async def drop_database(url: str) -> None:
 
 async def admin(sql: str) -> list[Any]:
     """Run one statement as the superuser, outside of any test's database."""
-    connection = await asyncpg.connect(admin_url())
+    return await _execute(admin_url(), sql)
+
+
+async def _execute(url: str, sql: str) -> list[Any]:
+    connection = await asyncpg.connect(url)
     try:
         return list(await connection.fetch(sql))
     finally:
         await connection.close()
 
 
-def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """The result of `work`, for fixtures that are not asynchronous."""
-    return asyncio.run(work)
-
-
 async def _template() -> str:
     """A database that others are copied from; made by the first that asks."""
-    from gateway.store.postgres import migrate
-
-    folder = Path(str(resources.files("gateway.store"))) / "schema" / "postgres"
+    folder = Path(gateway.store.__file__).parent / "schema" / "postgres"
     schema = b"".join(file.read_bytes() for file in sorted(folder.iterdir()))
     name = f"template_{hashlib.sha256(schema).hexdigest()[:16]}"
     known = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"

@@ -57,7 +57,7 @@ async def follow(call: Call) -> Result:
         return refuse(20429, f"{len(streams)} event streams are open, the most there may be")
     given = call.request.headers.get("Last-Event-ID") or call.text("after")
     if not given:
-        position = await services.bus.newest()
+        position = await services.live.newest()
     elif given.isascii() and given.isdigit() and int(given) < _MAX_CURSOR:
         position = given
     else:
@@ -79,7 +79,7 @@ async def follow(call: Call) -> Result:
 
 
 async def _pump(call: Call, response: web.StreamResponse, position: Position) -> None:
-    batches = aiter(call.services.bus.subscribe(position))
+    batches = aiter(call.services.live.subscribe(position))
     coming = asyncio.ensure_future(anext(batches, None))
     quiet = 0
     try:

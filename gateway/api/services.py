@@ -84,7 +84,8 @@ class Services:
 
     `price` is what a text that was sent is charged, None where the config does not say.
     `unready` gives "" when traffic may come, else why not. `simulators` gives the URLs of the
-    control ports of simulated carriers. `collectors` are read at `/metrics`. While `overloaded`
+    control ports of simulated carriers. `live` gives facts as they are committed, whatever `bus`
+    is. `collectors` are read at `/metrics`. While `overloaded`
     too many facts wait to be told elsewhere: events of sources are not taken. `replay` makes jobs
     again from old ones.
     """
@@ -95,6 +96,7 @@ class Services:
     messages: MessageService
     carriers: CarrierService
     bus: Bus
+    live: Bus
     timeline: Callable[[Store, str, str], Awaitable[dict[str, Any] | None]]
     plan: Callable[[RouteRequest, float], Plan]
     price: Callable[[Message], Decimal | None]

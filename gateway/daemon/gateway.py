@@ -7,7 +7,7 @@ them down in the reverse order; `reload` takes a changed config file.
 import asyncio
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from carriers.routing import Plan, RouteRequest
 from gateway import listening, tls
 from gateway.api.app import build_app, build_status_app
 from gateway.api.services import ApiLimits, Services
+from gateway.bus.base import Bus
 from gateway.bus.embedded import EmbeddedBus
 from gateway.config import Config
 from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
@@ -27,12 +28,14 @@ from gateway.core.owned import EVERYTHING, NOTHING
 from gateway.core.replay import Replay
 from gateway.core.runner import Bounds, Handler, Job, JobRunner
 from gateway.core.tracking.tracker import Tracker
-from gateway.daemon.core import SHARD_NAMES, JobsEstate, WorksEstate
+from gateway.daemon.core import SHARD_NAMES, JobsEstate, Maker, WorksEstate
 from gateway.daemon.ground import Ground, chance
+from gateway.daemon.kafka import Kafka
 from gateway.daemon.smpp import CarrierEstate, CustomerEstate, bound
 from gateway.fleet import Fleet
 from gateway.janitor import Janitor, Kept
 from gateway.messages import callbacks, inbound, path
+from gateway.messages.asked import sender_judge
 from gateway.messages.callbacks import CallbackPolicy, StatusCallbacks
 from gateway.messages.copies import prune_inbound
 from gateway.messages.customers import jobs as customer_jobs
@@ -43,11 +46,12 @@ from gateway.messages.customers.server import CustomerServer
 from gateway.messages.follow import Follower
 from gateway.messages.idempotency import prune_idempotency
 from gateway.messages.service import Messages
+from gateway.messages.submit import Submitter
 from gateway.messages.timeline import timeline
 from gateway.messages.wiped import prune_wiped
 from gateway.metrics import collectors, limits_collector
 from gateway.owners import EVERY_ROLE, Group, Owners, Role, Sharing, new_holder
-from gateway.store.base import Lease
+from gateway.store.base import Lease, Write
 from gateway.webhooks.cookies import CookieBook
 
 _log = structlog.get_logger(__name__)
@@ -55,6 +59,7 @@ PORTS = "ports.json"
 _CALLBACK_RETRY = RetryPolicy(base=1.0, cap=600.0)
 _TRIES_PER_CUSTOMER = 20  # deliver_sm under way to one customer: the window of a bind
 _RELOADED = ("carriers", "routes", "numbers", "customers", "sources")
+_ALL = 2**62  # facts: what Kafka has not got yet stays, and accepts are refused at the bound
 _FORGETS = (prune_idempotency, prune_inbound, prune_wiped)
 _QUEUES = ("jobs", "customer")  # kinds of names that are ours anyway where nobody else is
 _HTTP_ENDS_WITHIN = 1.0  # seconds for answers under way, after the drain
@@ -149,8 +154,18 @@ class Gateway:
         self._callback_policy = CallbackPolicy(
             states=webhooks.message_states, retry_for=webhooks.retry_for
         )
-        self._works = WorksEstate({"janitor": self._start_janitor, "tracking": self._start_tracker})
+        self._make_bus()
         self._messages, self._follower = self._make_path()
+        self._submitter = Submitter(
+            store=ground.store,
+            path=self._messages,
+            accounts=ground.accounts.get,
+            judge=lambda account_sid: sender_judge(ground.numbers, account_sid),
+            max_body=self._config.messages.max_body,
+            overloaded=self._overloaded,
+            owner=self._owners,
+            clock=self._clock,
+        )
         self._binds = Binds()
         self._intake = Intake(self._messages.plan, ground.customers)
         self._carrier_estate = CarrierEstate(
@@ -178,7 +193,21 @@ class Gateway:
             clock=self._clock,
         )
         self._handlers.update(self._make_handlers())
-        self._bus = EmbeddedBus(ground.store)
+
+    def _make_bus(self) -> None:
+        """The bus of the config, and the works that keep it."""
+        makers: dict[str, Maker] = {
+            "janitor": self._start_janitor,
+            "tracking": self._start_tracker,
+        }
+        self._live = EmbeddedBus(self._ground.store)
+        self._bus: Bus = self._live
+        self._kafka: Kafka | None = None
+        if self._config.bus.url:
+            self._kafka = Kafka(self._ground, self._owners, self._take_submits)
+            self._bus = self._kafka.bus
+            makers |= self._kafka.works()
+        self._works = WorksEstate(makers)
 
     def _groups(self) -> list[Group]:
         """What this process reaches for, by its roles. What was left undone comes first."""
@@ -205,7 +234,8 @@ class Gateway:
             ),
             Group(kind="work", role=Role.CORE, names=self._works.names, estate=self._works),
         )
-        reached_for = [group for group in groups if group.role in self._roles]
+        kafka = self._kafka.groups() if self._kafka is not None else []
+        reached_for = [group for group in (*groups, *kafka) if group.role in self._roles]
         if ground.shared:
             return reached_for
         return [group for group in reached_for if group.kind not in _QUEUES]
@@ -253,6 +283,7 @@ class Gateway:
                 max_in_memory=bounds.max_in_memory,
                 max_parked_receipts=bounds.max_parked_receipts,
             ),
+            overloaded=self._overloaded,
             owner=self._owners,
             clock=self._clock,
             fraction=chance,
@@ -286,6 +317,8 @@ class Gateway:
             messages=self._messages,
             carriers=self._fleet,
             bus=self._bus,
+            live=self._live,
+            overloaded=self._overloaded,
             timeline=timeline,
             plan=self._plan,
             price=ground.price,
@@ -314,6 +347,13 @@ class Gateway:
     def _plan(self, request: RouteRequest, now: float) -> Plan:
         return self._ground.plan(request, self._fleet.all_health(now), now)
 
+    def _overloaded(self) -> bool:
+        """Whether more facts wait to be told elsewhere than may."""
+        return self._kafka is not None and self._kafka.backlog.full()
+
+    async def _take_submits(self, values: Sequence[bytes], moved: Sequence[Write]) -> None:
+        await self._submitter.take(values, moved)
+
     def _why_unready(self) -> str:
         if self._unready:
             return self._unready
@@ -329,7 +369,7 @@ class Gateway:
         store, bus = self._config.store, self._config.bus
         kept = Kept(
             trace_rows=store.trace_rows,
-            facts=bus.max_backlog,
+            facts=bus.max_backlog if self._kafka is None else _ALL,
             facts_for=store.facts_for,
             jobs_for=store.jobs_for,
             messages_for=store.messages_for,
@@ -350,6 +390,8 @@ class Gateway:
     async def _begin(self) -> None:
         self._stack.push_async_callback(self._stop_http)  # last: it tells that we drain
         self._stack.push_async_callback(self._owners.leave)
+        if self._kafka is not None:
+            await self._kafka.open(self._stack)
         await self._fleet.start()
         self._stack.push_async_callback(self._fleet.close)
         self._stack.push_async_callback(self._follower.close)
@@ -368,7 +410,9 @@ class Gateway:
         await self._owners.start(self._groups())
         self._stack.push_async_callback(self._owners.close)
         self._runner.start()  # after the server closed the queues of customers who are away
-        self._stack.push_async_callback(self._bus.close)
+        self._stack.push_async_callback(self._live.close)
+        if self._bus is not self._live:
+            self._stack.push_async_callback(self._bus.close)
         build = build_app if Role.API in self._roles else build_status_app
         await self._listen(build(self._services()))
         await asyncio.to_thread(_write_ports, self._data / PORTS, self.ports)

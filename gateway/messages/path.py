@@ -62,6 +62,7 @@ def build(
     inbound: Jobs,
     policy: CallbackPolicy,
     bounds: Bounds,
+    overloaded: Callable[[], bool],
     owner: Owner,
     clock: Callable[[], float],
     fraction: Callable[[], float],
@@ -70,7 +71,8 @@ def build(
 
     `carriers`, by name, is looked at anew each time, so that it may change. `may_send` says
     whether an account is active, `holder` whose a number is, `inbound` which jobs tell of an
-    inbound text. `owner` is this process: what it does for its carriers is fenced by its lease.
+    inbound text. While `overloaded` says so nothing new is accepted. `owner` is this process:
+    what it does for its carriers is fenced by its lease.
     """
 
     def policy_of(name: str) -> OnUncertain:
@@ -124,6 +126,7 @@ def build(
         backlogs=backlogs,
         parking=parking,
         max_accepts_in_flight=bounds.max_accepts_in_flight,
+        overloaded=overloaded,
         clock=clock,
     )
     follower = Follower(

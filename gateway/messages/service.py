@@ -65,6 +65,7 @@ class Messages:
         backlogs: Backlogs,
         parking: Parking,
         max_accepts_in_flight: int,
+        overloaded: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         self._store = store
@@ -77,6 +78,7 @@ class Messages:
         self._backlogs = backlogs
         self._parking = parking
         self._max_accepts_in_flight = max_accepts_in_flight
+        self._overloaded = overloaded
         self._clock = clock
         self._stopping = False
         self._accepting = 0
@@ -147,6 +149,8 @@ class Messages:
 
     def admit(self, count: int) -> int:
         """How many of `count` accepts may wait for their commit; `dismiss` them after it."""
+        if self._overloaded():
+            return 0
         granted = min(count, self._max_accepts_in_flight - self._accepting)
         self._accepting += granted
         return granted

@@ -264,6 +264,7 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
         messages=messages,
         carriers=carriers,
         bus=bus,
+        live=bus,
         timeline=timeline,
         plan=_planner(),
         price=_price,

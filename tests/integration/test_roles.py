@@ -1,5 +1,6 @@
 """Several processes on one PostgreSQL: each text, callback and carrier has one owner among them."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -31,7 +32,7 @@ Start = Callable[..., RunningGateway]
 @pytest.fixture
 def start_role(tmp_path: Path) -> Iterator[Start]:
     """Starts processes with some roles on one store."""
-    url = postgres.run(postgres.fresh_database())
+    url = asyncio.run(postgres.fresh_database())
     started: list[RunningGateway] = []
 
     def start(role: str, config: str) -> RunningGateway:
@@ -45,7 +46,7 @@ def start_role(tmp_path: Path) -> Iterator[Start]:
     yield start
     for each in started:
         each.kill()
-    postgres.run(postgres.drop_database(url))
+    asyncio.run(postgres.drop_database(url))
 
 
 def carrier_state(gateway: RunningGateway, name: str = "acme") -> str:

@@ -224,6 +224,7 @@ class PathWorld:
             )
         }
         self.owner = HeldOwner()
+        self.overloaded = False
         self.told: list[Message] = []
         self.jobs: list[Job] = []
         self._sequence = 0
@@ -258,6 +259,7 @@ class PathWorld:
             bounds=self.bounds,
             clock=lambda: self.now,
             fraction=lambda: 0.0,
+            overloaded=lambda: self.overloaded,
             owner=self.owner,
         )
         for carrier in self.carriers:
