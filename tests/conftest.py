@@ -1,10 +1,11 @@
 """Fixtures that tests of several rooms share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import postgres
 from tests.kafka_cluster import KafkaCluster
 from tests.running import RunningGateway
 
@@ -38,3 +39,11 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """One real broker that the interop tests of a run share: each takes topics of its own."""
     with KafkaCluster.start(tmp_path_factory.mktemp("kafka")) as cluster:
         yield cluster
+
+
+@pytest.fixture
+async def postgres_url() -> AsyncIterator[str]:
+    """An empty database of a real PostgreSQL, with today's schema."""
+    url = await postgres.fresh_database()
+    yield url
+    await postgres.drop_database(url)

@@ -78,6 +78,8 @@ _ADVICE: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (pg.ClientConfigurationError, "the URL is wrong: correct [store] url"),
     (ssl.SSLError, "TLS failed: look at sslmode and sslrootcert in [store] url"),
     (TimeoutError, "it does not answer: look whether it runs and can be reached"),
+    (ConnectionResetError, "the connection was lost: look whether it runs"),
+    (BrokenPipeError, "the connection was lost: look whether it runs"),
     (OSError, "nothing answers there: start it, or correct [store] url"),
 )
 _LOST: Final = (

@@ -1,0 +1,358 @@
+"""PostgreSQL that goes away: what was acknowledged is there, what was refused is not."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import asyncpg
+import pytest
+
+from gateway.store.base import Insert, Query, StoreUnavailable
+from gateway.store.postgres import PostgresStore
+from tests import postgres
+from tests.postgres import PostgresServer
+
+META = Insert(table="meta", columns=("name", "value"))
+NAMES = Query("names", "SELECT name FROM meta ORDER BY name")
+PATIENCE = 60.0  # seconds until a test fails that waits for something
+
+
+Opened = Callable[..., Awaitable[PostgresStore]]
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Opened]:
+    """Opens stores that end with the test."""
+    stores: list[PostgresStore] = []
+
+    async def open_one(url: str, writer: str = "w") -> PostgresStore:
+        store = await PostgresStore.open(
+            url, connections=4, max_queued=10_000, clock=time.time, writer=writer
+        )
+        stores.append(store)
+        return store
+
+    yield open_one
+    for store in stores:
+        await store.close()
+
+
+async def names(store: PostgresStore) -> set[str]:
+    return {name for (name,) in await store.fetch(NAMES)}
+
+
+async def until_it_writes(store: PostgresStore) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                await store.commit([(META, (f"probe {time.time()}", ""))])
+            except StoreUnavailable:
+                await asyncio.sleep(0.02)
+            else:
+                return
+
+
+class Proxy:
+    """Between the store and the server; it can cut a connection at a COMMIT, or refuse all."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._server: asyncio.Server
+        self._served: set[asyncio.Task[None]] = set()
+        self.cut = ""  # "before" or "after" the server gets the next COMMIT, once
+        self.refuses = False
+        self.has_cut = asyncio.Event()
+
+    async def start(self) -> int:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        self._server.close()
+        for task in self._served:
+            task.cancel()
+        await asyncio.gather(*self._served, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._served.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refuses:
+            writer.close()
+            return
+        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        await asyncio.gather(
+            self._forth(reader, back_writer, writer), self._back(back_reader, writer)
+        )
+
+    async def _forth(
+        self,
+        reader: asyncio.StreamReader,
+        server: asyncio.StreamWriter,
+        client: asyncio.StreamWriter,
+    ) -> None:
+        while data := await _read(reader):
+            if self.cut == "before" and b"COMMIT\0" in data:
+                self.cut = ""
+                self.has_cut.set()
+                client.close()
+                break
+            if self.cut == "after" and b"COMMIT\0" in data:
+                self.cut = "answer"
+            server.write(data)
+        server.close()
+
+    async def _back(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        while data := await _read(reader):
+            if self.cut == "answer":
+                self.cut = ""
+                self.has_cut.set()
+                break
+            client.write(data)
+        client.close()
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read(65536)
+    except OSError:
+        return b""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A server that these tests may kill."""
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def database(server: PostgresServer) -> str:
+    name = f"t{time.time_ns()}"
+    server.execute(f"CREATE DATABASE {name}")
+    return name
+
+
+@pytest.fixture
+async def proxy(server: PostgresServer) -> AsyncIterator[Proxy]:
+    proxy = Proxy(server.port)
+    yield proxy
+    await proxy.close()
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("cut", ["before", "after"])
+async def test_a_connection_lost_at_the_commit_fails_nobody(
+    server: PostgresServer, database: str, proxy: Proxy, cut: str, opened: Opened
+) -> None:
+    port = await proxy.start()
+    store = await opened(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    await store.commit([(META, ("first", ""))])
+    proxy.cut = cut
+    futures = [store.commit([(META, (f"n{at}", ""))]) for at in range(10)]
+    await asyncio.gather(*futures)  # written once: a second time would be a conflict
+    assert proxy.has_cut.is_set()
+    assert await names(store) == {"first"} | {f"n{at}" for at in range(10)}
+
+
+@pytest.mark.realtime
+async def test_what_became_of_a_commit_is_told_when_the_server_is_back(
+    server: PostgresServer, database: str, proxy: Proxy, opened: Opened
+) -> None:
+    port = await proxy.start()
+    store = await opened(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    proxy.cut = "after"
+    unknown = store.commit([(META, ("unknown", ""))])
+    proxy.refuses = True
+    await proxy.has_cut.wait()
+    await until(lambda: bool(store.stats().trouble))
+    with pytest.raises(
+        StoreUnavailable, match=rf"127\.0\.0\.1:{port}/{database}: the connection was"
+    ):
+        await store.commit([(META, ("refused", ""))])
+    assert not unknown.done()
+    proxy.refuses = False
+    async with asyncio.timeout(PATIENCE):
+        await unknown
+    await until_it_writes(store)
+    assert {name for name in await names(store) if " " not in name} == {"unknown"}
+    assert store.stats().trouble == ""
+
+
+@pytest.mark.realtime
+async def test_a_store_that_is_closed_before_it_knows_says_so(
+    server: PostgresServer,
+    database: str,
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    opened: Opened,
+) -> None:
+    monkeypatch.setattr("gateway.store.postgres_queue._CLOSE_WITHIN", 0.2)
+    port = await proxy.start()
+    store = await opened(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    proxy.cut = "after"
+    unknown = store.commit([(META, ("unknown", ""))])
+    proxy.refuses = True
+    await proxy.has_cut.wait()
+    await store.close()
+    error = unknown.exception()
+    assert "closed before" in str(error) and not isinstance(error, StoreUnavailable)
+
+
+@pytest.mark.realtime
+async def test_kills_of_the_server_lose_nothing_and_refuse_truly(
+    server: PostgresServer, database: str, opened: Opened
+) -> None:
+    store = await opened(server.url(database, over="tcp"))
+    acknowledged: set[str] = set()
+    refused: set[str] = set()
+    stop = asyncio.Event()
+
+    async def work(name: str) -> None:
+        at = 0
+        while not stop.is_set():
+            at += 1
+            try:
+                await store.commit([(META, (f"{name}-{at}", "x" * 100))])
+                acknowledged.add(f"{name}-{at}")
+            except StoreUnavailable as error:
+                assert "127.0.0.1" in str(error), error
+                refused.add(f"{name}-{at}")
+                await asyncio.sleep(0.002)
+
+    working = [asyncio.create_task(work(f"w{at}")) for at in range(20)]
+    for _ in range(4):
+        enough = len(acknowledged) + 200
+        await until(lambda enough=enough: len(acknowledged) >= enough)
+        await asyncio.to_thread(server.kill)
+        await until(lambda: bool(store.stats().trouble))
+        await asyncio.to_thread(server.restart)
+    await until_it_writes(store)
+    stop.set()
+    await asyncio.gather(*working)
+    there = {name for name in await names(store) if " " not in name}
+    assert refused
+    assert there == acknowledged
+    assert not there & refused
+
+
+@pytest.mark.realtime
+async def test_a_standby_that_is_promoted_takes_over(opened: Opened) -> None:
+    primary = PostgresServer()
+    primary.start()
+    standby = await asyncio.to_thread(primary.standby)
+    standby.start()
+    try:
+        url = f"postgresql://postgres@127.0.0.1:{standby.port},127.0.0.1:{primary.port}/postgres"
+        store = await opened(url)
+        heard = store.watch("jobs")
+        acknowledged = {f"n{at}" for at in range(100)}
+        await asyncio.gather(*(store.commit([(META, (name, ""))]) for name in acknowledged))
+        await asyncio.to_thread(primary.kill)
+        with pytest.raises(StoreUnavailable):
+            await store.commit([(META, ("refused", ""))])
+        with pytest.raises(StoreUnavailable):
+            await names(store)
+        await asyncio.to_thread(standby.promote)
+        await until_it_writes(store)
+        assert {name for name in await names(store) if " " not in name} == acknowledged
+        async with asyncio.timeout(PATIENCE):
+            await heard.wait()  # whoever watches is told to look after the connection was away
+    finally:
+        standby.remove()
+        primary.remove()
+
+
+@pytest.mark.realtime
+async def test_a_server_that_takes_no_writes_is_away(
+    server: PostgresServer, database: str, opened: Opened
+) -> None:
+    store = await opened(server.url(database))
+    server.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    server.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        f" WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+    )
+    await until(lambda: bool(store.stats().trouble))
+    with pytest.raises(StoreUnavailable, match="no server there takes writes: promote a standby"):
+        await store.commit([(META, ("refused", ""))])
+    server.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    await until_it_writes(store)
+    assert "refused" not in await names(store)
+
+
+@pytest.mark.realtime
+async def test_connections_that_an_operator_ends_are_replaced(
+    server: PostgresServer, database: str, opened: Opened
+) -> None:
+    store = await opened(server.url(database))
+    member = await store.renew("w", 600.0)
+    for turn in range(5):
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+        )
+        await store.commit([(META, (f"n{turn}", ""))], member)
+        assert f"n{turn}" in await names(store)
+        member = await store.renew("w", 600.0)
+        assert await store.facts_after(0, 10) == []
+
+
+@pytest.mark.realtime
+async def test_what_is_wrong_is_told_with_what_to_do(
+    server: PostgresServer, opened: Opened
+) -> None:
+    with pytest.raises(StoreUnavailable, match="nowhere: the database is not there: make it with"):
+        await opened(server.url("nowhere"))
+    closed = f"postgresql://postgres:secret@127.0.0.1:{postgres._free_port()}/postgres"
+    with pytest.raises(StoreUnavailable, match="nothing answers there: start it, or") as caught:
+        await opened(closed)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(StoreUnavailable, match="the URL is wrong: correct"):
+        await opened("mysql://127.0.0.1/postgres")
+    hba = server.execute("SHOW hba_file")
+    server.execute("CREATE ROLE guest LOGIN PASSWORD 'right'")
+    rules = "VALUES ('local all all trust'), ('host all guest 127.0.0.1/32 scram-sha-256')"
+    server.execute(f"COPY ({rules}) TO '{hba}'")
+    server.execute("SELECT pg_reload_conf()")
+    async with asyncio.timeout(PATIENCE):
+        while True:  # until the server has read it
+            try:
+                await opened(f"postgresql://guest:wrong@127.0.0.1:{server.port}/postgres")
+            except StoreUnavailable as error:
+                if "refused the password: correct the one in [store] url" in str(error):
+                    assert "wrong" not in str(error)
+                    break
+            await asyncio.sleep(0.05)
+    with pytest.raises(StoreUnavailable, match="the role may not do this: make it the owner"):
+        await opened(f"postgresql://guest:right@127.0.0.1:{server.port}/postgres")
+
+
+@pytest.mark.realtime
+async def test_a_burial_does_not_wait_for_who_stands_still(
+    server: PostgresServer, database: str, opened: Opened
+) -> None:
+    store = await opened(server.url(database), "alive")
+    stopped = await store.renew("stopped", 600.0)
+    still = await asyncpg.connect(
+        server.url(database), server_settings={"application_name": "trunkline:stopped"}
+    )
+    try:
+        await still.execute("BEGIN; SELECT FROM leases WHERE name = 'member:stopped' FOR KEY SHARE")
+        began = time.monotonic()
+        assert await store.bury("stopped") == ["stopped"]
+        assert time.monotonic() - began < PATIENCE / 2
+        with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.InterfaceError)):
+            await still.execute("COMMIT")
+    finally:
+        still.terminate()
+    assert stopped.name not in {lease.name for lease in await store.leases()}
