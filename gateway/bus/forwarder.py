@@ -13,7 +13,7 @@ store, and nothing waits for it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -133,9 +133,7 @@ class Forwarder:
         groups = self._grouped(facts)
         if not groups:
             return True
-        sending = asyncio.ensure_future(
-            asyncio.gather(*(self._deliver(place, group) for place, group in groups.items()))
-        )
+        sending = asyncio.ensure_future(self._deliver_all(groups))
         try:
             await asyncio.wait({sending, switched}, return_when=asyncio.FIRST_COMPLETED)
             if not sending.done():
@@ -176,6 +174,11 @@ class Forwarder:
             )
             groups.setdefault(place, []).append((fact.id, record))
         return groups
+
+    async def _deliver_all(self, groups: Mapping[Place, Sequence[Numbered]]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for place, group in groups.items():
+                tasks.create_task(self._deliver(place, group))
 
     async def _deliver(self, place: Place, group: Sequence[Numbered]) -> None:
         """Send the records of one partition, batch after batch, however long that takes."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -50,7 +51,7 @@ class World:
         self.clusters = Clusters(self.known, TOPICS, QUICK)
         self._stack.push_async_callback(self.clusters.close)
         self.clusters.start()
-        self.member = await self.store.renew("one", 3600.0)
+        self.member = await self.store.renew(uuid.uuid4().hex, 3600.0)
 
     def forwarder(self, epoch: int = 1, fence: Lease | None = None) -> Forwarder:
         return Forwarder(

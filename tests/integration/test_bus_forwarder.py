@@ -102,7 +102,7 @@ async def test_a_forwarder_whose_lease_has_passed_stops(tmp_path: Path) -> None:
     async with world(tmp_path) as found:
         await found.append("SM1")
         forwarder = found.forwarder()
-        await found.store.bury("one")
+        await found.store.bury(found.member.holder)
         async with asyncio.timeout(30):
             with pytest.raises(Fenced):
                 await forwarder.run()
