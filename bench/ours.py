@@ -80,10 +80,11 @@ def start(
         log=folder / "trunkline.log",
         environ={"TRUNKLINE_ACCOUNT_SID": ACCOUNT, "TRUNKLINE_AUTH_TOKEN": TOKEN},
     )
-    return Ours(process, _wait_until_ready(process, data / "ports.json", folder))
+    return Ours(process, wait_until_ready(process, data / "ports.json", folder / "trunkline.log"))
 
 
-def _wait_until_ready(process: Process, ports: Path, folder: Path) -> int:
+def wait_until_ready(process: Process, ports: Path, log: Path) -> int:
+    """Where the gateway listens, once it takes traffic; `ports` is the file that it writes."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.running():
         if ports.exists():
@@ -94,4 +95,4 @@ def _wait_until_ready(process: Process, ports: Path, folder: Path) -> int:
             except OSError:
                 pass
         time.sleep(0.1)
-    raise SystemExit("the gateway did not start:\n" + (folder / "trunkline.log").read_text())
+    raise SystemExit("the gateway did not start:\n" + log.read_text())

@@ -58,7 +58,7 @@ class Process:
 
     def cpu(self) -> float:
         """CPU seconds of the child and its descendants, user and system."""
-        return sum(_cpu_of(pid) for pid in family(self.pid))
+        return sum(cpu_of(pid) for pid in family(self.pid))
 
     def memory(self) -> float:
         """Resident megabytes of the child and its descendants."""
@@ -96,12 +96,23 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def _cpu_of(pid: int) -> float:
+def cpu_of(pid: int) -> float:
+    """CPU seconds of one process, user and system; 0 when it has gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def cpu_with_ended(pid: int) -> float:
+    """CPU seconds of `pid`, of all that descend from it, and of its children that have ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    ended = (int(fields[13]) + int(fields[14])) / _TICKS
+    return ended + sum(cpu_of(each) for each in family(pid))
 
 
 def _memory_of(pid: int) -> float:

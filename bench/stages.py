@@ -10,15 +10,11 @@ and reading and writing sockets.
 """
 
 import argparse
-import json
-import os
 import shutil
-import signal
 import sys
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import ours
 import sms
+from profiles import Profile
 
 ACCEPT = "accept"
 STORE = "store"
@@ -62,7 +59,7 @@ _OUTERMOST = (
 )
 _AROUND = (
     "gateway/cli",
-    "gateway/daemon.py",
+    "gateway/daemon/",
     "gateway/process.py",
     "bench/",
     "uvloop/",
@@ -86,7 +83,9 @@ def stage_of(stack: Sequence[str]) -> str:
     return LOOP
 
 
-def by_stage(stacks: dict[str, float]) -> dict[str, float]:
+def by_stage(
+    stacks: dict[str, float], stage_of: Callable[[Sequence[str]], str] = stage_of
+) -> dict[str, float]:
     """Seconds of the main thread by stage."""
     found: defaultdict[str, float] = defaultdict(float)
     for stack, seconds in stacks.items():
@@ -101,39 +100,20 @@ def difference(later: dict[str, float], earlier: dict[str, float]) -> dict[str, 
     return {name: value - earlier.get(name, 0.0) for name, value in later.items()}
 
 
-class Sampled:
-    """A gateway that is sampled, and the file that it writes when asked."""
-
-    def __init__(self, folder: Path, peers: sms.Peers, callbacks: int) -> None:
-        self._profile = folder / "profile.json"
-        launcher = (str(sms.HERE / "sampled.py"), str(self._profile))
-        self.gateway = ours.start(folder, peers, callbacks, launcher)
-
-    def profile(self) -> dict[str, dict[str, float]]:
-        self._profile.unlink(missing_ok=True)
-        os.kill(self.gateway.pid, signal.SIGUSR1)
-        deadline = time.monotonic() + 10
-        while not self._profile.exists():
-            if time.monotonic() > deadline:
-                raise SystemExit("the gateway does not tell its profile")
-            time.sleep(0.02)
-        found: dict[str, dict[str, float]] = json.loads(self._profile.read_text())
-        return found
-
-
 def measure(callbacks: int, seconds: float) -> dict[str, Any]:
     """One run; what was measured, with `stages` and `hottest` in µs per message."""
     folder = Path(tempfile.mkdtemp(prefix="trunkline-bench-"))
     try:
         peers = sms.start_peers(folder)
-        sampled = Sampled(folder, peers, callbacks)
+        profile = Profile(folder / "profile.json")
+        gateway = ours.start(folder, peers, callbacks, profile.launcher)
         try:
-            sms.measure(sampled.gateway, peers, min(2.0, seconds), callbacks)  # warm
-            before = sampled.profile()
-            result = sms.measure(sampled.gateway, peers, seconds, callbacks)
-            after = sampled.profile()
+            sms.measure(gateway, peers, min(2.0, seconds), callbacks)  # warm
+            before = profile.read(gateway.pid)
+            result = sms.measure(gateway, peers, seconds, callbacks)
+            after = profile.read(gateway.pid)
         finally:
-            sampled.gateway.end()
+            gateway.end()
             for peer in peers:
                 peer.end()
     finally:
@@ -158,7 +138,12 @@ def totals(stacks: dict[str, float], threads: dict[str, float]) -> dict[str, flo
     return {stage: found[stage] for stage in STAGES}
 
 
-def hottest(stacks: dict[str, float], each: float, count: int = 40) -> list[tuple[str, str, float]]:
+def hottest(
+    stacks: dict[str, float],
+    each: float,
+    count: int = 40,
+    stage_of: Callable[[Sequence[str]], str] = stage_of,
+) -> list[tuple[str, str, float]]:
     """The functions with most µs per message, all that they call included: stage, name, µs."""
     found: defaultdict[tuple[str, str], float] = defaultdict(float)
     for stack, seconds in stacks.items():
