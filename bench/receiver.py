@@ -15,6 +15,7 @@ from typing import cast
 import uvloop
 
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+_FAILURE = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 _LENGTH = b"content-length:"
 
 
@@ -22,6 +23,7 @@ class Receiver(asyncio.Protocol):
     """One keep-alive connection; requests may come cut anywhere, or several at once."""
 
     callbacks = 0
+    failing = 0  # every so many-th request is answered with 500; 0: none
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -40,15 +42,23 @@ class Receiver(asyncio.Protocol):
             answers += 1
         self.rest = data[at:]
         if answers:
-            Receiver.callbacks += answers
-            self.transport.write(_ANSWER * answers)
+            self.transport.write(self._answers(answers))
+
+    def _answers(self, count: int) -> bytes:
+        before, Receiver.callbacks = Receiver.callbacks, Receiver.callbacks + count
+        if not Receiver.failing:
+            return _ANSWER * count
+        numbers = range(before + 1, before + count + 1)
+        return b"".join(_ANSWER if number % Receiver.failing else _FAILURE for number in numbers)
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--stats", type=Path, required=True)
+    parser.add_argument("--failing", type=int, default=0, help="answer each n-th with 500")
     arguments = parser.parse_args()
+    Receiver.failing = arguments.failing
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Receiver, "127.0.0.1", arguments.port)
     port = server.sockets[0].getsockname()[1]

@@ -56,12 +56,9 @@ class Backlog:
         room = self.room(held, total)
         return room > 0 and room >= held
 
-    def admit(self, endpoint: str, place: Place, held: int, total: int) -> bool:
-        """Whether a job may come into memory; if not it is left to be read."""
-        if endpoint not in self._gaps and self.room(held, total):
-            return True
-        self.leave(endpoint, place)
-        return False
+    def takes(self, endpoint: str, held: int, total: int) -> bool:
+        """Whether a job may come into memory; if not it is to be left."""
+        return endpoint not in self._gaps and self.room(held, total) > 0
 
     def leave(self, endpoint: str, place: Place) -> None:
         """A job is left to be read."""

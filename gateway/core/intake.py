@@ -241,7 +241,10 @@ class Intake:
     def _admits(self, job: Job) -> bool:
         endpoint = job.endpoint
         held = self._scheduler.count(endpoint)
-        return self._backlog.admit(endpoint, job.place, held, len(self._scheduler))
+        if self._backlog.takes(endpoint, held, len(self._scheduler)):
+            return True
+        self._backlog.leave(endpoint, job.place)
+        return False
 
     def _take_in(self, pending: Pending) -> bool:
         job = pending.job
