@@ -4,6 +4,7 @@ There is no middleware: a request is matched, authenticated, checked, handled an
 one function here, so that what a POST costs can be read in one place.
 """
 
+import asyncio
 from typing import Final
 
 import structlog
@@ -11,6 +12,7 @@ from aiohttp import hdrs, web
 
 from gateway.api import (
     accounts,
+    backup,
     bus,
     carriers,
     events,
@@ -62,6 +64,7 @@ _log = structlog.get_logger(__name__)
 
 V2010: Final = (*accounts.OPERATIONS, *messages.OPERATIONS, *phone_numbers.OPERATIONS)
 _OWN: Final = (
+    *backup.OPERATIONS,
     *bus.OPERATIONS,
     *carriers.OPERATIONS,
     *events.OPERATIONS,
@@ -82,6 +85,7 @@ def build_app(services: Services) -> web.Application:
     """The application that answers every HTTP request of the gateway."""
     app = web.Application(client_max_size=MAX_REQUEST)
     app[events.STREAMS] = set()
+    app[backup.UNDER_WAY] = asyncio.Lock()
     app.on_shutdown.append(events.end_streams)
     app.cleanup_ctx.append(sim.simulator_session)
     api = Door(services, Product.API, V2010)

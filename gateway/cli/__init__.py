@@ -1,15 +1,15 @@
 """The command `trunkline`: starts the gateway, checks its config, and asks a running one.
 
-Only `serve` and `migrate` touch the store; everything else is a REST client, as any client
-would be. What a command needs is imported when it runs, so that `--help` and the small ones
-answer at once.
+Only `serve`, `migrate` and `restore` touch the store; everything else is a REST client, as any
+client would be. What a command needs is imported when it runs, so that `--help` and the small
+ones answer at once.
 """
 
 import sys
 
 import typer
 
-from gateway.cli import bus, carriers, events, explain, messages, operate, simulate
+from gateway.cli import backup, bus, carriers, events, explain, jobs, messages, operate, simulate
 from gateway.cli.client import GatewayError
 
 app = typer.Typer(
@@ -24,8 +24,10 @@ messages.register(app)
 explain.register(app)
 carriers.register(app)
 bus.register(app)
+jobs.register(app)
 simulate.register(app)
 events.register(app)
+backup.register(app)
 
 
 def main() -> None:

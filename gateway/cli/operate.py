@@ -42,7 +42,7 @@ def serve(
     from gateway import process
 
     roles = _roles(role or ["all"])
-    found = _load(config)
+    found = load(config)
     if roles != process.EVERY_ROLE and not found.store.url:
         raise GatewayError(
             "some roles alone need a store that processes share: set [store] url to a PostgreSQL,"
@@ -87,7 +87,7 @@ def init(
 
 def check(config: ConfigFile = None) -> None:
     """Say what is wrong with the config, and what would be right."""
-    found = _load(config)
+    found = load(config)
     listening = [
         f"{what} on {where}"
         for what, where in (
@@ -108,7 +108,7 @@ def migrate(config: ConfigFile = None, data: show.Data = show.DATA) -> None:
     from gateway import daemon
     from gateway.store.base import StoreError
 
-    found = _load(config)
+    found = load(config)
     try:
         applied = asyncio.run(daemon.migrate(found, data))
     except StoreError as error:
@@ -127,7 +127,8 @@ def _read(path: Path | None) -> "Config":
     return load(path, os.environ)
 
 
-def _load(path: Path | None) -> "Config":
+def load(path: Path | None) -> "Config":
+    """The config of the file that is named, or that is there; says all that is wrong with it."""
     from gateway.config import ConfigError
 
     try:

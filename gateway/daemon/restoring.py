@@ -17,7 +17,7 @@ import msgspec
 from gateway import credentials
 from gateway.accounts import Accounts
 from gateway.backup import in_flight, restoring
-from gateway.backup.file import Unusable
+from gateway.backup.file import Head, Unusable
 from gateway.backup.in_flight import InFlight
 from gateway.backup.restoring import Poured, Sequences
 from gateway.bus import positions
@@ -146,31 +146,31 @@ async def _made(
 def _pour(
     made: Path, order: Order, replaced: Mapping[str, int], config: Config
 ) -> tuple[Poured, Sequences]:
+    loaders: list[sqlite_loader.Loader] = []
+
+    def begin(head: Head) -> sqlite_loader.Loader:
+        made.parent.mkdir(parents=True, exist_ok=True)
+        loaders.append(sqlite_loader.Loader(made, head.schema))
+        return loaders[0]
+
     try:
         with order.file.open("rb") as file:
-            head = restoring.head_of(file, newest_schema())
-            file.seek(0)
-            made.parent.mkdir(parents=True, exist_ok=True)
-            loader = sqlite_loader.Loader(made, head.schema)
-            try:
-                poured = restoring.pour(file, loader, order.now)
-                # A jump of ids must not look like more facts than may be kept.
-                most = config.bus.max_backlog // 2
-                sequences = restoring.sequences(poured, replaced, order.now, most)
-                loader.finish(sequences.given)
-            except BaseException:
-                loader.discard()
-                raise
+            poured = restoring.pour(file, begin, newest_schema(), order.now)
+        # A jump of ids must not look like more facts than may be kept.
+        most = config.bus.max_backlog // 2
+        sequences = restoring.sequences(poured, replaced, order.now, most)
+        loaders[0].finish(sequences.given)
     except (Unusable, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise Unusable(f"{order.file} can't be restored: {reason}") from None
+    finally:
+        for loader in loaders:
+            loader.close()
     return poured, sequences
 
 
 async def _opened(made: Path, config: Config, order: Order) -> SqliteStore:
-    return await SqliteStore.open(
-        made, max_queued=config.store.max_queued, clock=lambda: order.now
-    )
+    return await SqliteStore.open(made, max_queued=config.store.max_queued, clock=lambda: order.now)
 
 
 async def _settle(store: Store, config: Config, order: Order) -> int:

@@ -27,6 +27,7 @@ class PartState(Enum):
 _OPEN: Final = frozenset({PartState.WAITING, PartState.OUT, PartState.HELD, PartState.REFUSED})
 _FROM_STORE: Final = {
     SegmentState.HELD: PartState.HELD,
+    SegmentState.KEPT: PartState.HELD,
     SegmentState.SENT: PartState.SENT,
     SegmentState.REFUSED: PartState.REFUSED,
     SegmentState.DELIVERED: PartState.DELIVERED,
@@ -48,7 +49,7 @@ _NEXT: Final[dict[PartState, frozenset[PartState]]] = {
 class Flight:
     """A message and its parts; `message` is always the newest value that was written."""
 
-    __slots__ = ("attempts", "due", "error_code", "message", "parts")
+    __slots__ = ("attempts", "due", "error_code", "kept", "message", "parts")
 
     def __init__(self, message: Message) -> None:
         self.message = message
@@ -56,6 +57,7 @@ class Flight:
         self.attempts = [0] * message.parts  # in which attempt the part was last answered
         self.error_code = 0  # why a part was refused or not delivered, Twilio's code
         self.due = 0.0  # when the next attempt may start, if one is needed
+        self.kept: frozenset[int] = frozenset()  # parts that no policy may send again
 
     @classmethod
     def restored(cls, message: Message, segments: Iterable[Segment]) -> "Flight":
@@ -63,6 +65,8 @@ class Flight:
         flight = cls(message)
         for segment in segments:
             flight.note(segment.part, _FROM_STORE[segment.state], segment.attempt)
+            if segment.state is SegmentState.KEPT:
+                flight.kept |= {segment.part}
             if segment.error_code:
                 flight.error_code = segment.error_code
         return flight

@@ -12,6 +12,7 @@ class SegmentState(StrEnum):
     """What is known of one part of one attempt."""
 
     HELD = "held"
+    KEPT = "kept"  # held, whatever the carrier's policy: a backup does not say whether it left
     SENT = "sent"
     REFUSED = "refused"
     DELIVERED = "delivered"

@@ -289,6 +289,8 @@ class Settler:
                 )
         else:
             for part in flight.listed([PartState.HELD]):
+                if part in flight.kept:
+                    continue
                 changes.write(segments.forgotten(message.sid, part, flight.attempts[part - 1]))
                 flight.note(part, PartState.WAITING)
         self.conclude(flight, now, changes, reason=_RESTART)

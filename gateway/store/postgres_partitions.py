@@ -5,14 +5,14 @@ none of the partitions, because somebody's clock is odd, goes to the default one
 for want of a partition.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
 import structlog
 from asyncpg import exceptions as pg
 
-from gateway.sids import MMS, SMS, first_sid
+from gateway.sids import MMS, SMS, first_sid, made_at
 from gateway.store.postgres_link import Connection
 from gateway.store.postgres_schema import LOCK
 
@@ -42,6 +42,11 @@ _TABLES: Final = {
 COLUMNS: Final = {name: parted.column for name, parted in _TABLES.items()}
 
 
+def span_of(table: str) -> int:
+    """For how many seconds each of its partitions stands."""
+    return _TABLES[table].span
+
+
 class _Partition(msgspec.Struct, frozen=True, kw_only=True):
     """`low` and `high` as SQL writes them: from, and before."""
 
@@ -52,6 +57,7 @@ class _Partition(msgspec.Struct, frozen=True, kw_only=True):
     ends: float
 
 
+_NOW: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _EXISTING: Final = """
 SELECT c.relname::text, c.reltuples::float8
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = $1::text::regclass"""
@@ -77,9 +83,9 @@ async def make_ahead(connection: Connection) -> list[str]:
     """Make the partitions of the span that is now, by the server's clock, of the one before it
     (a clock may be slow) and of the next; the names of the new ones."""
     made = []
-    now = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
+    now = await connection.fetchval(_NOW)
     for table, parted in _TABLES.items():
-        there = {name for name, _ in await connection.fetch(_EXISTING, table)}
+        there = await _existing(connection, table)
         number = int(now // parted.span)
         for each in (number - 1, number, number + 1):
             for partition in _partitions(table, each):
@@ -87,6 +93,24 @@ async def make_ahead(connection: Connection) -> list[str]:
                     await _make(connection, partition)
                     made.append(partition.name)
     return made
+
+
+async def _existing(connection: Connection, table: str) -> set[str]:
+    return {name for name, _ in await connection.fetch(_EXISTING, table)}
+
+
+async def make_for(connection: Connection, table: str, values: Iterable[str | float]) -> None:
+    """Make the partitions that rows with these values of the table's column belong to.
+
+    What is ahead of the server's clock by more than a span goes to the default one.
+    """
+    parted = _TABLES[table]
+    now, there = await connection.fetchval(_NOW), await _existing(connection, table)
+    times = (made_at(value) if isinstance(value, str) else value for value in values)
+    for number in sorted({int(at // parted.span) for at in times if 0 <= at < now + parted.span}):
+        for partition in _partitions(table, number):
+            if partition.name not in there:
+                await _make(connection, partition)
 
 
 async def _make(connection: Connection, partition: _Partition) -> None:

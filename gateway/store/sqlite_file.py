@@ -121,10 +121,16 @@ def _set(connection: sqlite3.Connection, pragmas: tuple[str, ...]) -> None:
         raise
 
 
-def upgrade(connection: sqlite3.Connection, path: Path) -> list[str]:
+def newest_schema() -> int:
+    """The number of the newest schema file that this program has."""
+    return max(schema_files())
+
+
+def upgrade(connection: sqlite3.Connection, path: Path, up_to: int | None = None) -> list[str]:
     """Apply the numbered schema files that this database does not have yet; their names.
 
-    Raises `StoreUnavailable` for a database that a newer version of the program made.
+    Those above `up_to` are left out. Raises `StoreUnavailable` for a database that a newer
+    version of the program made.
     """
     steps = schema_files()
     version = schema_version(connection)
@@ -134,7 +140,8 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> list[str]:
             " use the version of the program that made it, or a newer one"
         )
     applied = []
-    for number in sorted(step for step in steps if step > version):
+    last = max(steps) if up_to is None else up_to
+    for number in sorted(step for step in steps if version < step <= last):
         name, text = steps[number]
         connection.execute("BEGIN IMMEDIATE")
         try:
