@@ -16,9 +16,9 @@ _COPY_FROM: Final = 100  # rows
 
 
 class Step:
-    """A plan's statement, ready to run any number of rows."""
+    """A plan's statement, ready to run any number of rows; `text` is its SQL."""
 
-    __slots__ = ("_columns", "_counts", "_range_at", "_statement", "_text")
+    __slots__ = ("_columns", "_counts", "_range_at", "_statement", "text")
 
     def __init__(self, plan: Plan, types: dict[str, str]) -> None:
         """`types` are the table's columns. Raises `StoreError` for a column that is not there."""
@@ -32,15 +32,15 @@ class Step:
         try:
             match statement:
                 case Insert():
-                    self._text = _insert(statement, types)
+                    self.text = _insert(statement, types)
                     if not statement.ignore_taken:
                         self._columns = statement.columns
                 case Update():
                     self._range_at = _place(statement.key, parted)
-                    self._text = _update(statement, types, self._range_at)
+                    self.text = _update(statement, types, self._range_at)
                 case Delete():
                     self._range_at = _place(statement.key, parted)
-                    self._text = _delete(statement, types, self._range_at)
+                    self.text = _delete(statement, types, self._range_at)
         except KeyError as missing:
             raise StoreError(f"table {plan.table!r} has no column {missing}") from None
 
@@ -55,7 +55,7 @@ class Step:
         if self._range_at >= 0:
             keys = arrays[self._range_at]
             arrays += [min(keys), max(keys)]
-        status = await connection.execute(self._text, *arrays)
+        status = await connection.execute(self.text, *arrays)
         if self._counts and int(status.rpartition(" ")[2]) != len(rows):
             raise Stale(
                 f"a row of {self._statement.table} was changed, or deleted, since it was read:"
