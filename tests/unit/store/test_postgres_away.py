@@ -338,21 +338,32 @@ async def test_what_is_wrong_is_told_with_what_to_do(
 
 
 @pytest.mark.realtime
+@pytest.mark.parametrize("where", ["between statements", "in a COPY"])
 async def test_a_burial_does_not_wait_for_who_stands_still(
-    server: PostgresServer, database: str, opened: Opened
+    server: PostgresServer, database: str, opened: Opened, where: str
 ) -> None:
     store = await opened(server.url(database), "alive")
     stopped = await store.renew("stopped", 600.0)
     still = await asyncpg.connect(
         server.url(database), server_settings={"application_name": "trunkline:stopped"}
     )
+    copying: asyncio.Task[object] | None = None
     try:
         await still.execute("BEGIN; SELECT FROM leases WHERE name = 'member:stopped' FOR KEY SHARE")
+        if where == "in a COPY":
+            copying = asyncio.create_task(still.copy_to_table("meta", source=_nothing_for_long()))
+            await asyncio.sleep(0.1)
         began = time.monotonic()
         assert await store.bury("stopped") == ["stopped"]
         assert time.monotonic() - began < PATIENCE / 2
-        with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.InterfaceError)):
-            await still.execute("COMMIT")
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await (still.execute("COMMIT") if copying is None else copying)
     finally:
         still.terminate()
     assert stopped.name not in {lease.name for lease in await store.leases()}
+
+
+async def _nothing_for_long() -> AsyncIterator[bytes]:
+    yield b"late\t1\n"
+    await asyncio.sleep(2.0)
+    yield b"later\t1\n"
