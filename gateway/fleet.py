@@ -92,9 +92,8 @@ class Fleet:
         self._task: asyncio.Task[None] | None = None
         self._looked = asyncio.Condition()
 
-    async def start(self) -> None:
-        """Read what there is, and go on in the background."""
-        await self.look()
+    def start(self) -> None:
+        """Look again and again, in the background: there are others."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="fleet")
 
     async def close(self) -> None:

@@ -392,8 +392,10 @@ class Gateway:
         self._stack.push_async_callback(self._owners.leave)
         if self._kafka is not None:
             await self._kafka.open(self._stack)
-        await self._fleet.start()
-        self._stack.push_async_callback(self._fleet.close)
+        await self._fleet.look()
+        if self._ground.shared:
+            self._fleet.start()
+            self._stack.push_async_callback(self._fleet.close)
         self._stack.push_async_callback(self._follower.close)
         await self._network.start()
         self._stack.push_async_callback(lambda: self._network.close(self._patience()))

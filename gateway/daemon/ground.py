@@ -51,6 +51,7 @@ class Ground:
         self.config = config
         self.data = data
         self.clock = clock
+        self.shared = bool(config.store.url)  # other processes may work on the same store
         self.carriers: dict[str, Carrier] = {}
         self.customers: Sequence[Customer] = ()
         self.sources = Sources()
@@ -73,20 +74,16 @@ class Ground:
         self.numbers = await PhoneNumbers.load(self.store)
         await self._establish()
         await self.declare(self.config)
-        directory = Directory(self.store, self.accounts, self.numbers)
-        directory.start()
-        stack.push_async_callback(directory.close)
+        if self.shared:
+            directory = Directory(self.store, self.accounts, self.numbers)
+            directory.start()
+            stack.push_async_callback(directory.close)
         webhooks = self.config.webhooks
         connections = await stack.enter_async_context(
             Connections(Guard(webhooks.allow), per_host=webhooks.concurrency_per_host)
         )
         self.fetcher = Fetcher(connections, clock=self.clock)
         self.archive = open_archive(webhooks.archive, self.data / ARCHIVE)
-
-    @property
-    def shared(self) -> bool:
-        """Whether other processes may work on the same store."""
-        return bool(self.config.store.url)
 
     async def _open_store(self) -> Store:
         section = self.config.store

@@ -40,7 +40,11 @@ class CarrierEstate:
     async def take_over(self, name: str, lease: Lease) -> None:
         """`Estate.take_over`."""
         carrier = await self._reached(self._ground.carriers[name])
-        await self._follower.take_over(name)
+        try:
+            await self._follower.take_over(name)
+        except BaseException:
+            self._follower.forget(name)
+            raise
         self._served[name] = carrier
         self._network.reload(self._served.values())
         self._opened(name)

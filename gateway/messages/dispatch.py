@@ -128,10 +128,10 @@ class Dispatcher:
         self._pump_is_due = False
         if self._closed:
             return
-        if not self._owner.alive:  # somebody else may be sending these by now
-            asyncio.get_running_loop().call_later(_RETRY_COMMIT_AFTER, self.wake)
-            return
         now = self._clock()
+        if not self._owner.alive:  # somebody else may be sending these by now
+            self._wake_after(_RETRY_COMMIT_AFTER)
+            return
         batch: list[Flight] = []
         looked = False
         for carrier in self._network.names():
@@ -328,14 +328,16 @@ class Dispatcher:
 
     def _arm(self, now: float, more_at: float | None) -> None:
         """Wake when the scheduler or a throttle has more to give."""
+        times = [more_at, self._network.ready_at(now)]
+        due = min((at for at in times if at is not None), default=None)
+        self._wake_after(None if due is None else max(0.005, due - now))
+
+    def _wake_after(self, seconds: float | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        times = [more_at, self._network.ready_at(now)]
-        due = min((at for at in times if at is not None), default=None)
-        if due is not None:
-            delay = max(0.005, due - now)
-            self._timer = asyncio.get_running_loop().call_later(delay, self.wake)
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.wake)
 
 
 def _unsent(carrier: str, submission: Submission, reason: str, now: float) -> Unsent:

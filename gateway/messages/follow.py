@@ -115,6 +115,10 @@ class Follower:
         for unsent in self._dispatcher.let_go(carrier, self._clock()):
             self._settler.unsent(unsent, changes)
         await self._committer.commit(changes)
+        self.forget(carrier)
+
+    def forget(self, carrier: str) -> None:
+        """Know nothing of `carrier` any more: it is not served, or could not be taken over."""
         for sid in self._book.drop(carrier):
             self._dispatcher.finish(sid)
         self._backlogs.drop(carrier)
