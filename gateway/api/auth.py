@@ -122,7 +122,7 @@ def permit(caller: Account, account: Account, access: Access) -> Refusal | None:
             continue
         return refuse(20005, f"Account {one.sid} is {one.status}, not active")
     if access is Access.STEER and not is_main(caller):
-        return refuse(20006, "Carriers are shared: only a main account may steer them")
+        return refuse(20006, "All accounts share this: only a main account may do it")
     return None
 
 

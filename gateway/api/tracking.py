@@ -1,4 +1,4 @@
-"""Counters: `/v1/tracking`, what an account's facts come to, by day in UTC."""
+"""Counters: `/v1/tracking`, what an account's facts come to, by day in UTC; made again on order."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -8,6 +8,7 @@ import msgspec
 from gateway.api.http import answer_json, refuse
 from gateway.api.resources import Access, Call, Operation, Param, Result
 from gateway.core.tracking.counters import OF_ACCOUNT
+from gateway.core.tracking.tracker import order_rebuild
 from gateway.messages.draft import Refusal
 
 _MAX_DAYS: Final = 400
@@ -29,6 +30,12 @@ class CountersBody(msgspec.Struct, frozen=True, kw_only=True):
     from_: str = msgspec.field(name="from")
     to: str
     counters: list[CounterBody]
+
+
+class RebuildBody(msgspec.Struct, frozen=True, kw_only=True):
+    """How many facts there are to be counted again, of all accounts."""
+
+    facts: int
 
 
 async def show(call: Call) -> Result:
@@ -65,6 +72,17 @@ def _day(call: Call, name: str, default: date) -> date | Refusal:
         return refuse(20001, f"'{name}' should be a day, YYYY-MM-DD, not '{given[:40]}'")
 
 
+async def rebuild(call: Call) -> Result:
+    """Throw the counters of all accounts away and count again every fact that is kept.
+
+    Whoever counts begins within seconds; `/v1/bus` shows how far it is. Counts of days whose facts
+    are no longer kept are gone.
+    """
+    await order_rebuild(call.services.store)
+    stats = await call.services.bus.stats()
+    return answer_json(RebuildBody(facts=stats.kept), 202)
+
+
 OPERATIONS: Final = (
     Operation(
         id="ShowTracking",
@@ -83,5 +101,15 @@ OPERATIONS: Final = (
             ),
         ),
         returns=CountersBody,
+    ),
+    Operation(
+        id="RebuildTracking",
+        method="POST",
+        path="/v1/tracking/rebuild",
+        doc=rebuild.__doc__ or "",
+        handler=rebuild,
+        access=Access.STEER,
+        status=202,
+        returns=RebuildBody,
     ),
 )

@@ -9,7 +9,18 @@ import sys
 
 import typer
 
-from gateway.cli import backup, bus, carriers, events, explain, jobs, messages, operate, simulate
+from gateway.cli import (
+    backup,
+    bus,
+    carriers,
+    events,
+    explain,
+    jobs,
+    messages,
+    operate,
+    simulate,
+    tracking,
+)
 from gateway.cli.client import GatewayError
 
 app = typer.Typer(
@@ -28,6 +39,7 @@ jobs.register(app)
 simulate.register(app)
 events.register(app)
 backup.register(app)
+tracking.register(app)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Counters over REST: the account's own, by day."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from rest_world import World, rest_world
 from gateway.core.tracking.counters import INSERT
 from gateway.core.tracking.counting import day_of
 from gateway.core.tracking.tracker import Tracker
+
+PATIENCE = 30.0
 
 
 @pytest.fixture
@@ -78,7 +81,32 @@ async def test_the_ends_of_the_calendar_are_days(world: World, day: str) -> None
 
 
 async def test_what_happens_is_counted_and_shown(world: World) -> None:
-    tracker = Tracker(world.services.store, world.services.bus)
-    assert await tracker.rebuild() == 3  # the accounts of the world
-    day = day_of(world.services.clock())
+    services = world.services
+    batch = await anext(services.bus.subscribe(""))
+    await Tracker(services.store, services.bus).count(batch)
+    day = day_of(services.clock())
     assert await shown(world, "metric=account") == [(day, "account.created", 1)]
+
+
+async def test_a_rebuild_counts_what_is_kept_and_nothing_else(world: World) -> None:
+    assert await shown(world, "from=2026-11-19&to=2026-11-19")
+    status, body, _ = await world.ask("POST", "/v1/tracking/rebuild", world.main)
+    assert (status, body) == (202, {"facts": 3})  # the accounts of the world
+    tracker = Tracker(world.services.store, world.services.bus)
+    tracker.start()
+    day = day_of(world.services.clock())
+    async with asyncio.timeout(PATIENCE):
+        counted = await shown(world, "metric=account")
+        while counted != [(day, "account.created", 1)]:
+            await asyncio.sleep(0.01)
+            counted = await shown(world, "metric=account")
+    await tracker.close()
+    assert not await shown(world, "from=2026-11-19&to=2026-11-19")
+
+
+async def test_a_subaccount_orders_no_rebuild(world: World) -> None:
+    services = world.services
+    sub = await services.accounts.add_subaccount(world.main.sid, "sub", services.clock())
+    status, body, _ = await world.ask("POST", "/v1/tracking/rebuild", sub)
+    assert (status, body["code"]) == (403, 20006)
+    assert await shown(world, "from=2026-11-19&to=2026-11-19")

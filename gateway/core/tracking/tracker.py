@@ -1,13 +1,14 @@
 """Facts to counters: a reader of the bus whose every batch is one commit with its position.
 
 So each fact counts exactly once, and what was counted can be thrown away and counted again from
-what the bus still keeps. One process does it, under a lease.
+what the bus still keeps. One process does it, under a lease; any process may order it to begin
+anew, by a mark in the store.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -31,10 +32,21 @@ _log = structlog.get_logger(__name__)
 READER: Final = "tracking"
 _AGAIN: Final = 0.5  # seconds between tries while the store is away
 _BROKEN: Final = 1.0  # seconds after a failure of another kind
-_MARK: Final = "tracking:wiping"  # a row of `meta` while counters are being thrown away
+_LOOK_EVERY: Final = 1.0  # seconds between looks for the mark, which a hint makes shorter
+_SUBJECT: Final = "tracking"  # of the hint that the mark is set
+_MARK: Final = "tracking:wiping"  # a row of `meta` until the counters have been thrown away
 _SET_MARK: Final = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
 _END_MARK: Final = Delete(table="meta", key=("name",))
 _IS_MARKED: Final = Query("tracking_mark", "SELECT value FROM meta WHERE name = $1")
+
+
+async def order_rebuild(store: Store) -> None:
+    """Let whoever counts throw the counters away and count again what the bus keeps.
+
+    Durable when it returns. What the bus keeps no more is not counted any more.
+    """
+    await store.commit([(_SET_MARK, (_MARK, ""))])
+    store.hint(_SUBJECT)
 
 
 class Tracker:
@@ -57,28 +69,6 @@ class Tracker:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-
-    async def rebuild(self) -> int:
-        """Throw the counters away and count again what the bus keeps; how many facts it was.
-
-        What the bus keeps no more is not counted any more. Not while `start` is at work.
-        """
-        await self._store.commit([(_SET_MARK, (_MARK, ""))], self._fence)
-        await self._wipe()
-        counted = 0
-        if not await self._behind():
-            return counted
-        batches = self._bus.subscribe(BEGINNING)
-        try:
-            async for batch in batches:
-                await self.count(batch)
-                counted += len(batch.facts)
-                if not await self._behind():
-                    break
-        finally:
-            if isinstance(batches, AsyncGenerator):
-                await batches.aclose()
-        return counted
 
     async def count(self, batch: Batch) -> None:
         """Make durable what the batch adds, and that it is read; waits while the store is away."""
@@ -104,10 +94,8 @@ class Tracker:
             try:
                 if await self._store.fetch(_IS_MARKED, _MARK):
                     await self._wipe()
-                position = await self._bus.position(READER)
-                async for batch in self._bus.subscribe(position):
-                    await self.count(batch)
-                return  # the bus is closed
+                if await self._count_on():
+                    return  # the bus is closed
             except Fenced as error:
                 _log.warning("another process counts now", reason=str(error))
                 return
@@ -117,6 +105,39 @@ class Tracker:
                 _log.warning("tracking begins again", reason=str(error), exc_info=not away)
                 await asyncio.sleep(_BROKEN)
 
+    async def _count_on(self) -> bool:
+        """Count from where the last one stopped until the bus ends, or the mark is set: False.
+
+        The mark is obeyed between two batches: a commit under way would be passed over by what
+        throws the counters away.
+        """
+        batches = self._bus.subscribe(await self._bus.position(READER))
+        marked = asyncio.ensure_future(self._marked())
+        coming: asyncio.Future[Batch | None] | None = None
+        try:
+            while True:
+                coming = asyncio.ensure_future(anext(batches, None))
+                await asyncio.wait({coming, marked}, return_when=asyncio.FIRST_COMPLETED)
+                if marked.done():
+                    marked.result()
+                    return False
+                batch = coming.result()
+                if batch is None:
+                    return True
+                await self.count(batch)
+        finally:
+            await _ended(marked, coming)
+            if isinstance(batches, AsyncGenerator):
+                await batches.aclose()
+
+    async def _marked(self) -> None:
+        """Return when the counters are to be thrown away."""
+        hinted = self._store.watch(_SUBJECT)
+        while not await self._store.fetch(_IS_MARKED, _MARK):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(hinted.wait(), _LOOK_EVERY)
+            hinted.clear()
+
     async def _wipe(self) -> None:
         """Throw away; the mark goes with the last commit, so a crash between leaves no half."""
         self._counters.forget()
@@ -124,5 +145,10 @@ class Tracker:
         back = self._bus.moved(READER, BEGINNING)
         await self._store.commit([*back, (_END_MARK, (_MARK,))], self._fence)
 
-    async def _behind(self) -> int:
-        return (await self._bus.stats()).behind.get(READER, 0)
+
+async def _ended(*works: "asyncio.Future[Any] | None") -> None:
+    for work in works:
+        if work is not None:
+            work.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await work

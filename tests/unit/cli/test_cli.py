@@ -485,3 +485,13 @@ def test_check_prints_every_finding(tmp_path: Path) -> None:
 def test_roles_are_refused_with_the_reason() -> None:
     assert "set [store] url to a PostgreSQL" in refused("serve", "--role", "api")
     assert "there is no such role; all, or api, smpp, core" in refused("serve", "--role", "sms")
+
+
+def test_tracking_is_rebuilt_when_somebody_says_yes(gateway: StandIn) -> None:
+    gateway.answer("POST", "/v1/tracking/rebuild", {"facts": 12}, status=202)
+    no = CliRunner().invoke(app, ["tracking", "rebuild"], input="n\n")
+    assert no.exit_code == 1 and "will be gone" in no.output
+    assert gateway.asked == []
+    yes = CliRunner().invoke(app, ["tracking", "rebuild", "--yes"])
+    assert yes.exit_code == 0 and "12 facts are counted again" in yes.output
+    assert [each[:2] for each in gateway.asked] == [("POST", "/v1/tracking/rebuild")]

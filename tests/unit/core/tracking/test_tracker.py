@@ -14,15 +14,16 @@ from gateway.bus.embedded import EmbeddedBus
 from gateway.core.tracking import counters
 from gateway.core.tracking.counters import all_counters, checksum
 from gateway.core.tracking.counting import Key, count
-from gateway.core.tracking.tracker import READER, Tracker
+from gateway.core.tracking.tracker import READER, Tracker, order_rebuild
 from gateway.events import FactType
 from gateway.events import fact as fact_written
-from gateway.store.base import Insert, Query, Store, StoreUnavailable, Write
+from gateway.store.base import Delete, Insert, Query, Store, StoreUnavailable, Write
 from tests.contract.backends import STORES
 
 AT = 1_795_168_800.0
 PATIENCE = 30.0
 _META = Query("meta_names", "SELECT name FROM meta WHERE name LIKE 'tracking:%'")
+_FORGET = Delete(table="facts", key=("id",))
 _RAW = Insert(table="facts", columns=("account_sid", "sid", "version", "type", "at", "data"))
 
 
@@ -190,31 +191,63 @@ async def test_a_defect_does_not_end_it(
     assert await found(store) == await expected(store)
 
 
+async def begun_anew(store: Store) -> None:
+    """The order was obeyed: the counters were thrown away."""
+    async with asyncio.timeout(PATIENCE):
+        marks = await store.fetch(_META)
+        while marks:
+            await asyncio.sleep(0.01)
+            marks = await store.fetch(_META)
+
+
 async def test_a_rebuild_equals_the_original(store: Store, bus: EmbeddedBus) -> None:
     tracker = Tracker(store, bus)
     tracker.start()
     await store.commit(facts(1200))
     await caught_up(bus)
-    await tracker.close()
     original, counted = await checksum(store), await found(store)
     key = next(iter(counted))
     await store.commit([(counters.UPDATE, (*key, 10**9))])  # a table that went wrong
     assert await checksum(store) != original
-    assert await Tracker(store, bus).rebuild() == len(await store.facts_after(0, 10**6))
+    await order_rebuild(store)
+    await begun_anew(store)
+    await caught_up(bus)
     assert await checksum(store) == original
     assert await found(store) == counted
-    assert await store.fetch(_META) == []
-    again = Tracker(store, bus)
-    again.start()  # and goes on behind it
-    await store.commit(facts(10, seed=3))
+    await store.commit(facts(10, seed=3))  # and it goes on behind it
     await caught_up(bus)
-    await again.close()
+    await tracker.close()
     assert await found(store) == await expected(store)
 
 
-async def test_a_rebuild_of_nothing_ends(store: Store, bus: EmbeddedBus) -> None:
-    async with asyncio.timeout(PATIENCE):
-        assert await Tracker(store, bus).rebuild() == 0
+async def test_a_rebuild_that_is_ordered_while_it_counts_counts_each_fact_once(
+    store: Store, bus: EmbeddedBus
+) -> None:
+    tracker = Tracker(store, bus)
+    tracker.start()
+    for seed in range(6):
+        await store.commit(facts(200, seed))
+        await order_rebuild(store)
+    await begun_anew(store)
+    await caught_up(bus)
+    await tracker.close()
+    assert await found(store) == await expected(store)
+
+
+async def test_what_the_bus_keeps_no_more_is_not_counted_again(
+    store: Store, bus: EmbeddedBus
+) -> None:
+    tracker = Tracker(store, bus)
+    tracker.start()
+    await store.commit(facts(300))
+    await caught_up(bus)
+    kept = await store.facts_after(100, 1000)
+    await store.commit([(_FORGET, (number,)) for number in range(1, 101)])
+    await order_rebuild(store)
+    await begun_anew(store)
+    await caught_up(bus)
+    await tracker.close()
+    assert await found(store) == count(kept)
 
 
 @pytest.mark.parametrize("commits", [1, 2, 3])
@@ -223,7 +256,11 @@ async def test_a_rebuild_that_was_killed_is_ended_by_the_next_start(
 ) -> None:
     monkeypatch.setattr(counters, "_PAGE", 20)
     await store.commit(facts(500))
-    await Tracker(store, bus).rebuild()
+    first = Tracker(store, bus)
+    first.start()
+    await caught_up(bus)
+    await first.close()
+    await order_rebuild(store)
     real, left = store.commit, [commits]
 
     class Killed(BaseException):
@@ -238,15 +275,11 @@ async def test_a_rebuild_that_was_killed_is_ended_by_the_next_start(
     with monkeypatch.context() as patch:
         patch.setattr(store, "commit", commit)
         with pytest.raises(Killed):
-            await Tracker(store, bus).rebuild()
+            await Tracker(store, bus)._run()
     assert len(await store.fetch(_META)) == 1
     tracker = Tracker(store, bus)
     tracker.start()
-    async with asyncio.timeout(PATIENCE):
-        marks = await store.fetch(_META)
-        while marks:
-            await asyncio.sleep(0.01)
-            marks = await store.fetch(_META)
+    await begun_anew(store)
     await caught_up(bus)
     await tracker.close()
     assert await found(store) == await expected(store)
