@@ -34,7 +34,7 @@ class RunningGateway:
         self.log = home / "gateway.log"
         (home / "trunkline.toml").write_text(config)
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("TRUNKLINE_")}
-        self._environ = {
+        self.environ = {
             **inherited,
             "TRUNKLINE_DATA": str(self.data),
             "TRUNKLINE_HTTP__LISTEN": "127.0.0.1:0",
@@ -53,7 +53,7 @@ class RunningGateway:
             self.process = subprocess.Popen(
                 self._command,
                 cwd=self.home,
-                env=self._environ,
+                env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
