@@ -46,9 +46,14 @@ class Ends:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(_FLUSH_AFTER, self._due.set)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there are so many that no further one may be made."""
+        return len(self._waiting) + len(self._leaving) >= _MOST
+
     async def room(self) -> None:
         """Wait while there are too many."""
-        while len(self) >= _MOST:
+        while self.is_full:
             self._left.clear()
             await self._left.wait()
 

@@ -304,7 +304,8 @@ class JobRunner:
 
     async def _work(self) -> None:
         while not self._is_over():
-            await self._ends.room()
+            if self._ends.is_full:
+                await self._ends.room()
             taken = self._scheduler.take(self._clock(), 1)
             entry = taken[0] if taken else await self._next()
             self._busy += 1

@@ -12,9 +12,9 @@ import pytest
 from job_bench import Bench, Log
 
 from gateway.core.owned import EVERYTHING, NOTHING, Queues
-from gateway.core.records import SHARDS, shard_of, tables
+from gateway.core.records import SHARDS, generation_at, generation_of, shard_of, tables
 from gateway.core.runner import Bounds, Done, Job, JobOutcome, JobRunner, Retry
-from gateway.sids import JOB, new_sid
+from gateway.sids import JOB, first_sid, new_sid
 from gateway.store.base import Insert, Query
 from tests.contract.backends import SHARED, STORES, Backend
 
@@ -341,3 +341,9 @@ async def test_jobs_are_tried_once_while_queues_go_to_and_fro(
 
 def _id(made: float) -> str:
     return new_sid(JOB, made)
+
+
+def test_a_job_stands_in_the_generation_of_the_hour_in_which_it_was_made() -> None:
+    for made in (0.0, 3599.999, 3600.0, 1_795_262_399.999, 1_795_262_400.0):
+        assert generation_of(new_sid(JOB, made)) >= generation_at(made)
+        assert generation_of(f"{first_sid(JOB, made)}{'0' * 16}") == generation_at(made)
