@@ -1,5 +1,5 @@
-"""The raw topic of a partition in each cluster: read one batch ahead, or knocked at until it
-answers. What came of it are events, taken in turn by the one who copies.
+"""The raw topic of a partition in each cluster: read one batch ahead, or knocked at to see
+whether it answers. What came of it are events, taken in turn by the one who copies.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from gateway.core.dedup.ports import ClusterAway, Inputs
 
 
 class Answering(msgspec.Struct, frozen=True, kw_only=True):
-    """A cluster that was away answers."""
+    """A cluster that was knocked at answers."""
 
     cluster: str
 
 
 class Gone(msgspec.Struct, frozen=True, kw_only=True):
-    """Reading from a cluster failed; nothing comes from it until it is knocked at again."""
+    """A cluster does not answer; nothing comes from it until it is knocked at again."""
 
     cluster: str
     reason: str
@@ -32,11 +32,10 @@ Event = Chunk | Answering | Gone
 class Feeds:
     """One task for each cluster, never more."""
 
-    def __init__(self, inputs: Inputs, *, limit: int, retry: float) -> None:
-        """`limit` records are read at a time; `retry` seconds lie between two knocks."""
+    def __init__(self, inputs: Inputs, *, limit: int) -> None:
+        """`limit` records are read at a time."""
         self._inputs = inputs
         self._limit = limit
-        self._retry = retry
         self._tasks: dict[asyncio.Task[Event | None], str] = {}
         self._offsets: dict[str, int] = {}
 
@@ -45,7 +44,7 @@ class Feeds:
         return cluster in self._offsets
 
     def knock(self, cluster: str, pause: float = 0.0) -> None:
-        """Tell when the cluster answers; begin in `pause` seconds."""
+        """In `pause` seconds, tell whether the cluster answers."""
         self.drop(cluster)
         self._start(cluster, self._knock(cluster, pause))
 
@@ -109,13 +108,11 @@ class Feeds:
 
     async def _knock(self, cluster: str, pause: float) -> Event:
         await asyncio.sleep(pause)
-        while True:
-            try:
-                await self._inputs.kept(cluster)
-            except ClusterAway:
-                await asyncio.sleep(self._retry)
-            else:
-                return Answering(cluster=cluster)
+        try:
+            await self._inputs.kept(cluster)
+        except ClusterAway as error:
+            return Gone(cluster=cluster, reason=str(error))
+        return Answering(cluster=cluster)
 
 
 async def ended(tasks: Iterable["asyncio.Task[Event | None]"]) -> None:

@@ -10,6 +10,7 @@ RocksDB compacts. An index is nothing that must be kept: it is rebuilt from the 
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,7 +99,8 @@ class Index:
         try:
             self._begin()
         except BaseException:
-            self.close()
+            with suppress(IndexTrouble):
+                self.close()
             raise
 
     def seen(self, keys: list[Any], now: float) -> list[bool]:
@@ -125,8 +127,11 @@ class Index:
         self.state = state
 
     def close(self) -> None:
-        """Let go of the files."""
-        self._db.close()
+        """Let go of the files; raises `IndexTrouble` if not all was as it should be."""
+        try:
+            self._db.close()
+        except Exception as error:
+            raise _trouble(self.folder, error) from None
 
     def _begin(self) -> None:
         """Read the state and write it again, before a compaction could find it too old."""

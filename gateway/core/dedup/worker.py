@@ -102,8 +102,9 @@ class Worker:
         self._stopping = asyncio.Event()
         self._index: Index | None = None
         self._state: State | None = None
-        self._feeds = Feeds(inputs, limit=settings.batch, retry=settings.retry)
+        self._feeds = Feeds(inputs, limit=settings.batch)
         self._attached: list[str] = []
+        self._away: dict[str, str] = {}  # and why
         self._committed_at = 0.0
         self._copied = self._duplicates = self._poison = 0
         self._trouble = ""
@@ -122,7 +123,7 @@ class Worker:
             highest=state.highest,
             attached=list(self._attached),
             inputs=dict(state.inputs),
-            trouble=self._trouble,
+            trouble=self._trouble or ("" if self._attached else "; ".join(self._away.values())),
         )
 
     def position(self, cluster: str) -> int:
@@ -156,7 +157,7 @@ class Worker:
         """From the opening of the index to trouble with it, or to the end."""
         index = self._index = await self._in_thread(self._open_index)
         self._state = index.state
-        self._feeds = Feeds(self._inputs, limit=self._settings.batch, retry=self._settings.retry)
+        self._feeds = Feeds(self._inputs, limit=self._settings.batch)
         damaged = False
         try:
             await self._meet()
@@ -170,7 +171,7 @@ class Worker:
         finally:
             self._attached.clear()
             await self._feeds.close()
-            await self._in_thread(index.close)
+            await self._in_thread(self._close, index)
             if damaged:
                 await self._in_thread(shelf.set_aside, index.folder)
 
@@ -187,8 +188,11 @@ class Worker:
             left = deadline - asyncio.get_running_loop().time()
             if self._stopping.is_set() or (answered and left <= 0):
                 break
-            events = await self._feeds.wait(min(max(left, 0.0), 1.0) or 1.0)
-            answered += [each.cluster for each in events if isinstance(each, Answering)]
+            for event in await self._feeds.wait(min(left, 1.0) if left > 0 else 1.0):
+                if isinstance(event, Answering):
+                    answered.append(event.cluster)
+                elif isinstance(event, Gone):
+                    self._detach(event.cluster, event.reason)
         for cluster in answered:
             await self._attach(cluster)
 
@@ -226,6 +230,8 @@ class Worker:
         self._tell(Which.RAW, resumed.finding, cluster, resumed.lost)
         self._state = resumed.state
         self._attached.append(cluster)
+        if self._away.pop(cluster, None) is not None:
+            _log.info("dedup has a cluster back", **self._name, cluster=cluster)
         return found
 
     async def _absorb(
@@ -258,9 +264,14 @@ class Worker:
     def _detach(self, cluster: str, reason: str) -> None:
         if cluster in self._attached:
             self._attached.remove(cluster)
+        if cluster not in self._away:
             _log.warning(
-                "dedup goes on without a cluster", **self._name, cluster=cluster, why=reason
+                "dedup goes on without a cluster until it is back",
+                **self._name,
+                cluster=cluster,
+                reason=reason,
             )
+        self._away[cluster] = reason
         self._feeds.knock(cluster, self._settings.retry)
 
     # -- one batch after the other
@@ -346,7 +357,9 @@ class Worker:
             if self._stopping.is_set():
                 raise _Stopped
             for event in await self._feeds.wait(self._settings.retry):
-                if isinstance(event, Answering):
+                if isinstance(event, Gone):
+                    self._detach(event.cluster, event.reason)
+                elif isinstance(event, Answering):
                     found = await self._attach(event.cluster)
                     if self._attached:
                         return found
@@ -375,6 +388,12 @@ class Worker:
     def _known(self) -> State:
         assert self._state is not None, "no cluster was ever attached"
         return self._state
+
+    def _close(self, index: Index) -> None:
+        try:
+            index.close()
+        except IndexTrouble as error:
+            _log.warning("an index of dedup was not closed well", **self._name, reason=str(error))
 
     def _highest(self) -> int:
         return 0 if self._state is None else self._state.highest
