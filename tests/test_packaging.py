@@ -12,13 +12,18 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from gateway.config import load
+from gateway.owners import Role
+from gateway.process import FENCED
 from tests.running import RunningGateway
 
 ROOT = Path(__file__).parent.parent
@@ -100,7 +105,7 @@ def test_what_the_makefile_runs_is_there() -> None:
 
 
 def test_compose_publishes_the_images_ports_on_loopback_alone() -> None:
-    (service,) = compose()["services"].values()
+    service = compose()["services"]["trunkline"]
     _, final = stages()
     exposed = only(final, "EXPOSE").split()
     assert service["ports"] == [f"127.0.0.1:{port}:{port}" for port in exposed]
@@ -110,6 +115,81 @@ def test_compose_publishes_the_images_ports_on_loopback_alone() -> None:
     assert target == only(final, "VOLUME")
     grace = int(service["stop_grace_period"].removesuffix("s"))
     assert grace > 8  # what `serve` may take to drain
+    assert "profiles" not in service, "it is what `docker compose up` starts"
+
+
+def scaled() -> dict[str, dict[str, Any]]:
+    """The services of the profile `scaled` that run our image."""
+    return {
+        name: service
+        for name, service in compose()["services"].items()
+        if "profiles" in service and "build" in service
+    }
+
+
+def environment_of(service: dict[str, Any]) -> dict[str, str]:
+    """What a process sees in its container."""
+    _, final = stages()
+    image = re.findall(r'(\w+)=("[^"]*"|\S+)', only(final, "ENV"))
+    return {**dict(image), **service["environment"]}
+
+
+def test_the_scaled_profile_has_two_processes_of_each_role() -> None:
+    roles = Counter(service["command"][-1] for service in scaled().values())
+    assert roles == {role.value: 2 for role in Role}
+    everything = compose()["services"]
+    others = {name for name in everything if name not in scaled()} - {"trunkline"}
+    assert others == {"postgres", "kafka"}
+    for name in (*scaled(), *others):
+        assert everything[name]["profiles"] == ["scaled"]
+
+
+@pytest.mark.parametrize("name", scaled())
+def test_a_scaled_process_has_a_command_and_a_config_that_are_right(name: str) -> None:
+    service = scaled()[name]
+    program, command, option, role = service["command"]
+    assert (program, command, option) == ("trunkline", "serve", "--role")
+    assert name.startswith(f"{role}-")
+    config = load(None, environment_of(service))  # refuses what no key is called
+    others = compose()["services"]
+    assert urlsplit(config.store.url).hostname in others
+    kafka = others["kafka"]
+    advertised = kafka["environment"]["KAFKA_ADVERTISED_LISTENERS"].removeprefix("PLAINTEXT://")
+    assert config.bus.url == f"kafka://{advertised}"
+    assert config.bus.replication == 1
+    assert service["depends_on"].keys() == {"postgres", "kafka"}
+    for needed in service["depends_on"]:
+        assert service["depends_on"][needed]["condition"] == "service_healthy"
+        assert "healthcheck" in others[needed]
+    assert service["restart"] == "on-failure" and FENCED != 0
+    assert "healthcheck" not in service, "the image's asks /readyz"
+    # `serve` gets the password as the server does: from the environment of whoever starts it.
+    given = "${POSTGRES_PASSWORD-}"
+    assert service["environment"]["PGPASSWORD"] == given
+    assert others["postgres"]["environment"]["POSTGRES_PASSWORD"] == given
+
+
+def test_no_two_scaled_processes_share_a_folder_or_a_port() -> None:
+    _, final = stages()
+    folders = [volume for service in scaled().values() for volume in service["volumes"]]
+    names = [folder.removesuffix(f":{only(final, 'VOLUME')}") for folder in folders]
+    assert len(set(names)) == len(names) == len(scaled())
+    assert set(names) <= compose()["volumes"].keys()
+    published = [
+        port for service in compose()["services"].values() for port in service.get("ports", ())
+    ]
+    assert len({port.rsplit(":", 1)[0] for port in published}) == len(published)
+    exposed = only(final, "EXPOSE").split()
+    for port in published:
+        address, _, inside = port.split(":")
+        assert address == "127.0.0.1" and inside in exposed
+
+
+def test_the_broker_is_the_one_that_is_tested() -> None:
+    pom = (ROOT / "tests/interop/kafka/pom.xml").read_text()
+    tested = re.search(r"<kafka.version>(.*)</kafka.version>", pom)
+    assert tested is not None
+    assert compose()["services"]["kafka"]["image"] == f"apache/kafka:{tested[1]}"
 
 
 @pytest.mark.realtime
@@ -129,7 +209,7 @@ def test_the_images_commands_install_and_start_a_gateway(tmp_path: Path) -> None
                 command = re.sub(r"^python\b", shlex.quote(sys.executable), command)
                 subprocess.run(command, shell=True, cwd=source, check=True, env=clean())
 
-    (service,) = compose()["services"].values()
+    service = compose()["services"]["trunkline"]
     variables = dict(re.findall(r'(\w+)=("[^"]*"|\S+)', only(final, "ENV")))
     variables |= service["environment"]
     gateway = RunningGateway(
