@@ -107,8 +107,9 @@ in their order.
 _VALUE = """\
 The value is JSON in UTF-8. Fields may be added without a new `v`: pass over those that you do not
 know. A record whose `v` is higher than the one you know comes from a newer gateway: pass over
-that too, or stop and upgrade. Batches are compressed with lz4. The record's timestamp is the time
-at which it was sent to Kafka; `at` is when it happened.
+that too, or stop and upgrade. A record without a value is a mark that dedup leaves for itself when
+another process takes a partition over: pass over it. Batches are compressed with lz4. The record's
+timestamp is the time at which it was sent to Kafka; `at` is when it happened.
 """
 
 _RULE = """\

@@ -260,7 +260,8 @@ class KafkaCluster:
         self._folder = Path(tempfile.mkdtemp(prefix="kafka-", dir=self._place))
         names = [(node, name) for node in self.nodes for name in self._names]
         self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
-        cluster = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        # With its first octet at zero it does not begin with "-", which Kafka takes for an option.
+        cluster = urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster]
         for mechanism in SASL_MECHANISMS[1:]:
             tool += ["--add-scram", f"{mechanism}=[name={USERNAME},password={PASSWORD}]"]

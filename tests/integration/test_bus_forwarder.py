@@ -215,7 +215,7 @@ async def test_the_secondary_takes_over_and_gives_back(tmp_path: Path) -> None:
         await found.mocks["primary"].up()
         await until(lambda: found.clusters.active == "primary")
         await found.append(*names(20, "SO"))
-        await until(lambda: forwarder.stats().rewinds == 2)
+        await until(lambda: forwarder.stats().rewinds >= 2)
         records = await found.read("primary", 60)
         check(records, names(20) + names(20, "SN") + names(20, "SO"))
 
@@ -288,7 +288,7 @@ async def test_the_status_says_which_cluster_is_active_and_why(tmp_path: Path) -
         await until(lambda: forwarder.stats().forwarded == 1)
         await found.mocks["primary"].down()
         await found.append("SM2")
-        await until(lambda: forwarder.stats().rewinds == 1 and forwarder.stats().forwarded >= 2)
+        await until(lambda: forwarder.stats().rewinds >= 1 and forwarder.stats().forwarded >= 2)
         bus = found.bus()
         async with asyncio.timeout(60):
             while True:

@@ -62,7 +62,8 @@ async def test_facts_come_from_every_topic_and_partition(tmp_path: Path) -> None
         await found.dedup("primary", "primary")
         await found.dedup("primary", "primary", topic=CALLS)
         facts = await read(found.bus().subscribe(BEGINNING), 41)
-        check(facts, [*names(40), "CA1"])
+        check([each for each in facts if each.sid != "CA1"], names(40))
+        assert [each.type for each in facts if each.sid == "CA1"] == ["call.completed"]
 
 
 async def test_copies_of_a_record_count_once(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ async def test_a_reader_goes_on_with_the_second_and_misses_nothing_of_the_first(
         forwarder = found.forward()
         await found.append(*names(20, "SN"))
         await until(lambda: found.clusters.active == "secondary")
-        await until(lambda: forwarder.stats().rewinds == 1 and forwarder.stats().forwarded >= 20)
+        await until(lambda: forwarder.stats().rewinds >= 1 and forwarder.stats().forwarded >= 20)
         await found.stop_forwarding()
         await found.dedup("secondary", "secondary", epoch=2)
         facts += await read(batches, 20)
@@ -203,11 +204,11 @@ async def test_how_far_readers_are_behind_is_told_while_a_cluster_is_away(tmp_pa
         bus = found.bus()
         batch = await anext(bus.subscribe(BEGINNING, limit=10))
         await bus.ack("sink", batch.position)
-        expected = 30 - len(batch.facts)
-        assert (await bus.stats()).behind["sink"] == expected
+        expected = await bus.stats()
+        assert expected.kept == 30 + PARTITIONS  # with a mark of dedup in each
+        assert 30 - len(batch.facts) <= expected.behind["sink"] < 30 + PARTITIONS
         await found.mocks["primary"].down()
-        stats = await bus.stats()
-        assert stats.kept == 30 and stats.behind["sink"] == expected
+        assert await bus.stats() == expected
 
 
 async def test_the_newest_is_a_number_while_brokers_are_away(tmp_path: Path) -> None:

@@ -256,7 +256,8 @@ async def test_a_foreign_reader_that_applies_the_documented_rule_has_each_fact_o
     taken = [
         value["id"]
         for record in shown
-        for value in [json.loads(record.value or "")]
+        if record.value
+        for value in [json.loads(record.value)]
         if take(had, clean(MESSAGES), record.partition, value)
     ]
     assert len(shown) > len(taken)
@@ -278,12 +279,12 @@ async def lived_through(
         await found.append(*(f"SN{each}" for each in range(200)))
         await until(lambda: found.clusters.active == "secondary")
         assert time.monotonic() - began < 10
-        await until(lambda: forwarder.stats().rewinds == 1)
+        await until(lambda: forwarder.stats().rewinds >= 1)
         await until(lambda: forwarder.stats().forwarded >= 600)
         await found.dedup("secondary", "secondary", epoch=2)
         await asyncio.to_thread(primary.restart, 1)
         await until(lambda: found.clusters.active == "primary")
-        await until(lambda: forwarder.stats().rewinds == 2)
+        await until(lambda: forwarder.stats().rewinds >= 2)
         await found.append(*(f"SO{each}" for each in range(200)))
         await until(lambda: forwarder.stats().forwarded >= 1200)
         await found.dedup("primary", "primary", epoch=3)
