@@ -75,12 +75,15 @@ _ADVICE: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (pg.PostgresConnectionError, "the connection was lost: look whether it runs"),
     (pg.OperatorInterventionError, "an operator ended this connection"),
     (pg.InternalClientError, "the connection was lost: look whether it runs"),
-    (pg.ClientConfigurationError, "the URL is wrong: correct [store] url"),
     (ssl.SSLError, "TLS failed: look at sslmode and sslrootcert in [store] url"),
     (TimeoutError, "it does not answer: look whether it runs and can be reached"),
     (ConnectionResetError, "the connection was lost: look whether it runs"),
     (BrokenPipeError, "the connection was lost: look whether it runs"),
     (OSError, "nothing answers there: start it, or correct [store] url"),
+)
+_WRONG_URL: Final = (
+    "the URL is wrong: correct [store] url, and write @ : / ? # % of a name or password as %40"
+    " %3A %2F %3F %23 %25"
 )
 _LOST: Final = (
     pg.PostgresConnectionError,
@@ -156,7 +159,9 @@ class Link:
                     **settings,
                 },
             )
-        except (*FAILURES, ValueError) as error:
+        except ValueError:  # what it says may hold a piece of the password
+            raise StoreUnavailable(f"PostgreSQL at {self.place}: {_WRONG_URL}") from None
+        except FAILURES as error:
             raise self.told(error) from error
         try:
             await connection.execute(_DURABLE)
@@ -191,10 +196,12 @@ def _place_of(url: str) -> str:
     """Which servers and database a URL means, without what is secret in it."""
     try:
         parts = urlsplit(url)
-        hosts = parts.netloc.rpartition("@")[2] or "the local socket"
-        return f"{hosts}{parts.path}"
     except ValueError:
         return "[store] url"
+    login, _, hosts = parts.netloc.rpartition("@")
+    if not login and "@" in url:  # the password is not written as in a URL, and may be anywhere
+        return "[store] url"
+    return f"{hosts or 'the local socket'}{parts.path}"
 
 
 def _number(text: str) -> int | float:

@@ -80,6 +80,7 @@ _HELD: Final = (
     "SELECT name, holder, epoch FROM leases WHERE name = ANY ($1::text[]) ORDER BY name"
     " FOR KEY SHARE"
 )
+_LAST: Final = "SELECT number FROM commit_tokens WHERE writer = $1"
 _COMMITTED: Final = "SELECT number FROM commit_tokens WHERE writer = $1 FOR UPDATE"
 _END_OLD: Final = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -187,6 +188,9 @@ class Writer:
             connection = await self._link.connect(**_SESSION)
             try:
                 await connection.execute(_BEGIN.format(writer=quoted(self._link.writer)))
+                # Whoever had this name before has left a number too.
+                number = await connection.fetchval(_LAST, self._link.writer)
+                self._number = max(self._number, number or 0)
             except FAILURES as error:
                 connection.terminate()
                 raise self._link.told(error) from error

@@ -231,6 +231,19 @@ async def test_a_token_that_was_swept_away_comes_again(
     assert await connection.fetchval("SELECT count(*) FROM commit_tokens WHERE writer = 'w'") == 1
 
 
+async def test_a_name_that_comes_back_goes_on_with_its_numbers(
+    opened: Opened, connection: Any
+) -> None:
+    """Else a number of the last process under it could be taken for one of this process."""
+    store = await opened()
+    await store.commit([(META, ("a", "1"))])
+    await connection.execute("UPDATE commit_tokens SET number = 1000")
+    await store.close()
+    store = await opened()
+    await store.commit([(META, ("b", "1"))])
+    assert await connection.fetchval("SELECT number FROM commit_tokens") == 1001
+
+
 async def test_wrong_columns_are_an_error_of_their_own(store: PostgresStore) -> None:
     for statement in (
         Insert(table="meta", columns=("nothing",)),

@@ -317,8 +317,16 @@ async def test_what_is_wrong_is_told_with_what_to_do(
     with pytest.raises(StoreUnavailable, match="nothing answers there: start it, or") as caught:
         await opened(closed)
     assert "secret" not in str(caught.value)
-    with pytest.raises(StoreUnavailable, match="the URL is wrong: correct"):
-        await opened("mysql://127.0.0.1/postgres")
+    for url in (
+        "mysql://127.0.0.1/postgres",
+        "postgresql://postgres:sec#ret@127.0.0.1/postgres",
+        "postgresql://postgres:sec/ret@127.0.0.1/postgres",
+        "postgresql://postgres:sec?ret@127.0.0.1/postgres",
+        "postgresql://postgres@[sec/ret",
+    ):
+        with pytest.raises(StoreUnavailable, match="the URL is wrong: correct") as caught:
+            await opened(url)
+        assert "sec" not in str(caught.value) and caught.value.__suppress_context__
     hba = server.execute("SHOW hba_file")
     server.execute("CREATE ROLE guest LOGIN PASSWORD 'right'")
     rules = "VALUES ('local all all trust'), ('host all guest 127.0.0.1/32 scram-sha-256')"
