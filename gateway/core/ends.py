@@ -11,7 +11,7 @@ _log = structlog.get_logger(__name__)
 
 _FLUSH_AFTER: Final = 0.02  # seconds that an end may wait for others
 _FLUSH_AT: Final = 256  # ends that do not wait for more
-_MOST: Final = 4096  # ends in memory; then whoever makes them must wait
+_MOST: Final = 8192  # ends in memory; then whoever makes them must wait
 _STORE_AWAY: Final = 0.25  # seconds between tries to reach the store
 
 

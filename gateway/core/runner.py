@@ -6,6 +6,7 @@ crash in between runs those jobs again, with the same id.
 """
 
 import asyncio
+import itertools
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -43,6 +44,7 @@ __all__ = [
 
 _log = structlog.get_logger(__name__)
 
+_TURNS: Final = 50  # tries of a worker in one turn of the loop, if they end at once
 _GATHER: Final = 5.0  # seconds for which jobs that were given up wait for others
 _TOO_LATE: Final = "its time ended before it was tried"
 
@@ -303,7 +305,11 @@ class JobRunner:
             self._timer = asyncio.get_running_loop().call_later(delay, self.wake)
 
     async def _work(self) -> None:
-        while not self._is_over():
+        for turn in itertools.count(1):
+            if self._is_over():
+                return
+            if not turn % _TURNS:  # handlers that wait for nothing must not keep others waiting
+                await asyncio.sleep(0)
             if self._ends.is_full:
                 await self._ends.room()
             taken = self._scheduler.take(self._clock(), 1)
