@@ -13,7 +13,7 @@ stands before the mark is all that was ever published by others, and is read int
 the same rule what stands behind a newer mark with a lower epoch is not.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -106,12 +106,10 @@ class Machine:
         keys: list[bytes] = []
         poison: list[Poison] = []
         inputs: dict[str, int] = {}
-        highest = 0
-        records = 0
-        at = int(now * 1000)
+        highest = records = 0
         for chunk, those in zip(chunks, identities, strict=True):
             base = state.base(chunk.cluster)
-            before, after = self._headers(chunk.cluster, base)
+            copy = self._copier(chunk.cluster, base, now)
             for record, identity in zip(chunk.records, those, strict=True):
                 if isinstance(identity, Unusable):
                     poison.append(_poison(chunk.cluster, record, identity))
@@ -121,16 +119,7 @@ class Machine:
                 if key not in known:
                     known.add(key)
                     keys.append(key)
-                    mark = (fields.OFFSET, b"%d" % (record.offset + base))
-                    headers = [_schema(record.headers), *before, mark, *after]
-                    publish.append(
-                        Outgoing(
-                            key=record.key,
-                            value=record.value or b"",
-                            headers=headers,
-                            timestamp_ms=at,
-                        )
-                    )
+                    publish.append(copy(record))
             records += len(chunk.records)
             inputs[chunk.cluster] = chunk.records[-1].offset + base + 1
         return Decision(
@@ -191,10 +180,22 @@ class Machine:
             keys=keys, state=msgspec.structs.replace(known, bases={**state.bases, **bases})
         )
 
-    def _headers(self, cluster: str, base: int) -> tuple[fields.Headers, fields.Headers]:
-        """What stands before the offset and behind it, the same for a whole batch."""
+    def _copier(self, cluster: str, base: int, now: float) -> Callable[[Incoming], Outgoing]:
+        """What makes the copy of a record; most of its headers are the same for a whole batch."""
         before = headers_of(self._origin(cluster, 0))[1:-1]
-        return before, [(_BASE, b"%d" % base)] if base else []
+        after = [(_BASE, b"%d" % base)] if base else []
+        at = int(now * 1000)
+
+        def copy(record: Incoming) -> Outgoing:
+            mark = (fields.OFFSET, b"%d" % (record.offset + base))
+            return Outgoing(
+                key=record.key,
+                value=record.value or b"",
+                headers=[_schema(record.headers), *before, mark, *after],
+                timestamp_ms=at,
+            )
+
+        return copy
 
     def _origin(self, cluster: str, mark: int) -> Origin:
         return Origin(epoch=self._epoch, cluster=cluster, partition=self._partition, offset=mark)
