@@ -36,6 +36,7 @@ _THREADS = (("dedup", DEDUP), ("unnamed", DEDUP))
 
 def stage_of(stack: Sequence[str]) -> str:
     """The part of a stack, outermost frame first."""
+    stack = [frame for frame in stack if not frame.startswith(stages.AROUND)]
     for beginning, stage in _RULES:
         if any(frame.startswith(beginning) for frame in stack):
             return stages.stage_of(stack) if stage is None else stage

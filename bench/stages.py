@@ -57,7 +57,7 @@ _OUTERMOST = (
     ("gateway/", OTHER),
     ("aiohttp/", OTHER),
 )
-_AROUND = (
+AROUND = (
     "gateway/cli",
     "gateway/daemon/",
     "gateway/process.py",
@@ -78,7 +78,7 @@ def stage_of(stack: Sequence[str]) -> str:
             return stage
     for frame in stack:
         for beginning, stage in _OUTERMOST:
-            if frame.startswith(beginning) and not frame.startswith(_AROUND):
+            if frame.startswith(beginning) and not frame.startswith(AROUND):
                 return stage
     return LOOP
 
@@ -149,7 +149,7 @@ def hottest(
     for stack, seconds in stacks.items():
         frames = stack.split(";")
         stage = stage_of(frames)
-        for frame in {frame for frame in frames if not frame.startswith(_AROUND)}:
+        for frame in {frame for frame in frames if not frame.startswith(AROUND)}:
             found[stage, frame] += seconds
     ordered = sorted(found.items(), key=lambda item: -item[1])[:count]
     return [(stage, frame, round(seconds * each, 1)) for (stage, frame), seconds in ordered]
