@@ -1,7 +1,7 @@
 """Declared writes as PostgreSQL runs them: one statement for any number of rows of one kind.
 
 The rows of a kind go over as one array for each column, so that a statement has one text, is
-prepared once and planned once. A great number of new rows is copied instead, which costs less.
+prepared once and planned once. More than a few new rows are copied instead, which costs less.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from gateway.store.postgres_link import Connection
 from gateway.store.postgres_partitions import COLUMNS as PARTED
 from gateway.store.sql import Plan
 
-_COPY_FROM: Final = 100  # rows
+_COPY_FROM: Final = 100  # values; with fewer a second round trip costs more than it saves
 
 
 class Step:
@@ -46,7 +46,7 @@ class Step:
 
     async def run(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Run it for `rows`. Raises `Stale` when a guarded row is not as it was read."""
-        if self._columns is not None and len(rows) >= _COPY_FROM:
+        if self._columns is not None and len(rows) * len(self._columns) >= _COPY_FROM:
             await connection.copy_records_to_table(
                 self._statement.table, records=rows, columns=self._columns
             )
