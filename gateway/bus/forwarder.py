@@ -33,7 +33,9 @@ _log = structlog.get_logger(__name__)
 _ROUND: Final = 4000  # facts of one round: what is lost of time when a round has to be repeated
 _BATCH: Final = 1000  # records of one future
 _WAIT: Final = 1.0  # seconds of one look for facts
-_LINGER: Final = 0.01  # seconds between rounds that are not full
+# Seconds between rounds that are not full. A batch costs us, the broker and dedup more than the
+# records in it, and each round makes one for each partition; a lone fact never waits.
+_LINGER: Final = 0.2
 _NOTE_EVERY: Final = 0.5  # seconds between moves of the durable cursor
 _SHOW_EVERY: Final = 5.0  # seconds, while it does not move
 _TRY_AGAIN: Final = 0.3  # seconds
