@@ -160,7 +160,8 @@ class Machine:
             if epoch > self._epoch:
                 raise Outrun(
                     f"the clean topic in the {cluster} cluster has records of epoch {epoch}, ours"
-                    f" is {self._epoch}: another process owns partition {self._partition}"
+                    f" is {self._epoch}: another process owns partition {self._partition},"
+                    " or the store was restored from a backup and its epochs begin lower"
                 )
             if origin.offset == fields.MARK:
                 continue

@@ -22,12 +22,13 @@ from gateway.core.dedup import recovery, shelf
 from gateway.core.dedup.feeds import Answering, Feeds, Gone
 from gateway.core.dedup.identity import identify
 from gateway.core.dedup.index import Index, IndexDamaged, IndexTrouble
-from gateway.core.dedup.machine import Chunk, Decision, Machine
+from gateway.core.dedup.machine import Chunk, Decision, Machine, Outrun
 from gateway.core.dedup.notes import Notes
 from gateway.core.dedup.ports import ClusterAway, Inputs, Outputs
 from gateway.core.dedup.recovery import TOLD, Finding, Which
 from gateway.core.dedup.state import State
 from gateway.core.dedup.steady import SteadyClock
+from gateway.store.base import Fenced
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -150,6 +151,9 @@ class Worker:
                     pause = min(2 * pause, _MAX_PAUSE)
                 except _Stopped:
                     pass
+        except (Outrun, Fenced) as error:
+            self._trouble = str(error)
+            raise
         finally:
             self._thread.shutdown(wait=False)
 

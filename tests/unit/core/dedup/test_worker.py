@@ -214,6 +214,7 @@ async def test_an_owner_that_was_taken_for_dead_ends_and_its_keys_are_not_writte
     assert zombie.task is not None
     with pytest.raises(Outrun, match="epoch 2, ours is 1: another process owns partition 3"):
         await asyncio.wait_for(zombie.task, LIMIT)
+    assert "another process owns" in zombie.worker.stats().trouble
     await world.owners[-1].crash()
     shutil.rmtree(world.disk / "2")
     await world.taken_up()  # with the index of the zombie
