@@ -157,6 +157,31 @@ is not above the last one that it saw there with the same `cluster` and `partiti
 """
 
 
+_SINKS = """\
+Whoever wants facts without Kafka gets them pushed: a `[[sinks]]` of the config file names an URL
+and which types, of all accounts. One process supplies a sink, from the oldest fact that is kept at
+its first start, and goes on where it stopped after any other. A sink gets each fact **at least
+once**, those of one SID in their order: after a crash the last batch may come again, and a fact is
+known by its `id`.
+
+With `https://…` batches are posted, up to 500 facts or 500,000 octets, as `application/x-ndjson`: a
+line for each with the fields above but `v` and `after`. Any 2xx says that they are safe. The
+request is signed as Twilio signs JSON, with the main account's token: `bodySHA256` in the URL is
+the hash of the body, `X-Twilio-Signature` that of the URL; `RequestValidator` of the SDKs checks
+both, given the body as a text. `I-Twilio-Idempotency-Token` is the same when the same batch comes
+again. Addresses are held to `[webhooks] allow`.
+
+While the receiver does not answer, or answers 3xx, 5xx, 401, 403, 404, 407, 408, 421, 425 or 429,
+it is asked again after 1 s to 60 s, and facts wait as long as they are kept. Any other 4xx is
+about what was sent: after three tries the batch is halved until what is refused stands alone. That
+is set aside: the log names it, `trunkline_sink_set_aside_total` counts it, and what is behind it
+goes on. `trunkline_facts_behind{reader="sink:…"}` says how far a sink is behind.
+
+With `file:///folder` lines go to `facts.ndjson` there, on the disk of whichever process supplies
+it; a file of 64 MiB becomes `facts.<number>.ndjson`, of which the newest 64 stay.
+"""
+
+
 def events() -> str:
     """The page about Kafka's topics."""
     return "\n".join(
@@ -179,6 +204,8 @@ def events() -> str:
             "## Texts to send\n",
             _SUBMIT,
             _fields(SUBMIT_FIELDS),
+            "## Sinks\n",
+            _SINKS,
         ]
     )
 

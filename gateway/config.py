@@ -29,6 +29,7 @@ from gateway.sections import (
     Http,
     MessagesSection,
     Number,
+    Sink,
     Smpp,
     Source,
     StoreSection,
@@ -71,6 +72,7 @@ class Config:
     numbers: tuple[Number, ...] = ()
     customers: tuple[Customer, ...] = ()
     sources: tuple[Source, ...] = ()
+    sinks: tuple[Sink, ...] = ()
 
 
 _CARRIER: Final = {
@@ -147,6 +149,7 @@ LISTS: Final[Mapping[str, tuple[type, Mapping[str, Key]]]] = {
     "numbers": (Number, keys_of_section(Number)),
     "customers": (Customer, keys_of_section(Customer)),
     "sources": (Source, keys_of_section(Source)),
+    "sinks": (Sink, keys_of_section(Sink)),
 }
 
 
@@ -156,6 +159,7 @@ _TITLES: Final = {
     "numbers": "number",
     "customers": "system_id",
     "sources": "name",
+    "sinks": "name",
 }
 
 
@@ -285,6 +289,7 @@ def _check(config: Config, reader: Reader) -> None:
     _unique(reader, "carriers", "name", (carrier.name for carrier in config.carriers))
     _unique(reader, "numbers", "number", (number.number for number in config.numbers))
     _unique(reader, "customers", "system_id", (each.system_id for each in config.customers))
+    _unique(reader, "sinks", "name", (each.name for each in config.sinks))
     for position, carrier in enumerate(config.carriers, 1):
         for problem in problems_of_carrier(carrier):
             reader.note(f"[[carriers]] {position} ({carrier.name})", problem)

@@ -3,7 +3,6 @@
 A fact is appended in the commit that makes it true and read by whoever builds what can be
 thrown away and built again. It names the resource and its version, never what a text said.
 Facts `track.…` have no resource: they are what a customer sent to `/v1/track`, whole.
-Facts of the kinds `track.…` have no resource: they are what a customer sent to `/v1/track`.
 """
 
 from enum import StrEnum
@@ -49,6 +48,8 @@ class FactType(StrEnum):
     TRACK_GROUP = "track.group"
     TRACK_ALIAS = "track.alias"
 
+
+KINDS: Final = tuple(kind.value for kind in FactType)
 
 BY_STATUS: Final[dict[MessageStatus, FactType]] = {
     MessageStatus.QUEUED: FactType.MESSAGE_QUEUED,

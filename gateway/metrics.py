@@ -5,7 +5,7 @@ are bounded: carriers and customers that the configuration names, operations tha
 states and codes that a table has.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from prometheus_client import Metric
@@ -22,6 +22,7 @@ from carriers.health import Health, HealthState
 from gateway.bus.base import BusStats
 from gateway.config import Config
 from gateway.core.runner import RunnerStats
+from gateway.core.tracking.sinks import SinkStats
 from gateway.messages.service import Gauges
 from gateway.store.base import Query, Store, StoreStats
 from protocols.smpp.constants import CommandStatus
@@ -272,6 +273,22 @@ def messages_collector(gauges: Callable[[], Gauges]) -> Collector:
             held.add_metric([carrier], count)
             spilling.add_metric([carrier], float(carrier in now.spilling))
         yield from (held, spilling)
+
+    return _Read(read)
+
+
+def sinks_collector(stats: Callable[[], Mapping[str, SinkStats]]) -> Collector:
+    """The sinks that are supplied here; how far each is behind, `facts_behind` says."""
+
+    def read() -> Iterator[Metric]:
+        taken = _counter("sink_facts", "Facts that the sink took.", "sink")
+        aside = _counter("sink_set_aside", "Facts that the sink would never take.", "sink")
+        away = _gauge("sink_away", "1 while the sink takes nothing.", "sink")
+        for name, now in stats().items():
+            taken.add_metric([name], now.taken)
+            aside.add_metric([name], now.set_aside)
+            away.add_metric([name], float(bool(now.trouble)))
+        yield from (taken, aside, away)
 
     return _Read(read)
 

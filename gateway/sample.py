@@ -23,6 +23,7 @@ _ABOUT_LISTS = {
     "numbers": "Phone numbers and the apps behind them; REST makes others.",
     "customers": "Who may bind to the SMPP server.",
     "sources": "Who may send events to /v1/track and /v1/batch with a key of its own.",
+    "sinks": "Where facts are copied to, each at least once: docs/events.md.",
 }
 _EXAMPLES = {
     "name": '"acme"',
@@ -32,6 +33,7 @@ _EXAMPLES = {
     "price": '"0.0075"',
     "system_id": '"customer1"',
     "password": '"env:CUSTOMER1_PASSWORD"',
+    "url": '"https://example.com/facts"',
     "write_key": '"env:SOURCE1_WRITE_KEY"',
 }
 

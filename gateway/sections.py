@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway import forms
+from gateway.events import KINDS
 from gateway.forms import Address, Network, Secret
 from gateway.model import BusSecurity, MessageStates, SaslMechanism
 from gateway.tables import REQUIRED, key
@@ -22,6 +23,11 @@ ACCOUNT: Final = forms.matching(
 _METHOD: Final = forms.matching(r"GET|POST", '"GET" or "POST"')
 _KAFKA: Final = forms.matching(
     r"|kafka://[^\s,/:]+:\d+(,[^\s,/:]+:\d+)*", 'such as "kafka://a:9092,b:9092", or ""'
+)
+
+_FACTS: Final = forms.matching(
+    rf"\*|({'|'.join(sorted({kind.partition('.')[0] for kind in KINDS}))})\.\*|{'|'.join(KINDS)}",
+    'a type of docs/events.md, the first word of some with ".*", or "*"',
 )
 
 # SMPP v3.4 5.2.1, 5.2.2: C-octet strings of 16 and 9 octets, the NUL included.
@@ -194,6 +200,28 @@ class Source:
     name: str = key(REQUIRED, forms.text("a name"), "what its events are known by")
     write_key: Secret = key(REQUIRED, forms.secret(), "the user of Basic auth; no password")
     account: str = key("", ACCOUNT, "whose the events are; default: the first account")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sink:
+    """Where facts are copied to, of all accounts."""
+
+    name: str = key(
+        REQUIRED,
+        forms.matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", 'a short name such as "billing"'),
+        "what its place among the facts is known by",
+    )
+    url: str = key(
+        REQUIRED,
+        forms.matching(
+            r"file:///\S+|https?://[^\s/?#]+[^\s]*",
+            'such as "https://example.com/facts" or "file:///path"',
+        ),
+        "gets signed POSTs of NDJSON; or a folder, for files of it",
+    )
+    types: tuple[str, ...] = key(
+        ("*",), forms.list_of(_FACTS), 'of which types, such as ["message.*"]'
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from gateway.core.tracking.tracker import Tracker
 from gateway.daemon.core import SHARD_NAMES, JobsEstate, Maker, WorksEstate
 from gateway.daemon.ground import Ground, chance
 from gateway.daemon.kafka import Kafka
+from gateway.daemon.sinks import Sinks
 from gateway.daemon.smpp import CarrierEstate, CustomerEstate, bound
 from gateway.fleet import Fleet
 from gateway.janitor import Janitor, Kept
@@ -49,7 +50,7 @@ from gateway.messages.service import Messages
 from gateway.messages.submit import Submitter
 from gateway.messages.timeline import timeline
 from gateway.messages.wiped import prune_wiped
-from gateway.metrics import collectors, limits_collector
+from gateway.metrics import collectors, limits_collector, sinks_collector
 from gateway.owners import EVERY_ROLE, Group, Owners, Role, Sharing, new_holder
 from gateway.store.base import Lease, Write
 from gateway.webhooks.cookies import CookieBook
@@ -207,6 +208,8 @@ class Gateway:
             self._kafka = Kafka(self._ground, self._owners, self._take_submits)
             self._bus = self._kafka.bus
             makers |= self._kafka.works()
+        self._sinks = Sinks(self._ground, self._bus, self._owners.lease)
+        makers |= self._sinks.works()
         self._works = WorksEstate(makers)
 
     def _groups(self) -> list[Group]:
@@ -341,6 +344,7 @@ class Gateway:
                     clock=self._clock,
                 ),
                 limits_collector(self._config),
+                sinks_collector(self._sinks.stats),
             ),
         )
 
@@ -374,8 +378,9 @@ class Gateway:
             jobs_for=store.jobs_for,
             messages_for=store.messages_for,
         )
+        forgets = (*_FORGETS, self._sinks.forget)
         janitor = Janitor(
-            self._ground.store, kept, self._ground.carriers, self._clock, also=_FORGETS
+            self._ground.store, kept, self._ground.carriers, self._clock, also=forgets
         )
         janitor.start()
         return janitor

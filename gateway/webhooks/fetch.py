@@ -5,6 +5,7 @@ the answer). Both end within the URL's total timeout and never raise for what a 
 """
 
 import asyncio
+import hashlib
 import os
 import time
 from collections import OrderedDict
@@ -53,7 +54,7 @@ _AS_GET: Final = frozenset({301, 302, 303})
 _AS_IT_WAS: Final = frozenset({307, 308})
 
 _HEAD: Final = "User-Agent: TwilioProxy/1.1\r\nAccept: */*\r\nX-Home-Region: us1\r\n"
-_FORM: Final = "Content-Type: application/x-www-form-urlencoded; charset=utf-8\r\n"
+_FORM: Final = "application/x-www-form-urlencoded; charset=utf-8"
 
 
 class _Step(msgspec.Struct):
@@ -134,7 +135,7 @@ class Fetcher:
                     return _answer(response, step, clock() - started)
                 moved: _Step | Failure = _emptied(step.target, response)
             else:
-                moved = self._redirected(step, response)
+                moved = self._redirected(step, response, request)
             if isinstance(moved, Failure):
                 failure = msgspec.structs.replace(moved, elapsed=clock() - started)
                 return _Refused(failure=failure, retry=_policy(response.status))
@@ -173,39 +174,26 @@ class Fetcher:
         return response
 
     def _octets(self, step: _Step, request: Request, credential: _Credential | None) -> bytes:
-        target, path, signed, body = step.target, step.target.path, step.target.url, ""
-        form = encode_form(step.parameters) if step.parameters else ""
-        if step.method == "POST":
-            body = form
-            signature = sign(signed, step.parameters, request.auth_token)
-        else:
-            if form:
-                joint = "&" if "?" in path else "?"
-                path, signed = f"{path}{joint}{form}", f"{signed}{joint}{form}"
-            signature = sign(signed, (), request.auth_token)
+        target, path, signed = step.target, step.target.path, step.target.url
+        query, body, kind = _carried(step, request)
+        if query:
+            joint = "&" if "?" in path else "?"
+            path, signed = f"{path}{joint}{query}", f"{signed}{joint}{query}"
+        signature = sign(signed, () if query else step.parameters, request.auth_token)
         extra = f"I-Twilio-Idempotency-Token: {request.idempotency_token}\r\n"
         if step.method == "POST":
-            extra += f"{_FORM}Content-Length: {len(body)}\r\n"
+            extra += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
         if step.cookies:
             bare = path.partition("?")[0]
             line = cookie_header(step.cookies, target.scheme, target.host, bare, self._clock())
             extra += f"Cookie: {line}\r\n" if line else ""
         if credential is not None:
-            credential.count += 1
-            value = authorize(
-                credential.challenge,
-                user=target.user,
-                password=target.password,
-                method=step.method,
-                path=path,
-                count=credential.count,
-                cnonce=os.urandom(8).hex(),
-            )
-            extra += f"Authorization: {value}\r\n"
-        return (
+            extra += f"Authorization: {_authorization(credential, step, path)}\r\n"
+        head = (
             f"{step.method} {path} HTTP/1.1\r\nHost: {target.authority}\r\n{_HEAD}"
-            f"X-Twilio-Signature: {signature}\r\n{extra}\r\n{body}"
-        ).encode("utf-8", "surrogateescape")
+            f"X-Twilio-Signature: {signature}\r\n{extra}\r\n"
+        )
+        return head.encode("utf-8", "surrogateescape") + body
 
     def _cookies_after(self, step: _Step, response: Response) -> tuple[Cookie, ...]:
         now = self._clock()
@@ -217,12 +205,14 @@ class Fetcher:
         ]
         return merged(step.cookies, news, now)
 
-    def _redirected(self, step: _Step, response: Response) -> _Step | Failure:
+    def _redirected(self, step: _Step, response: Response, request: Request) -> _Step | Failure:
         """Where a response that isn't a 2xx leads: on, or nowhere."""
         location = _header(response, "Location")
         status = response.status
         if not location or status not in _AS_GET | _AS_IT_WAS:
             return _refusal(step.target, response)
+        if status in _AS_GET and request.content:
+            return _refusal(step.target, response)  # a GET would leave behind what is to be taken
         target = parse_target(resolve(step.target.base, location))
         if isinstance(target, BadTarget):
             return Failure(
@@ -237,6 +227,31 @@ class Fetcher:
         if status in _AS_GET:
             return _Step(target, "GET", (), step.cookies)
         return _Step(target, step.method, step.parameters, step.cookies)
+
+
+def _carried(step: _Step, request: Request) -> tuple[str, bytes, str]:
+    """What goes into the query, and the body with its type."""
+    form = encode_form(step.parameters) if step.parameters else ""
+    if step.method != "POST":
+        return form, b"", ""
+    if request.content:
+        # What is no form is signed by its hash in the URL, as Twilio signs JSON.
+        digest = hashlib.sha256(request.content).hexdigest()
+        return f"bodySHA256={digest}", request.content, request.content_type
+    return "", form.encode("utf-8", "surrogateescape"), _FORM
+
+
+def _authorization(credential: _Credential, step: _Step, path: str) -> str:
+    credential.count += 1
+    return authorize(
+        credential.challenge,
+        user=step.target.user,
+        password=step.target.password,
+        method=step.method,
+        path=path,
+        count=credential.count,
+        cnonce=os.urandom(8).hex(),
+    )
 
 
 def _header(response: Response, name: str) -> str:

@@ -9,8 +9,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One question to a customer's URL.
 
     `url` is as the customer configured it, with userinfo and fragment. `parameters` go into the
-    query of a GET, after the customer's own, and into the form of a POST. `idempotency_token` is
-    the same in each try. What a request carries is not shown by `repr`.
+    query of a GET, after the customer's own, and into the form of a POST. A POST may have `content`
+    instead, octets of `content_type`. `idempotency_token` is the same in each try. What a request
+    carries is not shown by `repr`.
     """
 
     url: str
@@ -20,6 +21,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     auth_token: str
     idempotency_token: str = ""
     cookies: tuple[Cookie, ...] = ()
+    content: bytes = b""
+    content_type: str = ""
 
     def __repr__(self) -> str:
         return f"Request({self.method} for {self.account_sid})"

@@ -51,6 +51,40 @@ async def test_a_post_is_a_signed_form() -> None:
     assert valid(server, seen)
 
 
+def lines(url: str) -> Request:
+    return Request(
+        url=url,
+        account_sid="AC1",
+        auth_token=TOKEN,
+        content='{"a":"é"}\n'.encode(),
+        content_type="application/x-ndjson",
+    )
+
+
+@pytest.mark.parametrize("query", ["", "?x=1"])
+async def test_content_that_is_no_form_is_signed_by_its_hash(query: str) -> None:
+    replies = by_path(old=redirect(307, "/new?y=1"), new=answer())
+    async with serving(replies) as server, fetching() as fetcher:
+        found = await fetcher.notify(lines(f"{server.origin}/old{query}"))
+        assert isinstance(found, Answer)
+        for seen in server.seen:
+            assert (seen.method, seen.body) == ("POST", '{"a":"é"}\n')
+            assert seen.headers["Content-Type"] == "application/x-ndjson"
+            url, signature = server.origin + seen.path, seen.headers["X-Twilio-Signature"]
+            assert RequestValidator(TOKEN).validate(url, seen.body, signature)
+            assert not RequestValidator(TOKEN).validate(url, seen.body + " ", signature)
+        assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+async def test_content_does_not_get_lost_in_a_redirect(status: int) -> None:
+    replies = by_path(old=redirect(status, "/new"), new=answer())
+    async with serving(replies) as server, fetching() as fetcher:
+        found = await fetcher.notify(lines(f"{server.origin}/old"))
+        assert isinstance(found, Failure) and found.status == status
+        assert [seen.path.partition("?")[0] for seen in server.seen] == ["/old"]
+
+
 async def test_a_get_adds_to_the_users_own_query() -> None:
     async with serving(answer()) as server, fetching() as fetcher:
         await fetcher.fetch(asked(f"{server.origin}/a?x=%7E1", "GET", *PARAMETERS))

@@ -249,3 +249,35 @@ def test_every_key_says_what_it_is_for_and_how_it_is_written() -> None:
     for _, keys in [*SECTIONS.values(), *LISTS.values()]:
         for key in keys.values():
             assert key.form.expected
+
+
+def test_sinks_have_a_name_a_place_and_types(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        """
+[[sinks]]
+name = "crm"
+url = "https://example.com/facts?key=1"
+types = ["message.*", "account.created"]
+[[sinks]]
+name = "files"
+url = "file:///var/lib/facts"
+""",
+    )
+    one, other = config.sinks
+    assert (one.name, one.types) == ("crm", ("message.*", "account.created"))
+    assert (other.url, other.types) == ("file:///var/lib/facts", ("*",))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('url = "https://example.com"\ntypes = ["message.snet"]', "docs/events.md"),
+        ('url = "https://example.com"\ntypes = ["messages.*"]', "docs/events.md"),
+        ('url = "facts/"', "https://example.com/facts"),
+        ('url = "https://example.com"\n[[sinks]]\nname = "crm"\nurl = "https://x.y"', "twice"),
+        ("", "url"),
+    ],
+)
+def test_a_sink_that_is_none_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    assert said in only_finding(tmp_path, f'[[sinks]]\nname = "crm"\n{line}')

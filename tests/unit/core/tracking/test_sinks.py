@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.bus import positions
 from gateway.bus.embedded import EmbeddedBus
-from gateway.core.tracking.sinks import FileSink, Supply
+from gateway.core.tracking.sinks import FileSink, Sink, Supply, forget_others, wanted
 from gateway.events import FactType, fact
-from gateway.store.base import Fact, Write
+from gateway.store.base import Fact, Lease, Query, Write
 from gateway.store.sqlite import SqliteStore
 
 PATIENCE = 30.0
@@ -87,10 +88,17 @@ class FailingSink:
         self.failures = list(failures)
         self.facts: list[Fact] = []
 
-    async def take(self, facts: Sequence[Fact]) -> None:
+    async def take(self, facts: Sequence[Fact]) -> int:
         if self.failures:
             raise self.failures.pop()
         self.facts += facts
+        return 0
+
+
+def supplied(
+    store: SqliteStore, bus: EmbeddedBus, sink: Sink, *types: str, fence: Lease | None = None
+) -> Supply:
+    return Supply(store, bus, "test", sink, wanted(types or ("*",)), fence)
 
 
 async def until_read(bus: EmbeddedBus, reader: str) -> None:
@@ -108,14 +116,15 @@ async def test_a_sink_that_fails_misses_nothing(
     bus = EmbeddedBus(store)
     await store.commit(sent(1200))
     sink = FailingSink([OSError("No space left on device"), RuntimeError("a defect")])
-    supply = Supply(bus, "test", sink)
+    supply = supplied(store, bus, sink)
     supply.start()
     await until_read(bus, "sink:test")
+    assert (supply.stats().taken, supply.stats().trouble) == (1200, "")
     await supply.close()
     assert [each.id for each in sink.facts] == list(range(1, 1201))
     await store.commit(sent(5))
     later = FailingSink([])
-    again = Supply(bus, "test", later)
+    again = supplied(store, bus, later)
     again.start()
     await until_read(bus, "sink:test")
     await again.close()
@@ -123,10 +132,75 @@ async def test_a_sink_that_fails_misses_nothing(
     await bus.close()
 
 
+@pytest.fixture
+async def bus(store: SqliteStore) -> AsyncIterator[EmbeddedBus]:
+    bus = EmbeddedBus(store)
+    yield bus
+    await bus.close()
+
+
 async def test_supplying_ends_with_the_bus(store: SqliteStore) -> None:
     bus = EmbeddedBus(store)
-    supply = Supply(bus, "test", FailingSink([]))
+    supply = supplied(store, bus, FailingSink([]))
     supply.start()
     await bus.close()
     assert supply._task is not None
     await asyncio.wait_for(supply._task, PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "kinds"),
+    [
+        (["*"], ["message.sent", "track.page"]),
+        (["message.*"], ["message.sent"]),
+        (["message.sent"], ["message.sent"]),
+        (["message.received", "track.*"], ["track.page"]),
+        ([], []),
+    ],
+)
+def test_a_sink_wants_some_types(patterns: list[str], kinds: list[str]) -> None:
+    assert list(filter(wanted(patterns), ["message.sent", "track.page"])) == kinds
+
+
+async def test_what_is_not_wanted_is_passed_over_for_good(
+    store: SqliteStore, bus: EmbeddedBus
+) -> None:
+    await store.commit(
+        [*sent(2), fact("AC1", "SM9", 1, FactType.MESSAGE_FAILED, 1.0, {}), *sent(1)]
+    )
+    sink = FailingSink([])
+    supply = supplied(store, bus, sink, "message.failed")
+    supply.start()
+    await until_read(bus, "sink:test")
+    await supply.close()
+    assert [each.id for each in sink.facts] == [3]
+
+
+async def test_who_lost_the_lease_moves_the_place_no_more(
+    store: SqliteStore, bus: EmbeddedBus
+) -> None:
+    lease = await store.renew("one", 60.0)
+    await store.bury("one")
+    await store.commit(sent(2))
+    sink = FailingSink([])
+    supply = supplied(store, bus, sink, fence=lease)
+    supply.start()
+    assert supply._task is not None
+    await asyncio.wait_for(supply._task, PATIENCE)
+    assert len(sink.facts) == 2
+    assert await bus.position("sink:test") == ""
+
+
+async def test_the_place_of_a_sink_that_is_gone_is_forgotten(
+    store: SqliteStore, bus: EmbeddedBus
+) -> None:
+    await store.commit(sent(3))
+    for reader in ("sink:kept", "sink:gone", "tracking"):
+        await bus.ack(reader, "2")
+    await store.commit(positions.moved("sink:gone too", "{}"))
+    await forget_others(store, ["kept"])
+    places = await store.fetch(_PLACES)
+    assert places == [("cursor:sink:kept",), ("cursor:tracking",)]
+
+
+_PLACES = Query("places", "SELECT name FROM meta WHERE name LIKE '%:%' ORDER BY name")
