@@ -47,9 +47,11 @@ class HeldStore:
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[Any]:
-        async with self._store.snapshot() as view:
-            yield HeldView(view, self.fails)
-        self.ended.set()
+        try:
+            async with self._store.snapshot() as view:
+                yield HeldView(view, self.fails)
+        finally:
+            self.ended.set()
 
 
 class HeldView:
@@ -73,7 +75,7 @@ class HeldView:
 async def holding(world: World) -> AsyncIterator[tuple[str, HeldStore]]:
     """The URL of a second face on the same gateway, whose store is a `HeldStore`."""
     store = HeldStore(world.services.store)
-    runner = web.AppRunner(build_app(replace(world.services, store=store)))
+    runner = web.AppRunner(build_app(replace(world.services, store=store)), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
@@ -156,6 +158,15 @@ async def test_a_client_that_leaves_lets_the_next_one_in(world: World) -> None:
         await asyncio.wait_for(store.ended.wait(), WITHIN)
         async with world.session.post(url + PATH, headers=headers(world.main)) as second:
             assert second.status == 200
+
+
+async def test_a_gateway_that_stops_ends_a_backup(world: World) -> None:
+    async with holding(world) as (url, store):
+        response = await world.session.post(url + PATH, headers=headers(world.main))
+        assert response.status == 200
+    await asyncio.wait_for(store.ended.wait(), WITHIN)
+    with pytest.raises(aiohttp.ClientError):
+        await response.read()
 
 
 async def test_a_store_that_is_away_is_told(world: World) -> None:
