@@ -2,7 +2,8 @@
 
 It is JSON, a `Progress`: offsets by cluster, topic and partition, and the ranges of facts that
 were had. A plain number is a position too, for whoever knows facts alone (`Last-Event-ID`): all
-facts up to that id were had; where in the logs the others begin is looked up by time.
+facts up to that id were had; where in the logs the others begin is looked up by time. So a reader
+that the embedded bus had before goes on with the fact after its last one.
 """
 
 from typing import Final
@@ -12,15 +13,17 @@ import msgspec
 from gateway.bus.base import BEGINNING, Position
 from gateway.bus.filter import Seen
 from gateway.bus.merge import Progress
-from gateway.store.base import Insert, Query, Store, Update, Write
+from gateway.store.base import Delete, Insert, Query, Store, Update, Write
 
 _READER: Final = "position:"
+_BEFORE: Final = "cursor:"  # of the embedded bus, whose janitor keeps facts for it
 READERS: Final = Query(
     "bus_readers", "SELECT name, value FROM meta WHERE name LIKE 'position:%' ORDER BY name"
 )
 READER: Final = Query("bus_reader", "SELECT value FROM meta WHERE name = $1")
 _FIRST: Final = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
 _NEXT: Final = Update(table="meta", key=("name",), columns=("value",))
+_END: Final = Delete(table="meta", key=("name",))
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 _decode: Final = msgspec.json.Decoder(Progress).decode
@@ -97,7 +100,9 @@ def _pairs(
 
 async def stored(store: Store, reader: str) -> Position:
     """How far the named reader has come."""
-    rows = await store.fetch(READER, _READER + reader)
+    rows = await store.fetch(READER, _READER + reader) or await store.fetch(
+        READER, _BEFORE + reader
+    )
     return str(rows[0][0]) if rows else BEGINNING
 
 
@@ -111,4 +116,4 @@ async def all_stored(store: Store) -> dict[str, Position]:
 def moved(reader: str, position: Position) -> list[Write]:
     """The writes by which the named reader has come to `position`."""
     row = (_READER + reader, position)
-    return [(_FIRST, row), (_NEXT, row)]
+    return [(_FIRST, row), (_NEXT, row), (_END, (_BEFORE + reader,))]
