@@ -82,21 +82,16 @@ async def load(store: Store, rate: float, seconds: float) -> list[float]:
     """Commits at `rate` a second; how long each took, seconds."""
     loop = asyncio.get_running_loop()
     taken: list[float] = []
-
-    def begin() -> None:
-        began = loop.time()
-        future = store.commit(accepted(MessageStatus.QUEUED, time.time()))
-        future.add_done_callback(lambda done: taken.append(loop.time() - began))
-
+    futures: list[asyncio.Future[None]] = []
     start = loop.time()
-    count = 0
     while (now := loop.time()) < start + seconds:
-        while count < (now - start) * rate:
-            begin()
-            count += 1
+        while len(futures) < (now - start) * rate:
+            began = loop.time()
+            future = store.commit(accepted(MessageStatus.QUEUED, time.time()))
+            future.add_done_callback(lambda _, began=began: taken.append(loop.time() - began))
+            futures.append(future)
         await asyncio.sleep(0.001)
-    while len(taken) < count:
-        await asyncio.sleep(0.01)
+    await asyncio.gather(*futures)
     return taken
 
 

@@ -29,6 +29,7 @@ SID = f"SM{int(MADE_AT * 1000) << 16:016x}{7:016x}"
 GENERATION = 498_611
 OTHER_PLACES = ("leases", "carrier_states")  # belong to processes
 BOTH = ("sqlite", "postgres")
+COUNTED = COUNTER, ("AC1", "2026-11-21", "sent", 3)
 
 
 class Place:
@@ -96,8 +97,7 @@ async def fill(store: Store) -> None:
     await store.commit([message(SID), fact(SID), job(GENERATION, "JB1")])
     await store.commit([transition(GENERATION, "JB1", 1), job(GENERATION, "JB2"), segment(SID)])
     await store.commit([(TRACE, (SID, b"\x00\xff")), fact(SID, 2)])
-    counted = COUNTER, ("AC1", "2026-11-21", "sent", 3)
-    await store.commit([counted, (META, ("cursor:tracking", "2"))])
+    await store.commit([COUNTED, (META, ("cursor:tracking", "2"))])
     member = await store.renew("somebody", 600.0)
     await store.claim(["carrier:acme"], member)
 
