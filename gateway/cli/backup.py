@@ -121,5 +121,6 @@ def restore(
     if done.short:
         show.line(
             "[yellow]The backup is old:[/] readers of events may have had ids that are given"
-            f" again. Raise \\[bus] max_backlog by {2 * done.short:,} and restore again with --replace."
+            f" again. Raise \\[bus] max_backlog by {2 * done.short:,}, then restore again with"
+            " --replace."
         )
