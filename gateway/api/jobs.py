@@ -224,7 +224,8 @@ OPERATIONS: Final = (
             Param(
                 name="since",
                 kind=Kind.DATE,
-                doc="With endpoint: made then or later (ISO 8601, UTC); a day ago if absent, 400 at most.",
+                doc="With endpoint: made then or later (ISO 8601, UTC); a day ago if absent,"
+                " 400 days at most.",
             ),
             Param(name="after", doc="With endpoint: `next` of the request before."),
         ),
