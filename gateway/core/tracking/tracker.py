@@ -32,6 +32,10 @@ _log = structlog.get_logger(__name__)
 READER: Final = "tracking"
 _AGAIN: Final = 0.5  # seconds between tries while the store is away
 _BROKEN: Final = 1.0  # seconds after a failure of another kind
+_FACTS: Final = 2000  # of one commit
+# Seconds between commits of fewer. Counters change at each fact, and a commit costs as much for
+# one as for a thousand; the first after a rest does not wait.
+_PAUSE: Final = 0.5
 _LOOK_EVERY: Final = 1.0  # seconds between looks for the mark, which a hint makes shorter
 _SUBJECT: Final = "tracking"  # of the hint that the mark is set
 _MARK: Final = "tracking:wiping"  # a row of `meta` until the counters have been thrown away
@@ -111,7 +115,7 @@ class Tracker:
         The mark is obeyed between two batches: a commit under way would be passed over by what
         throws the counters away.
         """
-        batches = self._bus.subscribe(await self._bus.position(READER))
+        batches = self._bus.subscribe(await self._bus.position(READER), _FACTS)
         marked = asyncio.ensure_future(self._marked())
         coming: asyncio.Future[Batch | None] | None = None
         try:
@@ -125,6 +129,8 @@ class Tracker:
                 if batch is None:
                     return True
                 await self.count(batch)
+                if len(batch.facts) < _FACTS:
+                    await asyncio.wait({marked}, timeout=_PAUSE)
         finally:
             await _ended(marked, coming)
             if isinstance(batches, AsyncGenerator):
