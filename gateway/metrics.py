@@ -21,6 +21,7 @@ from carriers.counters import Counters, Histogram
 from carriers.health import Health, HealthState
 from gateway.bus.base import BusStats
 from gateway.config import Config
+from gateway.core.dedup.worker import DedupStats
 from gateway.core.runner import RunnerStats
 from gateway.core.tracking.sinks import SinkStats
 from gateway.messages.service import Gauges
@@ -301,6 +302,25 @@ def customers_collector(counts: Callable[[], dict[str, int]]) -> Collector:
         for system_id, count in counts().items():
             binds.add_metric([system_id], count)
         yield binds
+
+    return _Read(read)
+
+
+def dedup_collector(stats: Callable[[], dict[str, DedupStats]]) -> Collector:
+    """The partitions of Kafka's topics whose records this process copies once."""
+
+    def read() -> Iterator[Metric]:
+        now = stats()
+        copied = _counter("dedup_copied", "Records copied to the clean topic.", "partition")
+        again = _counter("dedup_duplicates", "Records that came again.", "partition")
+        poison = _counter("dedup_poison", "Records that are none; see the log.", "partition")
+        stuck = _gauge("dedup_troubled", "1 while it can't go on; see the log.", "partition")
+        for name, each in now.items():
+            copied.add_metric([name], each.copied)
+            again.add_metric([name], each.duplicates)
+            poison.add_metric([name], each.poison)
+            stuck.add_metric([name], float(bool(each.trouble)))
+        yield from (copied, again, poison, stuck)
 
     return _Read(read)
 

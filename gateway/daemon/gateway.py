@@ -50,7 +50,7 @@ from gateway.messages.service import Messages
 from gateway.messages.submit import Submitter
 from gateway.messages.timeline import timeline
 from gateway.messages.wiped import prune_wiped
-from gateway.metrics import collectors, limits_collector, sinks_collector
+from gateway.metrics import collectors, dedup_collector, limits_collector, sinks_collector
 from gateway.owners import EVERY_ROLE, Group, Owners, Role, Sharing, new_holder
 from gateway.store.base import Lease, Write
 from gateway.webhooks.cookies import CookieBook
@@ -345,6 +345,7 @@ class Gateway:
                 ),
                 limits_collector(self._config),
                 sinks_collector(self._sinks.stats),
+                *([dedup_collector(self._kafka.dedup.stats)] if self._kafka is not None else []),
             ),
         )
 

@@ -37,7 +37,7 @@ class Kafka:
         self._take = take
         self._clusters = Clusters(clusters_of(config), topics.topics(config))
         self._logs = KafkaLogs(self._clusters)
-        self._dedup = Dedup(
+        self.dedup = Dedup(
             store=ground.store,
             logs=self._logs,
             folder=ground.data / _FOLDER,
@@ -62,12 +62,12 @@ class Kafka:
         self._clusters.start()
         stack.push_async_callback(self._clusters.close)
         stack.push_async_callback(self._logs.close)
-        stack.push_async_callback(self._dedup.close)
+        stack.push_async_callback(self.dedup.close)
 
     def groups(self) -> list[Group]:
         """The partitions of which one process each copies every record once."""
         names = partitions(self._ground.config.bus)
-        return [Group(kind="dedup", role=Role.CORE, names=lambda: names, estate=self._dedup)]
+        return [Group(kind="dedup", role=Role.CORE, names=lambda: names, estate=self.dedup)]
 
     def works(self) -> dict[str, Maker]:
         """The works of which there is one in all processes."""
