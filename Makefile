@@ -13,13 +13,13 @@ export TRUNKLINE_CACHE
 export PIP_CACHE_DIR := $(TRUNKLINE_CACHE)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run test lint format interop $(PEERS:%=interop-%) crash fuzz soak bench docs lock clean
+.PHONY: help setup run test lint format interop $(PEERS:%=interop-%) crash chaos fuzz soak bench docs lock clean
 
 help:
 	@echo 'make run      set up and start the gateway with simulated carriers'
 	@echo 'make test     set up, then style, types and all tests that need only Python'
 	@echo 'make interop  exchange messages with software that is not ours: $(PEERS)'
-	@echo 'make crash | fuzz | soak | bench   [SECONDS=60]'
+	@echo 'make crash | chaos | fuzz | soak | bench   [SECONDS=60]'
 	@echo 'make lint | format | docs | lock | clean'
 
 setup: $(STAMP)
@@ -72,6 +72,11 @@ $(PEERS:%=interop-%): interop-%: setup
 
 crash: setup
 	$(BIN)/python -m tests.crash --seconds $(SECONDS)
+
+chaos: setup
+	@if tests/interop/provide kafka; then \
+	  $(BIN)/python -m tests.chaos --seconds $(SECONDS); \
+	elif [ $$? -ne 75 ]; then exit 1; fi
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)

@@ -92,7 +92,7 @@ def test_what_the_makefile_runs_is_there() -> None:
     """Modules by name, scripts by path: each is found and, for a package, can be run."""
     makefile = (ROOT / "Makefile").read_text()
     modules = set(re.findall(r"python -m ([\w.]+)", makefile))
-    assert {"tests.crash", "tests.fuzz", "tests.soak", "pytest"} <= modules
+    assert {"tests.chaos", "tests.crash", "tests.fuzz", "tests.soak", "pytest"} <= modules
     for module in modules:
         spec = importlib.util.find_spec(module)
         assert spec is not None, f"`make` runs python -m {module}, which is not there"
