@@ -114,7 +114,7 @@ def restore(
         done = asyncio.run(do(found, data, order))
     except (StoreError, Unusable) as error:
         raise GatewayError(str(error)) from None
-    where = "at [store] url" if found.store.url else f"in {show.plain(data)}"
+    where = show.plain("at [store] url" if found.store.url else f"in {data}")
     made_at = datetime.fromtimestamp(done.made_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     show.line(f"The store {where} is as it was at {made_at}: {done.rows:,} rows.")
     show.line(f"{done.under_way:,} texts were under way: {in_flight}.")

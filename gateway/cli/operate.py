@@ -114,7 +114,7 @@ def migrate(config: ConfigFile = None, data: show.Data = show.DATA) -> None:
     except StoreError as error:
         raise GatewayError(str(error)) from None
     steps = ", ".join(applied) if applied else "nothing, it was up to date"
-    where = "at [store] url" if found.store.url else f"in {show.plain(data)}"
+    where = show.plain("at [store] url" if found.store.url else f"in {data}")
     show.line(f"The store {where}: applied {show.plain(steps)}.")
 
 
