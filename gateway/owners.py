@@ -1,9 +1,10 @@
 """Who owns what: this process as a member of the gateway, and the names that it owns.
 
 A carrier, a queue of jobs, a partition has one owner. Ownership is a row in the store; the member
-renews one lease for all that it owns, and every write of an owner carries that lease, so that a
-process which was taken for dead can't write any more when it wakes up. Members share what there
-is evenly: each takes what is free up to its share and gives up what is beyond it.
+renews one lease for all that it owns (`gateway/membership`), and every write of an owner carries
+that lease, so that a process which was taken for dead can't write any more when it wakes up.
+Members share what there is evenly: each takes what is free up to its share and gives up what is
+beyond it.
 
 A room that works on names is an `Estate`: it is told to take a name over and to give it up, and
 the name is free for others only when it has.
@@ -21,12 +22,12 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from gateway.store.base import Fenced, Lease, Store, StoreError, StoreUnavailable, member_name
+from gateway.membership import BEATS, SUBJECT, Membership, ended
+from gateway.store.base import Fenced, Lease, Store, StoreError, member_name
 
 _log = structlog.get_logger(__name__)
 
-_BEATS: Final = 4  # renewals in the life of a lease
-SUBJECT: Final = "owners"  # of the hint that something is free, or somebody came
+_NOBODY: Final = ""  # owns what is on its way out
 
 
 class Role(StrEnum):
@@ -129,106 +130,61 @@ class Owners:
     ) -> None:
         """`ttl` is how long the others wait for a sign of life, seconds; `monotonic` a clock."""
         self._store = store
-        self._groups: Sequence[Group] = ()
         self._ttl = ttl
-        self._monotonic = monotonic
-        self._lease: Lease | None = None
-        self._valid_until = 0.0
-        self._steady_since = monotonic()
-        self._owned: defaultdict[str, dict[str, Lease]] = defaultdict(dict)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._groups: Sequence[Group] = ()
+        self._member = Membership(store, holder=holder, ttl=ttl, monotonic=monotonic)
+        self._owned: defaultdict[str, set[str]] = defaultdict(set)
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+        self._watching: asyncio.Task[None] | None = None
         self._moving = asyncio.Lock()
         self._news = store.watch(SUBJECT)
-        self.holder = holder
-        self.lost = asyncio.Event()  # the others buried us: this process must end
 
-    def lease(self) -> Lease | None:
-        """The fence of an owner's commit."""
-        return self._lease
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set when the others have buried us: this process must end."""
+        return self._member.lost
 
     @property
     def alive(self) -> bool:
         """Whether nobody can have taken over what we own, by our own clock."""
-        return self._monotonic() < self._valid_until and not self.lost.is_set()
+        return self._member.alive
+
+    def lease(self) -> Lease | None:
+        """The fence of an owner's commit."""
+        return self._member.lease
 
     def owned(self, kind: str) -> list[str]:
         """The names of a group that are ours."""
-        return list(self._owned[kind])
+        return sorted(self._owned[kind])
 
     async def join(self) -> None:
         """Become a member; then `start` takes what there is to take."""
-        await self._renew()
-        self._store.hint(SUBJECT)
+        await self._member.join()
 
     async def start(self, groups: Sequence[Group]) -> None:
         """Take over a first share, group by group in this order, and go on in the background."""
         self._groups = groups
         await self.balance()
-        self._tasks = [
-            asyncio.create_task(self._beat(), name="owners: beat"),
-            asyncio.create_task(self._watch(), name="owners: balance"),
-        ]
+        self._watching = asyncio.create_task(self._watch(), name="owners: balance")
 
     async def close(self) -> None:
         """Take over nothing more; what is owned stays so until `leave`."""
-        balancing = [task for task in self._tasks if task.get_name() == "owners: balance"]
-        await _ended(balancing)
+        if self._watching is not None:
+            await ended([self._watching])
 
     async def leave(self) -> None:
         """Everything that was owned is free, now that no work on it is under way."""
-        await _ended(self._tasks)
-        try:
-            await self._store.renew(self.holder, 0.0)
-        except StoreError as error:
-            _log.warning("the others wait for our lease to end", reason=str(error))
-        self._store.hint(SUBJECT)
+        await ended(list(self._leaving.values()))
+        await self._member.leave()
 
     def hurry(self) -> None:
         """The names changed: balance now."""
         self._news.set()
 
-    # -- staying a member ------------------------------------------------------------------
-
-    async def _beat(self) -> None:
-        while not self.lost.is_set():
-            await asyncio.sleep(self._ttl / _BEATS)
-            try:
-                await self._renew()
-                await self._bury()
-            except Fenced as error:
-                _log.error(
-                    "this process was silent for too long and others took over what it owned",
-                    holder=self.holder,
-                    reason=str(error),
-                )
-                self.lost.set()
-            except StoreUnavailable as error:
-                self._steady_since = self._monotonic()
-                _log.warning("the lease can't be renewed", reason=str(error))
-            except Exception:
-                _log.exception("the lease can't be renewed")
-
-    async def _renew(self) -> None:
-        asked = self._monotonic()
-        if asked > self._valid_until:
-            self._steady_since = asked
-        self._lease = await self._store.renew(self.holder, self._ttl)
-        self._valid_until = asked + self._ttl
-
-    async def _bury(self) -> None:
-        """End memberships that ran out; not right after the store was away, or all would die."""
-        if self._monotonic() - self._steady_since < self._ttl:
-            return
-        for holder in await self._store.bury():
-            _log.warning("a process is silent: what it owned is free", holder=holder)
-            self._store.hint(SUBJECT)
-
-    # -- what is ours ----------------------------------------------------------------------
-
     async def _watch(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._ttl / _BEATS)
+                await asyncio.wait_for(self._news.wait(), self._ttl / BEATS)
             self._news.clear()
             try:
                 await self.balance()
@@ -240,7 +196,10 @@ class Owners:
                 _log.exception("what others left could not be taken over")
 
     async def balance(self) -> None:
-        """Look at who owns what, give up what is beyond our share and take what is free of it."""
+        """Look at who owns what: take what is free of our share, let go of what is beyond it.
+
+        What is let go of takes its time in the background, what is free is taken at once.
+        """
         async with self._moving:
             leases = await self._store.leases()
             members = sorted(
@@ -248,54 +207,70 @@ class Owners:
             )
             for group in self._groups:
                 move = self._move(group, leases, members)
-                if move.release:
-                    await self._release(group, move.release)
+                for name in move.release:
+                    self._let_go(group, name)
                 if move.claim:
                     await self._claim(group, move.claim)
 
     def _move(self, group: Group, leases: Sequence[Lease], members: Sequence[str]) -> Move:
-        prefix = f"{group.kind}:"
+        prefix, holder = f"{group.kind}:", self._member.holder
         owned = {
             lease.name.removeprefix(prefix): lease.holder
             for lease in leases
             if lease.name.startswith(prefix)
         }
-        names = group.names()
-        if group.sharing is Sharing.EVEN:
-            peers = [each for each in members if group.role in roles_of(each)]
-            return balanced(names, owned, self.holder, peers)
-        return balanced(names, owned, self.holder, [self.holder])
+        ours = [name for name, owner in owned.items() if owner == holder]
+        leaving = [name for name in ours if prefix + name in self._leaving]
+        owned.update(dict.fromkeys(leaving, _NOBODY))
+        # A takeover or a release that failed: either it is tried again, or it is let go of.
+        adrift = [name for name in ours if name not in (*leaving, *self._owned[group.kind])]
+        for name in adrift:
+            del owned[name]
+        peers = [each for each in members if group.role in roles_of(each)]
+        sharers = peers if group.sharing is Sharing.EVEN else [holder]
+        move = balanced(group.names(), owned, holder, sharers)
+        given_back = [name for name in adrift if name not in move.claim]
+        return Move(claim=move.claim, release=(*move.release, *given_back))
 
     async def _claim(self, group: Group, names: Sequence[str]) -> None:
-        lease = self._lease
+        lease = self._member.lease
         if lease is None or not self.alive:
             return
         prefix = f"{group.kind}:"
         ours = await self._store.claim([prefix + name for name in names], lease)
-        owned = self._owned[group.kind]
         for full_name, claimed in ours.items():
             name = full_name.removeprefix(prefix)
-            if name in owned:
+            if name in self._owned[group.kind] or full_name in self._leaving:
                 continue
-            owned[name] = claimed
             try:
                 await group.estate.take_over(name, claimed)
-            except Exception:
-                _log.exception("what is ours could not be taken over", name=full_name)
-                await self._release(group, [name])
+                self._owned[group.kind].add(name)
+            except Exception as error:
+                if isinstance(error, StoreError):
+                    _log.warning("a takeover waits", name=full_name, reason=str(error))
+                else:
+                    _log.exception("what is ours could not be taken over", name=full_name)
+                self._let_go(group, name)
 
-    async def _release(self, group: Group, names: Sequence[str]) -> None:
-        lease = self._lease
-        for name in names:
-            self._owned[group.kind].pop(name, None)
+    def _let_go(self, group: Group, name: str) -> None:
+        """End the work on `name` in the background; then it is free."""
+        full_name = f"{group.kind}:{name}"
+        self._owned[group.kind].discard(name)
+        if full_name not in self._leaving:
+            letting_go = self._release(group, name, full_name)
+            task = asyncio.create_task(letting_go, name=f"owners: {full_name}")
+            self._leaving[full_name] = task
+
+    async def _release(self, group: Group, name: str, full_name: str) -> None:
+        try:
             await group.estate.give_up(name)
+            lease = self._member.lease
             if lease is not None:
-                await self._store.release([f"{group.kind}:{name}"], lease)
-        self._store.hint(SUBJECT)
-
-
-async def _ended(tasks: Iterable["asyncio.Task[None]"]) -> None:
-    for task in tasks:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+                await self._store.release([full_name], lease)
+        except StoreError as error:  # it is still ours, and is taken over again or released later
+            _log.warning("a name can't be released", name=full_name, reason=str(error))
+        except Exception:
+            _log.exception("the work on a name did not end", name=full_name)
+        finally:
+            del self._leaving[full_name]
+            self._store.hint(SUBJECT)

@@ -21,7 +21,7 @@ from gateway.owners import (
     new_holder,
     roles_of,
 )
-from gateway.store.base import Lease
+from gateway.store.base import Lease, StoreUnavailable
 from gateway.store.sqlite import SqliteStore
 
 NAMES = [f"n{at}" for at in range(9)]
@@ -90,19 +90,22 @@ def test_a_holder_tells_its_roles() -> None:
 
 
 class Estate:
-    """Remembers what it was told."""
+    """Remembers what it was told; while `open` is not set, nothing is given up."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
         self.refuses = ""
+        self.open = asyncio.Event()
+        self.open.set()
 
     async def take_over(self, name: str, lease: Lease) -> None:
         self.told.append(("take", name))
         if name == self.refuses:
-            raise RuntimeError("it can't be")
+            raise StoreUnavailable("it can't be")
 
     async def give_up(self, name: str) -> None:
         self.told.append(("give", name))
+        await self.open.wait()
 
 
 class World:
@@ -160,12 +163,84 @@ async def test_names_that_come_and_go_are_taken_over_and_given_up(world: World) 
     await world.owners.leave()
 
 
-async def test_what_can_not_be_taken_over_is_free_for_others(world: World) -> None:
+async def released(world: World, name: str) -> None:
+    """Wait until nobody owns `name`."""
+    async with asyncio.timeout(30):
+        while name in {lease.name for lease in await world.store.leases()}:
+            await world.store.commit(())
+
+
+async def test_what_can_not_be_taken_over_is_free_for_others_and_tried_again(
+    world: World,
+) -> None:
     world.estate.refuses = "acme"
     await world.owners.join()
     await world.owners.start(world.groups())
     assert world.owners.owned("carrier") == ["beta"]
-    assert "carrier:acme" not in {lease.name for lease in await world.store.leases()}
+    await released(world, "carrier:acme")
+    world.estate.refuses = ""
+    await world.owners.balance()
+    assert world.owners.owned("carrier") == ["acme", "beta"]
+    await world.owners.close()
+    await world.owners.leave()
+
+
+async def test_what_could_not_be_released_either_is_taken_over_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(names: object, member: object) -> None:
+        raise StoreUnavailable("the store is away")
+
+    world.estate.refuses = "acme"
+    monkeypatch.setattr(world.store, "release", away)
+    await world.owners.join()
+    await world.owners.start(world.groups())
+    await world.owners.close()
+    world.estate.refuses = ""
+    async with asyncio.timeout(30):
+        while world.owners.owned("carrier") != ["acme", "beta"]:
+            await world.owners.balance()
+    await world.owners.leave()
+
+
+async def test_what_takes_long_to_be_given_up_holds_nothing_else_up(world: World) -> None:
+    await world.owners.join()
+    await world.owners.start(world.groups())
+    world.estate.open.clear()
+    world.names = ["beta", "gamma"]
+    await world.owners.balance()
+    assert world.owners.owned("carrier") == ["beta", "gamma"]
+    await world.owners.balance()
+    assert "carrier:acme" in {lease.name for lease in await world.store.leases()}
+    world.estate.open.set()
+    await released(world, "carrier:acme")
+    await world.owners.close()
+    await world.owners.leave()
+
+
+async def test_a_lease_is_renewed_while_a_takeover_lasts(world: World) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(name: str, lease: Lease) -> None:
+        begun.set()
+        await go_on.wait()
+
+    world.estate.take_over = slow  # type: ignore[method-assign]
+    renewed = asyncio.Event()
+    renew = world.store.renew
+
+    async def noted(holder: str, ttl: float) -> Lease:
+        if begun.is_set():
+            renewed.set()
+        return await renew(holder, ttl)
+
+    world.store.renew = noted  # type: ignore[method-assign]
+    await world.owners.join()
+    starting = asyncio.create_task(world.owners.start(world.groups()))
+    async with asyncio.timeout(30):
+        await renewed.wait()
+    go_on.set()
+    await starting
     await world.owners.close()
     await world.owners.leave()
 
