@@ -196,26 +196,34 @@ class Fleet:
         for name, state, at in await self._store.fetch(_STATES):
             heard = self._heard.get(name)
             if heard is None or heard.at != at:
-                report = _decoder.decode(state)
-                self._heard[name] = _Heard(report=report, at=at, news_at=now)
-        writes = self._sayings()
-        if writes:
-            await self._store.commit(writes, self._owner.lease())
+                with suppress(msgspec.DecodeError):  # another version's: as if it were silent
+                    report = _decoder.decode(state)
+                    self._heard[name] = _Heard(report=report, at=at, news_at=now)
+        news = self._news()
+        if news:
+            await self._store.commit(
+                [write for name, report in news.items() for write in self._saying(name, report)],
+                self._owner.lease(),
+            )
+            said_at = self._clock()
+            self._said.update((name, (report, said_at)) for name, report in news.items())
             self._store.hint(HINT)
         async with self._looked:
             self._looked.notify_all()
 
-    def _sayings(self) -> list[Write]:
+    def _news(self) -> dict[str, CarrierReport]:
+        """How our carriers are, of those of which there is something new to say."""
         now = self._clock()
-        writes: list[Write] = []
+        news: dict[str, CarrierReport] = {}
         for name in self._network.names():
             report = CarrierReport(
                 health=self._network.health(name, now), control_url=self._control_url(name)
             )
             said, at = self._said.get(name, (None, 0.0))
-            if report == said and abs(now - at) < _SAY_EVERY:
-                continue
-            self._said[name] = report, now
-            row = (self._holder, _encode(report).decode(), now)
-            writes += [(_FIRST_STATE, (name, *row)), (_STATE, (name, *row))]
-        return writes
+            if report != said or abs(now - at) >= _SAY_EVERY:
+                news[name] = report
+        return news
+
+    def _saying(self, name: str, report: CarrierReport) -> list[Write]:
+        row = (name, self._holder, _encode(report).decode(), self._clock())
+        return [(_FIRST_STATE, row), (_STATE, row)]

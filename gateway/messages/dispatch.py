@@ -257,7 +257,8 @@ class Dispatcher:
                 )
         for carrier, submissions in ready.items():
             leftover = self._leftover.setdefault(carrier, deque())
-            free = 0 if self._closed else self._network.capacity(carrier, now)
+            may = self._owner.alive and not self._closed
+            free = self._network.capacity(carrier, now) if may else 0
             room = 0 if leftover else max(0, free)
             self._network.submit(carrier, submissions[:room], now)
             leftover.extend(submissions[room:])

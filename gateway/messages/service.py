@@ -169,6 +169,8 @@ class Messages:
         backlog = self._backlogs.get(message.carrier)
         if backlog is None:
             self._store.hint(HINT)
+        elif message.sid in self._book:
+            return  # a look at the queue of the store was quicker
         elif backlog.admits(self._dispatcher.queued(message.carrier), message.date_created):
             self._dispatcher.offer(Flight(message), self._clock())
 
