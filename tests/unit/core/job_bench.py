@@ -1,6 +1,7 @@
 """A store of either kind, and runners over it that can be crashed and started again."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
 from gateway.core.owned import EVERYTHING, Queues
 from gateway.core.records import FAMILY, tables
 from gateway.core.runner import Bounds, Done, Job, JobOutcome, JobRunner, insert
-from gateway.sids import JOB, new_sid
+from gateway.sids import JOB, first_sid, new_sid
 from gateway.store.base import Insert, Lease, Query, Row, Store
 
 META = Insert(table="meta", columns=("name", "value"))
@@ -18,6 +19,14 @@ STORED_META = Query(
     "meta", "SELECT name FROM meta WHERE name IN ('result', 'note', 'fresh', 'why') ORDER BY name"
 )
 Handler = Callable[[Job, int], Awaitable[JobOutcome]]
+
+
+_ids = itertools.count()
+
+
+def id_at(made: float) -> str:
+    """The id of a job made at `made`: `new_sid` never goes back behind one that it gave out."""
+    return f"{first_sid(JOB, made)}{next(_ids):016x}"
 
 
 class Clock:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_bench import Bench, Log
+from job_bench import Bench, Log, id_at
 
 from gateway.core import archiver
 from gateway.core.archive import (
@@ -25,7 +25,6 @@ from gateway.core.archive import (
 )
 from gateway.core.records import JobState, Pending
 from gateway.core.runner import Job, Retry
-from gateway.sids import JOB, new_sid
 from tests.contract.backends import STORES
 from tests.s3 import S3
 
@@ -62,7 +61,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 def given_up(account: str, made: float, payload: str = "{}") -> Pending:
     job = Job(
-        id=new_sid(JOB, made),
+        id=id_at(made),
         kind="status",
         account_sid=account,
         endpoint="https://app.example",
