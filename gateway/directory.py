@@ -16,6 +16,7 @@ from gateway.store.base import Query, Store, StoreError
 
 _log = structlog.get_logger(__name__)
 _LOOK_EVERY: Final = 1.0  # seconds
+_STALE: Final = "accounts and numbers are as they were last seen"
 _ACCOUNTS: Final = Query("accounts_mark", "SELECT count(*), sum(version), max(sid) FROM accounts")
 _NUMBERS: Final = Query(
     "phone_numbers_mark", "SELECT count(*), sum(version), max(sid) FROM phone_numbers"
@@ -59,4 +60,6 @@ class Directory:
             try:
                 await self.look()
             except StoreError as error:
-                _log.warning("accounts and numbers are as they were last seen", reason=str(error))
+                _log.warning(_STALE, reason=str(error))
+            except Exception:
+                _log.exception(_STALE)

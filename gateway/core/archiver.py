@@ -72,10 +72,16 @@ class Archiver:
             batch = list(self._jobs.values())[:_BATCH]
             try:
                 await self._archive_all(batch)
-            except ArchiveError as error:
+            except Exception as error:
+                known = isinstance(error, ArchiveError)
                 if not self.trouble:
-                    _log.error("jobs wait for the archive", count=len(self), reason=str(error))
-                self.trouble = str(error)
+                    _log.error(
+                        "jobs wait for the archive",
+                        count=len(self),
+                        reason=str(error),
+                        exc_info=not known,
+                    )
+                self.trouble = str(error) if known else f"{type(error).__name__}: {error}"
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue

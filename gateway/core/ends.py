@@ -105,6 +105,9 @@ class Ends:
                 return error
             except StoreError as error:
                 return error
+            except Exception as error:  # or nothing would be stored any more
+                _log.exception("the store failed in a way nobody knows of")
+                return StoreError(f"{type(error).__name__}: {error}")
             else:
                 return None
 

@@ -21,7 +21,8 @@ from gateway.core.jobs import Entry, Scheduler
 from gateway.core.owned import EVERYTHING, Queues
 from gateway.core.reading import PAGE, Reader, Span
 from gateway.core.records import FAMILY, Job, JobState, Pending
-from gateway.store.base import Store, StoreError
+from gateway.core.rounds import endlessly
+from gateway.store.base import Store
 
 _log = structlog.get_logger(__name__)
 
@@ -32,7 +33,6 @@ _LOOK: Final = 0.5  # seconds between looks for what others made, if no hint com
 _GAP: Final = 0.02  # seconds from one look to the next, however many hints come
 _NEWEST: Final = 3  # generations that are looked at each time
 _SWEEP: Final = 30.0  # seconds between looks at all of them
-_BROKEN: Final = 1.0  # seconds after a look that failed
 _MOST_PARKED: Final = 10_000
 
 
@@ -115,34 +115,42 @@ class Intake:
     async def recover(self) -> int:
         """Take in what is there of our own; how many recent jobs were taken."""
         await self._begin_to_follow()
-        self._being_read.append(self.own)
-        return await self._recover([self._being_read[-1]])
+        own = self.own
+        self._being_read.append(own)
+        try:
+            return await self._recover(own)
+        finally:
+            self._are_read([own])
 
     async def read_recent(self) -> None:
         """Take in what is recent of queues that are taken over, until cancelled."""
-        while True:
-            await self._taken_over_due.wait()
-            await asyncio.sleep(_TOGETHER)
-            self._taken_over_due.clear()
-            queues, self._taken_over = self._taken_over, []
-            await self._recover(queues)
+        await endlessly(self._read_taken_over, "queues that were taken over could not be read")
 
-    async def _recover(self, requests: list[Queues]) -> int:
-        queues = _union(requests)
+    async def _read_taken_over(self) -> None:
+        await self._taken_over_due.wait()
+        await asyncio.sleep(_TOGETHER)
+        requests = list(self._taken_over)
+        await self._recover(_union(requests))
+        del self._taken_over[: len(requests)]
+        if not self._taken_over:
+            self._taken_over_due.clear()
+        self._are_read(requests)
+
+    async def _recover(self, queues: Queues) -> int:
         taken = 0
-        try:
-            recent, older = await self._reader.spans()
-            for span in recent:
-                taken += await self._read(span, queues, 0.0)
-        finally:
-            for each in requests:
-                self._being_read.remove(each)
-            self._unpark()
-            self._read_up.set()
+        recent, older = await self._reader.spans()
+        for span in recent:
+            taken += await self._read(span, queues, 0.0)
         if older:
             self._older.append((queues, older))
             self._older_due.set()
         return taken
+
+    def _are_read(self, requests: list[Queues]) -> None:
+        for each in requests:
+            self._being_read.remove(each)
+        self._unpark()
+        self._read_up.set()
 
     def give_up(self, queues: Queues) -> None:
         """These are not ours any more: forget what waits."""
@@ -157,17 +165,22 @@ class Intake:
 
     async def read_older(self) -> None:
         """Take in what is older, beside the traffic, until cancelled."""
-        while True:
-            await self._older_due.wait()
+        await endlessly(self._read_older, "older jobs could not be read")
+
+    async def _read_older(self) -> None:
+        await self._older_due.wait()
+        requests = list(self._older)
+        queues = _union(each for each, _ in requests)
+        spans = requests[-1][1]  # of the latest: they hold those of the others
+        taken = 0
+        while spans:
+            taken += await self._read(spans[0], queues, _OLDER_PAUSE)
+            del spans[0]
+        del self._older[: len(requests)]
+        if not self._older:
             self._older_due.clear()
-            queues = _union([each for each, _ in self._older])
-            spans = self._older[-1][1]  # of the latest: they hold those of the others
-            self._older.clear()
-            taken = 0
-            for span in spans:
-                taken += await self._read(span, queues, _OLDER_PAUSE)
-            if taken:
-                _log.info("older jobs were taken up", count=taken)
+        if taken:
+            _log.info("older jobs were taken up", count=taken)
 
     async def _read(self, span: Span, queues: Queues, pause: float) -> int:
         taken = 0
@@ -183,18 +196,16 @@ class Intake:
 
     async def follow(self) -> None:
         """Take in what others make of our queues, until cancelled."""
+        await endlessly(self._follow, "what others made could not be read")
+
+    async def _follow(self) -> None:
         hinted = self._store.watch(FAMILY)
-        while True:
-            unknown = await self._begin_to_follow()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(hinted.wait(), _LOOK)
-            hinted.clear()
-            try:
-                await self._look(unknown)
-            except StoreError as error:
-                _log.error("what others made could not be read", reason=str(error))
-                await asyncio.sleep(_BROKEN)
-            await asyncio.sleep(_GAP)
+        unknown = await self._begin_to_follow()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(hinted.wait(), _LOOK)
+        hinted.clear()
+        await self._look(unknown)
+        await asyncio.sleep(_GAP)
 
     async def _begin_to_follow(self) -> int:
         """From where others are followed: from before anything of theirs is read."""
@@ -262,17 +273,26 @@ class Intake:
 
     async def refill(self) -> None:
         """Read on for the endpoints that are behind, as they drain, until cancelled."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), _LOOK_BACK)
-            self._room.clear()
-            for endpoint in self._backlog:
-                while endpoint in self._backlog and self._wants(endpoint):
-                    await self._read_on(endpoint)
-            archiver = self._archiver
-            if archiver is not None and archiver.missed and not len(archiver):
-                archiver.missed = False
-                await self.recover()
+        await endlessly(self._refill, "jobs that memory had no room for could not be read")
+
+    async def _refill(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._room.wait(), _LOOK_BACK)
+        self._room.clear()
+        for endpoint in self._backlog:
+            while endpoint in self._backlog and self._wants(endpoint):
+                await self._read_on(endpoint)
+        archiver = self._archiver
+        if archiver is not None and archiver.missed and not len(archiver):
+            await self._read_missed(archiver)
+
+    async def _read_missed(self, archiver: Archiver) -> None:
+        archiver.missed = False  # more may be missed while these are read
+        try:
+            await self.recover()
+        except Exception:
+            archiver.missed = True
+            raise
 
     def _wants(self, endpoint: str) -> bool:
         return self._backlog.wants(self._scheduler.count(endpoint), len(self._scheduler))

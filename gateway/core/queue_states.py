@@ -10,15 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-import structlog
 
 from gateway.core.breaker import Circuit
 from gateway.core.jobs import Scheduler
 from gateway.core.owned import Queues
 from gateway.core.records import Job, shard_of
-from gateway.store.base import Delete, Insert, Lease, Query, Store, StoreError, Update, Write
-
-_log = structlog.get_logger(__name__)
+from gateway.core.rounds import endlessly
+from gateway.store.base import Delete, Insert, Lease, Query, Store, Update, Write
 
 _EVERY: Final = 2.0  # seconds
 _MOST: Final = 100  # queues of one shard: those that do not answer, then the longest
@@ -84,12 +82,11 @@ class QueueReports:
 
     async def run(self) -> None:
         """Tell of changes, until cancelled."""
-        while True:
-            await asyncio.sleep(_EVERY)
-            try:
-                await self.tell()
-            except StoreError as error:
-                _log.warning("how queues stand was not told", reason=str(error))
+        await endlessly(self._tell_later, "how queues stand was not told")
+
+    async def _tell_later(self) -> None:
+        await asyncio.sleep(_EVERY)
+        await self.tell()
 
     async def tell(self) -> None:
         """Write what has changed since the last time."""

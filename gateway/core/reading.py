@@ -133,7 +133,14 @@ class Reader:
         return page, rest
 
     def _pending(self, rows: Sequence[Row], generation: int) -> list[Pending]:
-        page = [pending_of(row, generation) for row in rows if row[0] not in self._gone]
+        page = []
+        for row in rows:
+            if row[0] in self._gone:
+                continue
+            try:
+                page.append(pending_of(row, generation))
+            except ValueError as error:  # left to the newer version that wrote it
+                _log.error("a job is in a state not known here", job=row[0], reason=str(error))
         self._gone = set()
         return page
 

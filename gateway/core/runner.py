@@ -317,6 +317,9 @@ class JobRunner:
             self._busy += 1
             try:
                 await self._run(entry)
+            except Exception:  # the next start, or owner, tries it again
+                _log.exception("a try of a job did not end as it should", job=entry.key)
+                self._release(entry, Sign.NOTHING)
             finally:
                 self._busy -= 1
                 self._ended.set()
