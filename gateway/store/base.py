@@ -138,6 +138,16 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float
 
 
+class Horizon(msgspec.Struct, frozen=True):
+    """Up to where arrivals are known: all before `at`, but for those that were `open` then.
+
+    The default is before everything. Only the store that made it knows what the numbers mean.
+    """
+
+    at: int = 0
+    open: frozenset[int] = frozenset()
+
+
 def member_name(holder: str) -> str:
     """The name of the lease that makes `holder` a member."""
     return f"member:{holder}"
@@ -249,16 +259,22 @@ class Store(Protocol):
         """The event that is set whenever another member hints at `subject`; clear it yourself."""
         ...
 
-    async def horizon(self) -> int:
+    async def horizon(self) -> Horizon:
         """From where `arrived` gives what is committed from now on."""
         ...
 
-    async def arrived(self, query: Query, since: int, *parameters: Any) -> tuple[list[Row], int]:
-        """Rows that other members inserted since the horizon `since`, and the next horizon.
+    async def arrived(
+        self, query: Query, since: Horizon, until: Horizon, *parameters: Any
+    ) -> tuple[list[Row], Horizon]:
+        """Rows that other members inserted between two horizons, and `until`, to go on from.
 
-        `{arrived}` in the query's SQL stands for the condition, after its own `$1 … $n`; it is
-        about the table `jobs_N` or `messages` that the query reads under the name `r`. Each row is
-        given once to whoever goes on from the horizon it got, in no particular order.
+        `until` is a horizon that was asked for before the parameters were chosen: then what a
+        parameter names that was added meanwhile is either found by a look at the table itself or
+        arrives later. `{arrived}` in the query's SQL stands for the condition, after its own
+        `$1 … $n`; it is about the table `jobs_N` or `messages` that the query reads under the name
+        `r`. Each row is given once to whoever goes on from the horizon it got, by the first look
+        whose `until` was asked for after the commit, in no particular order. A transaction that is
+        long under way, anybody's on that server, delays nothing but what it inserts itself.
         """
         ...
 

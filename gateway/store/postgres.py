@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from gateway.store import postgres_arrivals as arrivals
 from gateway.store import postgres_members as members
 from gateway.store import postgres_partitions as partitions
 from gateway.store import postgres_schema as schema
@@ -19,6 +20,7 @@ from gateway.store.base import (
     FAMILIES,
     TIMED,
     Fact,
+    Horizon,
     Lease,
     Query,
     Row,
@@ -38,8 +40,6 @@ from gateway.store.postgres_writer import Writer, has_nul, printable
 _log = structlog.get_logger(__name__)
 
 _NOT_READING: Final = 3  # connections
-_ARRIVED: Final = "{arrived}"
-_HORIZON: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())"
 _UPKEEP_EVERY: Final = 3600.0  # seconds
 _UPKEEP_AGAIN: Final = 60.0  # seconds after it failed
 _OLD_TOKENS: Final = "DELETE FROM commit_tokens WHERE at < extract(epoch FROM now()) - 30 * 86400"
@@ -74,7 +74,6 @@ class PostgresStore:
         self._facts = Facts(self._pool)
         self._hints = Hints(link)
         self._writer: Writer
-        self._arrivals: dict[str, str] = {}
         self._upkeep: asyncio.Task[None] | None = None
 
     @classmethod
@@ -163,26 +162,19 @@ class PostgresStore:
         """`Store.watch`."""
         return self._hints.watch(subject)
 
-    async def horizon(self) -> int:
+    async def horizon(self) -> Horizon:
         """`Store.horizon`."""
-        return await self._ask(_horizon)
+        return await self._ask(arrivals.horizon)
 
-    async def arrived(self, query: Query, since: int, *parameters: Any) -> tuple[list[Row], int]:
-        """`Store.arrived`: by the transactions that inserted rows.
-
-        All of those before the horizon have ended, so what they inserted is seen or never was.
-        A transaction that is long under way, anybody's on that server, holds the horizon back.
-        """
-        horizon = await self.horizon()
-        if horizon <= since:
-            return [], horizon
-        sql = self._arrivals.get(query.sql)
-        if sql is None:
-            low, high, writer = (f"${len(parameters) + at}" for at in (1, 2, 3))
-            condition = f"r.xact >= {low}::xid8 AND r.xact < {high}::xid8 AND r.writer <> {writer}"
-            sql = self._arrivals[query.sql] = query.sql.replace(_ARRIVED, condition)
-        values = (*parameters, since, horizon, self._link.writer)
-        return await self._fetch(sql, values), horizon
+    async def arrived(
+        self, query: Query, since: Horizon, until: Horizon, *parameters: Any
+    ) -> tuple[list[Row], Horizon]:
+        """`Store.arrived`."""
+        if since == until:
+            return [], until
+        sql = arrivals.condition(query.sql, len(parameters))
+        between = arrivals.values(since, until, self._link.writer)
+        return await self._fetch(sql, (*parameters, *between)), until
 
     async def generations(self, family: str) -> list[int]:
         """`Store.generations`."""
@@ -268,10 +260,6 @@ class PostgresStore:
 def _known(name: str, names: Collection[str]) -> None:
     if name not in names:
         raise StoreError(f"{name!r} is none of {', '.join(names)}")
-
-
-async def _horizon(connection: Connection) -> int:
-    return int(await connection.fetchval(_HORIZON))
 
 
 async def _drop_old_tokens(connection: Connection) -> None:

@@ -25,6 +25,7 @@ import structlog
 from gateway.store import sqlite_generations as generations
 from gateway.store.base import (
     Fact,
+    Horizon,
     Lease,
     Query,
     Row,
@@ -191,13 +192,15 @@ class SqliteStore:
         """`Store.watch`: nobody else is there to set it."""
         return self._watched.setdefault(subject, asyncio.Event())
 
-    async def horizon(self) -> int:
+    async def horizon(self) -> Horizon:
         """`Store.horizon`."""
-        return 0
+        return Horizon()
 
-    async def arrived(self, query: Query, since: int, *parameters: Any) -> tuple[list[Row], int]:
+    async def arrived(
+        self, query: Query, since: Horizon, until: Horizon, *parameters: Any
+    ) -> tuple[list[Row], Horizon]:
         """`Store.arrived`: everything that is inserted is inserted here."""
-        return [], since
+        return [], until
 
     async def generations(self, family: str) -> list[int]:
         """`Store.generations`."""

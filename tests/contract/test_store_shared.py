@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.base import Conflict, Fenced, Query, Row, Stale, Store
+from gateway.store.base import Conflict, Fenced, Horizon, Query, Stale, Store
 from tests.contract.backends import SHARED, SharedBackend
 from tests.contract.rows import (
     ACCOUNT_NAME,
@@ -197,17 +197,25 @@ async def test_a_hint_is_heard_by_the_others_only(first: Store, second: Store) -
     assert not owners.is_set()
 
 
-async def seen_from(
-    store: Store, query: Query, since: int, parameter: str, count: int
-) -> tuple[list[str], int]:
-    """What arrives until it is `count` rows."""
-    rows: list[Row] = []
-    async with asyncio.timeout(PATIENCE):
-        while len(rows) < count:
-            more, since = await store.arrived(query, since, parameter)
-            rows += more
-            await asyncio.sleep(0.005)
+async def look(
+    store: Store, query: Query, since: Horizon, parameter: str
+) -> tuple[list[str], Horizon]:
+    """What one look gives."""
+    rows, since = await store.arrived(query, since, await store.horizon(), parameter)
     return sorted(key for (key,) in rows), since
+
+
+async def seen_from(
+    store: Store, query: Query, since: Horizon, parameter: str, count: int
+) -> tuple[list[str], Horizon]:
+    """What arrives until it is `count` rows."""
+    keys: list[str] = []
+    async with asyncio.timeout(PATIENCE):
+        while len(keys) < count:
+            more, since = await look(store, query, since, parameter)
+            keys += more
+            await asyncio.sleep(0.005)
+    return sorted(keys), since
 
 
 @pytest.mark.parametrize("table", ARRIVED)
@@ -218,46 +226,115 @@ async def test_what_others_inserted_arrives_once(first: Store, second: Store, ta
     since = await second.horizon()
     await first.commit([make("SM1"), make("SM2")])
     await second.commit([make("SM3")])
-    seen, since = await seen_from(second, query, since, "acme", 2)
+    seen, since = await look(second, query, since, "acme")
     assert seen == ["SM1", "SM2"]
-    assert (await second.arrived(query, since, "acme"))[0] == []
+    assert (await look(second, query, since, "acme"))[0] == []
     futures = [first.commit([make(f"SN{at:02}")]) for at in range(50)]
     seen, since = await seen_from(second, query, since, "acme", 50)
     await asyncio.gather(*futures)
     assert seen == [f"SN{at:02}" for at in range(50)]
-    assert (await second.arrived(query, since, "elsewhere"))[0] == []
+    assert (await look(second, query, since, "elsewhere"))[0] == []
 
 
-async def test_what_was_held_open_arrives_too_and_nothing_twice(
+@pytest.mark.parametrize("table", ARRIVED)
+async def test_nobodys_long_transaction_delays_what_arrives(
+    first: Store, second: Store, shared: SharedBackend, table: str
+) -> None:
+    make = {"jobs": lambda key: job(NOW, key, "acme"), "messages": message}[table]
+    query = Query("arrived", ARRIVED[table])
+    await first.commit([make("SM0")])
+    since = await second.horizon()
+    async with shared.hold_open():
+        for turn in range(3):
+            await first.commit([make(f"SM1{turn}")])
+            seen, since = await look(second, query, since, "acme")
+            assert seen == [f"SM1{turn}"], "at once, and only once"
+            assert (await look(second, query, since, "acme"))[0] == []
+    assert (await look(second, query, since, "acme"))[0] == []
+
+
+async def test_what_was_held_open_arrives_when_it_is_committed_and_nothing_twice(
     first: Store, second: Store, shared: SharedBackend
 ) -> None:
     query = Query("arrived", ARRIVED["jobs"])
     await first.commit([job(NOW, "JB0", "acme")])
     since = await second.horizon()
-    seen: list[str] = []
     async with shared.hold_open(job(NOW, "JB1", "acme")):
         held_since = await second.horizon()
         await first.commit([job(NOW, "JB2", "acme")])
-        for _ in range(3):
-            rows, since = await second.arrived(query, since, "acme")
-            seen += [key for (key,) in rows]
-        await first.commit([job(NOW, "JB3", "acme")])
-    rest, since = await seen_from(second, query, since, "acme", 3 - len(seen))
-    assert sorted([*seen, *rest]) == ["JB1", "JB2", "JB3"]
-    assert (await second.arrived(query, since, "acme"))[0] == []
-    again, _ = await seen_from(second, query, held_since, "acme", 3)
-    assert again == ["JB1", "JB2", "JB3"], "what is under way at the horizon comes after it"
+        seen, since = await look(second, query, since, "acme")
+        assert seen == ["JB2"]
+        async with shared.hold_open(job(NOW, "JB3", "acme")):
+            await first.commit([job(NOW, "JB4", "acme")])
+            seen, since = await look(second, query, since, "acme")
+            assert seen == ["JB4"]
+        seen, since = await look(second, query, since, "acme")
+        assert seen == ["JB3"]
+    seen, since = await look(second, query, since, "acme")
+    assert seen == ["JB1"]
+    assert (await look(second, query, since, "acme"))[0] == []
+    again, _ = await look(second, query, held_since, "acme")
+    assert again == ["JB1", "JB2", "JB3", "JB4"], "what was under way at a horizon comes after it"
+
+
+async def test_what_is_taken_over_during_a_look_is_read_or_arrives(
+    first: Store, second: Store, shared: SharedBackend
+) -> None:
+    """The look was for other queues; the table is read once when the queue is taken over."""
+    query = Query("arrived", ARRIVED["jobs"])
+    there = Query("there", "SELECT id FROM jobs_495000 WHERE endpoint = $1 ORDER BY id")
+    await first.commit([job(NOW, "JB0", "acme")])
+    since = await second.horizon()
+    async with shared.hold_open(job(NOW, "JB1", "acme")):
+        until = await second.horizon()
+        await first.commit([job(NOW, "JB2", "acme"), job(NOW, "JB3", "beta")])
+        rows, since = await second.arrived(query, since, until, "beta")
+        assert rows == [], "it came after the horizon of this look"
+        read = [key for (key,) in await second.fetch(there, "acme")]
+        assert read == ["JB0", "JB2"]
+        await first.commit([job(NOW, "JB4", "acme")])
+    seen, _ = await look(second, query, since, "acme")
+    assert seen == ["JB1", "JB2", "JB4"], "what was read may arrive too; the rest arrives once"
+    assert (await look(second, query, since, "beta"))[0] == ["JB3"]
+
+
+async def test_many_writers_and_held_ones_arrive_each_once(
+    first: Store, second: Store, shared: SharedBackend
+) -> None:
+    third = await shared.open()
+    query = Query("arrived", ARRIVED["jobs"])
+    await first.commit([job(NOW, "JB", "elsewhere")])
+    since = await second.horizon()
+
+    async def write(store: Store, name: str) -> None:
+        for at in range(60):
+            await store.commit([job(NOW, f"{name}-{at:02}", "acme")])
+
+    async def hold(name: str) -> None:
+        for at in range(10):
+            async with shared.hold_open(job(NOW, f"{name}-{at:02}", "acme")):
+                await asyncio.sleep(0.005 * (at % 3))
+
+    writing = [
+        asyncio.create_task(each)
+        for each in (write(first, "a"), write(third, "b"), hold("c"), hold("d"))
+    ]
+    expected = [f"{name}-{at:02}" for name in "ab" for at in range(60)]
+    expected += [f"{name}-{at:02}" for name in "cd" for at in range(10)]
+    seen, since = await seen_from(second, query, since, "acme", len(expected))
+    await asyncio.gather(*writing)
+    assert seen == expected
+    assert (await look(second, query, since, "acme"))[0] == []
 
 
 async def test_nothing_arrives_in_a_generation_that_is_not_there(
     first: Store, second: Store
 ) -> None:
     query = Query("arrived", ARRIVED["jobs"])
-    rows, since = await second.arrived(query, await second.horizon(), "acme")
-    assert rows == []
+    seen, since = await look(second, query, await second.horizon(), "acme")
+    assert seen == []
     await first.commit([job(NOW, "JB1", "acme")])
-    seen, _ = await seen_from(second, query, since, "acme", 1)
-    assert seen == ["JB1"]
+    assert (await look(second, query, since, "acme"))[0] == ["JB1"]
 
 
 # -- generations ------------------------------------------------------------------------------

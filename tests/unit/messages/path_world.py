@@ -33,7 +33,7 @@ from gateway.messages import callbacks, path, records, segments
 from gateway.messages.callbacks import CallbackPolicy
 from gateway.messages.draft import REST, Draft, Refusal
 from gateway.model import Message, MessageStates, MessageStatus, PhoneNumber
-from gateway.store.base import Lease, Query, Row, StoreUnavailable, Write
+from gateway.store.base import Horizon, Lease, Query, Row, StoreUnavailable, Write
 from gateway.store.sqlite import SqliteStore
 from protocols.smpp.constants import CommandStatus, MessageState
 from protocols.smpp.pdu import SubmitSm, Tag, tlv
@@ -179,11 +179,13 @@ class WeakStore:
     def watch(self, subject: str) -> asyncio.Event:
         return self.real.watch(subject)
 
-    async def horizon(self) -> int:
+    async def horizon(self) -> Horizon:
         return await self.real.horizon()
 
-    async def arrived(self, query: Query, since: int, *parameters: Any) -> tuple[list[Row], int]:
-        return await self.real.arrived(query, since, *parameters)
+    async def arrived(
+        self, query: Query, since: Horizon, until: Horizon, *parameters: Any
+    ) -> tuple[list[Row], Horizon]:
+        return await self.real.arrived(query, since, until, *parameters)
 
     async def fetch(self, query: Query, *parameters: Any) -> list[Row]:
         if self.away:

@@ -10,13 +10,16 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from gateway.core import records
 from gateway.store import postgres as postgres_store
-from gateway.store.base import Insert, Query, StoreError, StoreUnavailable, Update
+from gateway.store import postgres_arrivals as arrivals
+from gateway.store.base import Horizon, Insert, Query, StoreError, StoreUnavailable, Update
 from gateway.store.postgres import PostgresStore
 from tests import postgres
 from tests.contract.rows import ACCOUNT, META, META_ONCE, META_SET, TRACE, account, fact, job, meta
 
 PATIENCE = 60.0  # seconds until a test fails that waits for something
+NOW = 495_000
 VALUE = Query("value", "SELECT value FROM meta WHERE name = $1")
 
 Opened = Callable[..., Awaitable[PostgresStore]]
@@ -192,6 +195,37 @@ async def test_commits_reach_the_disk_even_where_the_server_is_told_not_to(
     await postgres.admin(f"ALTER DATABASE {name} SET synchronous_commit = off")
     store = await opened()
     assert await store.fetch(Query("s", "SHOW synchronous_commit")) == [("on",)]
+
+
+async def test_a_look_for_what_arrived_goes_by_its_index(
+    store: PostgresStore, connection: Any
+) -> None:
+    """However little the planner knows of a generation's tables: it has no statistics of them."""
+    of = records.tables(NOW)
+    await store.commit([job(NOW, "JB1")])
+    await connection.execute(
+        f"INSERT INTO {of.jobs} SELECT 'JC' || n, kind, account_sid, endpoint, shard, sequence,"
+        f" sid, payload, created_at, expire_at, (n + 1000)::text::xid8, 'other'"
+        f" FROM {of.jobs}, generate_series(1, 50000) AS n"
+    )
+    await connection.execute(
+        f"INSERT INTO {of.transitions} SELECT id, 1, 'succeeded', 0, 0, '' FROM {of.jobs}"
+    )
+    sql = arrivals.condition(of.arrived.sql, 1)
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    await connection.execute(f"PREPARE look AS {sql}")
+    since, until = (
+        Horizon(50_990, frozenset({50_980, 50_985})),
+        Horizon(51_000, frozenset({50_985})),
+    )
+    lowest, end, start, ended, under_way, writer = arrivals.values(since, until, "w")
+    plan = await connection.fetch(
+        f"EXPLAIN EXECUTE look ('{{3}}', '{lowest}', '{end}', '{start}',"
+        f" '{{{ended[0]}}}', '{{{under_way[0]}}}', '{writer}')"
+    )
+    (found,) = [line for (line,) in plan if f"{of.jobs}_arrived" in line]
+    assert int(found.partition("rows=")[2].split()[0]) < 500, "what the planner expects"
+    assert not [line for (line,) in plan if "Seq Scan" in line], plan
 
 
 async def test_many_who_wait_for_facts_share_one_look(opened: Opened) -> None:
