@@ -45,6 +45,7 @@ __all__ = [
 _log = structlog.get_logger(__name__)
 
 _TURNS: Final = 50  # tries of a worker in one turn of the loop, if they end at once
+_UNSURE: Final = 0.25  # seconds between looks whether we may act again
 _GATHER: Final = 5.0  # seconds for which jobs that were given up wait for others
 _TOO_LATE: Final = "its time ended before it was tried"
 
@@ -115,12 +116,14 @@ class JobRunner:
         own: Queues = EVERYTHING,
         archive: Archive | None = None,
         gather: float = _GATHER,
+        alive: Callable[[], bool] = lambda: True,
     ) -> None:
         """`handlers` by kind of job; `fraction` gives random numbers in [0, 1) for retries.
 
         With a `fence` every commit is made under that lease, and the runner stops when it has
         passed to another. `own` are the queues that are ours from the start. Without an `archive`
-        what was given up stays in the store; `gather` seconds it waits for more.
+        what was given up stays in the store; `gather` seconds it waits for more. No try starts
+        while this process is not `alive`: what was its own may be another's by then.
         """
         self._scheduler = scheduler
         self._handlers = handlers
@@ -128,6 +131,7 @@ class JobRunner:
         self._clock = clock
         self._fraction = fraction
         self._ends = Ends(store, fence)
+        self._alive = alive
         self._archiver = (
             None if archive is None else Archiver(archive, self._ends.commit, clock, gather)
         )
@@ -285,6 +289,9 @@ class JobRunner:
         self._pump_is_due = False
         if self._is_over():
             return
+        if not self._alive():
+            self._wake_in(_UNSURE)
+            return
         now = self._clock()
         for entry in self._scheduler.expire(now):
             self._give_up_on(entry, _TOO_LATE)
@@ -295,13 +302,16 @@ class JobRunner:
 
     def _arm(self, now: float) -> None:
         """Be woken when the scheduler has more to give: to idle workers, busy ones look anyway."""
+        times = [self._scheduler.expiry(), self._scheduler.timer() if self._idle else None]
+        due = min((at for at in times if at is not None), default=None)
+        self._wake_in(None if due is None else max(0.001, due - now))
+
+    def _wake_in(self, delay: float | None) -> None:
+        """Look at the scheduler in so many seconds, and at no other time that was set."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        times = [self._scheduler.expiry(), self._scheduler.timer() if self._idle else None]
-        due = min((at for at in times if at is not None), default=None)
-        if due is not None:
-            delay = max(0.001, due - now)
+        if delay is not None:
             self._timer = asyncio.get_running_loop().call_later(delay, self.wake)
 
     async def _work(self) -> None:
@@ -312,8 +322,11 @@ class JobRunner:
                 await asyncio.sleep(0)
             if self._ends.is_full:
                 await self._ends.room()
-            taken = self._scheduler.take(self._clock(), 1)
+            taken = self._scheduler.take(self._clock(), 1) if self._alive() else []
             entry = taken[0] if taken else await self._next()
+            # Asked again: the process may have stood still since it was handed out.
+            if not self._alive() and not await self._may_start_after_all(entry):
+                continue
             self._busy += 1
             try:
                 await self._run(entry)
@@ -331,6 +344,19 @@ class JobRunner:
         self._idle.append(future)
         self.wake()
         return future
+
+    async def _may_start_after_all(self, entry: Entry[Job]) -> bool:
+        """Wait until we may act again; whether the try, which was handed out, is ours then."""
+        while True:
+            if self._is_over():
+                return False
+            if self._alive():
+                break
+            await asyncio.sleep(_UNSURE)
+        is_ours = entry.endpoint in self.own
+        if not is_ours:
+            self._release(entry, Sign.NOTHING)
+        return is_ours
 
     # -- one try and its end -------------------------------------------------------------
 

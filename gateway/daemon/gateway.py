@@ -164,6 +164,7 @@ class Gateway:
             judge=lambda account_sid: sender_judge(ground.numbers, account_sid),
             max_body=self._config.messages.max_body,
             overloaded=self._overloaded,
+            look=ground.look,
             owner=self._owners,
             clock=self._clock,
         )
@@ -266,6 +267,7 @@ class Gateway:
             fence=self._owners.lease(),
             own=NOTHING if self._ground.shared else EVERYTHING,
             archive=self._ground.archive,
+            alive=lambda: self._owners.alive,
         )
 
     def _make_path(self) -> tuple[Messages, Follower]:

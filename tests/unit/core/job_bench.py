@@ -60,6 +60,7 @@ class Bench:
         kinds: Sequence[str] = ("test",),
         own: Queues = EVERYTHING,
         archive: Archive | None = None,
+        alive: Callable[[], bool] = lambda: True,
     ) -> JobRunner:
         self.scheduler = Scheduler(
             policies(QueuePolicy(concurrency=concurrency), {}),
@@ -78,6 +79,7 @@ class Bench:
             own=own,
             archive=archive,
             gather=0.01,
+            alive=alive,
         )
         self.runners.append(runner)
         return runner
