@@ -9,10 +9,10 @@ from pathlib import Path
 
 from gateway.api.app import OWN, V2010
 from gateway.api.resources import Access, Operation
-from gateway.bus.described import FACT_FIELDS, HEADERS, SUBMIT_FIELDS, asyncapi
+from gateway.bus.described import FACT_FIELDS, HEADERS, asyncapi
 from gateway.bus.topics import KINDS, SUBMIT, clean, topic_of
 from gateway.events import FactType
-from gateway.messages.submit import SubmitRecord
+from gateway.messages.submit_record import SUBMIT_FIELDS, SubmitRecord
 from gateway.sample import rows
 
 HERE = Path(__file__).parent
@@ -226,7 +226,7 @@ def _fields(fields: Mapping[str, str]) -> str:
 
 def async_document() -> str:
     """The AsyncAPI document about the same."""
-    document = asyncapi(SubmitRecord, _VERSION)
+    document = asyncapi(SubmitRecord, SUBMIT_FIELDS, _VERSION)
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -23,17 +23,6 @@ FACT_FIELDS: Final[Mapping[str, str]] = {
     "at": "when, in seconds since the epoch",
     "data": "an object that depends on `type`; never what a text said",
 }
-SUBMIT_FIELDS: Final[Mapping[str, str]] = {
-    "v": "version of the value: 1",
-    "id": "the producer's own; the second record with the same one is not taken",
-    "account_sid": "who sends it",
-    "to": "in E.164",
-    "from": "a number of the account, or another sender that it may use",
-    "body": "what it says",
-    "media_url": "a URL, or a list of them",
-    "status_callback": "a URL that is told what becomes of it",
-    "validity_period": "seconds for which it may wait; default: 14400",
-}
 HEADERS: Final[Mapping[str, str]] = {
     SCHEMA: "the value's `v`",
     EPOCH: "of the lease under which it was written; the next writer's is higher",
@@ -44,12 +33,17 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 
-def asyncapi(submit: type[msgspec.Struct], version: str) -> dict[str, Any]:
-    """The AsyncAPI document: what may be read, and what may be sent, of values of type `submit`."""
+def asyncapi(
+    submit: type[msgspec.Struct], fields: Mapping[str, str], version: str
+) -> dict[str, Any]:
+    """The AsyncAPI document: what may be read, and what may be sent.
+
+    `submit` is the type of what may be sent, `fields` says what each field of it is for.
+    """
     _, schemas = msgspec.json.schema_components([FactValue, submit], ref_template=_REFERENCE)
     _document(schemas[FactValue.__name__], FACT_FIELDS)
     schemas[FactValue.__name__]["properties"]["data"]["type"] = "object"
-    _document(schemas[submit.__name__], SUBMIT_FIELDS)
+    _document(schemas[submit.__name__], fields)
     facts = {name: about for name, _, about in KINDS if name != SUBMIT}
     return {
         "asyncapi": ASYNCAPI,

@@ -55,6 +55,7 @@ class Ground:
         self.carriers: dict[str, Carrier] = {}
         self.customers: Sequence[Customer] = ()
         self.sources = Sources()
+        self._directory: Directory | None = None
         self._environ = environ
         self._holder = holder
         self._table = RoutingTable((), ())
@@ -75,9 +76,9 @@ class Ground:
         await self._establish()
         await self.declare(self.config)
         if self.shared:
-            directory = Directory(self.store, self.accounts, self.numbers)
-            directory.start()
-            stack.push_async_callback(directory.close)
+            self._directory = Directory(self.store, self.accounts, self.numbers)
+            self._directory.start()
+            stack.push_async_callback(self._directory.close)
         webhooks = self.config.webhooks
         connections = await stack.enter_async_context(
             Connections(Guard(webhooks.allow), per_host=webhooks.concurrency_per_host)
@@ -133,6 +134,14 @@ class Ground:
             await self.numbers.add(self.main_sid, _FIRST_NUMBER, _FIRST_NUMBER, {}, now)
         except Taken:  # by another process that starts at this moment
             await self.numbers.refresh()
+
+    async def look(self) -> None:
+        """Know accounts and numbers as they are in the store now, whoever changed them.
+
+        Raises `StoreUnavailable`.
+        """
+        if self._directory is not None:
+            await self._directory.look()
 
     # -- what rooms ask --------------------------------------------------------------------
 

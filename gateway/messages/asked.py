@@ -17,7 +17,8 @@ from gateway.messages.draft import Draft, Refusal
 from gateway.phone_numbers import PhoneNumbers
 
 _MAX_MEDIA: Final = 10
-_MAX_VALIDITY: Final = 36_000  # Twilio's range of ValidityPeriod is 1 to 36000, and its default
+_MAX_VALIDITY: Final = 36_000  # seconds: Twilio's range of ValidityPeriod is 1 to 36000
+DEFAULT_VALIDITY: Final = _MAX_VALIDITY  # as with Twilio
 _SHOWN: Final = 100  # characters of what was given, in a refusal
 _URL: Final = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
 
@@ -71,7 +72,7 @@ def drafted(asked: Asked, judge: Judge, max_body: int) -> Draft | Refusal:
     refusal = judge(from_address) or _refuse_contents(asked, max_body)
     if refusal is not None:
         return refusal
-    validity = _MAX_VALIDITY if asked.validity_period is None else asked.validity_period
+    validity = DEFAULT_VALIDITY if asked.validity_period is None else asked.validity_period
     return Draft(
         account_sid=asked.account_sid,
         to_address=to_address,

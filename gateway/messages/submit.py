@@ -8,8 +8,9 @@ and skips nothing: a record that can't be used becomes a fact with the reason.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Final, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -20,57 +21,33 @@ from gateway.messages import idempotency
 from gateway.messages.accept import Accepted
 from gateway.messages.asked import Asked, Judge, drafted
 from gateway.messages.draft import SUBMIT, Draft, Refusal
-from gateway.messages.idempotency import Scope, is_key
+from gateway.messages.idempotency import Scope
 from gateway.messages.ownership import Owner
+from gateway.messages.submit_record import (
+    NO_ACCOUNT,
+    SubmitRecord,
+    media_of,
+    name_of,
+    read,
+    refuse,
+)
 from gateway.model import Account, AccountKind
-from gateway.sids import ACCOUNT, EVENT, is_sid, new_sid
-from gateway.store.base import Conflict, Store, StoreUnavailable, Write
+from gateway.sids import EVENT, new_sid
+from gateway.store.base import Conflict, Fenced, Store, StoreUnavailable, Write
 
 _log = structlog.get_logger(__name__)
 
-VERSION: Final = 1
-MAX_RECORD: Final = 1024 * 1024  # octets, as of a request of REST
 _CHUNK: Final = 250  # records of one commit
 _PAUSE: Final = 0.05  # seconds, while too much is being accepted
 _STORE_AWAY: Final = 0.5  # seconds between tries
 _CONFLICTS: Final = 5  # in a row that no known key explains
 _SHOWN: Final = 500  # characters of a reason
 
-_UNUSABLE: Final = 20001
-_TOO_LARGE: Final = 20413
 _TEST_ACCOUNT: Final = 20008
-_NO_ACCOUNT: Final = 21471
-
-
-# A number of thousands of digits can't even be shown.
-_Number = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
-
-
-class SubmitRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The value of a record, version 1: JSON; fields that are not named here are passed over."""
-
-    v: _Number
-    id: str
-    account_sid: str
-    to: str
-    from_: str = msgspec.field(name="from")
-    body: str | None = None
-    media_url: str | list[str] | None = None
-    status_callback: str | None = None
-    validity_period: _Number | None = None  # seconds
-
-
-class _Named(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a record that is no `SubmitRecord`, whose it says that it is."""
-
-    v: _Number = VERSION
-    id: str = ""
-    account_sid: str = ""
-
-
-_record: Final = msgspec.json.Decoder(SubmitRecord)
-_named: Final = msgspec.json.Decoder(_Named)
-_MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_DEFECT: Final = 20500
+# What another process did a moment ago may not be known here: an account that was made or opened
+# again, a number that it took.
+_MAY_BE_NEWS: Final = frozenset({NO_ACCOUNT, 20005, 21606})
 
 
 class Taken(msgspec.Struct, kw_only=True):
@@ -115,48 +92,6 @@ class Acceptance(Protocol):
         ...
 
 
-def read(value: bytes) -> SubmitRecord | Refusal:
-    """The record that `value` holds, or why it is none."""
-    if len(value) > MAX_RECORD:
-        return _refuse(_TOO_LARGE, f"A record may have {MAX_RECORD} octets, not {len(value)}")
-    try:
-        named = _named.decode(value)
-        if named.v != VERSION:
-            return _refuse(_UNUSABLE, f"'v' should be {VERSION}, not {named.v}")
-        record = _record.decode(value)
-    except _MALFORMED as error:
-        return _refuse(_UNUSABLE, f"The record is not a submit: {error or 'nested too deeply'}")
-    if not is_key(record.id):
-        shown = f"1 to {idempotency.MAX_KEY} visible characters of ASCII"
-        return _refuse(_UNUSABLE, f"'id' should be {shown}")
-    if not is_sid(record.account_sid, ACCOUNT):
-        return _refuse(_NO_ACCOUNT, "'account_sid' is not the SID of an account")
-    texts = (record.to, record.from_, record.body or "", record.status_callback or "")
-    if any("\0" in text for text in (*texts, *_media_of(record))):
-        return _refuse(_UNUSABLE, "A text holds the character U+0000")
-    return record
-
-
-def _media_of(record: SubmitRecord) -> tuple[str, ...]:
-    given = record.media_url
-    urls = [given] if isinstance(given, str) else given or []
-    return tuple(url for url in urls if url)
-
-
-def _refuse(error_code: int, message: str) -> Refusal:
-    return Refusal(error_code=error_code, message=message)
-
-
-def _name_of(value: bytes) -> tuple[str, str]:
-    """(account, id) of a record that was refused, each "" if it can't be one."""
-    try:
-        named = _named.decode(value[: MAX_RECORD + 1])
-    except _MALFORMED:
-        return "", ""
-    account_sid = named.account_sid if is_sid(named.account_sid, ACCOUNT) else ""
-    return account_sid, named.id if is_key(named.id) else ""
-
-
 class Submitter:
     """Takes batches of records; one at a time for each partition, in the order of its offsets."""
 
@@ -169,12 +104,14 @@ class Submitter:
         judge: Callable[[str], Judge],
         max_body: int,
         overloaded: Callable[[], bool],
+        look: Callable[[], Awaitable[None]],
         owner: Owner,
         clock: Callable[[], float],
     ) -> None:
         """`judge` gives what judges the senders of an account; see `asked.sender_judge`.
 
-        While `overloaded` says so nothing is taken. `owner` fences the commits.
+        While `overloaded` says so nothing is taken. `look` brings accounts and numbers up to what
+        the store holds. `owner` fences the commits.
         """
         self._store = store
         self._path = path
@@ -182,6 +119,7 @@ class Submitter:
         self._judge = judge
         self._max_body = max_body
         self._overloaded = overloaded
+        self._look = look
         self._owner = owner
         self._clock = clock
 
@@ -196,7 +134,8 @@ class Submitter:
             count = await self._admitted(min(len(left), _CHUNK))
             some, left = left[:count], left[count:]
             try:
-                await self._commit(self._wishes(some, taken), () if left else moved, taken)
+                wishes = await self._wishes(some, taken)
+                await self._take(wishes, () if left else moved, taken)
             finally:
                 self._path.dismiss(count)
             if not left:
@@ -219,24 +158,43 @@ class Submitter:
             await asyncio.sleep(_PAUSE)
         return 0
 
-    def _wishes(self, values: Iterable[bytes], taken: Taken) -> list[_Wish]:
+    async def _wishes(self, values: Iterable[bytes], taken: Taken) -> list[_Wish]:
         wishes: dict[tuple[str, str], _Wish] = {}
+        doubtful: dict[tuple[str, str], bytes] = {}
         for value in values:
             wish = self._wish(value)
             if wish.place in wishes:
                 taken.known += 1
-            else:
-                wishes[wish.place] = wish
+                continue
+            wishes[wish.place] = wish
+            refused = isinstance(wish.result, Refusal) and wish.result.error_code
+            if wish.account_sid and refused in _MAY_BE_NEWS:
+                doubtful[wish.place] = value
+        if doubtful:
+            await self._looked()
+            wishes |= {place: self._wish(value) for place, value in doubtful.items()}
         return list(wishes.values())
+
+    async def _looked(self) -> None:
+        while True:
+            try:
+                return await self._look()
+            except StoreUnavailable as error:
+                _log.warning("submits wait for the store", reason=str(error))
+                await asyncio.sleep(_STORE_AWAY)
 
     def _wish(self, value: bytes) -> _Wish:
         record = read(value)
         if isinstance(record, Refusal):
-            account_sid, record_id = _name_of(value)
+            account_sid, record_id = name_of(value)
             result: Accepted | Refusal = record
         else:
             account_sid, record_id = record.account_sid, record.id
-            result = self._result(record)
+            try:
+                result = self._result(record)
+            except Exception:  # one record must not keep the others from being read
+                _log.exception("a record of submits can't be judged", id=record_id)
+                result = _defect()
         named = account_sid and record_id
         return _Wish(
             account_sid=account_sid if named else "",
@@ -253,16 +211,16 @@ class Submitter:
     def _result(self, record: SubmitRecord) -> Accepted | Refusal:
         account = self._accounts(record.account_sid)
         if account is None:
-            return _refuse(_NO_ACCOUNT, f"There is no account {record.account_sid}")
+            return refuse(NO_ACCOUNT, f"There is no account {record.account_sid}")
         if account.kind is AccountKind.TEST:
-            return _refuse(_TEST_ACCOUNT, describe(_TEST_ACCOUNT).message)
+            return refuse(_TEST_ACCOUNT, describe(_TEST_ACCOUNT).message)
         draft = drafted(
             Asked(
                 account_sid=record.account_sid,
                 to=record.to,
                 from_=record.from_,
                 body=record.body or "",
-                media=_media_of(record),
+                media=media_of(record),
                 status_callback=record.status_callback or "",
                 validity_period=record.validity_period,
                 origin=SUBMIT,
@@ -272,8 +230,28 @@ class Submitter:
         )
         return draft if isinstance(draft, Refusal) else self._path.plan(draft)
 
+    async def _take(self, wishes: list[_Wish], moved: Sequence[Write], taken: Taken) -> None:
+        """`_commit`, and where that fails each wish by itself: what can't be stored is refused."""
+        try:
+            return await self._commit(wishes, moved, taken)
+        except Fenced:
+            raise
+        except Exception as error:
+            _log.warning("a batch of submits is taken record by record", reason=str(error))
+        for wish in wishes:
+            try:
+                await self._commit([wish], (), taken)
+            except Fenced:
+                raise
+            except Exception:
+                _log.exception("a record of submits can't be stored", id=wish.id)
+                wish.result, wish.sid = _defect(), new_sid(EVENT, self._clock())
+                await self._commit([wish], (), taken)
+        await self._commit([], moved, taken)
+
     async def _commit(self, wishes: list[_Wish], moved: Sequence[Write], taken: Taken) -> None:
         """Make durable what `wishes` come to, but for those that came before."""
+        given = len(wishes)
         ours: list[_Wish] = []  # committed, though we were told that it failed
         outlived: list[Write] = []
         conflicts = 0
@@ -281,7 +259,7 @@ class Submitter:
             writes = [*outlived, *(write for wish in wishes for write in self._writes(wish))]
             try:
                 if writes or moved:
-                    await self._store.commit([*writes, *moved], self._owner.lease())
+                    await self._durable([*writes, *moved], wishes)
                 break
             except StoreUnavailable as error:
                 _log.warning("submits wait for the store", reason=str(error))
@@ -291,15 +269,30 @@ class Submitter:
                 conflicts = 0 if outlived or len(fresh) < len(wishes) else conflicts + 1
                 if conflicts == _CONFLICTS:
                     raise
-                taken.known += len(wishes) - len(fresh)
                 wishes = fresh
-        taken.known -= len(ours)
-        for wish in (*ours, *wishes):
+        settled = [*ours, *wishes]
+        self._accepted(settled)
+        taken.known += given - len(settled)
+        taken.refused += sum(isinstance(wish.result, Refusal) for wish in settled)
+        taken.accepted += sum(isinstance(wish.result, Accepted) for wish in settled)
+
+    async def _durable(self, writes: Sequence[Write], wishes: Sequence[_Wish]) -> None:
+        """Commit. Who is cancelled meanwhile leaves messages that may go out all the same."""
+        committing = self._store.commit(writes, self._owner.lease())
+        try:
+            await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            committing.add_done_callback(partial(self._committed_late, wishes))
+            raise
+
+    def _committed_late(self, wishes: Sequence[_Wish], commit: "asyncio.Future[None]") -> None:
+        if not commit.cancelled() and commit.exception() is None:
+            self._accepted(wishes)
+
+    def _accepted(self, wishes: Iterable[_Wish]) -> None:
+        for wish in wishes:
             if isinstance(wish.result, Accepted):
-                taken.accepted += 1
                 self._path.accepted(wish.result)
-            else:
-                taken.refused += 1
 
     async def _unknown(
         self, wishes: Sequence[_Wish], ours: list[_Wish]
@@ -348,3 +341,7 @@ class Submitter:
 
 def _hash_key(value: bytes) -> str:
     return Scope.REFUSED + hashlib.sha256(value).hexdigest()
+
+
+def _defect() -> Refusal:
+    return refuse(_DEFECT, f"{describe(_DEFECT).message}: the gateway's log says more")

@@ -1,7 +1,7 @@
 """Records of the topic of submits: judged as REST judges, taken once, none skipped."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.messages.accept import Accepted
 from gateway.messages.asked import Judge
-from gateway.messages.draft import Refusal
+from gateway.messages.draft import Draft, Refusal
 from gateway.messages.idempotency import KEPT_FOR
-from gateway.messages.submit import MAX_RECORD, SubmitRecord, Submitter, Taken, read
+from gateway.messages.submit import Submitter, Taken
+from gateway.messages.submit_record import MAX_RECORD, SUBMIT_FIELDS, SubmitRecord, read
 from gateway.model import Account, AccountKind, AccountStatus
-from gateway.store.base import Insert, Lease, Query, StoreUnavailable, Update, Write
+from gateway.store.base import (
+    Insert,
+    Lease,
+    Query,
+    StoreError,
+    StoreUnavailable,
+    Update,
+    Write,
+)
 from tests.unit.messages.path_world import (
     ACCOUNT,
     HANDSET,
@@ -63,20 +73,33 @@ class Producer:
     def __init__(self, world: PathWorld) -> None:
         self.world = world
         self.full = False
+        self.accounts = dict(ACCOUNTS)
+        self.numbers = {NUMBER}
+        self.looks = 0
+        self.news: list[Callable[[], object]] = []  # what another process did
         self.submitter = Submitter(
             store=world.store,  # type: ignore[arg-type]
             path=world.messages,
-            accounts=ACCOUNTS.get,
+            accounts=self.accounts.get,
             judge=self._judge,
             max_body=1600,
             overloaded=lambda: self.full,
+            look=self._look,
             owner=world.owner,
             clock=lambda: world.now,
         )
 
+    async def _look(self) -> None:
+        if self.world.store.away:
+            self.world.store.refusing.set()
+            raise StoreUnavailable("the disk is gone")
+        self.looks += 1
+        for each in self.news:
+            each()
+
     def _judge(self, account_sid: str) -> Judge:
         def judge(address: str) -> Refusal | None:
-            if address == NUMBER:
+            if address in self.numbers:
                 return None
             return Refusal(error_code=21606, message=f"{address} is not a number of this account")
 
@@ -309,3 +332,114 @@ async def test_a_commit_that_was_made_after_all_is_not_lost(producer: Producer) 
     assert len(world.out) == 1
     assert await world.count("messages") == 1
     assert len(await producer.refused()) == 1
+
+
+# -- what another process did a moment ago -------------------------------------------------
+
+
+async def test_an_account_that_was_made_a_moment_ago_is_looked_for(producer: Producer) -> None:
+    producer.world.active.add(UNKNOWN)
+    producer.news.append(lambda: producer.accounts.update({UNKNOWN: account(UNKNOWN)}))
+    assert await producer.take(record(1, account_sid=UNKNOWN), record(2)) == Taken(accepted=2)
+    assert producer.looks == 1
+
+
+async def test_a_number_that_was_taken_a_moment_ago_is_looked_for(producer: Producer) -> None:
+    producer.news.append(lambda: producer.numbers.add("+15557654321"))
+    assert await producer.take(record(1, **{"from": "+15557654321"})) == Taken(accepted=1)
+
+
+async def test_an_account_that_was_opened_again_a_moment_ago_sends(producer: Producer) -> None:
+    producer.world.active.clear()
+    producer.news.append(lambda: producer.world.active.add(ACCOUNT))
+    assert await producer.take(record(1)) == Taken(accepted=1)
+
+
+async def test_one_look_serves_a_batch_and_what_is_refused_anyway_needs_none(
+    producer: Producer,
+) -> None:
+    strange = [record(n, account_sid=UNKNOWN) for n in range(5)]
+    assert await producer.take(*strange) == Taken(refused=5)
+    assert producer.looks == 1
+    await producer.take(record(8, to="1"), record(9, account_sid="me"), b"garbage")
+    assert producer.looks == 1
+
+
+async def test_a_look_waits_while_the_store_is_away(producer: Producer) -> None:
+    world = producer.world
+    world.store.away = True
+    producer.news.append(lambda: producer.numbers.add("+15557654321"))
+    value = record(1, **{"from": "+15557654321"})
+    taking = asyncio.ensure_future(producer.submitter.take([value]))
+    await asyncio.wait_for(world.store.refusing.wait(), 30)
+    world.store.away = False
+    assert await asyncio.wait_for(taking, 30) == Taken(accepted=1)
+
+
+# -- what nobody foresaw -------------------------------------------------------------------
+
+
+async def test_a_record_that_breaks_the_path_is_refused_and_stops_nobody(
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = producer.world.messages.plan
+
+    def broken(draft: Draft) -> Accepted | Refusal:
+        if draft.body == "poison":
+            raise RuntimeError("a defect")
+        return plan(draft)
+
+    monkeypatch.setattr(producer.world.messages, "plan", broken)
+    poison = record(2, body="poison")
+    assert await producer.take(record(1), poison, record(3)) == Taken(accepted=2, refused=1)
+    ((account_sid, data),) = await producer.refused()
+    assert (account_sid, data["id"], data["error_code"]) == (ACCOUNT, "order-2", 20500)
+    assert await producer.take(poison) == Taken(known=1)
+
+
+async def test_a_record_that_the_store_refuses_is_a_fact_and_stops_nobody(
+    producer: Producer,
+) -> None:
+    world = producer.world
+    real = world.store.real.commit
+
+    def commit(writes: list[Write], fence: Lease | None = None) -> "asyncio.Future[None]":
+        if any("poison" in row for _, row in writes):
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            future.set_exception(StoreError("OverflowError: too large"))
+            return future
+        return real(writes, fence)
+
+    world.store.commit = commit  # type: ignore[method-assign, assignment]
+    values = [record(1), record(2, body="poison"), b"garbage", record(3)]
+    assert await producer.take(*values, moved=moved("4")) == Taken(accepted=2, refused=2)
+    assert len(world.out) == 2
+    codes = {data["id"]: data["error_code"] for _, data in await producer.refused()}
+    assert codes == {"order-2": 20500, "": 20001}
+    assert await position(world) == "4"
+
+
+async def test_who_is_cancelled_in_a_commit_leaves_messages_that_go_out(
+    producer: Producer,
+) -> None:
+    world = producer.world
+    world.store.gate = asyncio.Event()
+    taking = asyncio.ensure_future(producer.submitter.take([record(1)]))
+    await asyncio.wait_for(world.store.gated.wait(), 30)
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    world.store.gate.set()
+    world.store.gate = None
+    await asyncio.wait_for(world.network.busy.wait(), 30)
+    assert await world.count("messages") == 1
+
+
+async def test_what_is_said_of_the_validity_is_what_a_record_without_one_gets(
+    producer: Producer,
+) -> None:
+    await producer.take(record(1))
+    (submission,) = producer.world.out
+    message = await producer.world.message(submission.sid)
+    seconds = message.valid_until - message.date_created
+    assert SUBMIT_FIELDS["validity_period"].endswith(f"default: {seconds:g}")
