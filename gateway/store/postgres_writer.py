@@ -73,9 +73,13 @@ WITH held AS MATERIALIZED (
     SELECT 1 FROM leases WHERE name = $2 AND holder = $3 AND epoch = $4 FOR KEY SHARE)
 UPDATE commit_tokens SET number = $1, at = extract(epoch FROM now())
 WHERE writer = {writer} AND EXISTS (SELECT FROM held)"""
-_NUMBER: Final = """
-INSERT INTO commit_tokens (writer, number, at) VALUES ($1, $2, extract(epoch FROM now()))
-ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at"""
+_NUMBER: Final = (
+    "UPDATE commit_tokens SET number = $2, at = extract(epoch FROM now()) WHERE writer = $1"
+)
+# By itself, before any group: a row that is not committed yet is nothing to wait for.
+_TOKEN: Final = """
+INSERT INTO commit_tokens (writer, number, at) VALUES ($1, 0, extract(epoch FROM now()))
+ON CONFLICT (writer) DO NOTHING"""
 _HELD: Final = (
     "SELECT name, holder, epoch FROM leases WHERE name = ANY ($1::text[]) ORDER BY name"
     " FOR KEY SHARE"
@@ -188,6 +192,7 @@ class Writer:
             connection = await self._link.connect(**_SESSION)
             try:
                 await connection.execute(_BEGIN.format(writer=quoted(self._link.writer)))
+                await connection.execute(_TOKEN, self._link.writer)
                 # Whoever had this name before has left a number too.
                 number = await connection.fetchval(_LAST, self._link.writer)
                 self._number = max(self._number, number or 0)
@@ -308,7 +313,12 @@ class Writer:
         status = await connection.execute(command)
         if status == "UPDATE 1" and len(fences) <= 1:
             return number, commits
-        await connection.execute(_NUMBER, self._link.writer, number)
+        if await connection.execute(_NUMBER, self._link.writer, number) == "UPDATE 0":
+            # It was swept away, as that of a process that is long gone.
+            await connection.execute("ROLLBACK")
+            await connection.execute(_TOKEN, self._link.writer)
+            await connection.execute("BEGIN")
+            await connection.execute(_NUMBER, self._link.writer, number)
         rows = await connection.fetch(_HELD, [name for name, _, _ in fences])
         held = {name: (holder, epoch) for name, holder, epoch in rows}
         good = []

@@ -14,6 +14,7 @@ from tests.postgres import PostgresServer
 
 META = Insert(table="meta", columns=("name", "value"))
 NAMES = Query("names", "SELECT name FROM meta ORDER BY name")
+WAITING = "SELECT count(*) FROM pg_sleep(0.01), pg_locks WHERE NOT granted"
 PATIENCE = 60.0  # seconds until a test fails that waits for something
 
 
@@ -59,9 +60,12 @@ class Proxy:
         self._port = port
         self._server: asyncio.Server
         self._served: set[asyncio.Task[None]] = set()
-        self.cut = ""  # "before" or "after" the server gets the next COMMIT, once
+        # Once: "before" or "after" the server gets the next COMMIT; or "meanwhile", and the server
+        # gets it when it is `released`.
+        self.cut = ""
         self.refuses = False
         self.has_cut = asyncio.Event()
+        self.released = asyncio.Event()
 
     async def start(self) -> int:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -97,6 +101,11 @@ class Proxy:
                 self.has_cut.set()
                 client.close()
                 break
+            if self.cut == "meanwhile" and b"COMMIT\0" in data:
+                self.cut = ""
+                self.has_cut.set()
+                client.close()
+                await self.released.wait()
             if self.cut == "after" and b"COMMIT\0" in data:
                 self.cut = "answer"
             server.write(data)
@@ -162,6 +171,32 @@ async def test_a_connection_lost_at_the_commit_fails_nobody(
     await asyncio.gather(*futures)  # written once: a second time would be a conflict
     assert proxy.has_cut.is_set()
     assert await names(store) == {"first"} | {f"n{at}" for at in range(10)}
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("token", ["never there", "swept away", "there"])
+async def test_a_commit_that_the_server_is_still_at_is_waited_for(
+    server: PostgresServer, database: str, proxy: Proxy, token: str, opened: Opened
+) -> None:
+    port = await proxy.start()
+    store = await opened(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    if token != "never there":
+        await store.commit([(META, ("first", ""))])
+    beside = await asyncpg.connect(server.url(database))
+    try:
+        if token == "swept away":
+            await beside.execute("DELETE FROM commit_tokens")
+        proxy.cut = "meanwhile"
+        futures = [store.commit([(META, (f"n{at}", ""))]) for at in range(10)]
+        async with asyncio.timeout(PATIENCE):
+            await proxy.has_cut.wait()
+            while not await beside.fetchval(WAITING):
+                assert not futures[0].done()
+        proxy.released.set()
+        await asyncio.gather(*futures)  # written once: a second time would be a conflict
+    finally:
+        await beside.close()
+    assert await names(store) >= {f"n{at}" for at in range(10)}
 
 
 @pytest.mark.realtime
