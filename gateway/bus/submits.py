@@ -25,6 +25,8 @@ _TOPIC: Final = clean(SUBMIT)
 _READ: Final = 1000  # records of one look
 _WAIT: Final = 1.0  # seconds of one look
 _TRY_AGAIN: Final = 1.0  # seconds
+_END_WITHIN: Final = 5.0  # seconds for a batch that is being taken when all of it ends
+_SAY_AGAIN: Final = 60.0  # seconds between two lines about the same
 _OFFSETS: Final = Query("submit_offsets", "SELECT value FROM meta WHERE name = $1")
 _FIRST: Final = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
 _NEXT: Final = Update(table="meta", key=("name",), columns=("value",))
@@ -44,6 +46,7 @@ class Submits:
         self._partitions = partitions
         self._take = take
         self._tasks: list[asyncio.Task[None]] = []
+        self._said: dict[str, tuple[str, float]] = {}  # why a cluster's wait, and when that was
 
     def start(self) -> None:
         """Begin where the last one ended."""
@@ -54,7 +57,7 @@ class Submits:
         ]
 
     async def close(self) -> None:
-        """Stop; a batch that is not durable is read again by the next."""
+        """Stop after the batch that is being taken; one that is not durable is read again."""
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -68,10 +71,17 @@ class Submits:
             except Fenced:
                 return  # the process ends
             except (BrokersAway, Refused, StoreError) as error:
-                _log.warning("submits wait", cluster=name, reason=str(error))
+                self._say(name, str(error))
             except Exception:  # the next try may do better; nothing was passed over
                 _log.exception("a batch of submits failed", cluster=name)
             await asyncio.sleep(_TRY_AGAIN)
+
+    def _say(self, name: str, reason: str) -> None:
+        now = asyncio.get_running_loop().time()
+        before, at = self._said.get(name, ("", 0.0))
+        if reason != before or now - at >= _SAY_AGAIN:
+            self._said[name] = reason, now
+            _log.warning("submits wait", cluster=name, reason=reason)
 
     async def _read(self, name: str) -> None:
         await self._clusters.prepared(name)
@@ -99,7 +109,18 @@ class Submits:
         row = (_name(name), _encode(offsets).decode())
         # The mark of an owner of dedup has no value.
         values = [record.value for chunk in chunks for record in chunk.records if record.value]
-        await self._take(values, [(_FIRST, row), (_NEXT, row)])
+        await self._taken(values, [(_FIRST, row), (_NEXT, row)])
+
+    async def _taken(self, values: Sequence[bytes], moved: Sequence[Write]) -> None:
+        """Take a batch; whoever cancels us meanwhile waits for it."""
+        taking = asyncio.ensure_future(self._take(values, moved))
+        try:
+            await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await asyncio.wait({taking}, timeout=_END_WITHIN)
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+            raise
 
     async def _known(self, name: str) -> list[int]:
         rows = await self._store.fetch(_OFFSETS, _name(name))
