@@ -36,7 +36,7 @@ from gateway.messages.receive import Receiver
 from gateway.messages.settle import Settler
 from gateway.messages.wire import Composer
 from gateway.model import MessageStatus
-from gateway.store.base import Store, StoreError, StoreUnavailable, Write
+from gateway.store.base import Horizon, Store, StoreError, StoreUnavailable
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.receipt import id_candidates, id_key
 
@@ -84,7 +84,7 @@ class Follower:
         self._book = book
         self._grace_of = grace_of
         self._clock = clock
-        self._horizon = 0  # up to where the messages of other processes are known
+        self._horizon = Horizon()  # up to where the messages of other processes are known
         self._left: dict[str, asyncio.Event] = {}  # carriers on their way out
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
@@ -348,8 +348,11 @@ class Follower:
                 await asyncio.sleep(_STORE_AWAY)
 
     async def _take_arrived(self) -> None:
+        until = await self._store.horizon()
         carriers = [backlog.carrier for backlog in self._backlogs.all()]
-        rows, self._horizon = await self._store.arrived(records.ARRIVED, self._horizon, carriers)
+        rows, self._horizon = await self._store.arrived(
+            records.ARRIVED, self._horizon, until, carriers
+        )
         now = self._clock()
         for message in records.messages_of(rows):
             queued = self._dispatcher.queued(message.carrier)
@@ -361,10 +364,12 @@ class Follower:
 
     async def _forget_wiped(self, now: float) -> None:
         """What was redacted or deleted by another process may still be known, or be coming in."""
+        changes = Changes()
         for (sid,) in await self._store.fetch(wiped.SINCE, now - _WIPED_LOOK):
             if not self._book.is_wiped(sid):
                 self._book.wipe(sid)
-                await self._committer.commit(_writing(trace.wiped(sid)))
+                changes.write(trace.wiped(sid))
+        await self._committer.commit(changes)
 
     # -- what time brings ----------------------------------------------------------------
 
@@ -420,12 +425,6 @@ class Follower:
             self._settler.expire(flight, now, changes)
         elif status is MessageStatus.SENDING and PartState.OUT not in flight.parts:
             self._settler.give_up(flight, now, changes)
-
-
-def _writing(*writes: Write) -> Changes:
-    changes = Changes()
-    changes.write(*writes)
-    return changes
 
 
 def _handed_back(events: Sequence[CarrierEvent]) -> Changes:
