@@ -69,7 +69,9 @@ class StoreSection:
         '"postgresql://user:password@host/database"; "": SQLite in the data folder',
     )
     connections: int = key(
-        8, forms.whole_number(3), "to PostgreSQL from one process: three for commits, others read"
+        8,
+        forms.whole_number(4),
+        "to PostgreSQL from one process: one commits, one renews, one hears hints, others read",
     )
     max_queued: int = key(
         10_000, forms.whole_number(1), "commits that may wait for the disk; over that: 503"
@@ -121,12 +123,12 @@ class Bus:
         False, forms.boolean(), "take texts from the topic trunkline.submit; its ACL is the right"
     )
     dedup_window: float = key(
-        86400.0, forms.duration(60.0), "how long a record that comes again is known; 29 octets each"
+        86400.0, forms.duration(60.0), "how long a record that comes again is known; some 34 octets each"
     )
     max_backlog: int = key(
         20_000_000,
         forms.whole_number(1000),
-        "facts kept for readers that are behind and for timelines; beyond that the oldest go",
+        "facts kept for readers; beyond that the oldest go, with Kafka accepts are refused",
     )
 
 
