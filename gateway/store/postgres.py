@@ -247,9 +247,9 @@ class PostgresStore:
         while True:
             await asyncio.sleep(pause)
             try:
-                made = await self._ask(partitions.make_ahead)
+                made, left = await self._ask(partitions.make_ahead)
                 await self._ask(_drop_old_tokens)
-                pause = _UPKEEP_EVERY
+                pause = _UPKEEP_AGAIN if left else _UPKEEP_EVERY
             except StoreError as error:
                 _log.warning("the hourly upkeep of the database failed", reason=str(error))
                 pause = _UPKEEP_AGAIN

@@ -79,20 +79,29 @@ def _partitions(table: str, number: int) -> Iterator[_Partition]:
         )
 
 
-async def make_ahead(connection: Connection) -> list[str]:
+async def make_ahead(connection: Connection) -> tuple[list[str], list[str]]:
     """Make the partitions of the span that is now, by the server's clock, of the one before it
-    (a clock may be slow) and of the next; the names of the new ones."""
-    made = []
+    (a clock may be slow) and of the next; the names of the new ones, and of those that have to
+    wait, because something keeps the default partition locked.
+    """
+    made: list[str] = []
+    left: list[str] = []
     now = await connection.fetchval(_NOW)
     for table, parted in _TABLES.items():
         there = await _existing(connection, table)
         number = int(now // parted.span)
-        for each in (number - 1, number, number + 1):
-            for partition in _partitions(table, each):
-                if partition.name not in there:
-                    await _make(connection, partition)
-                    made.append(partition.name)
-    return made
+        missing = [
+            partition
+            for each in (number - 1, number, number + 1)
+            for partition in _partitions(table, each)
+            if partition.name not in there
+        ]
+        while missing and await _made(connection, missing[0]):
+            made.append(missing.pop(0).name)
+        left += [partition.name for partition in missing]
+    if left:
+        _log.warning("partitions are made later: a table is in use", partitions=left)
+    return made, left
 
 
 async def _existing(connection: Connection, table: str) -> set[str]:
@@ -113,6 +122,15 @@ async def make_for(connection: Connection, table: str, values: Iterable[str | fl
                 await _make(connection, partition)
 
 
+async def _made(connection: Connection, partition: _Partition) -> bool:
+    """Whether the default partition let it be made."""
+    try:
+        await _make(connection, partition)
+    except pg.LockNotAvailableError:
+        return False
+    return True
+
+
 async def _make(connection: Connection, partition: _Partition) -> None:
     """Make one, as a table that is then attached: that leaves the others readable meanwhile."""
     table, name, column = partition.table, partition.name, _TABLES[partition.table].column
@@ -120,6 +138,8 @@ async def _make(connection: Connection, partition: _Partition) -> None:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
         if await connection.fetchval("SELECT to_regclass($1)::text", name) is not None:
             return
+        # Whoever asks for the default partition waits while this waits, behind a backup for long.
+        await connection.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'")
         await connection.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
         await connection.execute(f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE")
         await connection.execute(

@@ -15,9 +15,11 @@ import gateway
 from gateway.core import records as jobs_records
 from gateway.messages import records, segments, trace
 from gateway.sids import MMS, SMS, first_sid
+from gateway.store import postgres as postgres_store
+from gateway.store import postgres_arrivals as arrivals
 from gateway.store import postgres_partitions as partitions
 from gateway.store import postgres_schema as schema
-from gateway.store.base import Delete, Insert, Query, StoreUnavailable, Update
+from gateway.store.base import Delete, Horizon, Insert, Query, StoreUnavailable, Update
 from gateway.store.postgres import PostgresStore, migrate
 from gateway.store.postgres_link import Link
 from gateway.store.postgres_sql import Step
@@ -28,6 +30,7 @@ META = Insert(table="meta", columns=("name", "value"))
 FACT = Insert(table="facts", columns=("account_sid", "sid", "version", "type", "at", "data"))
 TRACE = Insert(table="trace", columns=("sid", "frames"))
 DAY = 86400.0
+PATIENCE = 60.0  # seconds until a test fails that waits for something
 
 EXPAND = "-- expand\nALTER TABLE meta ADD COLUMN note TEXT NOT NULL DEFAULT ''"
 CONTRACT = "-- contract 3\nALTER TABLE meta DROP COLUMN value"
@@ -201,12 +204,37 @@ async def test_a_partition_that_is_made_late_gets_what_waits_in_the_default_one(
     await connection.execute(f"DROP TABLE {name}")
     await store.commit([(FACT, ("AC1", f"SM{at}", 1, "t", now, "{}")) for at in range(3)])
     await store.commit([(FACT, ("AC1", "SM9", 1, "t", 5.0, "{}"))])
-    assert await partitions.make_ahead(connection) == [name]
-    assert await partitions.make_ahead(connection) == []
+    assert await partitions.make_ahead(connection) == ([name], [])
+    assert await partitions.make_ahead(connection) == ([], [])
     count = "SELECT count(*) FROM "
     assert await connection.fetchval(count + name) == 3
     assert await connection.fetchval(count + "facts_default") == 1
     assert [f.sid for f in await store.facts_after(0, 10)] == ["SM0", "SM1", "SM2", "SM9"]
+
+
+async def test_a_partition_waits_for_a_backup_and_nobody_waits_for_it(
+    postgres_url: str, opened: Opened, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "_UPKEEP_EVERY", 0.05)
+    monkeypatch.setattr(postgres_store, "_UPKEEP_AGAIN", 0.05)
+    now = time.time()
+    names = [f"facts_p{int(now // DAY) + ahead}" for ahead in (0, 1)]
+    await connection.execute(f"DROP TABLE {', '.join(names)}")
+    backup = await asyncpg.connect(postgres_url)
+    try:
+        async with backup.transaction(), asyncio.timeout(PATIENCE):
+            await backup.fetch("SELECT * FROM facts")
+            assert await partitions.make_ahead(connection) == ([], names)
+            store = await opened(postgres_url)
+            await store.commit([(FACT, ("AC1", "SM1", 1, "t", now, "{}"))])
+            assert [f.sid for f in await store.facts_after(0, 10, wait=PATIENCE)] == ["SM1"]
+            assert await table_of(connection, "facts", "SM1") == "facts_default"
+    finally:
+        await backup.close()
+    async with asyncio.timeout(PATIENCE):
+        while await table_of(connection, "facts", "SM1") == "facts_default":
+            await connection.execute("SELECT pg_sleep(0.01)")
+    assert await table_of(connection, "facts", "SM1") == names[0]
 
 
 async def test_forgetting_drops_whole_partitions_and_what_is_old_in_the_default_one(
@@ -300,20 +328,28 @@ async def test_every_query_of_the_product_fits_the_schema(connection: Any) -> No
     assert not wrong
 
 
+def literal(value: object) -> str:
+    return f"{{{','.join(map(str, value))}}}" if isinstance(value, list) else str(value)
+
+
 async def test_what_arrived_is_found_by_an_index(
     postgres_url: str, opened: Opened, connection: Any
 ) -> None:
     store = await opened(postgres_url)
     await schema.make_generation(connection, "jobs", 7)
     await connection.execute("SET enable_seqscan = off")
-    condition = "r.xact >= '5'::xid8 AND r.xact < '9'::xid8 AND r.writer <> 'w'"
+    since, until = Horizon(5, frozenset({3})), Horizon(9, frozenset({7}))
     for query, argument, index in (
-        (records.ARRIVED, "ARRAY['acme']", "_xact_idx"),
-        (jobs_records.tables(7).arrived, "ARRAY[3]", "jobs_7_arrived"),
+        (records.ARRIVED, "{acme}", "_xact_idx"),
+        (jobs_records.tables(7).arrived, "{3}", "jobs_7_arrived"),
     ):
-        rows, horizon = await store.arrived(query, 0, [3] if "3" in argument else ["acme"])
-        assert rows == [] and horizon > 0
-        text = query.sql.replace("$1", argument).replace("{arrived}", condition)
+        parameter = [3] if "3" in argument else ["acme"]
+        rows, _ = await store.arrived(query, Horizon(), await store.horizon(), parameter)
+        assert rows == []
+        literals = [argument, *map(literal, arrivals.values(since, until, "w"))]
+        text = arrivals.condition(query.sql, 1)
+        for at, value in enumerate(literals, 1):
+            text = text.replace(f"${at}", f"'{value}'")
         plan = [line for (line,) in await connection.fetch(f"EXPLAIN {text}")]
         assert any(index in line for line in plan), plan
         assert any("Index Cond: ((xact >=" in line for line in plan), plan
