@@ -407,6 +407,10 @@ class Bind:
             now = asyncio.get_running_loop().time()
             self._traffic.answer(delivery, command_status, now)
 
+    def take_read(self) -> list[Delivery]:
+        """The texts whose answers the carrier has surely read; each is told once."""
+        return [] if self._traffic is None else self._traffic.take_read()
+
     def flush(self) -> None:
         """Write the answers that were given since the last time."""
         if self._connection is not None:

@@ -255,6 +255,10 @@ class Network:
             bind.flush()
         self._answered.clear()
 
+    def take_read(self) -> list[Delivery]:
+        """The texts whose answers their carriers have surely read; each is told once."""
+        return [read for bind in self._board.live.values() for read in bind.take_read()]
+
     # -- the operator's word
 
     def pause(self, carrier: str, now: float) -> None:

@@ -95,8 +95,7 @@ class Traffic:
         # Of each text, the last request of ours that was written before its answer. The carrier
         # reads in order: when it answers a later request, it has read the answer before.
         self._texts: dict[int, int] = {}
-        self._written = 0
-        self._read = 0
+        self._parted = False
 
     @property
     def free(self) -> int:
@@ -123,7 +122,6 @@ class Traffic:
                 failed.append(self._not_written(submission, error, now))
                 continue
             sent[sequence_number] = (submission, now)
-            self._written = sequence_number
             slots[id(submission)] = (self, submission)
         written = len(submissions) - len(failed)
         self.in_use += written
@@ -139,7 +137,7 @@ class Traffic:
         if response is not None and self._session.state in _ANSWERING:
             self._session.answer(delivery.sequence_number, response, tick, command_status)
             if delivery.sequence_number in self._texts:
-                self._texts[delivery.sequence_number] = self._written
+                self._texts[delivery.sequence_number] = self._session.issued
 
     def translate(self, events: Sequence[Event], now: float) -> list[CarrierEvent]:
         """What `events` of the session mean for the carrier's traffic, in their order."""
@@ -185,11 +183,23 @@ class Traffic:
 
     def part(self) -> None:
         """The bind ends in good order: whatever was answered has been read."""
-        self._read = _UNANSWERED
+        self._parted = True
 
     def unread(self) -> tuple[int, ...]:
         """The texts, by sequence_number, whose answers the carrier may not have read."""
-        return tuple(number for number, after in self._texts.items() if after >= self._read)
+        read = self._read()
+        return tuple(number for number, after in self._texts.items() if after >= read)
+
+    def take_read(self) -> list[Delivery]:
+        """The texts whose answers the carrier has surely read; each is told once."""
+        read = self._read()
+        numbers = [number for number, after in self._texts.items() if after < read]
+        for number in numbers:
+            del self._texts[number]
+        return [Delivery(bind=self.number, sequence_number=number) for number in numbers]
+
+    def _read(self) -> int:
+        return _UNANSWERED if self._parted else self._session.answered
 
     def _request_of(self, sequence_number: int) -> bytes:
         try:
@@ -234,7 +244,6 @@ class Traffic:
             if sent is None:
                 return None
             submission, sent_at = sent
-            self._read = event.sequence_number
         status = event.command_status
         counters.statuses[status] = counters.statuses.get(status, 0) + 1
         counters.response_seconds.observe(now - sent_at)
@@ -312,7 +321,7 @@ class Traffic:
 
     def _note_text(self, sequence_number: int) -> None:
         texts = self._texts
-        while texts and (len(texts) >= _MOST_TEXTS or next(iter(texts.values())) < self._read):
+        if len(texts) >= _MOST_TEXTS:
             del texts[next(iter(texts))]
         texts[sequence_number] = _UNANSWERED
 

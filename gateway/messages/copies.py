@@ -3,9 +3,11 @@
 Only what is equal to the octet, only after the bind was lost (or we were) before the carrier had
 surely read that the first one was taken, and only for a minute: two equal texts from a person
 are two. What was taken is kept by its hash in the commit that took it, so that a crash between
-the commit and the answer is known after the restart.
+the commit and the answer is known after the restart; it is forgotten in the first commit after
+the carrier was seen to have read the answer.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -78,6 +80,14 @@ class Copies:
     def refused(self, delivery: Delivery) -> None:
         """It was not taken after all, and comes again as something new."""
         self._seen.get(delivery.bind, {}).pop(delivery.sequence_number, None)
+
+    def read(self, deliveries: Iterable[Delivery], changes: Changes) -> None:
+        """Their carriers have read that these were taken: what comes from now on is new."""
+        for delivery in deliveries:
+            of_bind = self._seen.get(delivery.bind, {})
+            seen = of_bind.pop(delivery.sequence_number, None)
+            if seen is not None:
+                changes.write((DELETE, (seen.id,)))
 
     def bind_lost(self, event: BindDown, changes: Changes) -> None:
         """What the carrier has not surely read the answers to is in doubt from now on."""

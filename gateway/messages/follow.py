@@ -404,6 +404,7 @@ class Follower:
                 carrier_id=parked.receipt.carrier_id,
             )
             changes.write(receipts.unparked(parked))
+        self._receiver.read(self._network.take_read(), changes)
         self._receiver.expire(now, changes)
         await self._committer.commit(changes)
         await self._forget_wiped(now)

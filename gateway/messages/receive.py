@@ -5,12 +5,12 @@ that tell of it, in the commit that also forgets its parts. A text whose last pa
 passed on as far as it came: nothing that was answered is lost.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
 
-from carriers.events import BindDown, Received
+from carriers.events import BindDown, Delivery, Received
 from gateway.core.runner import Job
 from gateway.events import FactType, message_fact
 from gateway.messages import records, trace
@@ -100,6 +100,10 @@ class Receiver:
     def refused(self, event: Received) -> None:
         """`event` was handed back after all, and comes again."""
         self._copies.refused(event.delivery)
+
+    def read(self, deliveries: Iterable[Delivery], changes: Changes) -> None:
+        """The carriers have read our answers to these: they don't deliver them again."""
+        self._copies.read(deliveries, changes)
 
     def bind_lost(self, event: BindDown, changes: Changes) -> None:
         """What the bind delivered last may be delivered again."""

@@ -70,6 +70,10 @@ class Session:
         self.state = State.OPEN
         self.kind: BindKind | None = None
         """What the bind is or was asked to be; None before the first."""
+        self.issued = 0
+        """The sequence_number of our last request, enquire_link included; 0 before the first."""
+        self.answered = 0
+        """… and of the one that the peer answered last; it had read all that went before it."""
         self._decoder = Decoder(config.max_pdu)
         self._window = Window(
             size=config.window,
@@ -334,6 +338,7 @@ class Session:
             request = window.late(number)
         if request is not None and _answers(frame, request.command_id):
             window.settle(number)
+            self.answered = number
             self._timers.used(now)
             self._events.append(
                 events.ResponseReceived(
@@ -349,6 +354,7 @@ class Session:
             self._take_control_response(frame, self._control.command_id, now)
         elif number == self._probe and _answers(frame, CommandId.ENQUIRE_LINK):
             self._probe = -1
+            self.answered = number
         else:
             self._ignore(frame)
 
@@ -463,6 +469,7 @@ class Session:
         number = self._window.take_number()
         while number in (control, self._probe):
             number = self._window.take_number()
+        self.issued = number
         return number
 
     def _requested_bind(self, sequence_number: int) -> Bind:

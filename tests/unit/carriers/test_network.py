@@ -497,6 +497,21 @@ async def test_a_lost_bind_names_the_texts_whose_answers_may_be_unread(
     assert (await desk.first(BindDown)).unread == (sent[1],)
 
 
+async def test_what_a_carrier_has_read_is_told_once(smsc: Smsc, desk: Desk) -> None:
+    network = await desk.open(carrier_at(smsc))
+    await desk.ups(1)
+    link = smsc.links[0]
+    link.send(DeliverSm(source_addr="12345", short_message=b"hi"))
+    received = await desk.first(Received)
+    network.answer(received.delivery, 0, desk.clock())
+    network.flush()
+    assert network.take_read() == []
+    desk.submit(parts(1))
+    await desk.first(Submitted)
+    assert network.take_read() == [received.delivery]
+    assert network.take_read() == []
+
+
 async def test_after_an_unbind_no_answer_is_unread(smsc: Smsc, desk: Desk) -> None:
     network = await desk.open(carrier_at(smsc))
     await desk.ups(1)

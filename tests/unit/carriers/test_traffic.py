@@ -175,6 +175,37 @@ def test_an_answer_is_unread_until_a_later_request_is_answered() -> None:
     assert pair.traffic.unread() == both[1:]
 
 
+def test_what_was_surely_read_is_told_once() -> None:
+    pair = Pair()
+    one, two, _ = text_in(pair, b"a", b"b", b"c")
+    for each in (two, one):
+        pair.traffic.answer(each.delivery, 0, 0.0)
+    assert pair.traffic.take_read() == []
+    pair.traffic.submit(submissions(1), NOW, 0.0)
+    [after] = [event for event in pair.to_smsc() if isinstance(event, RequestReceived)]
+    pair.smsc.answer(after.sequence_number, SubmitSmResp(message_id="1"), 0.0)
+    pair.traffic.translate(pair.to_esme(), NOW)
+    [late] = text_in(pair, b"d")
+    pair.traffic.answer(late.delivery, 0, 0.0)
+    assert pair.traffic.take_read() == [one.delivery, two.delivery]
+    assert pair.traffic.take_read() == []
+
+
+def test_an_answered_enquire_link_tells_what_was_read_too() -> None:
+    pair = Pair()
+    [one] = text_in(pair, b"a")
+    pair.esme.handle_timer(3600.0)
+    pair.to_smsc()
+    pair.traffic.answer(one.delivery, 0, 0.0)
+    pair.to_esme()
+    assert pair.traffic.take_read() == []  # that was asked before the answer
+    pair.esme.handle_timer(7200.0)
+    pair.to_smsc()
+    pair.to_esme()
+    assert pair.traffic.take_read() == [one.delivery]
+    assert pair.traffic.unread() == ()
+
+
 def test_a_bind_that_ends_in_good_order_leaves_what_was_not_answered_unread() -> None:
     pair = Pair()
     one, two = text_in(pair, b"a", b"b")

@@ -62,6 +62,7 @@ class HeldNetwork:
         self.submitted: list[Submission] = []
         self.released: list[CarrierEvent] = []
         self.answers: list[tuple[int, int]] = []
+        self.read: list[Delivery] = []  # whose answers the carrier has read
         self._events: list[CarrierEvent] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -105,6 +106,10 @@ class HeldNetwork:
 
     def flush(self) -> None:
         pass
+
+    def take_read(self) -> list[Delivery]:
+        read, self.read = self.read, []
+        return read
 
     def counters(self, carrier: str) -> Counters:
         return self._counters

@@ -125,6 +125,20 @@ async def test_what_was_taken_before_a_crash_is_known_after_it(tmp_path: Path) -
         assert len(world.told) == 2
 
 
+async def test_what_the_carrier_read_before_a_crash_is_no_copy_after_it(tmp_path: Path) -> None:
+    """A person says YES twice within a minute, and we crash in between."""
+    async with path_world(tmp_path) as world:
+        yes, no = delivered(world, b"YES"), delivered(world, b"NO")
+        await world.say(yes, no)
+        world.network.read.append(yes.delivery)
+        await world.pass_(2.0)
+        assert await seen(world) == 1
+        await world.restart()
+        world.now += 20
+        await world.say(delivered(world, b"YES", bind=2), delivered(world, b"NO", bind=2))
+        assert [each.body for each in world.told] == ["YES", "NO", "YES"]
+
+
 async def test_what_was_taken_long_before_a_crash_is_new(tmp_path: Path) -> None:
     async with path_world(tmp_path) as world:
         await world.say(delivered(world, b"Hello"))
