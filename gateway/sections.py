@@ -123,7 +123,9 @@ class Bus:
         False, forms.boolean(), "take texts from the topic trunkline.submit; its ACL is the right"
     )
     dedup_window: float = key(
-        86400.0, forms.duration(60.0), "how long a record that comes again is known; some 34 octets each"
+        86400.0,
+        forms.duration(60.0),
+        "how long a record that comes again is known; 34 octets each",
     )
     max_backlog: int = key(
         20_000_000,
