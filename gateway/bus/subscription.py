@@ -13,7 +13,7 @@ from gateway.bus.filter import Range
 from gateway.bus.kafka_client import BrokersAway, Refused, stopped
 from gateway.bus.kafka_reader import Chunk, Reader, connected, offsets_since
 from gateway.bus.merge import BEGIN, Item, Merge, Place, Progress
-from gateway.bus.records import Unusable, decode
+from gateway.bus.records import Unusable, Why, decode
 from gateway.store.base import Fact
 
 _log = structlog.get_logger(__name__)
@@ -22,6 +22,10 @@ _READ: Final = 1000  # records of one look
 _QUIET: Final = 0.5  # seconds without a record after which a cluster counts as silent
 _MOST_WAITING: Final = 5000  # records of one cluster in memory, about
 _TRY_AGAIN: Final = 1.0  # seconds
+_WHAT_TO_DO: Final = {
+    Why.POISON: "look at who writes to the topic: only dedup should",
+    Why.NEWER: "upgrade this process; `trunkline tracking rebuild` then counts the record",
+}
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,7 @@ class Subscription:
                 why=unusable.why.value,
                 reason=unusable.reason,
                 so_far=self._unusable,
+                what_to_do=_WHAT_TO_DO[unusable.why],
             )
 
     async def _reader(self, name: str) -> Reader:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from tests import postgres
 from tests.integration.gateway_process import NUMBER, get, wait_for, wait_for_status
@@ -55,6 +56,7 @@ class World:
 
     def write(self, topic: str, *values: bytes | None, key: str = "SM1") -> None:
         """Each value into each partition, by a producer that is not ours."""
+        self.wait_for_topic(topic)
         producer = Producer({"bootstrap.servers": self.kafka.bootstrap, "acks": "all"})
         for value in values:
             for partition in range(PARTITIONS):
@@ -63,10 +65,16 @@ class World:
 
     def submit(self, *records: dict[str, Any]) -> None:
         """Records with their ids as keys."""
+        self.wait_for_topic("trunkline.submit")
         producer = Producer({"bootstrap.servers": self.kafka.bootstrap, "acks": "all"})
         for record in records:
             producer.produce("trunkline.submit", json.dumps(record), key=record["id"])
         assert producer.flush(60) == 0
+
+    def wait_for_topic(self, topic: str) -> None:
+        """Until the gateways have made it: who writes before makes one of another size."""
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap})
+        wait_for(lambda: topic in admin.list_topics(timeout=10).topics, f"there is {topic}", WITHIN)
 
     def values(self, topic: str) -> list[str]:
         """All that stands in the topic, but for the marks of dedup."""

@@ -62,4 +62,4 @@ def _kcat(given: bytes, *arguments: str) -> str:
         ["kcat", *arguments], input=given, capture_output=True, timeout=_ENDS_WITHIN
     )
     assert done.returncode == 0, f"kcat: {done.stderr.decode(errors='replace')}"
-    return done.stdout.decode()
+    return done.stdout.decode(errors="replace")

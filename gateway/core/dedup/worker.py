@@ -426,6 +426,9 @@ class Worker:
                 reason=each.reason,
                 what_to_do="look at who writes to the topic; the record stays there for now",
             )
+        more = len(decision.poison) - _SHOWN
+        if more > 0:
+            _log.error("more records of the same batch are set aside", **self._name, records=more)
         self._poison += len(decision.poison)
 
     def _tell(self, which: Which, finding: Finding, cluster: str, lost: int = 0) -> None:
