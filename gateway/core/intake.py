@@ -22,7 +22,7 @@ from gateway.core.owned import EVERYTHING, Queues
 from gateway.core.reading import PAGE, Reader, Span
 from gateway.core.records import FAMILY, Job, JobState, Pending
 from gateway.core.rounds import endlessly
-from gateway.store.base import Store
+from gateway.store.base import Horizon, Store
 
 _log = structlog.get_logger(__name__)
 
@@ -67,8 +67,8 @@ class Intake:
         self._older: list[tuple[Queues, list[Span]]] = []
         self._older_due = asyncio.Event()
         self._room = asyncio.Event()  # an endpoint that is behind has lost a job
-        self._since: dict[int, int] = {}  # horizons by generation
-        self._horizon: int | None = None  # of generations that are not in there
+        self._since: dict[int, Horizon] = {}  # by generation
+        self._horizon: Horizon | None = None  # of generations that are not in there
         self._sweep_at = 0.0
 
     @property
@@ -155,6 +155,7 @@ class Intake:
     def give_up(self, queues: Queues) -> None:
         """These are not ours any more: forget what waits."""
         self.own -= queues
+        self._reader.lost(queues)
         for endpoint in self._scheduler.endpoints():
             if endpoint in queues:
                 self._scheduler.clear(endpoint)
@@ -207,29 +208,29 @@ class Intake:
         await self._look(unknown)
         await asyncio.sleep(_GAP)
 
-    async def _begin_to_follow(self) -> int:
+    async def _begin_to_follow(self) -> Horizon:
         """From where others are followed: from before anything of theirs is read."""
         if self._horizon is None:
-            self._horizon = 0 if self.own is EVERYTHING else await self._reader.horizon()
+            everything = self.own is EVERYTHING
+            self._horizon = Horizon() if everything else await self._reader.horizon()
         return self._horizon
 
-    async def _look(self, unknown: int) -> None:
+    async def _look(self, unknown: Horizon) -> None:
         """Look at the newest generations or at all; `unknown` is the horizon of others."""
+        until = await self._reader.horizon()
+        shards = self.own.numbers()  # only now: a shard that comes later is read from its tables
         sweep = self._clock() >= self._sweep_at
-        horizon = await self._reader.horizon() if sweep else unknown
         generations = await self._reader.generations()
-        found: list[Pending] = []
-        # The newest first: what came before something that is seen is seen too.
-        for number in reversed(generations if sweep else generations[-_NEWEST:]):
-            since = self._since.get(number, unknown)
-            page, self._since[number] = await self._reader.arrived(number, since, lambda: self.own)
-            found += page
-        if sweep:
-            self._horizon = horizon
-            self._sweep_at = self._clock() + _SWEEP
-            self._since = {each: self._since[each] for each in generations}
+        looked_at = generations if sweep else generations[-_NEWEST:]
+        known = {each: self._since.get(each, unknown) for each in looked_at}
+        found, since = await self._reader.arrived(known, until, shards)
         for each in sorted(found, key=lambda each: each.job.place):
             self._arrive(each)
+        if sweep:
+            self._horizon, self._since = until, since
+            self._sweep_at = self._clock() + _SWEEP
+        else:
+            self._since |= since
 
     def _arrive(self, pending: Pending) -> None:
         """Take in a new job, after the older ones of its sequence that are still to be read."""

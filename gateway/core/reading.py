@@ -6,7 +6,8 @@ store, or that ended while the page was read, are taken out of it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ import structlog
 from gateway.core.backlog import Place
 from gateway.core.owned import Queues
 from gateway.core.records import FAMILY, LAST, Pending, Tables, pending_of, tables
-from gateway.store.base import Query, Row, Store, StoreUnavailable
+from gateway.store.base import Horizon, Query, Row, Store, StoreUnavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -44,14 +45,20 @@ class Reader:
         self._store = store
         self._unstored = unstored
         self._lock = asyncio.Lock()
-        self._gone: set[str] = set()
+        self._gone: set[str] = set()  # what is being read may show these, or those
+        self._lost: list[Queues] = []  # in these queues, as they are no more
 
     def left(self, key: str) -> None:
-        """A job has left the memory: a page that is being read may show it wrongly."""
+        """A job has left the memory: what is being read may show it wrongly."""
         if self._lock.locked():
             self._gone.add(key)
 
-    async def horizon(self) -> int:
+    def lost(self, queues: Queues) -> None:
+        """These may be another's, and ours again, before what is being read is here."""
+        if self._lock.locked():
+            self._lost.append(queues)
+
+    async def horizon(self) -> Horizon:
         """`Store.horizon`, however long the store is away."""
         return await _patiently(self._store.horizon)
 
@@ -105,43 +112,53 @@ class Reader:
         return page, (of.number, LAST) if len(following) > 1 else None
 
     async def arrived(
-        self, generation: int, since: int, queues: Callable[[], Queues]
-    ) -> tuple[list[Pending], int]:
-        """What others inserted into a generation since a horizon, and the next horizon.
+        self, since: Mapping[int, Horizon], until: Horizon, shards: Sequence[int]
+    ) -> tuple[list[Pending], dict[int, Horizon]]:
+        """What others inserted up to a horizon, and the next ones; `since` is by generation.
 
-        `queues` gives those that are meant, at the moment when the store is asked.
+        `shards` are to be chosen after `until` was asked for: see `Store.arrived`.
         """
-        of = tables(generation)
+        found: list[tuple[int, Sequence[Row]]] = []
+        horizons: dict[int, Horizon] = {}
         async with self._lock:
-            self._gone = self._unstored()
-            rows, horizon = await _patiently(
-                lambda: self._store.arrived(of.arrived, since, queues().numbers())
-            )
-            return self._pending(rows, generation), horizon
+            self._begin()
+            for number, known in since.items():
+                rows, horizons[number] = await _patiently(
+                    partial(self._store.arrived, tables(number).arrived, known, until, shards)
+                )
+                found.append((number, rows))
+            return [each for number, rows in found for each in self._known(rows, number)], horizons
 
     async def _page(
         self, of: Tables, query: Query, span: Span, chosen: Sequence[Any], limit: int
     ) -> tuple[list[Pending], Span | None]:
         async with self._lock:
-            self._gone = self._unstored()
+            self._begin()
             window = await self._fetch(of.window_end, span.after, _WINDOW - 1)
             end = min(window[0][0], span.until) if window else span.until
             rows = await self._fetch(query, span.after, end, *chosen, limit)
-            page = self._pending(rows, of.number)
+            page = self._known(rows, of.number)
         last = rows[-1][0] if len(rows) == limit else end
         rest = Span(of.number, last, span.until) if last < span.until else None
         return page, rest
 
-    def _pending(self, rows: Sequence[Row], generation: int) -> list[Pending]:
+    def _begin(self) -> None:
+        self._gone = self._unstored()
+        self._lost = []
+
+    def _known(self, rows: Sequence[Row], generation: int) -> list[Pending]:
+        """What `rows` say, but for what is known better, or not known at all."""
         page = []
         for row in rows:
             if row[0] in self._gone:
                 continue
             try:
-                page.append(pending_of(row, generation))
+                pending = pending_of(row, generation)
             except ValueError as error:  # left to the newer version that wrote it
                 _log.error("a job is in a state not known here", job=row[0], reason=str(error))
-        self._gone = set()
+                continue
+            if not any(pending.job.endpoint in queues for queues in self._lost):
+                page.append(pending)
         return page
 
     async def _open(self) -> list[int]:

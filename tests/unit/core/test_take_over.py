@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_bench import Bench, Log
+from job_bench import Bench, Log, id_at
 
 from gateway.core.owned import EVERYTHING, NOTHING, Queues
 from gateway.core.records import SHARDS, generation_at, generation_of, shard_of, tables
 from gateway.core.runner import Bounds, Done, Job, JobOutcome, JobRunner, Retry
 from gateway.sids import JOB, first_sid, new_sid
-from gateway.store.base import Insert, Query
+from gateway.store.base import Horizon, Insert, Query, Row, Store, StoreError
 from tests.contract.backends import SHARED, STORES, Backend
 
 ALL = Queues(shards=frozenset(range(SHARDS)))
@@ -172,14 +172,13 @@ async def test_first_tries_of_a_sequence_keep_their_order_over_a_take_over(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next state may be told before the one that a dead process left has been read."""
-    monkeypatch.setattr("gateway.core.intake._TOGETHER", 0.05)
+    monkeypatch.setattr("gateway.core.intake._TOGETHER", 1.0)
     log = Log()
     runner = bench.runner(log, own=NOTHING)
     runner.start()
     hour_ago = bench.clock() - 3600.0
     sent = [
-        bench.job(f"{at} sent", id=new_sid(JOB, hour_ago + at), sequence=f"SM{at}")
-        for at in range(20)
+        bench.job(f"{at} sent", id=id_at(hour_ago + at), sequence=f"SM{at}") for at in range(20)
     ]
     await bench.insert(*sent)
     await runner.take_over(queue("e"))
@@ -250,10 +249,10 @@ async def test_what_nobody_hinted_at_is_found_and_so_is_what_comes_late(
     now = maker.clock()
     hours = [0, 1, 2, 3, 4, 5, 9]
     for hour in hours:
-        job = maker.job(f"{hour}", id=new_sid(JOB, now - 3600.0 * hour))
+        job = maker.job(f"{hour}", id=id_at(now - 3600.0 * hour))
         await maker.insert(job)
     await log.until(len(hours))
-    await maker.insert(maker.job("late", id=new_sid(JOB, now - 3600.0 * 9)))
+    await maker.insert(maker.job("late", id=id_at(now - 3600.0 * 9)))
     await log.until(len(hours) + 1)
     assert sorted(name for name, _ in log.seen) == sorted([*map(str, hours), "late"])
 
@@ -274,6 +273,152 @@ async def test_a_job_that_ended_is_not_taken_in_again_by_the_look_that_shows_it(
     await maker.insert(last)
     await log.until(201)
     assert Counter(log.seen) == Counter({(str(at), 1): 1 for at in range(200)} | {("last", 1): 1})
+
+
+class Held:
+    """A store whose next look for what arrived can be held at any of its steps, or fail."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.hold = ""
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+        self.fails_at = ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def stands_at(self, step: str) -> None:
+        """Let it go on from where it stands, and wait until it stands at the next such step."""
+        self.go_on.set()
+        self.hold, self.reached, self.go_on = step, asyncio.Event(), asyncio.Event()
+        await asyncio.wait_for(self.reached.wait(), 30)
+
+    async def _stand(self, step: str) -> None:
+        if step == self.hold:
+            self.hold = ""
+            self.reached.set()
+            await self.go_on.wait()
+
+    async def horizon(self) -> Horizon:
+        await self._stand("horizon")
+        return await self._store.horizon()
+
+    async def generations(self, family: str) -> list[int]:
+        await self._stand("generations")
+        return await self._store.generations(family)
+
+    async def arrived(
+        self, query: Query, since: Horizon, until: Horizon, *parameters: Any
+    ) -> tuple[list[Row], Horizon]:
+        await self._stand(query.name)
+        if query.name == self.fails_at:
+            self.fails_at = ""
+            raise StoreError("could not open relation")
+        return await self._store.arrived(query, since, until, *parameters)
+
+
+@pytest.mark.parametrize("step", ["horizon", "generations"])
+async def test_a_queue_that_comes_in_the_middle_of_a_look_misses_nothing(
+    pair: tuple[Bench, Bench], step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is stored after the queue was read, and before the look ends."""
+    monkeypatch.setattr("gateway.core.intake._LOOK", 0.01)
+    maker, owner = pair
+    await maker.insert(maker.job("there", endpoint="f"))
+    log, store = Log(), Held(owner.store)
+    owning = owner.runner(log, own=NOTHING, store=store)
+    owning.start()
+    await owning.take_over(queue("f"))
+    await log.until(1)
+    await store.stands_at(step)
+    await owning.take_over(queue("e"))
+    await asyncio.wait_for(owning.recovered(), 30)
+    await maker.insert(maker.job("late"))
+    store.go_on.set()
+    await log.until(2)
+    assert log.seen == [("there", 1), ("late", 1)]
+
+
+async def old_and_new(bench: Bench) -> tuple[str, str]:
+    """Jobs of another queue in two generations: an older id, and the step of the newer one."""
+    now = bench.clock()
+    old, new = id_at(now - 3600.0), id_at(now)
+    await bench.insert(*(bench.job("there", endpoint="f", id=each) for each in (old, new)))
+    return id_at(now - 3600.0), tables(generation_of(new)).arrived.name
+
+
+async def test_what_ends_in_the_middle_of_a_look_is_not_tried_again(
+    pair: tuple[Bench, Bench],
+) -> None:
+    """The look saw it when it was still to be tried."""
+    maker, owner = pair
+    job_id, newest = await old_and_new(maker)
+    log, store = Log(), Held(owner.store)
+    owning = owner.runner(log, own=NOTHING, store=store)
+    await owning.take_over(queue("e"))  # from here on others are followed
+    await maker.insert(maker.job("a", id=job_id))
+    assert await owning.recover() == 1
+    owning.close_endpoint("e")
+    owning.start()
+    await store.stands_at(newest)
+    owning.open_endpoint("e")
+    await owner.until_stored(1)
+    store.go_on.set()
+    await maker.insert(maker.job("last"))
+    await log.until(2)
+    assert log.seen == [("a", 1), ("last", 1)]
+
+
+async def test_what_another_tried_in_the_middle_of_a_look_is_not_tried_again(
+    pair: tuple[Bench, Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue was its, for a while, and then ours again."""
+    monkeypatch.setattr("gateway.core.intake._LOOK", 0.01)
+    maker, owner = pair
+    job_id, newest = await old_and_new(maker)
+    log, other_log, store = Log(), Log(), Held(owner.store)
+    owning = owner.runner(log, own=NOTHING, store=store)
+    other = maker.runner(other_log, own=NOTHING)
+    owning.start()
+    other.start()
+    await owning.take_over(queue("e"))
+    await owning.recovered()
+    await store.stands_at("horizon")
+    await maker.insert(maker.job("a", id=job_id))
+    await store.stands_at(newest)
+    await owning.give_up(queue("e"), 30.0)
+    await other.take_over(queue("e"))
+    await other_log.until(1)
+    await other.give_up(queue("e"), 30.0)
+    await owning.take_over(queue("e"))
+    store.go_on.set()
+    await maker.insert(maker.job("last"))
+    await log.until(1)
+    assert (other_log.seen, log.seen) == ([("a", 1)], [("last", 1)])
+
+
+async def test_a_look_that_fails_half_way_is_made_again(
+    pair: tuple[Bench, Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.core.intake._LOOK", 0.01)
+    monkeypatch.setattr("gateway.core.rounds._BROKEN", 0.01)
+    maker, owner = pair
+    now = maker.clock()
+    ids = [id_at(now - 3600.0 * hours) for hours in (2, 1, 0)]
+    await maker.insert(*(maker.job(f"old {at}", id=each) for at, each in enumerate(ids)))
+    log, store = Log(), Held(owner.store)
+    owning = owner.runner(log, own=ALL, store=store)
+    owning.start()
+    await owning.recover()
+    await log.until(3)
+    for at in range(3):
+        store.fails_at = tables(generation_of(ids[at])).arrived.name
+        await maker.insert(*(maker.job(f"{at} in {each}", id=id_at(now)) for each in range(2)))
+        more = [maker.job(f"{at} at {each}", id=f"{ids[each][:-2]}{at:02x}") for each in range(3)]
+        await maker.insert(*more)
+        await log.until(3 + 5 * (at + 1))
+        assert not store.fails_at
+    assert len(set(log.seen)) == len(log.seen) == 18
 
 
 async def test_jobs_are_tried_once_while_queues_go_to_and_fro(
@@ -310,7 +455,7 @@ async def test_jobs_are_tried_once_while_queues_go_to_and_fro(
         for turn in range(150):
             bench, runner = chance.choice(list(zip(pair, runners, strict=True)))
             made = [
-                bench.job(endpoint=chance.choice(endpoints), id=_id(bench.clock() - 3600 * hours))
+                bench.job(endpoint=chance.choice(endpoints), id=id_at(bench.clock() - 3600 * hours))
                 for hours in chance.choices([0, 0, 0, 1, 4], k=5)
             ]
             await bench.insert(*made)
@@ -337,10 +482,6 @@ async def test_jobs_are_tried_once_while_queues_go_to_and_fro(
             await asyncio.sleep(0.05)
     assert len({job for job, _ in tried}) == 750
     assert set(tried.values()) == {1}
-
-
-def _id(made: float) -> str:
-    return new_sid(JOB, made)
 
 
 def test_a_job_stands_in_the_generation_of_the_hour_in_which_it_was_made() -> None:
