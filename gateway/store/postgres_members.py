@@ -59,10 +59,12 @@ SELECT l.name, l.holder, l.epoch,
   CASE WHEN starts_with(l.name, 'member:') THEN l.expires_at ELSE coalesce(m.expires_at, 0) END
 FROM leases l LEFT JOIN leases m ON m.name = 'member:' || l.holder AND m.holder = l.holder
 WHERE l.holder <> '' ORDER BY l.name"""
+# Who waits for a replica is left alone: to end the wait is to commit without it.
 _END: Final = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE application_name = ANY ($1::text[]) AND datname = current_database()
-  AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"""
+  AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
+  AND wait_event IS DISTINCT FROM 'SyncRep'"""
 
 
 async def renew(connection: Connection, holder: str, ttl: float) -> Lease:

@@ -1,11 +1,10 @@
 """The one connection that writes: groups of commits in, one transaction each, errors out.
 
 A connection may be lost while the server commits. So each group leaves a number in a row of its
-process, in the same transaction: after reconnecting, the row tells whether the group was
-committed. What was not is applied again; nothing is reported before it is known.
+process, in the same transaction, and what is known not to be committed is applied again; nothing
+is reported before it is known (`postgres_outcome`).
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
@@ -22,7 +21,6 @@ from gateway.store.base import (
     Lease,
     Row,
     StoreError,
-    StoreUnavailable,
     Write,
 )
 from gateway.store.group import Batch, Plans, arrange
@@ -36,6 +34,7 @@ from gateway.store.postgres_link import (
     is_lost,
     quoted,
 )
+from gateway.store.postgres_outcome import Outcomes
 from gateway.store.postgres_schema import (
     Table,
     generation_of,
@@ -53,7 +52,6 @@ Errors = dict[int, StoreError]
 _Numbered = Sequence[tuple[int, Commit]]  # with its place in the group
 
 _TRIES: Final = 4
-_PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between attempts to reconnect
 _FAULTS: Final = (StoreError, *FAILURES, TypeError, ValueError, OverflowError, AttributeError)
 _PASSING: Final = (
     pg.DeadlockDetectedError,
@@ -85,11 +83,6 @@ _HELD: Final = (
     " FOR KEY SHARE"
 )
 _LAST: Final = "SELECT number FROM commit_tokens WHERE writer = $1"
-_COMMITTED: Final = "SELECT number FROM commit_tokens WHERE writer = $1 FOR UPDATE"
-_END_OLD: Final = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-    " WHERE pid = $1 AND application_name = $2"
-)
 # The statements find few rows by their keys, whatever the planner thinks of an empty table.
 _SESSION: Final = {
     "plan_cache_mode": "force_generic_plan",
@@ -125,7 +118,6 @@ class Writer:
     ) -> None:
         self._link = link
         self._pool = pool
-        self._away = away
         self._lost = lost
         self._types = {name: table.types for name, table in known.items()}
         self._keys = {name: table.keys for name, table in known.items()}
@@ -133,7 +125,7 @@ class Writer:
         self._steps: dict[Plan, Step] = {}
         self._connection: Connection | None = None
         self._number = 0
-        self._closing = asyncio.Event()
+        self._outcomes = Outcomes(link, pool, away)
 
     @property
     def is_connected(self) -> bool:
@@ -165,7 +157,7 @@ class Writer:
 
     async def close(self) -> None:
         """Let go of the connection."""
-        self._closing.set()
+        self._outcomes.close()
         if self._connection is not None:
             await closed(self._connection)
 
@@ -221,47 +213,8 @@ class Writer:
 
     async def _commit(self, connection: Connection, number: int) -> None:
         """Commit group `number`. Raises only if it is known not to be committed."""
-        pid = connection.get_server_pid()
-        try:
-            status = await connection.execute("COMMIT")
-        except FAILURES as error:
-            if not is_lost(error):
-                raise
-            connection.terminate()
-            if not await self._was_committed(number, pid):
-                raise
+        if not await self._outcomes.commit(connection, number):
             self._connection = None
-        else:
-            if status != "COMMIT":
-                raise StoreUnavailable(f"PostgreSQL answered {status} to COMMIT: look at its log")
-
-    async def _was_committed(self, number: int, pid: int) -> bool:
-        """Ask until the server tells what became of group `number`, of its process `pid`."""
-        for pause in chain(_PAUSES, iter(lambda: _PAUSES[-1], 0.0)):
-            try:
-                connection = await self._link.connect()
-                try:
-                    # The old session may still be at it, and holds the row until it is done.
-                    return bool(await connection.fetchval(_COMMITTED, self._link.writer) == number)
-                except pg.LockNotAvailableError:
-                    await connection.execute(
-                        _END_OLD, pid, self._link.application(self._link.writer)
-                    )
-                finally:
-                    await closed(connection)
-            except (*FAILURES, StoreUnavailable) as error:
-                self._away(str(self._link.told(error)))
-            if await self._told_to_close(pause):
-                break
-        raise StoreError("the store was closed before PostgreSQL told what became of a commit")
-
-    async def _told_to_close(self, seconds: float) -> bool:
-        """Wait; whether the store is to close meanwhile."""
-        try:
-            await asyncio.wait_for(self._closing.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
 
     # -- a group
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -14,6 +15,8 @@ from tests.postgres import PostgresServer
 
 META = Insert(table="meta", columns=("name", "value"))
 NAMES = Query("names", "SELECT name FROM meta ORDER BY name")
+LIMIT = 1.0  # seconds, instead of the forty that a statement has
+UNREPLICATED = "SELECT count(*) FROM pg_sleep(0.01), pg_stat_activity WHERE wait_event = 'SyncRep'"
 WAITING = "SELECT count(*) FROM pg_sleep(0.01), pg_locks WHERE NOT granted"
 PATIENCE = 60.0  # seconds until a test fails that waits for something
 
@@ -60,8 +63,9 @@ class Proxy:
         self._port = port
         self._server: asyncio.Server
         self._served: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         # Once: "before" or "after" the server gets the next COMMIT; or "meanwhile", and the server
-        # gets it when it is `released`.
+        # gets it when it is `released`; or "silent": it is done, and nobody is told anything.
         self.cut = ""
         self.refuses = False
         self.has_cut = asyncio.Event()
@@ -77,6 +81,11 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._served, return_exceptions=True)
 
+    def hang_up(self) -> None:
+        """Cut all connections to clients; the server is not told."""
+        for client in self._clients:
+            client.close()
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._served.add(asyncio.create_task(self._serve(reader, writer)))
 
@@ -84,10 +93,16 @@ class Proxy:
         if self.refuses:
             writer.close()
             return
+        self._clients.add(writer)
         back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        await asyncio.gather(
-            self._forth(reader, back_writer, writer), self._back(back_reader, writer)
-        )
+        try:
+            await asyncio.gather(
+                self._forth(reader, back_writer, writer), self._back(back_reader, writer)
+            )
+        finally:
+            self._clients.discard(writer)
+            writer.close()
+            back_writer.close()
 
     async def _forth(
         self,
@@ -106,8 +121,8 @@ class Proxy:
                 self.has_cut.set()
                 client.close()
                 await self.released.wait()
-            if self.cut == "after" and b"COMMIT\0" in data:
-                self.cut = "answer"
+            if self.cut in _ANSWERS and b"COMMIT\0" in data:
+                self.cut = _ANSWERS[self.cut]
             server.write(data)
         server.close()
 
@@ -117,8 +132,15 @@ class Proxy:
                 self.cut = ""
                 self.has_cut.set()
                 break
+            if self.cut == "no answer":
+                self.cut = ""
+                self.has_cut.set()
+                await asyncio.Event().wait()
             client.write(data)
         client.close()
+
+
+_ANSWERS = {"after": "answer", "silent": "no answer"}
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
@@ -241,6 +263,79 @@ async def test_a_store_that_is_closed_before_it_knows_says_so(
     await store.close()
     error = unknown.exception()
     assert "closed before" in str(error) and not isinstance(error, StoreUnavailable)
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("lost", [False, True], ids=["connected", "connection lost"])
+async def test_a_commit_is_not_durable_before_the_replica_has_it(
+    server: PostgresServer,
+    database: str,
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    opened: Opened,
+    lost: bool,
+) -> None:
+    """However long that takes: the server takes an end of the wait for a commit."""
+    monkeypatch.setattr("gateway.store.postgres_link.ANSWER_WITHIN", LIMIT)
+    monkeypatch.setattr("gateway.store.postgres_link._LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr("gateway.store.postgres_outcome._LOOK_EVERY", 0.2)
+    port = await proxy.start()
+    store = await opened(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    await store.commit([(META, ("first", ""))])
+    beside = await asyncpg.connect(server.url(database))
+    try:
+        async with no_replica(server):
+            waits = store.commit([(META, ("waits", ""))])
+            async with asyncio.timeout(PATIENCE):
+                while not await beside.fetchval(UNREPLICATED):
+                    assert not waits.done()
+                if lost:
+                    proxy.hang_up()
+                beyond = time.monotonic() + 2 * LIMIT
+                while time.monotonic() < beyond:
+                    await until(lambda: "replica" in store.stats().trouble)
+                    queued = store.commit([(META, ("refused", ""))])
+                    with pytest.raises(StoreUnavailable, match="no replica confirms"):
+                        await queued
+            assert not waits.done() and await beside.fetchval(UNREPLICATED) == 1
+            assert await names(store) == {"first"}
+        async with asyncio.timeout(PATIENCE):
+            await waits
+    finally:
+        await beside.close()
+    await until_it_writes(store)
+    assert {name for name in await names(store) if " " not in name} == {"first", "waits"}
+
+
+@asynccontextmanager
+async def no_replica(server: PostgresServer) -> AsyncIterator[None]:
+    """Inside of it commits wait for a replica that is not there."""
+    server.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    server.execute("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        server.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        server.execute("SELECT pg_reload_conf()")
+
+
+@pytest.mark.realtime
+async def test_a_commit_on_a_connection_that_went_silent_is_looked_up(
+    server: PostgresServer,
+    database: str,
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    opened: Opened,
+) -> None:
+    monkeypatch.setattr("gateway.store.postgres_outcome._LOOK_EVERY", 0.2)
+    port = await proxy.start()
+    store = await opened(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    await store.commit([(META, ("first", ""))])
+    proxy.cut = "silent"
+    async with asyncio.timeout(PATIENCE):
+        await store.commit([(META, ("n1", ""))])
+    assert proxy.has_cut.is_set()
+    assert await names(store) == {"first", "n1"}
 
 
 @pytest.mark.realtime
