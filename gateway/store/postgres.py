@@ -1,7 +1,7 @@
 """The store on PostgreSQL, for many processes.
 
-One connection writes, in groups; one is for what members own, so that a renewal never waits
-behind anything else; one is for hints; the others read.
+One connection writes, in groups; one renews the membership, which so never waits behind anything
+else; one is for hints; the others read, and do what members do seldom: claim, release, bury.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ class PostgresStore:
         self._link = link
         self._queue = queue
         self._pool = Pool(link, readers)
-        self._members = Pool(link, 1)
+        self._renewals = Pool(link, 1)
         self._facts = Facts(self._pool)
         self._hints = Hints(link)
         self._writer: Writer
@@ -136,7 +136,7 @@ class PostgresStore:
 
     async def renew(self, holder: str, ttl: float) -> Lease:
         """`Store.renew`."""
-        return await self._own(partial(members.renew, holder=holder, ttl=ttl))
+        return await self._on(self._renewals, partial(members.renew, holder=holder, ttl=ttl))
 
     async def bury(self, holder: str = "") -> list[str]:
         """`Store.bury`."""
@@ -144,11 +144,11 @@ class PostgresStore:
 
     async def claim(self, names: Sequence[str], member: Lease) -> dict[str, Lease]:
         """`Store.claim`."""
-        return await self._own(partial(members.claim, names=names, member=member))
+        return await self._ask(partial(members.claim, names=names, member=member))
 
     async def release(self, names: Sequence[str], member: Lease) -> None:
         """`Store.release`."""
-        await self._own(partial(members.release, names=names, member=member))
+        await self._ask(partial(members.release, names=names, member=member))
 
     async def leases(self) -> list[Lease]:
         """`Store.leases`."""
@@ -203,7 +203,7 @@ class PostgresStore:
         await self._queue.close()
         await self._facts.close()
         await self._hints.close()
-        await self._members.close()
+        await self._renewals.close()
         await self._pool.close()
 
     def stats(self) -> StoreStats:
@@ -215,12 +215,8 @@ class PostgresStore:
             raise StoreUnavailable("the store is closed")
 
     async def _ask(self, work: Callable[[Connection], Awaitable[Result]]) -> Result:
-        """What `work` gives, on a connection for reading."""
+        """What `work` gives, on one of the connections that read."""
         return await self._on(self._pool, work)
-
-    async def _own(self, work: Callable[[Connection], Awaitable[Result]]) -> Result:
-        """What `work` gives, on the connection for what members own."""
-        return await self._on(self._members, work)
 
     async def _on(self, pool: Pool, work: Callable[[Connection], Awaitable[Result]]) -> Result:
         self._check()

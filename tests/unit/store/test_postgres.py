@@ -228,6 +228,22 @@ async def test_a_look_for_what_arrived_goes_by_its_index(
     assert not [line for (line,) in plan if "Seq Scan" in line], plan
 
 
+async def test_a_renewal_waits_behind_nothing(store: PostgresStore, connection: Any) -> None:
+    member = await store.renew("w", 600.0)
+    await store.claim(["x"], member)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM leases WHERE name = 'x' FOR UPDATE")
+        waiting = [
+            asyncio.create_task(each)
+            for each in (store.release(["x"], member), store.claim(["x", "y"], member))
+        ]
+        await _until_somebody_waits(connection)
+        for _ in range(3):
+            await store.renew("w", 600.0)
+        assert not any(task.done() for task in waiting)
+    await asyncio.gather(*waiting)
+
+
 async def test_many_who_wait_for_facts_share_one_look(opened: Opened) -> None:
     store, other = await opened("a"), await opened("b")
     waiting = [asyncio.create_task(store.facts_after(0, 10, wait=PATIENCE)) for _ in range(200)]
