@@ -236,6 +236,7 @@ def store_collector(stats: Callable[[], StoreStats]) -> Collector:
         yield _one_gauge("store_last_commit_seconds", "The last group.", now.last_commit_seconds)
         yield _one_gauge("store_away", "1 while it can't write.", float(bool(now.trouble)))
         yield _one_counter("facts", "Facts appended, ever.", now.newest_fact)
+        yield _one_gauge("facts_held_seconds", "Facts wait for old transactions.", now.facts_held)
 
     return _Read(read)
 

@@ -154,7 +154,10 @@ def member_name(holder: str) -> str:
 
 
 class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
-    """For metrics and readiness: counts since the start, `trouble` is "" while all is well."""
+    """For metrics and readiness: counts since the start, `trouble` is "" while all is well.
+
+    `facts_held` is for how many seconds older transactions have kept back facts that are wanted.
+    """
 
     queued: int
     groups: int
@@ -164,6 +167,7 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     last_commit_at: float
     newest_fact: int
     trouble: str
+    facts_held: float = 0.0
 
 
 class Shape(msgspec.Struct, frozen=True):

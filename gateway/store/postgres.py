@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from gateway.store import postgres_arrivals as arrivals
@@ -208,7 +209,8 @@ class PostgresStore:
 
     def stats(self) -> StoreStats:
         """How the store does."""
-        return self._queue.stats(self._facts.newest)
+        stats = self._queue.stats(self._facts.newest)
+        return msgspec.structs.replace(stats, facts_held=self._facts.held)
 
     def _check(self) -> None:
         if self._queue.is_closed:

@@ -8,19 +8,33 @@ those that were drawn can appear any more.
 
 import asyncio
 from functools import partial
-from typing import Final
+from typing import Any, Final
+
+import structlog
 
 from gateway.store.base import Fact, StoreError, StoreUnavailable
 from gateway.store.postgres_link import Connection, Pool
 
+_log = structlog.get_logger(__name__)
+
 _LOOK_EVERY: Final = 0.05  # seconds between looks for what other processes append
 _SETTLES_WITHIN: Final = 0.002  # seconds that a transaction under way usually takes
+_LONG: Final = 5.0  # seconds after which somebody should look at it
+_FRESH: Final = 10.0  # seconds after which nobody knows, if nobody wants facts any more
 
 _DRAWN: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM facts_id"
 _BOUND: Final = f"""
 WITH drawn AS MATERIALIZED ({_DRAWN})
 SELECT *, pg_current_xact_id() FROM drawn"""
 _ENDED: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::xid8"
+_OLDEST: Final = """
+SELECT pid, application, database, state, extract(epoch FROM clock_timestamp() - began)::bigint
+FROM (
+    SELECT backend_xid, pid::text, application_name, datname::text, state, xact_start
+    FROM pg_stat_activity WHERE backend_xid IS NOT NULL
+    UNION ALL
+    SELECT transaction, '', gid, database::text, 'prepared', prepared FROM pg_prepared_xacts
+) AS held (xact, pid, application, database, state, began) ORDER BY age(xact) DESC LIMIT 1"""
 _FACTS: Final = """
 SELECT id, account_sid, sid, version, type, at, data FROM facts
 WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3"""
@@ -34,6 +48,8 @@ class Facts:
         self._loop = asyncio.get_running_loop()
         self._settled = 0  # no id up to here can appear any more
         self._drawn = 0
+        self._held_since = self._held_until = 0.0  # of the loop's clock
+        self._told = False
         self._one_looks = asyncio.Lock()
         self._appended = asyncio.Event()
         self._waiters: set[asyncio.Future[None]] = set()
@@ -44,6 +60,12 @@ class Facts:
     def newest(self) -> int:
         """The highest id that is known."""
         return max(self._drawn, self._settled)
+
+    @property
+    def held(self) -> float:
+        """For how long facts have waited for older transactions, seconds."""
+        known = self._loop.time() - self._held_until < _FRESH
+        return self._held_until - self._held_since if known else 0.0
 
     async def after(self, cursor: int, limit: int, wait: float) -> list[Fact]:
         """`Store.facts_after`."""
@@ -93,9 +115,33 @@ class Facts:
             patient_until = self._loop.time() + _LOOK_EVERY
             while not await self._pool.run(partial(_ended, bound=bound)):
                 if self._closed or self._loop.time() >= patient_until:
+                    await self._hold()
                     return
                 await asyncio.sleep(_SETTLES_WITHIN)
             self._settled = max(self._settled, drawn)
+            self._let_go()
+
+    async def _hold(self) -> None:
+        """Something older is under way; when it is for long, say once what."""
+        now = self._loop.time()
+        if now - self._held_until >= _FRESH:
+            self._held_since = now
+        self._held_until = now
+        if self._told or self.held < _LONG or self._closed:
+            return
+        self._told = True
+        if (oldest := await self._pool.run(_oldest)) is not None:
+            names = ("pid", "application", "database", "state", "seconds")
+            _log.warning(
+                "facts wait for a transaction that was left open on the server: end it",
+                **dict(zip(names, oldest, strict=True)),
+            )
+
+    def _let_go(self) -> None:
+        if self._told:
+            _log.info("facts wait no more", seconds=round(self.held))
+        self._held_since = self._held_until = 0.0
+        self._told = False
 
     async def _something(self, seconds: float) -> None:
         """Until there may be more, for at most `seconds`."""
@@ -154,6 +200,11 @@ async def _bound(connection: Connection) -> tuple[int, int]:
 
 async def _ended(connection: Connection, bound: int) -> bool:
     return bool(await connection.fetchval(_ENDED, bound))
+
+
+async def _oldest(connection: Connection) -> tuple[Any, ...] | None:
+    row = await connection.fetchrow(_OLDEST)
+    return None if row is None else tuple(row)
 
 
 async def _read(connection: Connection, after: int, upto: int, limit: int) -> list[Fact]:

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.core import records
 from gateway.store import postgres as postgres_store
 from gateway.store import postgres_arrivals as arrivals
+from gateway.store import postgres_facts
 from gateway.store.base import Horizon, Insert, Query, StoreError, StoreUnavailable, Update
 from gateway.store.postgres import PostgresStore
 from tests import postgres
@@ -253,6 +255,33 @@ async def test_many_who_wait_for_facts_share_one_look(opened: Opened) -> None:
     for task in waiting:
         assert [f.sid for f in await task] == ["SM1"]
     assert len(looking) == 1
+
+
+async def test_a_transaction_that_holds_facts_back_is_named_once(
+    store: PostgresStore, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_facts, "_LONG", 0.2)
+    await store.commit([fact("SM1")])
+    await store.facts_after(0, 10, wait=PATIENCE)
+    assert store.stats().facts_held == 0.0
+    left_open = await asyncpg.connect(
+        postgres_url, server_settings={"application_name": "somebody's report"}
+    )
+    with capture_logs() as logs:
+        async with left_open.transaction():
+            await left_open.execute("SELECT pg_current_xact_id()")
+            await store.commit([fact("SM2")])
+            async with asyncio.timeout(PATIENCE):
+                while store.stats().facts_held < 0.5:
+                    assert await store.facts_after(1, 10, wait=0.05) == []
+        assert [f.sid for f in await store.facts_after(1, 10, wait=PATIENCE)] == ["SM2"]
+        pid = left_open.get_server_pid()
+        await left_open.close()
+    assert store.stats().facts_held == 0.0
+    (told,) = [line for line in logs if "left open" in line["event"]]
+    assert (told["pid"], told["application"]) == (str(pid), "somebody's report")
+    assert told["state"].startswith("idle in transaction") and told["seconds"] >= 0
+    assert told["database"] in postgres_url
 
 
 async def test_upkeep_makes_partitions_and_lets_go_of_old_tokens(
