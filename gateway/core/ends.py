@@ -1,6 +1,7 @@
 """How tries ended, on the way to the store: together, a moment later, however long it is away."""
 
 import asyncio
+import math
 from typing import Final
 
 import structlog
@@ -12,6 +13,7 @@ _log = structlog.get_logger(__name__)
 _FLUSH_AFTER: Final = 0.02  # seconds that an end may wait for others
 _FLUSH_AT: Final = 256  # ends that do not wait for more
 _MOST: Final = 8192  # ends in memory; then whoever makes them must wait
+_SLOW: Final = 0.25  # seconds that a commit may take; then no further try may start
 _STORE_AWAY: Final = 0.25  # seconds between tries to reach the store
 
 
@@ -24,6 +26,7 @@ class Ends:
         self._waiting: list[tuple[str, Write]] = []
         self._leaving: list[tuple[str, Write]] = []
         self._committing: set[str] = set()
+        self._began = math.inf  # when the commit that is under way did, by the loop's clock
         self._timer: asyncio.TimerHandle | None = None
         self._due = asyncio.Event()
         self._left = asyncio.Event()
@@ -48,11 +51,16 @@ class Ends:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are so many that no further one may be made."""
-        return len(self._waiting) + len(self._leaving) >= _MOST
+        """Whether there are so many, or the store is so slow, that no further one may be made.
+
+        What was tried and is not stored is tried again after a crash.
+        """
+        if len(self._waiting) + len(self._leaving) >= _MOST:
+            return True
+        return asyncio.get_running_loop().time() - self._began > _SLOW
 
     async def room(self) -> None:
-        """Wait while there are too many."""
+        """Wait while it is full."""
         while self.is_full:
             self._left.clear()
             await self._left.wait()
@@ -72,7 +80,9 @@ class Ends:
             self._due.clear()
             self._cancel_timer()
             self._leaving, self._waiting = self._waiting, []
+            self._began = asyncio.get_running_loop().time()
             refusal = await self.commit([write for _, write in self._leaving])
+            self._began = math.inf
             if refusal is not None:
                 count = len(self._leaving)
                 _log.error("ends of jobs could not be stored", count=count, reason=str(refusal))

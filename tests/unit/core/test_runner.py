@@ -387,6 +387,53 @@ async def test_the_runner_waits_for_a_store_that_is_away(
     assert log.seen == [("a", 1), ("b", 1)] and store.failures == 0
 
 
+class Held:
+    """A store whose commits wait until they are let through."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.through = asyncio.Event()
+
+    async def generations(self, family: str) -> list[int]:
+        return await self._store.generations(family)
+
+    async def commit(self, writes: Sequence[Write], fence: Lease | None = None) -> None:
+        await self.through.wait()
+        await self._store.commit(writes, fence)
+
+    async def fetch(self, query: Query, *parameters: Any) -> Any:
+        return await self._store.fetch(query, *parameters)
+
+
+async def test_no_try_starts_while_the_store_takes_too_long_over_their_ends(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.core.ends._SLOW", 0.02)
+    tries = 0
+
+    async def handler(job: Job, attempt: int) -> JobOutcome:
+        nonlocal tries
+        tries += 1
+        await asyncio.sleep(0.005)
+        return Done()
+
+    store = Held(bench.store)
+    runner = bench.runner(handler, workers=2, store=store)
+    runner.start()
+    jobs = [bench.job(f"{at}") for at in range(200)]
+    await bench.insert(*jobs)
+    for job in jobs:
+        runner.offer(job)
+    before = 0
+    while before != tries or not tries:
+        before = tries
+        await asyncio.sleep(0.3)  # as long as many of them take
+    while_held = tries
+    store.through.set()
+    assert while_held < len(jobs), "they went on though nothing of them was stored"
+    assert len(await bench.until_stored(len(jobs))) == tries == len(jobs)
+
+
 @pytest.mark.parametrize("first", [Done(), Done(writes=((META, ("result", "")),))])
 async def test_a_runner_whose_lease_has_passed_on_stops(bench: Bench, first: Done) -> None:
     lease = await bench.store.renew("first", 60.0)
