@@ -70,22 +70,17 @@ class Session:
         self.state = State.OPEN
         self.kind: BindKind | None = None
         """What the bind is or was asked to be; None before the first."""
-        self.issued = 0
-        """The sequence_number of our last request, enquire_link included; 0 before the first."""
-        self.answered = 0
-        """… and of the one that the peer answered last; it had read all that went before it."""
+        self.issued = 0  # the sequence_number of our last request, enquire_link included
+        self.answered = 0  # of the one answered last: the peer has read all that went before it
         self._decoder = Decoder(config.max_pdu)
         self._window = Window(
-            size=config.window,
-            late_memory=config.late_memory,
-            first=config.first_sequence_number,
+            size=config.window, late_memory=config.late_memory, first=config.first_sequence_number
         )
         self._events: deque[Event] = deque()
         self._outbox: list[bytes] = []
         self._control: Outstanding | None = None  # our bind or unbind, while it waits
-        self._requested: events.BindRequested | None = (
-            None  # the peer's bind, while it waits for us
-        )
+        # The peer's bind, while it waits for us.
+        self._requested: events.BindRequested | None = None
         self._probe = -1  # the sequence_number of our last enquire_link
         self._timers = BindTimers(config)
         self._close_reason = CloseReason.UNBOUND  # why a session ends that was unbound
