@@ -44,6 +44,7 @@ from gateway.messages.customers.binds import Binds
 from gateway.messages.customers.delivery import Deliveries
 from gateway.messages.customers.intake import Intake
 from gateway.messages.customers.server import CustomerServer
+from gateway.messages.customers.unfinished import Unfinished
 from gateway.messages.follow import Follower
 from gateway.messages.idempotency import prune_idempotency
 from gateway.messages.service import Messages
@@ -116,17 +117,13 @@ class Gateway:
             self._messages.stop()
         self._deadline = asyncio.get_running_loop().time() + self._config.daemon.drain
         await self._stack.aclose()
-        try:
-            await asyncio.to_thread((self._data / PORTS).unlink, missing_ok=True)
-        except OSError as error:  # the folder became unwritable; nobody listens there any more
-            _log.warning("a file stays behind", file=str(self._data / PORTS), reason=str(error))
+        await asyncio.to_thread((self._data / PORTS).unlink, missing_ok=True)
 
     async def reload(self, config: Config) -> None:
         """Take what the file owns from `config`; binds that did not change stay up."""
         await self._ground.declare(config)
         await self._carrier_estate.reload()
         self._owners.hurry()
-        self._intake.declare(self._ground.customers)
         self._server.declare(self._ground.customers)
         others = replace(config, **{name: getattr(self._config, name) for name in _RELOADED})
         if others != self._config:
@@ -172,11 +169,10 @@ class Gateway:
             clock=self._clock,
         )
         self._binds = Binds()
-        self._intake = Intake(self._messages.plan, ground.customers)
         self._carrier_estate = CarrierEstate(
             ground, self._network, self._follower, self._stack, self._carrier_opened
         )
-        self._customer_estate = CustomerEstate(ground.store, self._runner, self._intake)
+        self._customer_estate = CustomerEstate(self._runner)
         self._fleet = Fleet(
             store=ground.store,
             network=self._network,
@@ -191,7 +187,7 @@ class Gateway:
             customers=ground.customers,
             store=ground.store,
             runner=self._runner,
-            intake=self._intake,
+            intake=Intake(ground.store, self._messages.plan),
             binds=self._binds,
             path=self._messages,
             came_or_left=self._owners.hurry,
@@ -384,7 +380,8 @@ class Gateway:
             jobs_for=store.jobs_for,
             messages_for=store.messages_for,
         )
-        forgets = (*_FORGETS, self._sinks.forget)
+        unfinished = Unfinished(lambda: self._ground.customers, self._runner.offer, self._owners)
+        forgets = (*_FORGETS, self._sinks.forget, unfinished.forget)
         janitor = Janitor(
             self._ground.store, kept, self._ground.carriers, self._clock, also=forgets
         )
@@ -417,8 +414,6 @@ class Gateway:
             await self._follower.tell_of_strays(self._ground.carriers)
             await self._serve_customers()
         if not self._ground.shared:
-            for customer in self._ground.customers:
-                await self._intake.recover(self._ground.store, customer.system_id)
             await self._runner.recover()
         await self._owners.start(self._groups())
         self._stack.push_async_callback(self._owners.close)

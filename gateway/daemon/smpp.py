@@ -11,10 +11,9 @@ from gateway.core.runner import JobRunner
 from gateway.daemon.core import GIVEN_UP_WITHIN
 from gateway.daemon.ground import Ground
 from gateway.messages.customers.binds import Binds
-from gateway.messages.customers.intake import Intake
 from gateway.messages.customers.jobs import endpoint_of
 from gateway.messages.follow import Follower
-from gateway.store.base import Lease, Store
+from gateway.store.base import Lease
 
 
 class CarrierEstate:
@@ -84,16 +83,13 @@ class CarrierEstate:
 
 
 class CustomerEstate:
-    """Customers by system_id: their deliveries, and the parts of their texts that wait."""
+    """Customers by system_id: their deliveries."""
 
-    def __init__(self, store: Store, runner: JobRunner, intake: Intake) -> None:
-        self._store = store
+    def __init__(self, runner: JobRunner) -> None:
         self._runner = runner
-        self._intake = intake
 
     async def take_over(self, name: str, lease: Lease) -> None:
         """`Estate.take_over`."""
-        await self._intake.recover(self._store, name)
         await self._runner.take_over(_queue(name))
 
     async def give_up(self, name: str) -> None:

@@ -155,7 +155,7 @@ class Shop(PathWorld):
             customers=[self.customer],
             store=store,
             runner=jobs,
-            intake=Intake(self.messages.plan, [self.customer]),
+            intake=Intake(store, self.messages.plan),
             binds=binds,
             path=self.messages,
             came_or_left=lambda: None,

@@ -2,10 +2,13 @@
 
 Long texts arrive in parts. Each part is kept, durably, and answered with an id of its own, the
 SID that the text will have and the part's number; the whole is accepted with the last one, and
-its receipt is given for every id. A text that never becomes whole is told as expired.
+its receipt is given for every id. A text that never becomes whole is told as expired. The parts
+of one text may come to several processes, or to one that ended since: what is here of a text is
+what the store holds of it.
 """
 
-from collections import OrderedDict
+import asyncio
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -14,62 +17,39 @@ import msgspec
 from gateway.core.runner import Job
 from gateway.core.runner import insert as job_inserted
 from gateway.messages.accept import Accepted
-from gateway.messages.customers import drafts, jobs
+from gateway.messages.customers import drafts, parts
 from gateway.messages.customers.jobs import Asked, Told
 from gateway.messages.customers.model import Customer
+from gateway.messages.customers.parts import KeptPart, Parts, Text, part_id, text_sid
+from gateway.messages.customers.unfinished import LIFETIME, given_up
 from gateway.messages.draft import CUSTOMER, Draft, Refusal
-from gateway.messages.receive import FORGET_GROUP, PART, PARTS
 from gateway.sids import SMS, new_sid
-from gateway.store.base import Store, Write
+from gateway.store.base import Conflict, Store, Write
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.pdu import DataSm, SubmitSm
-from protocols.smpp.reassembly import (
-    Duplicate,
-    Incomplete,
-    Part,
-    Reassembly,
-    Whole,
-    join,
-    restore,
-)
+from protocols.smpp.reassembly import Part
 
-_LIFETIME: Final = 600.0
-_MAX_UNFINISHED: Final = 10_000
-_BETWEEN: Final = "-"  # the SID of a text and the number of a part
-
-
-class _KeptPart(msgspec.Struct, frozen=True, array_like=True):
-    """What column `payload` of table `inbound_parts` holds for a customer's part."""
-
-    message_id: str
-    receipt: int
-    reference: int | None
-    stored: bytes
-
-    @property
-    def asked(self) -> Asked:
-        """What its sender wants to be told."""
-        return Asked(message_id=self.message_id, reference=self.reference, when=self.receipt)
-
-
-_Group = dict[int, _KeptPart]
-
-_encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(_KeptPart)
+_REMEMBERED: Final = 10_000  # texts that became whole: their parts may come again
+_TRIES: Final = 20  # while other processes get parts of the same texts
 
 
 class Taken(msgspec.Struct, kw_only=True):
-    """One batch: what to commit, and then whom to answer how (by position in the batch).
+    """What a batch came to: whom to answer how (by position in the batch), and what to do.
 
-    `jobs` are to be offered after the commit; `parts` are taken back if it fails.
+    `joined` are the texts that became whole, by key.
     """
 
     writes: list[Write] = []
     accepted: list[Accepted] = []
     jobs: list[Job] = []
     answers: list[tuple[CommandStatus, str]] = []  # command_status, message_id
-    parts: list[tuple[str, int, _Group]] = []
-    joined: set[str] = set()
+    joined: dict[str, Parts] = {}
+
+    def accept(self, result: Accepted, message_id: str) -> None:
+        """A message is made, and its request answered."""
+        self.writes += result.writes
+        self.accepted.append(result)
+        self.answers.append((CommandStatus.ESME_ROK, message_id))
 
     def add_jobs(self, due: Iterable[Job]) -> None:
         """Insert jobs in this commit."""
@@ -78,195 +58,172 @@ class Taken(msgspec.Struct, kw_only=True):
             self.jobs.append(job)
 
 
+class _Whole(msgspec.Struct, frozen=True):
+    """A text that became whole lately: its parts, and when that was seen."""
+
+    parts: Parts
+    at: float
+
+
 class Intake:
-    """Reads batches; `plan` is the message path's."""
+    """Takes batches; `plan` is the message path's."""
 
-    def __init__(
-        self, plan: Callable[[Draft], Accepted | Refusal], customers: Iterable[Customer]
-    ) -> None:
+    def __init__(self, store: Store, plan: Callable[[Draft], Accepted | Refusal]) -> None:
+        self._store = store
         self._plan = plan
-        self.declare(customers)
-        self._reassembly = Reassembly(lifetime=_LIFETIME, limit=_MAX_UNFINISHED)
-        self._groups: dict[str, _Group] = {}
-        self._finished: OrderedDict[str, _Group] = OrderedDict()
-        self._sids: dict[str, str] = {}  # of texts that are not whole yet: whose they are
+        # One batch with parts at a time: those of one process need not collide in the store.
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._whole: OrderedDict[str, _Whole] = OrderedDict()
 
-    def declare(self, customers: Iterable[Customer]) -> None:
-        """These are the customers from now on."""
-        self._customers = {customer.system_id: customer for customer in customers}
+    async def take(
+        self, customer: Customer, pdus: Sequence[SubmitSm | DataSm], now: float
+    ) -> Taken:
+        """What `pdus` came to; it is durable. Raises `StoreError`: then nothing was taken."""
+        read = [drafts.read(pdu, customer.system_id, customer.senders, now) for pdu in pdus]
+        keys = dict.fromkeys(
+            each.part.group_key
+            for each in read
+            if not isinstance(each, CommandStatus) and each.part is not None
+        )
+        if not keys:
+            taken = self._decide(customer, read, {}, now)
+            if taken.writes:
+                await self._store.commit(taken.writes)
+            return taken
+        async with self._turns[customer.system_id]:
+            return await self._take_parts(customer, read, list(keys), now)
 
-    async def recover(self, store: Store, system_id: str) -> None:
-        """Take up the parts of a customer that another run, or another process, kept."""
-        for group_key, number, payload, at in await store.fetch(PARTS):
-            if group_key.startswith(CUSTOMER) and _system_id(group_key) == system_id:
-                kept = _decoder.decode(payload)
-                self._reassembly.add(restore(group_key, number, kept.stored), at)
-                self._groups.setdefault(group_key, {})[number] = kept
-                self._sids[text_sid(kept.message_id)] = _system_id(group_key)
-
-    def waits(self, system_id: str, sid: str) -> bool:
+    async def waits(self, system_id: str, sid: str) -> bool:
         """Whether parts of this text of the customer are here and others are not."""
-        return self._sids.get(sid) == system_id
+        return await parts.waits(self._store, system_id, sid)
 
-    def take(self, customer: Customer, pdus: Sequence[SubmitSm | DataSm], now: float) -> Taken:
-        """What `pdus` come to; nothing is promised before `writes` are committed."""
+    async def _take_parts(
+        self,
+        customer: Customer,
+        read: Sequence[drafts.Submitted | CommandStatus],
+        keys: Sequence[str],
+        now: float,
+    ) -> Taken:
+        tried: dict[str, Parts] = {}
+        for _ in range(_TRIES):
+            texts = await parts.read(self._store, keys)
+            await self._forget_whole(customer, texts, tried, now)
+            taken = self._decide(customer, read, texts, now)
+            for text in texts.values():
+                taken.writes += text.writes(now)
+            try:
+                if taken.writes:
+                    await self._store.commit(taken.writes)
+            except Conflict:  # another process got parts of these texts at this moment
+                tried = taken.joined
+                continue
+            for key, joined in taken.joined.items():
+                self._remember(key, joined, now)
+            return taken
+        raise Conflict("other processes get parts of the same texts all the time")
+
+    async def _forget_whole(
+        self, customer: Customer, texts: dict[str, Text], tried: dict[str, Parts], now: float
+    ) -> None:
+        """Of texts that another process completed, parts that came twice may be left."""
+        found = [*(text.parts for text in texts.values()), *tried.values()]
+        whole = await parts.whole(self._store, customer.account_sid, found)
+        for key, text in texts.items():
+            left = text.take_out(whole)
+            if left:
+                self._remember(key, left, now)
+        for key, joined in tried.items():
+            if any(text_sid(part.message_id) in whole for part in joined.values()):
+                self._remember(key, joined, now)
+
+    def _decide(
+        self,
+        customer: Customer,
+        read: Sequence[drafts.Submitted | CommandStatus],
+        texts: dict[str, Text],
+        now: float,
+    ) -> Taken:
         taken = Taken()
-        for pdu in pdus:
-            asked = drafts.read(pdu, customer.system_id, customer.senders, now)
+        for asked in read:
             if isinstance(asked, CommandStatus):
                 taken.answers.append((asked, ""))
             elif asked.part is not None:
-                self._part(customer, asked, asked.part, now, taken)
+                self._part(customer, asked, asked.part, texts[asked.part.group_key], now, taken)
             else:
                 self._short(customer, asked, taken)
         return taken
 
-    def take_back(self, taken: Taken, now: float) -> None:
-        """`taken` was not committed: its parts were never here, and come again."""
-        for key, number, group in taken.parts:
-            if key not in self._finished or key in taken.joined:
-                self._without(key, number, group, now)
-
     def _short(self, customer: Customer, asked: drafts.Submitted, taken: Taken) -> None:
-        told = Told(
-            system_id=customer.system_id,
-            asked=(Asked(reference=asked.reference, when=asked.receipt),),
-        )
-        result = self._plan(
-            _draft(customer, asked, asked.body, told.uri() if asked.receipt else "")
-        )
+        wish = Asked(reference=asked.reference, when=asked.receipt)
+        wishes = (wish,) if asked.receipt else ()
+        result = self._plan(_draft(customer, asked, asked.body, wishes))
         if isinstance(result, Refusal):
             taken.answers.append((drafts.status_of(result), ""))
-            return
-        taken.writes += result.writes
-        taken.accepted.append(result)
-        taken.answers.append((CommandStatus.ESME_ROK, result.message.sid))
+        else:
+            taken.accept(result, result.message.sid)
 
     def _part(
-        self, customer: Customer, asked: drafts.Submitted, part: Part, now: float, taken: Taken
-    ) -> None:
-        key = part.group_key
-        result = self._reassembly.add(part, now)
-        if isinstance(result, Duplicate):
-            self._again(key, part.number, now, taken)
-            return
-        for unfinished in result.displaced:
-            self._give_up(unfinished.group_key, now, taken)
-        group = self._groups.setdefault(key, {})
-        sid = text_sid(next(iter(group.values())).message_id) if group else new_sid(SMS, now)
-        self._sids[sid] = customer.system_id
-        kept = _KeptPart(
-            f"{sid}{_BETWEEN}{part.number}", asked.receipt, asked.reference, part.stored
-        )
-        group[part.number] = kept
-        match result:
-            case Incomplete():
-                taken.parts.append((key, part.number, group))
-                taken.writes.append((PART, (key, part.number, _encode(kept), now)))
-                taken.answers.append((CommandStatus.ESME_ROK, kept.message_id))
-            case Whole():
-                self._joined(customer, asked, result, part.number, now, taken)
-
-    def _joined(
         self,
         customer: Customer,
         asked: drafts.Submitted,
-        whole: Whole,
-        last: int,
+        part: Part,
+        text: Text,
         now: float,
         taken: Taken,
     ) -> None:
-        key = whole.group_key
-        group = self._groups[key]
-        sid = text_sid(group[last].message_id)
-        wishes = tuple(group[number].asked for number in sorted(group) if group[number].receipt)
-        told = Told(system_id=customer.system_id, asked=wishes)
-        body, callback = join(whole.parts), told.uri() if wishes else ""
-        result = self._plan(_draft(customer, asked, body, callback, sid))
+        known = self._known(text, part, taken, now)
+        if known is not None:
+            taken.answers.append((CommandStatus.ESME_ROK, known.message_id))
+            return
+        overdue = 0.0 < text.last_at <= now - LIFETIME
+        if part.number in text.parts or overdue:  # its reference is used again
+            taken.add_jobs(given_up(customer, text, now))
+            text.take_all()
+        sid = text.sid or new_sid(SMS, now)
+        kept = KeptPart(part_id(sid, part.number), asked.receipt, asked.reference, part.stored)
+        text.parts[part.number] = kept
+        if len(text.parts) < part.total:
+            taken.answers.append((CommandStatus.ESME_ROK, kept.message_id))
+            return
+        result = self._plan(_draft(customer, asked, text.body(), text.wishes(), sid))
         if isinstance(result, Refusal):  # the other parts wait: this one may come again
-            self._without(key, last, group, now)
+            del text.parts[part.number]
             taken.answers.append((drafts.status_of(result), ""))
             return
-        del self._groups[key]
-        self._sids.pop(sid, None)
-        self._remember(key, group)
-        taken.joined.add(key)
-        taken.parts.append((key, last, group))
-        taken.writes += result.writes
-        taken.writes.append((FORGET_GROUP, (key,)))
-        taken.accepted.append(result)
-        taken.answers.append((CommandStatus.ESME_ROK, group[last].message_id))
+        taken.joined[part.group_key] = text.take_all()
+        taken.accept(result, kept.message_id)
 
-    def _remember(self, key: str, group: _Group) -> None:
-        self._finished.pop(key, None)
-        self._finished[key] = group
-        if len(self._finished) > _MAX_UNFINISHED:
-            self._finished.popitem(last=False)
+    def _known(self, text: Text, part: Part, taken: Taken, now: float) -> KeptPart | None:
+        """The same part, if it came before; its text may be whole since."""
+        whole = self._whole.get(part.group_key)
+        lately = whole.parts if whole is not None and now - whole.at < LIFETIME else {}
+        for found in (text.parts, taken.joined.get(part.group_key, {}), lately):
+            known = found.get(part.number)
+            if known is not None and known.stored == part.stored:
+                return known
+        return None
 
-    def _again(self, key: str, number: int, now: float, taken: Taken) -> None:
-        """A part that is here already gets its id again."""
-        kept = (self._groups.get(key) or self._finished.get(key) or {}).get(number)
-        if kept is not None and key in self._groups:
-            # Its first commit may still run: the answer must not be quicker.
-            taken.writes.append((PART, (key, number, _encode(kept), now)))
-        taken.answers.append((CommandStatus.ESME_ROK, kept.message_id if kept else ""))
-
-    def _without(self, key: str, number: int, group: _Group, now: float) -> None:
-        """The text as it was before this part came."""
-        kept = group.pop(number, None)
-        self._finished.pop(key, None)
-        self._reassembly.forget(key)
-        self._groups.pop(key, None)
-        if kept is not None:
-            self._sids.pop(text_sid(kept.message_id), None)
-        for other, part in group.items():
-            self._reassembly.add(restore(key, other, part.stored), now)
-            self._groups[key] = group
-            self._sids[text_sid(part.message_id)] = _system_id(key)
-
-    def _give_up(self, key: str, now: float, taken: Taken) -> None:
-        """The rest of a text never came: whoever wants to hear of its parts is told."""
-        taken.writes.append((FORGET_GROUP, (key,)))
-        owner, from_address, to_address = key.split("\t")[:3]
-        system_id = owner.removeprefix(CUSTOMER)
-        customer = self._customers.get(system_id)
-        for kept in self._groups.pop(key, {}).values():
-            sid = text_sid(kept.message_id)
-            self._sids.pop(sid, None)
-            if customer is not None:
-                between = from_address, to_address
-                taken.add_jobs(
-                    jobs.for_unfinished(
-                        customer.account_sid, sid, system_id, between, kept.asked, now
-                    )
-                )
-
-    def expire(self, now: float) -> Taken:
-        """Give up the texts that got no part for long."""
-        taken = Taken()
-        for unfinished in self._reassembly.expire(now):
-            self._give_up(unfinished.group_key, now, taken)
-        return taken
-
-
-def text_sid(message_id: str) -> str:
-    """The SID of the text that a customer's `message_id` is about: it may name a part."""
-    return message_id.partition(_BETWEEN)[0]
-
-
-def _system_id(group_key: str) -> str:
-    return group_key.partition("\t")[0].removeprefix(CUSTOMER)
+    def _remember(self, key: str, joined: Parts, now: float) -> None:
+        self._whole.pop(key, None)
+        self._whole[key] = _Whole(joined, now)
+        if len(self._whole) > _REMEMBERED:
+            self._whole.popitem(last=False)
 
 
 def _draft(
-    customer: Customer, asked: drafts.Submitted, body: str, callback: str, sid: str = ""
+    customer: Customer,
+    asked: drafts.Submitted,
+    body: str,
+    wishes: tuple[Asked, ...],
+    sid: str = "",
 ) -> Draft:
+    told = Told(system_id=customer.system_id, asked=wishes)
     return Draft(
         account_sid=customer.account_sid,
         to_address=asked.to_address,
         from_address=asked.from_address,
         body=body,
-        status_callback=callback,
+        status_callback=told.uri() if wishes else "",
         validity_period=asked.validity_period,
         origin=f"{CUSTOMER}{customer.system_id}",
         sid=sid,

@@ -18,9 +18,10 @@ from gateway.core.runner import JobRunner
 from gateway.messages import records
 from gateway.messages.customers.binds import SENDS, Bind, Binds
 from gateway.messages.customers.drafts import time_text
-from gateway.messages.customers.intake import Intake, Taken, text_sid
+from gateway.messages.customers.intake import Intake, Taken
 from gateway.messages.customers.jobs import endpoint_of
 from gateway.messages.customers.model import Customer
+from gateway.messages.customers.parts import text_sid
 from gateway.messages.service import Messages
 from gateway.model import Message, MessageStatus
 from gateway.store.base import Store, StoreError, StoreUnavailable
@@ -52,8 +53,6 @@ from protocols.smpp.session import Role, Session, SessionConfig
 _log = structlog.get_logger(__name__)
 _SYSTEM_ID: Final = "trunkline"
 _DELIVERY_WINDOW: Final = 20  # deliver_sm under way on one bind
-_SWEEP_EVERY: Final = 10.0  # seconds
-_STORE_AWAY: Final = 1.0  # seconds between tries to reach it
 _EXPIRED: Final = 30036
 
 _STATES: Final = {
@@ -95,7 +94,6 @@ class CustomerServer:
         self._tries = Tries()
         self._listener: endpoint.Listener | None = None
         self._open: set[endpoint.Connection] = set()
-        self._sweeping: asyncio.Task[None] | None = None
         self.declare(customers)
 
     def declare(self, customers: Iterable[Customer]) -> None:
@@ -118,9 +116,6 @@ class CustomerServer:
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; the answer is the port."""
-        self._sweeping = asyncio.get_running_loop().create_task(
-            self._sweep(), name="customers: sweep"
-        )
         self._listener = await endpoint.listen(
             host, port, self._session, self._serve, clock=self._clock, ssl=tls
         )
@@ -128,8 +123,6 @@ class CustomerServer:
 
     async def close(self) -> None:
         """Take no more binds and unbind those that stand."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
         if self._listener is not None:
             await self._listener.close()
         for connection in list(self._open):
@@ -143,27 +136,6 @@ class CustomerServer:
 
     def _session(self, now: float) -> Session:
         return Session(Role.SMSC, SessionConfig(window=_DELIVERY_WINDOW), now)
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP_EVERY)
-            await self.sweep()
-
-    async def sweep(self) -> None:
-        """Give up the texts whose parts do not come any more, however long the store is away."""
-        taken = self._intake.expire(self._clock())
-        while taken.writes:
-            try:
-                await self._store.commit(taken.writes)
-                break
-            except StoreUnavailable as error:
-                _log.warning("expired parts wait for the store", reason=str(error))
-                await asyncio.sleep(_STORE_AWAY)
-        self._offer(taken)
-
-    def _offer(self, taken: Taken) -> None:
-        for job in taken.jobs:
-            self._runner.offer(job)
 
     async def _serve(self, connection: endpoint.Connection) -> None:
         bind = Bind(connection)
@@ -275,27 +247,20 @@ class CustomerServer:
         events = events[:granted]
         pdus = [event.pdu for event in events if isinstance(event.pdu, SubmitSm | DataSm)]
         try:
-            taken = self._intake.take(customer, pdus, now)
-            if taken.writes and not await self._committed(taken):
-                self._refuse(bind, events, CommandStatus.ESME_RSYSERR)
-                return
+            taken = await self._intake.take(customer, pdus, now)
+        except StoreError as error:
+            _log.warning("a customer's texts were not taken", reason=str(error))
+            self._refuse(bind, events, CommandStatus.ESME_RSYSERR)
+            return
         finally:
             self._path.dismiss(granted)
         self._answer(bind, events, taken)
 
-    async def _committed(self, taken: Taken) -> bool:
-        try:
-            await self._store.commit(taken.writes)
-        except StoreError as error:
-            _log.warning("a customer's texts were not taken", reason=str(error))
-            self._intake.take_back(taken, self._clock())
-            return False
-        return True
-
     def _answer(self, bind: Bind, events: Sequence[RequestReceived], taken: Taken) -> None:
         for accepted in taken.accepted:
             self._path.accepted(accepted)
-        self._offer(taken)
+        for job in taken.jobs:
+            self._runner.offer(job)
         for event, (status, message_id) in zip(events, taken.answers, strict=True):
             response: Pdu = (
                 SubmitSmResp(message_id=message_id)
@@ -335,7 +300,7 @@ class CustomerServer:
         rows = await self._store.fetch(records.GET, customer.account_sid, sid)
         if rows:
             return _queried(message_id, records.message_of(rows[0]))
-        if self._intake.waits(customer.system_id, sid):
+        if await self._intake.waits(customer.system_id, sid):
             return QuerySmResp(message_id=message_id, message_state=MessageState.ENROUTE)
         return None
 
