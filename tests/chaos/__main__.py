@@ -20,7 +20,7 @@ from tests.chaos.plan import plan
 from tests.chaos.run import conclude, run
 from tests.chaos.strikes import Striker, interrupted
 from tests.chaos.table import rows, show, takeovers
-from tests.chaos.world import WINDOWS, WORKERS, World
+from tests.chaos.world import UNSETTLED, WINDOWS, World
 
 RATE: Final = 60.0  # texts a second
 ROLES: Final = ("api", "api", "smpp", "smpp", "core", "core")
@@ -60,7 +60,7 @@ async def _chaos(home: Path, dice: random.Random, seconds: float) -> list[str]:
         evidence = await world.drain(_DRAIN_WITHIN)
         await asyncio.gather(*(each.stop() for each in world.members))
         windows = {name: window * binds for name, (window, binds) in WINDOWS.items()}
-        verdict = judge(evidence, interrupted(striker.strokes, world.members, windows, WORKERS))
+        verdict = judge(evidence, interrupted(striker.strokes, world.members, windows, UNSETTLED))
         verdict.problems += [
             *wrong,
             *world.book.refusals,

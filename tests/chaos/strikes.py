@@ -229,12 +229,12 @@ def interrupted(
     strokes: Sequence[Stroke],
     members: Sequence[Member],
     windows: dict[str, int],
-    workers: int,
+    unsettled: int,
 ) -> Interrupted:
     """What explains that something was done twice: blows, and owners who ended by themselves.
 
-    `windows` is how many submit_sm may be under way to each carrier, `workers` how many callbacks
-    in one process.
+    `windows` is how many submit_sm may be under way to each carrier, `unsettled` how many
+    callbacks of one process.
     """
     carriers: dict[str, list[Interruption]] = {name: [] for name in windows}
     queues: list[Interruption] = []
@@ -243,7 +243,7 @@ def interrupted(
         for name in each.carriers:
             carriers[name].append(_interruption(each.victim, each.began, each.ended, windows[name]))
         if each.queues:
-            queues.append(_interruption(each.victim, each.began, each.ended, workers))
+            queues.append(_interruption(each.victim, each.began, each.ended, unsettled))
     for member in members:
         for ending in member.endings:
             if ending.why != "fenced" or ending.pid in struck:
@@ -253,7 +253,7 @@ def interrupted(
                 for name, window in windows.items():
                     carriers[name].append(_interruption(member.name, since, ending.at, window))
             if member.role == "core":
-                queues.append(_interruption(member.name, since, ending.at, workers))
+                queues.append(_interruption(member.name, since, ending.at, unsettled))
     return Interrupted(carriers=carriers, queues=queues)
 
 
