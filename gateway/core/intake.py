@@ -4,13 +4,17 @@ There are four ways in. What this process made is offered. What others made arri
 hint at it, and because somebody looks from time to time. What was there before a queue was ours is
 read once, the recent part at once and the rest beside the traffic. What memory had no room for is
 read when there is some. A job that comes in two ways is known by its key.
+
+First tries of a sequence start in order. So while something older is unread, such a job waits
+until it is known what stands before it: what is named after a resource is looked for by that,
+others wait until all is read.
 """
 
 import asyncio
 import contextlib
 import functools
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -19,8 +23,9 @@ from gateway.core.archiver import Archiver
 from gateway.core.backlog import Backlog, Bounds, Place
 from gateway.core.jobs import Entry, Scheduler
 from gateway.core.owned import EVERYTHING, Queues
-from gateway.core.reading import PAGE, Reader, Span
-from gateway.core.records import FAMILY, Job, JobState, Pending
+from gateway.core.parking import Parking, in_order, is_named
+from gateway.core.reading import PAGE, Behind, Reader, Span
+from gateway.core.records import FAMILY, TOGETHER, Job, JobState, Pending
 from gateway.core.rounds import endlessly
 from gateway.store.base import Horizon, Store
 
@@ -33,7 +38,6 @@ _LOOK: Final = 0.5  # seconds between looks for what others made, if no hint com
 _GAP: Final = 0.02  # seconds from one look to the next, however many hints come
 _NEWEST: Final = 3  # generations that are looked at each time
 _SWEEP: Final = 30.0  # seconds between looks at all of them
-_MOST_PARKED: Final = 10_000
 
 
 class Intake:
@@ -63,7 +67,8 @@ class Intake:
         self._taken_over_due = asyncio.Event()
         self._being_read: list[Queues] = []
         self._read_up = asyncio.Event()
-        self._parked: list[Pending] = []
+        self._parking = Parking()
+        self._doubts = asyncio.Event()  # something was parked
         self._older: list[tuple[Queues, list[Span]]] = []
         self._older_due = asyncio.Event()
         self._room = asyncio.Event()  # an endpoint that is behind has lost a job
@@ -84,7 +89,7 @@ class Intake:
         """Take in a job that this process made; tell its owner if that is another one."""
         if job.endpoint not in self.own:
             self._store.hint(FAMILY)
-        elif self._being_read:
+        elif self._being_read or self._older:
             self._arrive(_new(job))
         elif self._admits(job):
             self._scheduler.offer(_entry(job, 1), self._clock())
@@ -139,11 +144,14 @@ class Intake:
     async def _recover(self, queues: Queues) -> int:
         taken = 0
         recent, older = await self._reader.spans()
-        for span in recent:
-            taken += await self._read(span, queues, 0.0)
         if older:
             self._older.append((queues, older))
-            self._older_due.set()
+        try:
+            for span in recent:
+                taken += await self._read(span, queues, 0.0)
+        finally:
+            if older:
+                self._older_due.set()
         return taken
 
     def _are_read(self, requests: list[Queues]) -> None:
@@ -160,7 +168,7 @@ class Intake:
             if endpoint in queues:
                 self._scheduler.clear(endpoint)
         self._backlog.forget(queues.__contains__)
-        self._parked = [each for each in self._parked if each.job.endpoint not in queues]
+        self._parking.forget(queues.__contains__)
         if self._archiver is not None:
             self._archiver.forget(queues.__contains__)
 
@@ -180,6 +188,7 @@ class Intake:
         del self._older[: len(requests)]
         if not self._older:
             self._older_due.clear()
+        self._unpark()
         if taken:
             _log.info("older jobs were taken up", count=taken)
 
@@ -188,7 +197,7 @@ class Intake:
         rest: Span | None = span
         while rest is not None:
             page, rest = await self._reader.page(rest, queues)
-            taken += sum(map(self._take_in, page))
+            taken += sum(map(self._take_or_park, page))
             self._wake()
             await asyncio.sleep(pause)
         return taken
@@ -224,7 +233,7 @@ class Intake:
         looked_at = generations if sweep else generations[-_NEWEST:]
         known = {each: self._since.get(each, unknown) for each in looked_at}
         found, since = await self._reader.arrived(known, until, shards)
-        for each in sorted(found, key=lambda each: each.job.place):
+        for each in in_order(found):
             self._arrive(each)
         if sweep:
             self._horizon, self._since = until, since
@@ -235,18 +244,66 @@ class Intake:
     def _arrive(self, pending: Pending) -> None:
         """Take in a new job, after the older ones of its sequence that are still to be read."""
         job = pending.job
-        if job.sequence and any(job.endpoint in queues for queues in self._being_read):
-            if len(self._parked) < _MOST_PARKED:
-                self._parked.append(pending)
-            else:
-                self._backlog.leave(job.endpoint, job.place)
-        elif self._take_in(pending):
+        if job.sequence and self._is_being_read(job.endpoint):
+            self._park(pending)
+        elif self._take_or_park(pending):
             self._wake()
 
+    # -- what may come too early -----------------------------------------------------------
+
+    def _is_being_read(self, endpoint: str) -> bool:
+        return any(endpoint in queues for queues in self._being_read)
+
+    def _may_look_behind(self, endpoint: str) -> bool:
+        return not self._is_being_read(endpoint)
+
+    def _may_be_early(self, pending: Pending) -> bool:
+        """Whether another job, whose first try comes before its first try, may be unread."""
+        job = pending.job
+        if not self._older or pending.tries or not job.sequence:
+            return False
+        return any(job.endpoint in queues for queues, _ in self._older)
+
+    def _unread(self) -> list[int]:
+        return sorted({span.generation for _, spans in self._older for span in spans})
+
+    def _take_or_park(self, pending: Pending) -> bool:
+        # What has to be left will be read again, and what stands before it as well.
+        if pending.job.endpoint in self._backlog or not self._may_be_early(pending):
+            return self._take_in(pending)
+        self._park(pending)
+        return True
+
+    def _park(self, pending: Pending) -> None:
+        job = pending.job
+        if job.endpoint not in self.own or job.id in self._scheduler:
+            return
+        if self._parking.is_full:
+            self._backlog.leave(job.endpoint, job.place)
+        else:
+            self._parking.add(pending)
+            self._doubts.set()
+
     def _unpark(self) -> None:
-        parked, self._parked = self._parked, []
-        for each in parked:
+        for each in self._parking.take_all():
             self._arrive(each)
+
+    async def look_behind(self) -> None:
+        """Look for what stands before jobs that are parked, until cancelled."""
+        await endlessly(self._look_behind, "what comes before a job could not be read")
+
+    async def _look_behind(self) -> None:
+        await self._doubts.wait()
+        may = self._may_look_behind
+        while sids := self._parking.resources(may, TOGETHER):
+            found = await self._reader.open_of(self._unread(), sids)
+            before = [
+                each for each in found if each.job.sequence in sids and may(each.job.endpoint)
+            ]
+            for each in in_order(before + self._parking.take(may, sids)):
+                self._take_in(each)
+            self._wake()
+        self._doubts.clear()
 
     # -- what memory has room for ----------------------------------------------------------
 
@@ -269,6 +326,8 @@ class Intake:
         return self._admits(job) and self._hold(pending)
 
     def _hold(self, pending: Pending) -> bool:
+        if pending.job.id in self._parking:
+            return False
         entry = _entry(pending.job, pending.tries + 1)
         return self._scheduler.offer(entry, self._clock(), pending.retry_at or None)
 
@@ -296,20 +355,30 @@ class Intake:
             raise
 
     def _wants(self, endpoint: str) -> bool:
+        if self._parking.is_full or self._is_being_read(endpoint):
+            return False
         return self._backlog.wants(self._scheduler.count(endpoint), len(self._scheduler))
 
     async def _read_on(self, endpoint: str) -> None:
         held = self._scheduler.count(endpoint)
-        limit = min(PAGE, self._backlog.room(held, len(self._scheduler)))
+        most = TOGETHER if self._older else PAGE
+        limit = min(most, self._backlog.room(held, len(self._scheduler)))
         after: Place = self._backlog.begin(endpoint)
-        page, reached = await self._reader.page_of(endpoint, after, limit)
-        for pending in page:
-            if pending.state is JobState.EXPIRED or pending.job.endpoint not in self.own:
+        page, reached = await self._reader.page_of(endpoint, after, limit, self._behind)
+        for pending in in_order(page):
+            job = pending.job
+            if pending.state is JobState.EXPIRED or job.endpoint != endpoint:
                 self._take_in(pending)
-            else:
+            elif self._may_be_early(pending) and not is_named(job):
+                self._park(pending)
+            elif job.endpoint in self.own:
                 self._hold(pending)
         self._backlog.end(endpoint, reached)
         self._wake()
+
+    def _behind(self, page: Sequence[Pending]) -> Behind:
+        early = {each.job.sid for each in page if is_named(each.job) and self._may_be_early(each)}
+        return sorted(early), self._unread()
 
 
 def _union(several: Iterable[Queues]) -> Queues:

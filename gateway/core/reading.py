@@ -6,7 +6,7 @@ store, or that ended while the page was read, are taken out of it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -15,7 +15,7 @@ import structlog
 
 from gateway.core.backlog import Place
 from gateway.core.owned import Queues
-from gateway.core.records import FAMILY, LAST, Pending, Tables, pending_of, tables
+from gateway.core.records import FAMILY, LAST, TOGETHER, Pending, Tables, pending_of, tables
 from gateway.store.base import Horizon, Query, Row, Store, StoreUnavailable
 
 _log = structlog.get_logger(__name__)
@@ -28,6 +28,7 @@ DRAINED: Final = "jobs_drained:"  # with a number in table `meta`: a generation 
 _DRAINED: Final = Query("jobs_drained", "SELECT name FROM meta WHERE name LIKE 'jobs_drained:%'")
 
 T = TypeVar("T")
+Behind = tuple[Sequence[str], Iterable[int]]  # resources, and the generations to look for them
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -95,9 +96,16 @@ class Reader:
         return await self._page(of, of.pending, span, (marks, marks), PAGE)
 
     async def page_of(
-        self, endpoint: str, after: Place, limit: int
+        self,
+        endpoint: str,
+        after: Place,
+        limit: int,
+        behind: Callable[[Sequence[Pending]], Behind],
     ) -> tuple[list[Pending], Place | None]:
-        """A page of one endpoint, of at most `limit`, and from where to read on."""
+        """A page of one endpoint, of at most `limit`, and from where to read on.
+
+        With it comes what is open about the resources that `behind` names, at most `TOGETHER`.
+        """
         generation, last = after
         following = [number for number in await self._open() if number >= generation]
         if following and following[0] == generation and last >= LAST:
@@ -106,7 +114,7 @@ class Reader:
             return [], None
         of = tables(following[0])
         span = Span(of.number, last if of.number == generation else "")
-        page, rest = await self._page(of, of.pending_of, span, (endpoint,), limit)
+        page, rest = await self._page(of, of.pending_of, span, (endpoint,), limit, behind)
         if rest is not None:
             return page, (of.number, rest.after)
         return page, (of.number, LAST) if len(following) > 1 else None
@@ -127,17 +135,38 @@ class Reader:
                     partial(self._store.arrived, tables(number).arrived, known, until, shards)
                 )
                 found.append((number, rows))
-            return [each for number, rows in found for each in self._known(rows, number)], horizons
+            return self._all_known(found), horizons
+
+    async def open_of(self, generations: Iterable[int], sids: Sequence[str]) -> list[Pending]:
+        """What is open about some resources, at most `TOGETHER`, in some generations."""
+        async with self._lock:
+            self._begin()
+            return self._all_known(await self._about(sids, generations))
+
+    async def _about(
+        self, sids: Sequence[str], generations: Iterable[int]
+    ) -> list[tuple[int, Sequence[Row]]]:
+        if not sids:
+            return []
+        named = [*sids, *("" for _ in range(TOGETHER - len(sids)))]
+        return [(each, await self._fetch(tables(each).open_of, *named)) for each in generations]
 
     async def _page(
-        self, of: Tables, query: Query, span: Span, chosen: Sequence[Any], limit: int
+        self,
+        of: Tables,
+        query: Query,
+        span: Span,
+        chosen: Sequence[Any],
+        limit: int,
+        behind: Callable[[Sequence[Pending]], Behind] = lambda _: ((), ()),
     ) -> tuple[list[Pending], Span | None]:
         async with self._lock:
             self._begin()
             window = await self._fetch(of.window_end, span.after, _WINDOW - 1)
             end = min(window[0][0], span.until) if window else span.until
             rows = await self._fetch(query, span.after, end, *chosen, limit)
-            page = self._known(rows, of.number)
+            before = await self._about(*behind(self._known(rows, of.number)))
+            page = self._all_known([*before, (of.number, rows)])
         last = rows[-1][0] if len(rows) == limit else end
         rest = Span(of.number, last, span.until) if last < span.until else None
         return page, rest
@@ -145,6 +174,9 @@ class Reader:
     def _begin(self) -> None:
         self._gone = self._unstored()
         self._lost = []
+
+    def _all_known(self, found: Iterable[tuple[int, Sequence[Row]]]) -> list[Pending]:
+        return [each for number, rows in found for each in self._known(rows, number)]
 
     def _known(self, rows: Sequence[Row], generation: int) -> list[Pending]:
         """What `rows` say, but for what is known better, or not known at all."""

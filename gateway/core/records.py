@@ -27,6 +27,7 @@ LAST: Final = f"{JOB}~"  # after every id
 
 _MILLISECONDS: Final = GENERATION * 1000
 BY_ITS_ID: Final = -1
+TOGETHER: Final = 200  # resources that `open_of` looks for
 _MAX_NOTE: Final = 300  # characters
 
 
@@ -134,6 +135,7 @@ class Tables:
         "of_sid",
         "one",
         "open",
+        "open_of",
         "pending",
         "pending_of",
         "transition",
@@ -186,6 +188,8 @@ class Tables:
             f"SELECT r.id FROM {self.last} WHERE COALESCE(t.to_state, '') NOT IN ({_STATES})"
             " AND r.id > $1 AND r.id <= $2 ORDER BY r.id LIMIT 1",
         )
+        named = ", ".join(f"${at}" for at in range(1, TOGETHER + 1))
+        self.open_of = Query(f"{jobs}_open_of", f"{pending} AND r.sid IN ({named})")
         self.of_sid = Query(
             f"{jobs}_of_sid",
             f"SELECT r.id, r.kind, r.endpoint, r.created_at, t.attempt, t.to_state, t.at, t.note"

@@ -173,7 +173,7 @@ class JobRunner:
         intake = self._intake
         tasks = [self._work() for _ in range(self._workers)]
         tasks += [self._ends.run(), self._reports.run()]
-        tasks += [intake.refill(), intake.read_recent(), intake.read_older()]
+        tasks += [intake.refill(), intake.read_recent(), intake.read_older(), intake.look_behind()]
         if self.own is not EVERYTHING:
             tasks.append(intake.follow())
         if self._archiver is not None:

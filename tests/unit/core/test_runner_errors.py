@@ -92,6 +92,25 @@ async def test_older_jobs_that_could_not_be_read_are_read_again(
     assert not store.errors and [name for name, _ in log.seen] == [new, old, oldest]
 
 
+async def test_what_stands_before_a_job_is_looked_for_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.core.reading._RECENT", 1)
+    monkeypatch.setattr("gateway.core.intake._OLDER_PAUSE", 3600.0)
+    now = bench.clock()
+    jobs = [
+        bench.job(f"{hours}", id=id_at(now - 3600 * hours), sequence="SM1") for hours in (2, 1, 0)
+    ]
+    await bench.insert(*jobs)
+    store = Failing(bench.store, "_open_of", *ERRORS)
+    log = Log()
+    runner = bench.runner(log, own=NOTHING, store=store)
+    runner.start()
+    await runner.take_over(ALL)
+    await log.until(3)
+    assert not store.errors and [name for name, _ in log.seen] == ["2", "1", "0"]
+
+
 async def test_what_memory_had_no_room_for_is_read_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
