@@ -25,6 +25,8 @@ from gateway.core.queues import (
     Job,
     Queue,
     QueuePolicy,
+    RetryPolicy,
+    Sizes,
     State,
     T,
 )
@@ -43,22 +45,6 @@ __all__ = [
 ]
 
 _QUANTUM: Final = 1.0  # of cost, that a queue gains with each turn
-
-
-class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds until the next try: `base * 2^(tries - 1)` up to `cap`, less a part by lot.
-
-    `jitter` is the greatest part that the lot may take off, from 0 (none) to 1.
-    """
-
-    base: float
-    cap: float
-    jitter: float = 0.5
-
-    def delay(self, attempt: int, fraction: float) -> float:
-        """The wait after try number `attempt`; `fraction` is a random number in [0, 1)."""
-        doublings = min(attempt - 1, 62)
-        return min(self.cap, self.base * 2.0**doublings) * (1.0 - self.jitter * fraction)
 
 
 class RetryAt(msgspec.Struct, frozen=True):
@@ -121,6 +107,8 @@ class Scheduler(Generic[T]):
         self._wakings: list[tuple[float, int, Endpoint[T]]] = []
         self._ticket = 0  # keeps heaps from comparing jobs
         self._deadlines = Deadlines()
+        self._sizes = Sizes()
+        self._broken: set[str] = set()  # endpoints whose circuit is not closed
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -136,6 +124,7 @@ class Scheduler(Generic[T]):
         endpoint = self._endpoints.get(entry.endpoint) or self._admit(entry.endpoint)
         job = Job(entry, endpoint, now, now if due is None else due)
         self._jobs[key] = endpoint.jobs[key] = job
+        self._sizes.grew_to(len(endpoint.jobs))
         self._deadlines.add(key, entry.expire_at)
         if entry.sequence and entry.attempt == 1:
             line = self._lines.setdefault(entry.sequence, deque())
@@ -287,6 +276,16 @@ class Scheduler(Generic[T]):
         """The endpoints that have jobs, are closed or have used their rate."""
         return list(self._endpoints)
 
+    @property
+    def fullest(self) -> int:
+        """How many jobs the endpoint has that has most."""
+        return self._sizes.most
+
+    @property
+    def broken(self) -> int:
+        """How many endpoints do not answer."""
+        return len(self._broken)
+
     def count(self, endpoint: str) -> int:
         """How many jobs of `endpoint` there are, waiting or being tried."""
         found = self._endpoints.get(endpoint)
@@ -345,6 +344,7 @@ class Scheduler(Generic[T]):
         endpoint.ring.clear()
         endpoint.queues.clear()
         self._endpoints.pop(endpoint.name, None)
+        self._broken.discard(endpoint.name)
 
     def _serve(self, endpoint: Endpoint[T], now: float, taken: list[Entry[T]]) -> bool:
         """One step of a queue's turn; False when the endpoint can give nothing now."""
@@ -393,6 +393,7 @@ class Scheduler(Generic[T]):
         """Let the breaker of `endpoint` know what the try `key` told."""
         if sign is Sign.ANSWERED:
             endpoint.breaker, endpoint.broken = None, False
+            self._broken.discard(endpoint.name)
             return
         breaker = endpoint.breaker
         if breaker is None:
@@ -404,6 +405,7 @@ class Scheduler(Generic[T]):
             breaker.ended(key)
         endpoint.broken = not breaker.allows(now)
         if breaker.circuit is Circuit.OPEN and not was_open:
+            self._broken.add(endpoint.name)
             self._call_at(breaker.probe_at, endpoint)
 
     def _wake(self, now: float) -> None:
@@ -465,6 +467,7 @@ class Scheduler(Generic[T]):
         job.state = State.GONE
         del self._jobs[entry.key]
         del job.endpoint.jobs[entry.key]
+        self._sizes.shrank_to(len(job.endpoint.jobs))
         self._deadlines.discard(entry.key, entry.expire_at)
         if entry.attempt == 1 and entry.sequence:
             self._advance(entry.sequence, job)

@@ -5,6 +5,7 @@ takes the row away when nothing waits there. So REST can answer in a process tha
 """
 
 import asyncio
+import heapq
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
@@ -18,8 +19,11 @@ from gateway.core.records import Job, shard_of
 from gateway.core.rounds import endlessly
 from gateway.store.base import Delete, Insert, Lease, Query, Store, Update, Write
 
-_EVERY: Final = 2.0  # seconds
+_EVERY: Final = 2.0  # seconds; …
+_SHARE: Final = 10  # … or so many times what it takes, …
+_SELDOM: Final = 10.0  # … which is not more than this
 _MOST: Final = 100  # queues of one shard: those that do not answer, then the longest
+_SLICE: Final = 500  # queues, or jobs, that are looked at in one turn of the loop
 _NAME: Final = "queues:"  # with the number of a shard
 _ALL: Final = Query("queue_states", "SELECT name, value FROM meta WHERE name LIKE 'queues:%'")
 _FIRST: Final = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
@@ -78,6 +82,7 @@ class QueueReports:
         self._is_behind = is_behind
         self._clock = clock
         self._told: dict[int, list[QueueState]] = {}
+        self._took = 0.0  # seconds, the last time
         self._looked_for = ""  # the marks of the queues whose rows are known
 
     async def run(self) -> None:
@@ -85,18 +90,21 @@ class QueueReports:
         await endlessly(self._tell_later, "how queues stand was not told")
 
     async def _tell_later(self) -> None:
-        await asyncio.sleep(_EVERY)
+        await asyncio.sleep(min(_SELDOM, max(_EVERY, self._took * _SHARE)))
+        began = asyncio.get_running_loop().time()
         await self.tell()
+        self._took = asyncio.get_running_loop().time() - began
 
     async def tell(self) -> None:
         """Write what has changed since the last time."""
         await self._look_for_rows()
-        states = self._states()
-        now = self._clock()
+        states = await self._states()
+        own, now = self._own(), self._clock()
+        states = {shard: found for shard, found in states.items() if _is_own(found, own)}
         writes: list[Write] = []
         for shard in self._told.keys() | states.keys():
-            fresh = states.get(shard, [])
-            if fresh == self._told.get(shard):
+            fresh, told = states.get(shard, []), self._told.get(shard, [])
+            if fresh == told or not _is_own(told, own):
                 continue
             name = f"{_NAME}{shard}"
             if fresh:
@@ -125,27 +133,46 @@ class QueueReports:
         self._told = {shard: told for shard, told in self._told.items() if _is_own(told, own)}
         self._looked_for = marks
 
-    def _states(self) -> dict[int, list[QueueState]]:
+    async def _states(self) -> dict[int, list[QueueState]]:
+        """Of each shard the first `_MOST`; others have their turn meanwhile."""
         own, scheduler = self._own(), self._scheduler
-        found: defaultdict[int, list[QueueState]] = defaultdict(list)
-        for endpoint in scheduler.endpoints():
-            if endpoint not in own:
-                continue
-            standing = scheduler.standing(endpoint)
-            for account_sid, counts in scheduler.counts_by_account(endpoint).items():
-                found[shard_of(endpoint)].append(
-                    QueueState(
-                        endpoint=endpoint,
-                        account_sid=account_sid,
-                        waiting=counts.waiting,
-                        running=counts.running,
-                        retrying=counts.retrying,
-                        more=self._is_behind(endpoint),
-                        circuit=standing.circuit,
-                        probe_at=standing.probe_at,
-                    )
-                )
-        return {shard: sorted(states, key=_rank)[:_MOST] for shard, states in found.items()}
+        found: defaultdict[int, list[tuple[bool, int, str]]] = defaultdict(list)
+        for at, endpoint in enumerate(scheduler.endpoints()):
+            if not at % _SLICE:
+                await asyncio.sleep(0)
+            if endpoint in own:
+                is_closed = scheduler.standing(endpoint).circuit is Circuit.CLOSED
+                rank = is_closed, -scheduler.count(endpoint), endpoint
+                found[shard_of(endpoint)].append(rank)
+        states: dict[int, list[QueueState]] = {}
+        for shard, ranks in found.items():
+            several: list[QueueState] = []
+            looked_at = 0
+            for _, minus_jobs, endpoint in heapq.nsmallest(_MOST, ranks):
+                several += self._states_of(endpoint)
+                looked_at -= minus_jobs
+                if looked_at >= _SLICE:
+                    await asyncio.sleep(0)
+                    looked_at = 0
+            states[shard] = sorted(several, key=_rank)[:_MOST]
+            await asyncio.sleep(0)
+        return states
+
+    def _states_of(self, endpoint: str) -> list[QueueState]:
+        standing = self._scheduler.standing(endpoint)
+        return [
+            QueueState(
+                endpoint=endpoint,
+                account_sid=account_sid,
+                waiting=counts.waiting,
+                running=counts.running,
+                retrying=counts.retrying,
+                more=self._is_behind(endpoint),
+                circuit=standing.circuit,
+                probe_at=standing.probe_at,
+            )
+            for account_sid, counts in self._scheduler.counts_by_account(endpoint).items()
+        ]
 
 
 def _is_own(states: list[QueueState], own: Queues) -> bool:

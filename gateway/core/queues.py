@@ -46,6 +46,22 @@ class QueuePolicy(msgspec.Struct, frozen=True, kw_only=True):
     breaker: BreakerPolicy = BreakerPolicy()
 
 
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds until the next try: `base * 2^(tries - 1)` up to `cap`, less a part by lot.
+
+    `jitter` is the greatest part that the lot may take off, from 0 (none) to 1.
+    """
+
+    base: float
+    cap: float
+    jitter: float = 0.5
+
+    def delay(self, attempt: int, fraction: float) -> float:
+        """The wait after try number `attempt`; `fraction` is a random number in [0, 1)."""
+        doublings = min(attempt - 1, 62)
+        return min(self.cap, self.base * 2.0**doublings) * (1.0 - self.jitter * fraction)
+
+
 class State(Enum):
     LINED = auto()  # behind another first try of its sequence
     READY = auto()
@@ -192,3 +208,31 @@ class Deadlines:
         while self._seconds and self._seconds[0] <= now:
             passed += self._keys.pop(heapq.heappop(self._seconds))
         return passed
+
+
+class Sizes:
+    """How many endpoints have so many jobs, so that `most`, the highest number, is always known."""
+
+    __slots__ = ("_endpoints", "most")
+
+    def __init__(self) -> None:
+        self._endpoints = [0]  # by their number of jobs; the first is of no use
+        self.most = 0
+
+    def grew_to(self, size: int) -> None:
+        """An endpoint has one job more."""
+        endpoints = self._endpoints
+        if size == len(endpoints):
+            endpoints.append(0)
+        endpoints[size] += 1
+        endpoints[size - 1] -= 1
+        if size > self.most:
+            self.most = size
+
+    def shrank_to(self, size: int) -> None:
+        """An endpoint has one job less."""
+        endpoints = self._endpoints
+        endpoints[size + 1] -= 1
+        endpoints[size] += 1
+        if not endpoints[self.most]:
+            self.most = size

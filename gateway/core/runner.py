@@ -17,7 +17,7 @@ import structlog
 from gateway.core.archive import Archive
 from gateway.core.archiver import Archiver
 from gateway.core.backlog import Bounds
-from gateway.core.breaker import Circuit, Sign
+from gateway.core.breaker import Sign
 from gateway.core.ends import Ends
 from gateway.core.intake import Intake
 from gateway.core.jobs import Entry, Expired, RetryAt, Scheduler
@@ -211,19 +211,19 @@ class JobRunner:
         they ended is stored: who gets the queues then will not try the same again.
         """
         self._intake.give_up(queues)
+        left = [each for each in self._scheduler.endpoints() if each in queues]
         try:
             async with asyncio.timeout(drain):
-                while any(self._running_in(queues)):
+                while left := [each for each in left if self._running_in(each)]:
                     self._ended.clear()
                     await self._ended.wait()
                 await self._ends.stored()
         except TimeoutError:
-            count = sum(self._running_in(queues))
+            count = sum(map(self._running_in, left))
             _log.info("tries go on while their queue is another's", count=count)
 
-    def _running_in(self, queues: Queues) -> list[int]:
-        scheduler = self._scheduler
-        return [scheduler.counts(each).running for each in scheduler.endpoints() if each in queues]
+    def _running_in(self, endpoint: str) -> int:
+        return self._scheduler.counts(endpoint).running
 
     def open_endpoint(self, endpoint: str) -> None:
         """Let the jobs of `endpoint` be tried (again)."""
@@ -242,17 +242,13 @@ class JobRunner:
 
     def stats(self) -> RunnerStats:
         """How the runner does."""
-        scheduler = self._scheduler
-        endpoints = scheduler.endpoints()
-        held = [scheduler.count(each) for each in endpoints]
-        standings = [scheduler.standing(each).circuit for each in endpoints]
         return RunnerStats(
             busy=self._busy,
             unstored=len(self._ends),
-            in_memory=sum(held),
-            fullest=max(held, default=0),
+            in_memory=len(self._scheduler),
+            fullest=self._scheduler.fullest,
             behind=self._intake.behind,
-            broken=sum(each is not Circuit.CLOSED for each in standings),
+            broken=self._scheduler.broken,
             unarchived=0 if self._archiver is None else len(self._archiver),
             ended=dict(self._counts),
         )
