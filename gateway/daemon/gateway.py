@@ -117,7 +117,10 @@ class Gateway:
             self._messages.stop()
         self._deadline = asyncio.get_running_loop().time() + self._config.daemon.drain
         await self._stack.aclose()
-        await asyncio.to_thread((self._data / PORTS).unlink, missing_ok=True)
+        try:
+            await asyncio.to_thread((self._data / PORTS).unlink, missing_ok=True)
+        except OSError as error:  # the folder became unwritable; nobody listens there any more
+            _log.warning("a file stays behind", file=str(self._data / PORTS), reason=str(error))
 
     async def reload(self, config: Config) -> None:
         """Take what the file owns from `config`; binds that did not change stay up."""
