@@ -87,6 +87,9 @@ soak: setup
 bench: setup
 	@tests/interop/provide kannel || [ $$? -eq 75 ]
 	$(BIN)/python bench/sms.py --budget $(SECONDS) --markdown
+	@if tests/interop/provide kafka; then \
+	  $(BIN)/python bench/chain.py --budget $(SECONDS) --markdown; \
+	elif [ $$? -ne 75 ]; then exit 1; fi
 
 docs: setup
 	$(BIN)/python docs/generate.py

@@ -12,7 +12,6 @@ of one process one more is sampled: it tells the parts.
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -48,7 +47,7 @@ _SHOWN = (
     "ours_ms",
     "postgres_ms",
     "kafka_ms",
-    "peers_ms",
+    "others_ms",
     "facts",
     "tracked_after_s",
     "memory_mb",
@@ -83,7 +82,7 @@ class Chain:
         """Post for `seconds` and let everything drain; CPU in ms per message."""
         facts = self._facts()
         before, used, busy = sms.counts(self._peers), self._used(), machine_busy()
-        own, started = sum(os.times()[:4]), time.monotonic()
+        started = time.monotonic()
         load = sms.drive([*self.gateway.load(self._peers), "--seconds", str(seconds)])
         ended = sms.drain(self._peers, before, load["accepted"], 1)
         untracked = self._until_tracked()
@@ -91,7 +90,7 @@ class Chain:
         time.sleep(0.6)  # the peers write their counters twice a second
         cost = {name: value - used[name] for name, value in self._used().items()}
         ours = sum(cost[name] for name in ("ours", "postgres", "kafka"))
-        cost["peers"] = machine_busy() - busy - ours - (sum(os.times()[:4]) - own)
+        cost["others"] = machine_busy() - busy - ours  # load, carrier, app and strangers
         submitted, receipts, callbacks = (
             later - earlier for later, earlier in zip(sms.counts(self._peers), before, strict=True)
         )
