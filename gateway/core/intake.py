@@ -270,6 +270,7 @@ class Intake:
     def _take_or_park(self, pending: Pending) -> bool:
         # What has to be left will be read again, and what stands before it as well.
         if pending.job.endpoint in self._backlog or not self._may_be_early(pending):
+            self._take_in_before(pending.job)
             return self._take_in(pending)
         self._park(pending)
         return True
@@ -283,6 +284,14 @@ class Intake:
         else:
             self._parking.add(pending)
             self._doubts.set()
+
+    def _take_in_before(self, job: Job) -> None:
+        """What arrived while all up to `job` was read waits no more: that came before it."""
+        for each in self._parking.take_up_to(job):
+            if self._may_be_early(each):
+                self._park(each)
+            else:
+                self._take_in(each)
 
     def _unpark(self) -> None:
         for each in self._parking.take_all():

@@ -3,6 +3,7 @@
 All of them are in the store too, so whoever finds no room here can be read later.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -16,6 +17,7 @@ class Parking:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Pending] = {}
+        self._sequences: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -30,13 +32,14 @@ class Parking:
 
     def add(self, pending: Pending) -> None:
         """Let a job wait."""
-        self._jobs[pending.job.id] = pending
+        job = pending.job
+        if job.id not in self._jobs:
+            self._sequences[job.sequence] += 1
+        self._jobs[job.id] = pending
 
     def forget(self, chosen: Callable[[str], object]) -> None:
         """Leave the jobs of the endpoints that are `chosen` to others."""
-        self._jobs = {
-            key: each for key, each in self._jobs.items() if not chosen(each.job.endpoint)
-        }
+        self._let_go([each for each in self._jobs.values() if chosen(each.job.endpoint)])
 
     def resources(self, chosen: Callable[[str], object], most: int) -> list[str]:
         """At most so many of those that sequences are named after, of the endpoints `chosen`.
@@ -59,14 +62,34 @@ class Parking:
             for each in self._jobs.values()
             if each.job.sequence in sequences and chosen(each.job.endpoint)
         ]
-        for each in taken:
-            del self._jobs[each.job.id]
+        self._let_go(taken)
         return taken
+
+    def take_up_to(self, last: Job) -> list[Pending]:
+        """Let go those of the sequence of `last` that are not behind it, in their order."""
+        if last.sequence not in self._sequences:
+            return []
+        taken = [
+            each
+            for each in self._jobs.values()
+            if each.job.sequence == last.sequence and each.job.place <= last.place
+        ]
+        self._let_go(taken)
+        return in_order(taken)
 
     def take_all(self) -> list[Pending]:
         """Let all go, in the order of their places."""
         taken, self._jobs = self._jobs, {}
+        self._sequences.clear()
         return in_order(taken.values())
+
+    def _let_go(self, taken: Collection[Pending]) -> None:
+        for each in taken:
+            job = each.job
+            del self._jobs[job.id]
+            self._sequences[job.sequence] -= 1
+            if not self._sequences[job.sequence]:
+                del self._sequences[job.sequence]
 
 
 def is_named(job: Job) -> bool:

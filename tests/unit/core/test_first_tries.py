@@ -1,7 +1,7 @@
 """First tries of a sequence start in order, however little of the store has been read."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +205,27 @@ async def test_what_waits_is_forgotten_with_its_queue(bench: Bench) -> None:
     runner.offer(last)
     await log.until(22)
     assert log.seen == [*[("old", 1)] * 20, ("waits", 1), ("last", 1)]
+
+
+@pytest.mark.parametrize("page", [("sent", "delivered"), ("delivered",)])
+async def test_what_is_read_does_not_overtake_what_arrived_meanwhile(
+    bench: Bench, page: Sequence[str]
+) -> None:
+    """It waits for the end of the reading, and the page has the next of its sequence."""
+    sent, delivered = (
+        bench.job(name, sequence="SM1", sid="SM1", id=id_at(bench.clock() + at))
+        for at, name in enumerate(("sent", "delivered"))
+    )
+    store = Gate(bench.store, tables(generation_of(sent.id)).pending.name)
+    log = Log()
+    runner = bench.runner(log, workers=1, own=NOTHING, store=store)
+    await bench.insert(bench.job("other", endpoint="f"))
+    runner.start()
+    await runner.take_over(ALL)
+    await asyncio.wait_for(store.reached.wait(), 30)
+    await bench.insert(*(each for each in (sent, delivered) if each.payload in page))
+    runner.offer(sent)
+    store.opened.set()
+    await log.until(3)
+    names = [name for name, _ in log.seen if name != "other"]
+    assert names == ["sent", "delivered"]
