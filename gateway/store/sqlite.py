@@ -37,8 +37,9 @@ from gateway.store.base import (
 )
 from gateway.store.sqlite_file import FileLock, is_trouble, open_reader, unavailable, upgrade
 from gateway.store.sqlite_forget import forget
+from gateway.store.sqlite_recent import RecentFacts
 from gateway.store.sqlite_snapshot import snapshot
-from gateway.store.sqlite_writer import Errors, Writer
+from gateway.store.sqlite_writer import Applied, Errors, Writer
 from gateway.store.turns import Turns
 
 _log = structlog.get_logger(__name__)
@@ -69,8 +70,7 @@ class _Outcome(msgspec.Struct, kw_only=True):
     """What became of a group: `trouble` is why none of it could be written."""
 
     errors: Errors = {}
-    rows: int = 0
-    last_fact: int = 0
+    applied: Applied = msgspec.field(default_factory=Applied)
     seconds: float = 0.0
     trouble: str = ""
 
@@ -106,6 +106,7 @@ class SqliteStore:
         self._waiters: list[asyncio.Future[None]] = []
         self._watched: dict[str, asyncio.Event] = {}
         self._newest = 0
+        self._recent = RecentFacts(0)
         self._groups = self._commits = self._rows = 0
         self._last_seconds = self._last_at = 0.0
         self._trouble = ""
@@ -125,6 +126,7 @@ class SqliteStore:
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL))
         store = cls(path, lock, writer, max_queued, clock)
         store._newest = newest
+        store._recent.forget(newest)
         threading.Thread(target=store._write, name="store-write", daemon=True).start()
         return store
 
@@ -162,6 +164,9 @@ class SqliteStore:
             if remaining <= 0:
                 return []
             await self._new_facts(remaining)
+        recent = self._recent.after(cursor, limit)
+        if recent is not None:
+            return recent
         rows = await self.fetch(_FACTS, cursor, limit)
         return [Fact(**dict(zip(Fact.__struct_fields__, row, strict=True))) for row in rows]
 
@@ -282,7 +287,7 @@ class SqliteStore:
         self._turns.answered(len(group))
         self._groups += 1
         self._commits += len(group) - len(errors)
-        self._rows += outcome.rows
+        self._rows += outcome.applied.rows
         self._last_seconds = outcome.seconds
         for at, (_, _, future) in enumerate(group):
             if future.done():
@@ -293,9 +298,16 @@ class SqliteStore:
             else:
                 future.set_exception(error)
         self._note(outcome.trouble)
-        if outcome.last_fact:
-            self._newest = outcome.last_fact
+        self._take_facts(outcome.applied)
+
+    def _take_facts(self, applied: Applied) -> None:
+        for part in applied.facts:
+            self._recent.add(part)
+        if applied.last_fact:
+            self._newest = applied.last_fact
             self._wake_waiters()
+        if applied.facts_changed:
+            self._recent.forget(self._newest)
 
     def _note(self, trouble: str) -> None:
         if trouble and not self._trouble:
@@ -350,8 +362,7 @@ class SqliteStore:
         started = time.perf_counter()
         outcome = _Outcome()
         try:
-            applied = self._writer.apply(group, outcome.errors)
-            outcome.rows, outcome.last_fact = applied.rows, applied.last_fact
+            outcome.applied = self._writer.apply(group, outcome.errors)
         except Exception as error:  # the thread must outlive whatever a commit does to it
             outcome.trouble = str(_told(error))
             for at in range(len(group)):

@@ -13,8 +13,11 @@ import structlog
 from gateway.store import sqlite_generations as generations
 from gateway.store.base import (
     Conflict,
+    Insert,
     Lease,
+    Row,
     Stale,
+    Statement,
     StoreError,
     Write,
 )
@@ -23,6 +26,7 @@ from gateway.store.sql import Keys
 from gateway.store.sqlite_file import is_trouble, keys_of, open_writer, unavailable
 from gateway.store.sqlite_generations import Generation
 from gateway.store.sqlite_members import Roll
+from gateway.store.sqlite_recent import COLUMNS, Part
 
 _log = structlog.get_logger(__name__)
 
@@ -40,10 +44,15 @@ _FORGET_LEASE: Final = "DELETE FROM leases WHERE name = ?"
 
 
 class Applied(msgspec.Struct, kw_only=True):
-    """What a group came to: rows written, and the id of its last fact (0: it has none)."""
+    """What a group came to: rows written, and the facts among them.
+
+    `facts_changed` says that facts were written which are not in `facts`, or deleted.
+    """
 
     rows: int = 0
-    last_fact: int = 0
+    last_fact: int = 0  # its id, 0: there is none
+    facts: list[Part] = []
+    facts_changed: bool = False
 
 
 class Writer:
@@ -167,8 +176,9 @@ class Writer:
 
     def _run_batch(self, batch: Batch, applied: Applied) -> None:
         cursor = self._cursor
-        plan = batch.plan
-        for text, variables, count in plan.chunks(batch.rows):
+        plan, rows = batch.plan, batch.rows
+        done = 0
+        for text, variables, count in plan.chunks(rows):
             cursor.execute(text, variables)
             if plan.guard_at >= 0 and cursor.rowcount != count:
                 raise Stale(
@@ -177,7 +187,19 @@ class Writer:
                 )
             applied.rows += count
             if plan.table == "facts":
-                applied.last_fact = cursor.lastrowid or 0
+                self._note_facts(plan.statement, rows[done : done + count], applied)
+            done += count
+
+    def _note_facts(self, statement: Statement, rows: Sequence[Row], applied: Applied) -> None:
+        """Tell which ids the facts got; the cursor knows the last one of an INSERT alone."""
+        if not isinstance(statement, Insert):
+            applied.facts_changed = True
+            return
+        last = applied.last_fact = self._cursor.lastrowid or 0
+        if statement.columns == COLUMNS and not statement.ignore_taken:
+            applied.facts.append(Part(first=last - len(rows) + 1, last=last, rows=rows))
+        else:
+            applied.facts_changed = True
 
     def _begin(self, table: str) -> dict[str, Keys]:
         """Make the generation that `table` belongs to, for `Plans`."""
@@ -236,7 +258,10 @@ class Writer:
             left = self._halve(commits[:middle], offset, errors)
             right = self._halve(commits[middle:], offset + middle, errors)
             return Applied(
-                rows=left.rows + right.rows, last_fact=max(left.last_fact, right.last_fact)
+                rows=left.rows + right.rows,
+                last_fact=max(left.last_fact, right.last_fact),
+                facts=left.facts + right.facts,
+                facts_changed=left.facts_changed or right.facts_changed,
             )
         cursor.execute("RELEASE part")
         return applied
