@@ -82,7 +82,7 @@ def _partitions(table: str, number: int) -> Iterator[_Partition]:
 async def make_ahead(connection: Connection) -> tuple[list[str], list[str]]:
     """Make the partitions of the span that is now, by the server's clock, of the one before it
     (a clock may be slow) and of the next; the names of the new ones, and of those that have to
-    wait, because something keeps the default partition locked.
+    wait, because something keeps the table locked.
     """
     made: list[str] = []
     left: list[str] = []
@@ -123,7 +123,7 @@ async def make_for(connection: Connection, table: str, values: Iterable[str | fl
 
 
 async def _made(connection: Connection, partition: _Partition) -> bool:
-    """Whether the default partition let it be made."""
+    """Whether the table let it be made."""
     try:
         await _make(connection, partition)
     except pg.LockNotAvailableError:
@@ -132,16 +132,20 @@ async def _made(connection: Connection, partition: _Partition) -> bool:
 
 
 async def _make(connection: Connection, partition: _Partition) -> None:
-    """Make one, as a table that is then attached: that leaves the others readable meanwhile."""
+    """Make one, as a table that is then attached with what the default partition has of it.
+
+    The whole table is locked meanwhile: a query that has found its partitions, and then waits for
+    the default one alone, would see neither where the rows were nor where they went.
+    """
     table, name, column = partition.table, partition.name, _TABLES[partition.table].column
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
         if await connection.fetchval("SELECT to_regclass($1)::text", name) is not None:
             return
-        # Whoever asks for the default partition waits while this waits, behind a backup for long.
+        # Whoever asks for the table waits while this waits, behind a backup for long.
         await connection.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'")
         await connection.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
-        await connection.execute(f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE")
+        await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         await connection.execute(
             f"WITH moved AS (DELETE FROM {table}_default WHERE {column} >= {partition.low}"
             f" AND {column} < {partition.high} RETURNING *) INSERT INTO {name} SELECT * FROM moved"

@@ -31,6 +31,7 @@ FACT = Insert(table="facts", columns=("account_sid", "sid", "version", "type", "
 TRACE = Insert(table="trace", columns=("sid", "frames"))
 DAY = 86400.0
 PATIENCE = 60.0  # seconds until a test fails that waits for something
+ROUNDS = 20
 
 EXPAND = "-- expand\nALTER TABLE meta ADD COLUMN note TEXT NOT NULL DEFAULT ''"
 CONTRACT = "-- contract 3\nALTER TABLE meta DROP COLUMN value"
@@ -235,6 +236,42 @@ async def test_a_partition_waits_for_a_backup_and_nobody_waits_for_it(
         while await table_of(connection, "facts", "SM1") == "facts_default":
             await connection.execute("SELECT pg_sleep(0.01)")
     assert await table_of(connection, "facts", "SM1") == names[0]
+
+
+async def test_no_reader_misses_what_moves_out_of_the_default_partition(
+    postgres_url: str, opened: Opened, connection: Any
+) -> None:
+    now = time.time()
+    name = f"facts_p{int(now // DAY)}"
+    store = await opened(postgres_url)
+    await connection.execute(f"DROP TABLE {name}")
+    await store.commit([(FACT, ("AC1", "SM1", 1, "t", now, "{}"))])
+    began, moved = asyncio.Event(), asyncio.Event()
+
+    async def read(reader: Any) -> None:
+        while not moved.is_set():
+            began.set()
+            assert await table_of(reader, "facts", "SM1") in ("facts_default", name)
+
+    # Without a cache each query is planned anew, which is when it finds the partitions.
+    readers = [await asyncpg.connect(postgres_url, statement_cache_size=0) for _ in range(4)]
+    try:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+            for reader in readers:
+                tasks.create_task(read(reader))
+            await began.wait()
+            for _ in range(ROUNDS):
+                while name in (await partitions.make_ahead(connection))[1]:
+                    pass
+                assert await table_of(connection, "facts", "SM1") == name
+                await connection.execute(
+                    f"BEGIN; LOCK TABLE facts; ALTER TABLE facts DETACH PARTITION {name};"
+                    f" INSERT INTO facts_default SELECT * FROM {name}; DROP TABLE {name}; COMMIT"
+                )
+            moved.set()
+    finally:
+        for reader in readers:
+            await reader.close()
 
 
 async def test_forgetting_drops_whole_partitions_and_what_is_old_in_the_default_one(
