@@ -25,17 +25,19 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from gateway.bus.base import BEGINNING
+from gateway.bus.belonging import Belonging
 from gateway.bus.clusters import Clusters
 from gateway.bus.forwarder import Forwarder
 from gateway.bus.kafka import KafkaBus
 from gateway.bus.kafka_client import Cluster, Producer
 from gateway.bus.kafka_reader import BEGIN, Reader
-from gateway.bus.records import Origin, copied
+from gateway.bus.records import Origin
 from gateway.bus.topics import FACT_TOPICS, MESSAGES, clean, topics
 from gateway.config import Bus
 from gateway.sids import SMS, new_sid
 from gateway.store.base import Insert
 from gateway.store.sqlite import SqliteStore
+from tests.integration.bus_world import copied
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_mock import MockCluster
 
@@ -145,7 +147,7 @@ async def run(kind: str, count: int, partitions: int) -> list[dict[str, float | 
                 name="primary", brokers=tuple(bootstrap.split(",")), settings={}, timeout=30.0
             )
             store = await SqliteStore.open(place / "store.db", max_queued=10_000, clock=time.time)
-            clusters = Clusters([cluster], topics(config))
+            clusters = Clusters([cluster], topics(config), Belonging(store).take)
             await clusters.prepared("primary")
             await fill(store, count)
             rows = []

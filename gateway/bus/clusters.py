@@ -7,7 +7,7 @@ the same figures (`cluster_health`).
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -32,16 +32,27 @@ _JUDGE_EVERY: Final = 0.25  # seconds
 _PROBE_EVERY: Final = 2.0  # seconds
 _SAY_AGAIN: Final = 60.0  # seconds between two lines about the same refusal
 
+# Makes sure of a cluster that has the topics; raises `BrokersAway` or `Refused`.
+Take = Callable[[Cluster, Sequence[Topic]], Awaitable[None]]
+
 
 class Clusters:
     """Writes to any of the clusters, and knows to which one should."""
 
     def __init__(
-        self, clusters: Sequence[Cluster], topics: Sequence[Topic], limits: Limits = LIMITS
+        self,
+        clusters: Sequence[Cluster],
+        topics: Sequence[Topic],
+        take: Take,
+        limits: Limits = LIMITS,
     ) -> None:
-        """`clusters` in the order of preference; those of `topics` that are missing are made."""
+        """`clusters` in the order of preference; those of `topics` that are missing are made.
+
+        None is used that `take` refuses.
+        """
         self._clusters = {cluster.name: cluster for cluster in clusters}
         self._topics = topics
+        self._take = take
         self._producers = {cluster.name: Producer(cluster) for cluster in clusters}
         self._preparing: dict[str, asyncio.Task[None]] = {}
         self._prepared: set[str] = set()
@@ -101,7 +112,7 @@ class Clusters:
         ]
 
     async def prepared(self, name: str) -> None:
-        """Be sure that the cluster has the topics; raises `BrokersAway` or `Refused`.
+        """Be sure that the cluster has the topics and is ours; raises `BrokersAway` or `Refused`.
 
         Before anything is read too: brokers make a topic that is asked for, of any size.
         """
@@ -115,7 +126,9 @@ class Clusters:
         task.result()
 
     async def _prepare(self, name: str) -> None:
-        await prepare(self._clusters[name], self._topics)
+        cluster = self._clusters[name]
+        await prepare(cluster, self._topics)
+        await self._take(cluster, self._topics)
         self._prepared.add(name)
 
     async def send(self, name: str, topic: str, partition: int, records: Sequence[Outgoing]) -> int:

@@ -26,12 +26,10 @@ from gateway.bus.kafka_client import (
 from gateway.bus.records import Incoming
 
 BEGIN: Final = -2  # instead of an offset: the oldest that is kept
-END: Final = -1  # instead of an offset: the next that will be written
 _FETCH_WAIT: Final = 250  # milliseconds for which a broker holds an answer without records
 _SILENT: Final = 6.0  # seconds without an answer about any partition: the cluster is away
 _FETCH: Final = 4 * 2**20  # octets of one answer
 _PER_PARTITION: Final = 2**20  # octets, of these
-_TAIL: Final = 2.0  # seconds for the last records of a partition
 
 Place = tuple[str, int]  # (topic, partition)
 
@@ -60,7 +58,7 @@ class Reader:
     """Reads some partitions of one cluster. Connects by itself, and anew after it was away."""
 
     def __init__(self, cluster: Cluster, offsets: Mapping[Place, int]) -> None:
-        """Read each partition of `offsets` from its offset on, which may be `BEGIN` or `END`."""
+        """Read each partition of `offsets` from its offset on, which may be `BEGIN`."""
         self.cluster = cluster
         self._offsets = dict(offsets)
         self._client: AIOKafkaConsumer | None = None
@@ -90,13 +88,6 @@ class Reader:
         """The offset of the next record that `read` gives of the partition."""
         return self._offsets[topic, partition]
 
-    def at_end(self, topic: str, partition: int) -> bool:
-        """Whether everything that the partition had at the last answer was given."""
-        if self._client is None:
-            return False
-        highwater = self._client.highwater(TopicPartition(topic, partition))
-        return highwater is not None and self._offsets[topic, partition] >= highwater
-
     async def close(self) -> None:
         """Let go of the brokers; `read` would connect again."""
         client, self._client = self._client, None
@@ -120,13 +111,10 @@ class Reader:
         return client
 
     async def _find(self, client: AIOKafkaConsumer) -> None:
-        """Put numbers for `BEGIN` and `END`, so that what comes meanwhile is not passed over."""
-        for wanted in (BEGIN, END):
-            places = [place for place, offset in self._offsets.items() if offset == wanted]
-            if places:
-                extents = await extents_of(client, self.cluster, places)
-                for place, extent in extents.items():
-                    self._offsets[place] = extent.begin if wanted == BEGIN else extent.end
+        """Put numbers for `BEGIN`, so that what is deleted meanwhile is not asked for."""
+        places = [place for place, offset in self._offsets.items() if offset == BEGIN]
+        for place, extent in (await extents_of(client, self.cluster, places)).items():
+            self._offsets[place] = extent.begin
 
     def _is_silent(self, client: AIOKafkaConsumer) -> bool:
         """Nothing came: because there is nothing, or because nobody answers?"""
@@ -222,25 +210,3 @@ async def offsets_since(
         (place.topic, place.partition): ends[place] if found[place] is None else found[place].offset
         for place in wanted
     }
-
-
-async def last_records(cluster: Cluster, topic: str, partition: int, count: int) -> list[Incoming]:
-    """The last `count` records of a partition, or as many as there are, oldest first.
-
-    Raises `BrokersAway` or `Refused`.
-    """
-    place = (topic, partition)
-    extent = (await extents(cluster, [place]))[place]
-    begin = max(extent.begin, extent.end - count)
-    reader = Reader(cluster, {place: begin})
-    found: list[Incoming] = []
-    try:
-        while reader.offset(topic, partition) < extent.end:
-            chunks = await reader.read(count, _TAIL)
-            if not chunks and reader.at_end(topic, partition):
-                break  # the rest of it is marks of transactions, or was deleted
-            for chunk in chunks:
-                found += [each for each in chunk.records if each.offset < extent.end]
-    finally:
-        await reader.close()
-    return found

@@ -211,14 +211,3 @@ def origin_of(headers: Sequence[tuple[str, bytes]]) -> Origin | None:
         )
     except (KeyError, ValueError):
         return None
-
-
-def copied(record: Incoming, origin: Origin) -> Outgoing:
-    """The record that says the same as `record`, which was read from `origin`."""
-    schema = next((value for name, value in record.headers if name == SCHEMA), b"%d" % VERSION)
-    return Outgoing(
-        key=record.key,
-        value=record.value or b"",
-        headers=headers_of(origin, schema),
-        timestamp_ms=record.timestamp_ms,
-    )

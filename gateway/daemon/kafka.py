@@ -10,6 +10,7 @@ import structlog
 
 from gateway.bus import topics
 from gateway.bus.backlog import Backlog
+from gateway.bus.belonging import Belonging
 from gateway.bus.clusters import Clusters
 from gateway.bus.forwarder import Forwarder
 from gateway.bus.kafka import KafkaBus
@@ -35,7 +36,9 @@ class Kafka:
         self._ground = ground
         self._owners = owners
         self._take = take
-        self._clusters = Clusters(clusters_of(config), topics.topics(config))
+        self._clusters = Clusters(
+            clusters_of(config), topics.topics(config), Belonging(ground.store).take
+        )
         self._logs = KafkaLogs(self._clusters)
         self.dedup = Dedup(
             store=ground.store,

@@ -8,6 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from gateway.bus.base import Bus
+from gateway.bus.belonging import Belonging
 from gateway.bus.clusters import Clusters
 from gateway.bus.kafka import KafkaBus
 from gateway.bus.kafka_client import Cluster, Producer, connection
@@ -48,7 +49,7 @@ class Kafka:
             Topic(name=name, partitions=1, replication=1, retention=3600.0)
             for name in (self._name, PROBE)
         ]
-        self._clusters = Clusters([self._cluster], topics)
+        self._clusters = Clusters([self._cluster], topics, Belonging(self._opened).take)
         return KafkaBus(self._opened, self._clusters, topics=[self._name], partitions=1)
 
     async def append(self, *sids: str) -> None:

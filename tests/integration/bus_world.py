@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from gateway.bus.belonging import Belonging
 from gateway.bus.cluster_health import Limits
 from gateway.bus.clusters import Clusters
 from gateway.bus.forwarder import Forwarder
@@ -20,7 +21,6 @@ from gateway.bus.records import (
     Origin,
     Outgoing,
     Unusable,
-    copied,
     decode,
     headers_of,
 )
@@ -58,7 +58,7 @@ class World:
             self._place / "store.db", max_queued=10_000, clock=time.time
         )
         self._stack.push_async_callback(self.store.close)
-        self.clusters = Clusters(self.known, TOPICS, QUICK)
+        self.clusters = Clusters(self.known, TOPICS, Belonging(self.store).take, QUICK)
         self._stack.push_async_callback(self.clusters.close)
         self.clusters.start()
         self.member = await self.store.renew(uuid.uuid4().hex, 3600.0)
@@ -187,3 +187,13 @@ async def world(place: Path, clusters: int = 1, brokers: int = 1) -> AsyncIterat
         made = World(place, stack, mocks)
         await made.open()
         yield made
+
+
+def copied(record: Incoming, origin: Origin) -> Outgoing:
+    """The record that says the same as `record`, which was read from `origin`."""
+    return Outgoing(
+        key=record.key,
+        value=record.value or b"",
+        headers=headers_of(origin),
+        timestamp_ms=record.timestamp_ms,
+    )

@@ -1,17 +1,20 @@
 """Facts come to Kafka: all of them, in their order, whatever brokers and clusters do."""
 
 import asyncio
+import time
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from gateway.bus.kafka_client import MAX_BATCH
+from gateway.bus.belonging import Belonging
+from gateway.bus.kafka_client import MAX_BATCH, Refused
 from gateway.bus.records import Incoming, Origin, origin_of
 from gateway.bus.status import bus_status, cursor_of
 from gateway.bus.topics import CALLS, MESSAGES, partition_of
 from gateway.store.base import Fenced
-from tests.integration.bus_world import META, PARTITIONS, World, fact, until, world
+from gateway.store.sqlite import SqliteStore
+from tests.integration.bus_world import META, PARTITIONS, TOPICS, World, fact, until, world
 from tests.kafka_mock import Answer, Request
 
 
@@ -301,6 +304,31 @@ async def test_the_status_says_which_cluster_is_active_and_why(tmp_path: Path) -
         states = {each.name: each.state for each in status.forwarder.clusters}
         assert states == {"primary": "failed", "secondary": "healthy"}
         assert {each.sent for each in status.partitions} <= {1, 2}
+
+
+async def test_a_cluster_with_the_facts_of_another_store_is_refused(tmp_path: Path) -> None:
+    async with world(tmp_path) as first:
+        await first.append(*names(3))
+        first.forward()
+        await first.read("primary", 3)
+        await first.stop_forwarding()
+        second = await SqliteStore.open(tmp_path / "second.db", max_queued=100, clock=time.time)
+        try:
+            cluster = first.known[0]
+            with pytest.raises(Refused, match="facts that this store never sent"):
+                await Belonging(second).take(cluster, TOPICS)
+            await Belonging(first.store).take(cluster, TOPICS)  # another process of the first
+        finally:
+            await second.close()
+
+
+async def test_a_store_that_took_a_cluster_keeps_it_with_all_its_facts(tmp_path: Path) -> None:
+    async with world(tmp_path) as found:
+        await found.clusters.prepared("primary")  # and ended before anything was noted
+        await found.append(*names(3))
+        found.forward()
+        await found.read("primary", 3)
+        await Belonging(found.store).take(found.known[0], TOPICS)
 
 
 async def test_many_facts_of_one_sid_stay_in_order(tmp_path: Path) -> None:

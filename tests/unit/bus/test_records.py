@@ -6,11 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.bus.records import (
-    Incoming,
     Origin,
     Unusable,
     Why,
-    copied,
     decode,
     encode,
     fact_of,
@@ -140,18 +138,3 @@ def test_headers_say_who_wrote_it_and_from_where() -> None:
 def test_a_record_of_somebody_else_has_no_origin() -> None:
     assert origin_of(()) is None
     assert origin_of((*headers_of(ORIGIN)[:4], ("offset", b"x"))) is None
-
-
-def test_a_copy_says_the_same_octet_by_octet() -> None:
-    record = Incoming(
-        offset=40,
-        timestamp_ms=1700000000250,
-        key=b"SM1",
-        value=b'{"v":9, "new" : true}',
-        headers=(("schema", b"9"), ("epoch", b"1")),
-    )
-    read_at = Origin(epoch=6, cluster="primary", partition=3, offset=40)
-    copy = copied(record, read_at)
-    assert (copy.key, copy.value, copy.timestamp_ms) == (b"SM1", record.value, 1700000000250)
-    assert dict(copy.headers)["schema"] == b"9"
-    assert origin_of(copy.headers) == read_at
