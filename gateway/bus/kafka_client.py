@@ -243,15 +243,26 @@ def connection(cluster: Cluster) -> dict[str, Any]:
 
 async def started(client: Any, cluster: Cluster) -> None:
     """Start a client of the library; raises `BrokersAway` or `Refused`."""
+    # The library forgets the connection that it begins with when it is cancelled meanwhile.
+    starting = asyncio.ensure_future(client.start())
     try:
-        async with asyncio.timeout(cluster.timeout * len(cluster.brokers)):
-            await client.start()
+        if not (await asyncio.wait([starting], timeout=cluster.timeout * len(cluster.brokers)))[0]:
+            raise TimeoutError("no answer")
+        starting.result()
     except (KafkaError, OSError, TimeoutError) as error:
-        await stopped(client)
+        await _given_up(client, starting)
         raise await _why(cluster, error) from None
     except BaseException:
-        await stopped(client)
+        await _given_up(client, starting)
         raise
+
+
+async def _given_up(client: Any, starting: "asyncio.Future[None]") -> None:
+    starting.add_done_callback(_look)
+    await asyncio.wait([starting], timeout=_ENDS_WITHIN)
+    starting.cancel()
+    await asyncio.wait([starting])
+    await stopped(client)
 
 
 async def stopped(client: Any) -> None:
