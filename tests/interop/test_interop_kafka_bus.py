@@ -185,9 +185,12 @@ async def test_a_reader_may_begin_at_a_time(brokers: KafkaCluster) -> None:
 
 
 async def test_a_client_that_comes_back_with_the_id_of_a_fact_gets_what_follows(
-    brokers: KafkaCluster, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    async with opened(tmp_path, plain(brokers)) as found:
+    cluster = await asyncio.to_thread(KafkaCluster.start, tmp_path)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(cluster)
+        found = await stack.enter_async_context(opened(tmp_path, plain(cluster)))
         bus = found.bus()
         newest = await bus.newest()
         await found.append(*(f"SM{each}" for each in range(20)))
