@@ -26,8 +26,6 @@ from tests.integration.gateway_process import (
 )
 from tests.running import RunningGateway
 
-pytestmark = pytest.mark.realtime
-
 TO = "+447700900123"
 BEFORE = 40  # texts accepted before the backup
 

@@ -26,7 +26,7 @@ from tests.integration.gateway_process import (
 from tests.integration.walk import tables
 from tests.running import RunningGateway
 
-pytestmark = [pytest.mark.realtime, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 TO = "+447700900123"
 HOUR = 3600
 LEASE = 2  # seconds
@@ -94,6 +94,7 @@ def told(app: App, sid: str) -> list[str]:
     return list(dict.fromkeys(each["params"]["MessageStatus"] for each in app.callbacks(sid)))
 
 
+@pytest.mark.realtime
 def test_texts_and_callbacks_go_on_whatever_the_clock_does(machine: Machine, app: App) -> None:
     machine.gateway.start()
     sids: dict[str, str] = {}
@@ -135,6 +136,7 @@ def test_a_start_at_another_hour_finds_what_was_left(
     assert machine.gateway.terminate() == 0
 
 
+@pytest.mark.realtime
 def test_a_clock_that_is_set_forward_again_and_again_ends_no_process(
     machine: Machine, app: App
 ) -> None:

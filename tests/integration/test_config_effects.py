@@ -3,7 +3,6 @@
 import urllib.request
 from collections.abc import Callable
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.gateway_process import NUMBER, Carrier, get, wait_for_status
@@ -35,7 +34,6 @@ def scraped(gateway: RunningGateway) -> dict[tuple[str, ...], float]:
         }
 
 
-@pytest.mark.realtime
 def test_prices_and_bounds_of_the_file_have_their_effect(
     start_gateway: Callable[[str], RunningGateway], start_carrier: Callable[[], Carrier]
 ) -> None:

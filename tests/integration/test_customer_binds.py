@@ -89,7 +89,6 @@ def carrier(start_carrier: StartCarrier) -> Carrier:
     return start_carrier("--receipt-delay", "0.3")
 
 
-@pytest.mark.realtime
 def test_short_and_long_texts_are_accepted_and_each_submit_sm_gets_its_receipt(
     gateway: RunningGateway, carrier: Carrier
 ) -> None:
@@ -112,7 +111,6 @@ def test_short_and_long_texts_are_accepted_and_each_submit_sm_gets_its_receipt(
     assert {(each.status, each.from_, each.to) for each in found} == {("delivered", SENDER, TO)}
 
 
-@pytest.mark.realtime
 def test_what_cannot_be_delivered_is_told_with_its_state(gateway: RunningGateway) -> None:
     events = customer(gateway, *submit("+447700900002", "To nobody", "--wait", "20"))
     (receipt,) = only(events, "receipt")
@@ -120,7 +118,6 @@ def test_what_cannot_be_delivered_is_told_with_its_state(gateway: RunningGateway
     assert "stat:UNDELIV" in receipt["text"]
 
 
-@pytest.mark.realtime
 def test_receipts_wait_while_the_customer_is_away_and_the_gateway_restarts(
     gateway: RunningGateway,
 ) -> None:
@@ -136,7 +133,6 @@ def test_receipts_wait_while_the_customer_is_away_and_the_gateway_restarts(
     assert only(customer(gateway, "--wait", "1"), "receipt") == []
 
 
-@pytest.mark.realtime
 def test_texts_to_a_number_of_the_customer_wait_for_its_bind(
     start_gateway: StartGateway,
 ) -> None:
@@ -149,7 +145,6 @@ def test_texts_to_a_number_of_the_customer_wait_for_its_bind(
     assert [each.direction for each in messages(gateway)] == ["inbound", "inbound"]
 
 
-@pytest.mark.realtime
 def test_a_wrong_password_or_sender_is_refused(gateway: RunningGateway) -> None:
     status, events = run_customer(gateway, password="wrong")
     assert (status, [each["event"] for each in events]) == (1, ["refused"])
@@ -162,7 +157,6 @@ def test_a_wrong_password_or_sender_is_refused(gateway: RunningGateway) -> None:
     assert messages(gateway) == []
 
 
-@pytest.mark.realtime
 def test_the_same_text_over_rest_and_over_smpp_becomes_the_same_message(
     gateway: RunningGateway,
 ) -> None:

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-import pytest
-
 from tests.integration.gateway_process import NUMBER, ROOT, command, handset, wait_for
 from tests.running import RunningGateway
 
@@ -34,10 +32,7 @@ def send_sms(gateway: RunningGateway, *options: str) -> subprocess.CompletedProc
     )
 
 
-@pytest.mark.realtime
-def test_send_sms_shows_queued_sent_delivered_within_five_seconds(
-    running_gateway: RunningGateway,
-) -> None:
+def test_send_sms_shows_queued_sent_delivered(running_gateway: RunningGateway) -> None:
     done = send_sms(running_gateway)
     assert done.returncode == 0, done.stdout + done.stderr
     first, *told = done.stdout.splitlines()
@@ -47,20 +42,17 @@ def test_send_sms_shows_queued_sent_delivered_within_five_seconds(
     found = [match for each in told if (match := line.fullmatch(each))]
     assert [match[1] for match in found] == ["sent", "delivered"]
     assert len(found) == len(told)
-    assert float(found[-1][2]) < 5.0
     assert [text["body"] for text in handset(running_gateway, HANDSET)] == [
         "Hello from Trunkline 👋"
     ]
 
 
-@pytest.mark.realtime
 def test_send_sms_says_so_when_a_text_fails(running_gateway: RunningGateway) -> None:
     done = send_sms(running_gateway, "--to", "+447700900003", "--body", "To nobody")
     assert done.returncode == 1
     assert "failed (error 30005)" in done.stdout
 
 
-@pytest.mark.realtime
 def test_send_sms_ends_in_one_sentence_when_it_can_not_go_on(
     running_gateway: RunningGateway,
 ) -> None:
@@ -77,7 +69,6 @@ def test_send_sms_ends_in_one_sentence_when_it_can_not_go_on(
     )
 
 
-@pytest.mark.realtime
 def test_the_first_start_prints_where_everything_is(running_gateway: RunningGateway) -> None:
     said = running_gateway.log.read_text()
     assert f"http      {running_gateway.url}\n" in said
@@ -87,7 +78,6 @@ def test_the_first_start_prints_where_everything_is(running_gateway: RunningGate
     assert running_gateway.auth_token not in said
 
 
-@pytest.mark.realtime
 def test_reply_app_answers_a_handset(running_gateway: RunningGateway) -> None:
     gateway = running_gateway
     output = gateway.home / "reply_app.log"

@@ -1,8 +1,5 @@
 """The first text of a person with Twilio's own SDK: queued, sent, delivered, and told so."""
 
-import time
-
-import pytest
 from twilio.request_validator import RequestValidator
 
 from tests.integration.gateway_process import (
@@ -18,10 +15,8 @@ from tests.running import RunningGateway
 TO = "+447700900123"
 
 
-@pytest.mark.realtime
 def test_a_text_is_queued_then_sent_then_delivered(running_gateway: RunningGateway) -> None:
     client = running_gateway.client()
-    began = time.monotonic()
     message = client.messages.create(to=TO, from_=NUMBER, body="Hello from the SDK")
     assert (message.status, message.direction, message.num_segments) == (
         "queued",
@@ -30,7 +25,6 @@ def test_a_text_is_queued_then_sent_then_delivered(running_gateway: RunningGatew
     )
     assert wait_for_status(running_gateway, message.sid, ["sent", "delivered"]) == "sent"
     wait_for_status(running_gateway, message.sid, ["delivered"])
-    assert time.monotonic() - began < 5.0
 
     fetched = client.messages(message.sid).fetch()
     assert (fetched.status, fetched.error_code) == ("delivered", None)
@@ -38,7 +32,6 @@ def test_a_text_is_queued_then_sent_then_delivered(running_gateway: RunningGatew
     assert [text["body"] for text in handset(running_gateway, TO)] == ["Hello from the SDK"]
 
 
-@pytest.mark.realtime
 def test_two_callbacks_come_in_order_with_a_signature_that_the_sdk_accepts(
     running_gateway: RunningGateway, app: App
 ) -> None:
@@ -66,7 +59,6 @@ def test_two_callbacks_come_in_order_with_a_signature_that_the_sdk_accepts(
     assert len(tokens) == 2
 
 
-@pytest.mark.realtime
 def test_the_timeline_has_every_step_and_the_decoded_pdus(
     running_gateway: RunningGateway, app: App
 ) -> None:

@@ -16,8 +16,6 @@ import pytest
 from tests.conftest import StartGateway
 from tests.running import RunningGateway
 
-pytestmark = pytest.mark.realtime
-
 ROOT = Path(__file__).parent.parent.parent
 HANDSET = "+447700900123"
 
@@ -77,22 +75,6 @@ def children(gateway: RunningGateway) -> set[int]:
     return found
 
 
-def test_the_sending_example_ends_delivered_with_two_signed_callbacks(
-    running_gateway: RunningGateway,
-) -> None:
-    began = time.monotonic()
-    lines = said(running_gateway, str(ROOT / "examples/send_sms.py"), "--to", HANDSET).splitlines()
-    assert time.monotonic() - began < 30
-    assert [re.split(r"[ :]+", line)[1:3] for line in lines[1:]] == [
-        ["sent", "after"],
-        ["delivered", "after"],
-    ]
-    assert "created: queued" in lines[0]
-    assert all(line.endswith("signature valid") for line in lines[1:])
-    after = float(lines[-1].split("after ")[1].split()[0])
-    assert after < 5.0
-
-
 def test_the_answering_example_is_asked_and_its_reply_is_threaded(
     running_gateway: RunningGateway,
 ) -> None:
@@ -134,17 +116,6 @@ def test_a_text_by_hand(running_gateway: RunningGateway) -> None:
     assert "◄── deliver_sm" in shown
     assert "simulated  bound" in trunkline(running_gateway, "carriers", "list")
     assert "1. simulated: ready" in trunkline(running_gateway, "route", "explain", HANDSET)
-
-
-def test_a_long_text_with_another_limit_arrives_whole(start_gateway: StartGateway) -> None:
-    gateway = start_gateway("[messages]\nmax_body = 5000\n")
-    body = ("0123456789" * 6 + "…👋 ") * 79
-    body = body[: 5000 - body.count("👋")]
-    assert len(body.encode("utf-16-be")) // 2 <= 5000 < len(body.encode("utf-16-be"))
-    sent = trunkline(gateway, "send", "--to", HANDSET, "--body", body, "--wait", "30").split()
-    assert sent[1] == "delivered"
-    (text,) = json.loads(trunkline(gateway, "sim", "inbox", HANDSET, "--json"))
-    assert text["body"] == body
 
 
 def test_tail_prints_what_happens(running_gateway: RunningGateway) -> None:
@@ -191,25 +162,6 @@ def test_a_restart_after_a_crash_needs_no_hand(start_gateway: StartGateway) -> N
     gateway.start()
     assert sid in trunkline(gateway, "messages", "list")
     assert gateway.terminate() == 0
-
-
-def test_a_second_gateway_on_the_same_data_is_told_who_holds_it(
-    running_gateway: RunningGateway,
-) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "serve"],
-        env={
-            **environment(running_gateway),
-            "TRUNKLINE_HTTP__LISTEN": "127.0.0.1:0",
-            "TRUNKLINE_SMPP__LISTEN": "127.0.0.1:0",
-        },
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert done.returncode == 1
-    assert running_gateway.process is not None
-    assert str(running_gateway.process.pid) in done.stderr
 
 
 def test_the_first_message_of_the_readme(running_gateway: RunningGateway) -> None:

@@ -29,7 +29,6 @@ def answered_by(gateway: RunningGateway, url: str) -> None:
     number.update(sms_url=url, sms_method="POST")
 
 
-@pytest.mark.realtime
 def test_the_answer_of_the_app_arrives_and_is_threaded(
     running_gateway: RunningGateway, start_app: StartApp
 ) -> None:
@@ -64,7 +63,6 @@ def test_the_answer_of_the_app_arrives_and_is_threaded(
     assert f"answers {inbound}" in command(gateway, "messages", "show", reply).stdout
 
 
-@pytest.mark.realtime
 def test_a_long_text_from_a_handset_is_one_text_for_the_app(
     running_gateway: RunningGateway, start_app: StartApp
 ) -> None:
@@ -80,7 +78,6 @@ def test_a_long_text_from_a_handset_is_one_text_for_the_app(
     assert timeline(gateway, inbound.sid)["replies"] == []
 
 
-@pytest.mark.realtime
 def test_an_app_that_fails_leaves_a_notification_and_its_fallback_answers(
     running_gateway: RunningGateway, start_app: StartApp, tmp_path: Path
 ) -> None:
@@ -107,7 +104,6 @@ def test_an_app_that_fails_leaves_a_notification_and_its_fallback_answers(
     assert f"message={noted['message']}" in command(gateway, "messages", "show", inbound).stdout
 
 
-@pytest.mark.realtime
 @pytest.mark.parametrize(
     ("reply", "code", "said"),
     [
@@ -143,7 +139,6 @@ def test_a_text_that_the_app_gives_no_document_for_says_why(
     assert f"(error {code})" in job["note"]
 
 
-@pytest.mark.realtime
 def test_a_text_to_a_number_that_nobody_has_is_refused(running_gateway: RunningGateway) -> None:
     with pytest.raises(HTTPError) as refused:
         text_in(running_gateway, HANDSET, "+15550009999", "Anybody?")

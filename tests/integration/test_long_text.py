@@ -73,7 +73,6 @@ def started(start_gateway: StartGateway, smsc: OctetSmsc, config: str = "") -> R
     return start_gateway(config + carrier_config(smsc.port))
 
 
-@pytest.mark.realtime
 def test_1600_code_points_over_rest_with_an_emoji_across_every_border(
     start_gateway: StartGateway, smsc: OctetSmsc
 ) -> None:
@@ -96,7 +95,6 @@ def test_1600_code_points_over_rest_with_an_emoji_across_every_border(
     assert len(smsc.submits) == text.total
 
 
-@pytest.mark.realtime
 def test_1600_gsm_characters_with_an_escape_across_every_border(
     start_gateway: StartGateway, smsc: OctetSmsc
 ) -> None:
@@ -110,7 +108,6 @@ def test_1600_gsm_characters_with_an_escape_across_every_border(
     assert int(message.num_segments) == text.total == len(smsc.submits) > 10
 
 
-@pytest.mark.realtime
 def test_5000_utf16_units_by_the_command_line(start_gateway: StartGateway, smsc: OctetSmsc) -> None:
     body = body_of(EMOJI, 67, units=5000)
     assert utf16_units(body) == 5000 and cut_everywhere(body, EMOJI, 67, utf16_units)
@@ -138,7 +135,6 @@ EDGES = {
 }
 
 
-@pytest.mark.realtime
 def test_the_edges_of_one_segment(start_gateway: StartGateway, smsc: OctetSmsc) -> None:
     gateway = started(start_gateway, smsc)
     for body, segments in EDGES.items():

@@ -58,7 +58,6 @@ UNCERTAIN = {
 }
 
 
-@pytest.mark.realtime
 @pytest.mark.parametrize("on_uncertain", ["resend", "hold"])
 def test_every_magic_number_ends_as_promised(
     start_gateway: StartGateway, app: App, on_uncertain: str
@@ -116,7 +115,6 @@ def submits(found: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in found["events"] if each.get("name") == "submit_sm"]
 
 
-@pytest.mark.realtime
 def test_a_receipt_that_comes_before_the_response_waits_for_it(
     start_gateway: StartGateway, app: App
 ) -> None:

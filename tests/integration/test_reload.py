@@ -7,12 +7,8 @@ import time
 import urllib.request
 from typing import Any
 
-import pytest
-
 from tests.conftest import StartGateway
 from tests.running import RunningGateway
-
-pytestmark = pytest.mark.realtime
 
 BEFORE = '[[carriers]]\nname = "one"\nkind = "simulated"\n'
 AFTER = (

@@ -4,8 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.integration.conftest import StartApp, StartCarrier
 from tests.integration.gateway_process import NUMBER, ROOT, wait_for
 from tests.running import RunningGateway
@@ -13,7 +11,6 @@ from tests.running import RunningGateway
 COMMAND = (sys.executable, "-m", "tests.integration.slow_recovery", "serve")
 
 
-@pytest.mark.realtime
 def test_a_receipt_at_the_start_waits_for_the_callback_that_the_last_run_left(
     start_carrier: StartCarrier, start_app: StartApp, tmp_path: Path
 ) -> None:

@@ -125,7 +125,6 @@ def test_while_it_drains_it_is_not_ready_and_a_second_signal_ends_it_at_once(
     assert time.monotonic() - began < AT_ONCE
 
 
-@pytest.mark.realtime
 def test_a_second_process_is_told_who_holds_the_data_folder(
     running_gateway: RunningGateway, app: App
 ) -> None:
@@ -141,7 +140,6 @@ def test_a_second_process_is_told_who_holds_the_data_folder(
     wait_for_status(gateway, send(gateway), ["delivered"])
 
 
-@pytest.mark.realtime
 @pytest.mark.parametrize("section", ["http", "smpp"])
 def test_a_taken_port_is_told_before_anything_is_started(tmp_path: Path, section: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -157,7 +155,6 @@ def test_a_taken_port_is_told_before_anything_is_started(tmp_path: Path, section
     assert not list(gateway.data.glob("simulator-*"))
 
 
-@pytest.mark.realtime
 def test_what_was_queued_leaves_after_the_restart(
     start_gateway: StartGateway, start_carrier: StartCarrier, app: App
 ) -> None:
@@ -175,7 +172,6 @@ def test_what_was_queued_leaves_after_the_restart(
     assert sorted(line["body"] for line in carrier.lines("text")) == [f"text {n}" for n in range(5)]
 
 
-@pytest.mark.realtime
 def test_the_simulated_carrier_ends_with_a_gateway_that_is_killed(
     running_gateway: RunningGateway,
 ) -> None:
@@ -197,7 +193,6 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.realtime
 def test_handsets_and_texts_survive_a_restart_of_the_gateway_alone(
     start_gateway: StartGateway, start_carrier: StartCarrier
 ) -> None:
@@ -225,7 +220,6 @@ port = 70000
 """
 
 
-@pytest.mark.realtime
 @pytest.mark.parametrize("name", ["serve", "check"])
 def test_a_bad_config_is_refused_with_everything_that_is_wrong(tmp_path: Path, name: str) -> None:
     (tmp_path / "trunkline.toml").write_text(BAD)
@@ -246,7 +240,6 @@ def test_a_bad_config_is_refused_with_everything_that_is_wrong(tmp_path: Path, n
     assert not (tmp_path / "var").exists()
 
 
-@pytest.mark.realtime
 def test_the_first_start_keeps_its_credentials_to_itself(running_gateway: RunningGateway) -> None:
     path = running_gateway.data / "credentials.json"
     assert path.stat().st_mode & 0o777 == 0o600

@@ -16,7 +16,6 @@ from tests.integration.gateway_process import NUMBER, get, wait_for, wait_for_st
 from tests.integration.test_roles import get_text
 from tests.running import RunningGateway
 
-pytestmark = pytest.mark.realtime
 TO = "+447700900123"
 
 

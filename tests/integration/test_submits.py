@@ -14,8 +14,6 @@ from gateway.bus.topics import SUBMIT, clean
 from gateway.store.base import Write
 from tests.integration.bus_world import PARTITIONS, WITHIN, World, until, world
 
-pytestmark = pytest.mark.realtime
-
 
 class Door:
     """Takes batches, each after the test has let it in."""

@@ -27,7 +27,6 @@ from tests.integration.gateway_process import (
 from tests.integration.walk import counters, holders, tables
 from tests.running import RunningGateway
 
-pytestmark = pytest.mark.realtime
 TO = "+447700900123"
 SECRET = "Pelikan-4711"
 ROLES = {"sqlite": ("all",), "postgres": ("api", "smpp", "core")}

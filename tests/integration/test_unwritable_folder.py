@@ -12,7 +12,6 @@ from tests.integration.conftest import StartCarrier
 from tests.integration.gateway_process import NUMBER, ROOT, wait_for_status
 from tests.running import RunningGateway
 
-pytestmark = pytest.mark.realtime
 TO = "+447700900123"
 ENDS_WITHIN = 60.0  # seconds
 SMALL = 16 * 1024  # octets: the log of a process that ends at its start has room, no database has
