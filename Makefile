@@ -7,11 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := gateway protocols twiml carriers sims
-PEERS := smpplib node kannel tshark postgres kafka kcat
+PEERS := smpplib image node kannel tshark postgres kafka kcat
 
 export TRUNKLINE_CACHE
 export PIP_CACHE_DIR := $(TRUNKLINE_CACHE)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Every start would compile everything again, and there are many.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup run test lint format interop $(PEERS:%=interop-%) crash chaos fuzz soak bench docs lock clean
 
@@ -42,7 +44,7 @@ run: setup
 	@$(BIN)/trunkline serve
 
 test: lint
-	$(BIN)/python -m pytest -q -n 2 -m 'not realtime and not interop'
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m 'not realtime and not interop'
 	$(BIN)/python -m pytest -q -m 'realtime and not interop'
 
 lint: setup
@@ -60,6 +62,7 @@ interop: $(PEERS:%=interop-%)
 # A peer that a port can stand on gets the port's contract as well.
 LIMIT = 600
 TESTED = -m interop tests/interop/test_*$**.py
+interop-image: TESTED = -m interop tests/test_packaging.py
 interop-kafka: LIMIT = 1200
 interop-kafka: TESTED = -m interop tests/interop/test_*kafka*.py tests/contract
 interop-postgres: TESTED = -p tests.interop.postgres_peer -k postgres \

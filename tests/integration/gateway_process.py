@@ -164,17 +164,17 @@ def text_in(gateway: RunningGateway, number: str, to: str, body: str) -> dict[st
     """Text in from a handset; returns when the gateway has answered for every part."""
     path = f"/sim/handsets/{quote(number)}/messages"
     content = json.dumps({"to": to, "body": body}).encode()
-    request = _request(gateway, path, content)
+    request = request_of(gateway, path, content)
     request.add_header("Content-Type", "application/json")
     return _json(request)
 
 
 def get(gateway: RunningGateway, path: str) -> Any:
     """The JSON at `path`, asked as the main account."""
-    return _json(_request(gateway, path))
+    return _json(request_of(gateway, path))
 
 
-def _request(
+def request_of(
     gateway: RunningGateway, path: str, content: bytes | None = None
 ) -> urllib.request.Request:
     request = urllib.request.Request(gateway.url + path, data=content)

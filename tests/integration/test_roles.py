@@ -1,15 +1,17 @@
 """Several processes on one PostgreSQL: each text, callback and carrier has one owner among them."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
-import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from twilio.base.exceptions import TwilioRestException
 
 from tests import postgres
 from tests.integration.conftest import StartCarrier
@@ -17,15 +19,16 @@ from tests.integration.gateway_process import (
     NUMBER,
     App,
     get,
+    request_of,
     status_of,
     wait_for,
     wait_for_status,
 )
 from tests.running import RunningGateway
 
-pytestmark = pytest.mark.realtime
 TO = "+447700900123"
-TAKEN_OVER_WITHIN = 20.0  # seconds; the lease is one of 2 s, and the machine may be slow
+TAKEN_OVER_WITHIN = 20.0  # seconds; the machine may be slow
+SHORT = {"TRUNKLINE_DAEMON__LEASE": "2s"}
 Start = Callable[..., RunningGateway]
 
 
@@ -35,11 +38,11 @@ def start_role(tmp_path: Path) -> Iterator[Start]:
     url = asyncio.run(postgres.fresh_database())
     started: list[RunningGateway] = []
 
-    def start(role: str, config: str) -> RunningGateway:
+    def start(role: str, config: str, **environ: str) -> RunningGateway:
         home = tmp_path / f"{role}{len(started)}"
         home.mkdir()
         command = (sys.executable, "-m", "gateway", "serve", "--role", role)
-        environ = {"TRUNKLINE_STORE__URL": url, "TRUNKLINE_DAEMON__LEASE": "2s"}
+        environ = {"TRUNKLINE_STORE__URL": url, **environ}
         started.append(RunningGateway(home, config, environ, command))
         return started[-1].start()
 
@@ -84,15 +87,16 @@ def test_all_processes_have_one_main_account_and_one_first_number(
         assert [each["phone_number"] for each in numbers] == [NUMBER]
 
 
+@pytest.mark.realtime
 def test_a_killed_owner_is_followed_by_another_and_nothing_is_lost(
     start_role: Start, start_carrier: StartCarrier
 ) -> None:
     carrier = start_carrier("--receipt-delay", "0.1")
     config = carrier.config()
-    api = start_role("api", config)
-    owner = start_role("smpp", config)
+    api = start_role("api", config, **SHORT)
+    owner = start_role("smpp", config, **SHORT)
     wait_for(lambda: carrier_state(api) == "bound", "the carrier is bound")
-    start_role("smpp", config)
+    start_role("smpp", config, **SHORT)
     before = [send(api, f"before {at}") for at in range(20)]
     owner.kill()
     after = [send(api, f"after {at}") for at in range(20)]
@@ -100,14 +104,15 @@ def test_a_killed_owner_is_followed_by_another_and_nothing_is_lost(
         wait_for_status(api, message.sid, ["delivered"], within=TAKEN_OVER_WITHIN)
 
 
+@pytest.mark.realtime
 def test_an_owner_that_was_stopped_for_too_long_writes_nothing_more_and_ends(
     start_role: Start, start_carrier: StartCarrier
 ) -> None:
     config = start_carrier("--receipt-delay", "0.1").config()
-    api = start_role("api", config)
-    owner = start_role("smpp", config)
+    api = start_role("api", config, **SHORT)
+    owner = start_role("smpp", config, **SHORT)
     wait_for(lambda: carrier_state(api) == "bound", "the carrier is bound")
-    other = start_role("smpp", config)
+    other = start_role("smpp", config, **SHORT)
     assert owner.process is not None
     os.kill(owner.process.pid, signal.SIGSTOP)
     meanwhile = [send(api, f"meanwhile {at}") for at in range(10)]
@@ -142,10 +147,8 @@ def test_carriers_are_spread_and_move_when_a_process_goes_in_order(
 
     wait_for(lambda: (served(one), served(other)) == (1, 1), "each has one carrier")
     messages = [send(api, f"text {at}") for at in range(10)]
-    began = time.monotonic()
     assert one.terminate() == 0
     wait_for(lambda: served(other) == 2, "the other has both carriers")
-    assert time.monotonic() - began < TAKEN_OVER_WITHIN
     for message in messages:
         wait_for_status(api, message.sid, ["delivered"])
     seen = [line for carrier in carriers.values() for line in carrier.lines("submit_sm")]
@@ -161,8 +164,7 @@ def test_what_one_process_is_told_another_does(
     start_role("smpp", config)
     wait_for(lambda: carrier_state(api) == "bound", "the carrier is bound")
     assert steer(api, "pause")["state"] == "paused"
-    waiting = [send_quietly(api) for _ in range(1)]
-    assert waiting == [21612], "a paused carrier takes nothing new"
+    assert refusal(api) == 21612, "a paused carrier takes nothing new"
     assert steer(api, "resume")["state"] == "bound"
     sent = send(api, "a secret")
     wait_for_status(api, sent.sid, ["delivered"])
@@ -188,27 +190,18 @@ def test_a_text_that_waits_at_another_process_can_be_canceled(
 
 
 def get_text(gateway: RunningGateway, path: str) -> str:
-    import urllib.request
-
     with urllib.request.urlopen(gateway.url + path, timeout=30) as response:
         return str(response.read().decode())
 
 
 def steer(gateway: RunningGateway, command: str) -> Any:
-    import json
-    import urllib.request
-
-    from tests.integration.gateway_process import _request
-
-    request = _request(gateway, f"/v1/carriers/acme/{command}", b"")
+    request = request_of(gateway, f"/v1/carriers/acme/{command}", b"")
     with urllib.request.urlopen(request, timeout=30) as response:
         return json.load(response)
 
 
-def send_quietly(gateway: RunningGateway) -> int:
+def refusal(gateway: RunningGateway) -> int:
     """The error code with which a text is refused; 0 if it is taken."""
-    from twilio.base.exceptions import TwilioRestException
-
     try:
         send(gateway)
     except TwilioRestException as error:
