@@ -66,7 +66,7 @@ async def _run(
         waiting.cancel()
         print(f"trunkline: {error}", file=sys.stderr)
         return 1
-    _spare_the_collector()
+    spare_the_collector()
     print(welcome(gateway, config, data), flush=True)
     fenced = loop.create_task(gateway.lost.wait())
     while True:
@@ -85,7 +85,7 @@ async def _run(
     return 0
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Let it pass over what the start has left, most of what there is, and look less often.
 
     Little here is garbage that only it can find, and while it looks nothing else is done.
