@@ -1,15 +1,16 @@
 """Whose facts stand in a cluster's topics: those of this store, or of another.
 
 Ids of facts and epochs of owners count within one store. What a second store tells through the
-same topics, every reader drops as known, without a word. So a store takes a cluster whose topics
-of facts are empty, and writes that down; one that holds facts already is another store's, and
-refused.
+same topics, every reader drops as known, without a word. So a store takes a cluster, known by the
+id that its brokers gave it, whose topics of facts never held anything, and writes that down; any
+other is another store's, and refused.
 """
 
 from collections.abc import Sequence
 
 import structlog
 
+from gateway.bus.kafka_admin import identity_of
 from gateway.bus.kafka_client import BrokersAway, Cluster, Refused
 from gateway.bus.kafka_reader import extents
 from gateway.bus.status import ROW
@@ -31,12 +32,13 @@ class Belonging:
 
         Raises `Refused` if it is another's, `BrokersAway` if it or the store can't be asked.
         """
+        row = f"cluster:{await identity_of(cluster)}"
         try:
-            if await self._is_taken(cluster):
+            if await self._is_taken(row):
                 return
-            held = await _holding(cluster, topics)
+            held = await _held(cluster, topics)
             # Another process of this store may have taken it, and written to it, meanwhile.
-            if held and not await self._is_taken(cluster):
+            if held and not await self._is_taken(row):
                 raise Refused(
                     f"the {cluster.name} cluster holds facts that this store never sent (topic"
                     f" {', '.join(held)}): give the gateway the store that they belong to, or"
@@ -44,20 +46,16 @@ class Belonging:
                     " bus and the folder dedup of each data folder"
                 )
             if not held:
-                await self._store.commit([(_TAKEN, (_row(cluster), cluster.name))])
+                await self._store.commit([(_TAKEN, (row, cluster.name))])
         except StoreError as error:
             raise BrokersAway(f"whether the cluster is ours stands in the store: {error}") from None
 
-    async def _is_taken(self, cluster: Cluster) -> bool:
-        return bool(await self._store.fetch(ROW, _row(cluster)))
+    async def _is_taken(self, row: str) -> bool:
+        return bool(await self._store.fetch(ROW, row))
 
 
-def _row(cluster: Cluster) -> str:
-    return f"cluster:{cluster.name}"
-
-
-async def _holding(cluster: Cluster, topics: Sequence[Topic]) -> list[str]:
-    """The topics of facts that hold records."""
+async def _held(cluster: Cluster, topics: Sequence[Topic]) -> list[str]:
+    """The topics of facts that hold records, or did."""
     places = [
         (topic.name, partition)
         for topic in topics
@@ -65,4 +63,4 @@ async def _holding(cluster: Cluster, topics: Sequence[Topic]) -> list[str]:
         for partition in range(topic.partitions)
     ]
     found = await extents(cluster, places)
-    return sorted({topic for (topic, _), extent in found.items() if extent.end > extent.begin})
+    return sorted({topic for (topic, _), extent in found.items() if extent.end})

@@ -59,6 +59,21 @@ async def prepare(cluster: Cluster, topics: Sequence[Topic]) -> list[str]:
     return [topic.name for topic in missing]
 
 
+async def identity_of(cluster: Cluster) -> str:
+    """The id that the brokers gave their cluster when it was made; raises as `prepare` does."""
+    admin = AIOKafkaAdminClient(**connection(cluster))
+    admin.stop = admin.close
+    await started(admin, cluster)
+    try:
+        return str((await admin.describe_cluster())["cluster_id"])
+    except REFUSALS as error:
+        raise refusal(error, cluster, "") from None
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokersAway(away(cluster, error)) from None
+    finally:
+        await admin.close()
+
+
 async def _partitions(admin: Any) -> dict[str, int]:
     """The number of partitions of every topic there is. By names, brokers may make missing ones."""
     return {each["topic"]: len(each["partitions"]) for each in await admin.describe_topics()}

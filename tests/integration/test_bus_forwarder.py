@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.bus.belonging import Belonging
@@ -318,6 +319,22 @@ async def test_a_cluster_with_the_facts_of_another_store_is_refused(tmp_path: Pa
             with pytest.raises(Refused, match="facts that this store never sent"):
                 await Belonging(second).take(cluster, TOPICS)
             await Belonging(first.store).take(cluster, TOPICS)  # another process of the first
+        finally:
+            await second.close()
+
+
+async def test_who_comes_from_a_cluster_of_its_own_is_refused_at_anothers(tmp_path: Path) -> None:
+    async with world(tmp_path, clusters=2) as first:
+        await first.append(*names(3))
+        first.forward()
+        await first.read("primary", 3)
+        await first.stop_forwarding()
+        second = await SqliteStore.open(tmp_path / "second.db", max_queued=100, clock=time.time)
+        try:
+            theirs, own = first.known
+            await Belonging(second).take(msgspec.structs.replace(own, name="primary"), TOPICS)
+            with pytest.raises(Refused):
+                await Belonging(second).take(theirs, TOPICS)
         finally:
             await second.close()
 
