@@ -157,13 +157,22 @@ class SqliteStore:
     async def facts_after(self, cursor: int, limit: int, wait: float = 0.0) -> list[Fact]:
         """`Store.facts_after`."""
         deadline = self._loop.time() + wait
-        while cursor >= self._newest:
+        while True:
+            newest = self._newest
+            if cursor < newest:
+                facts = await self._facts(cursor, limit)
+                if facts:
+                    return facts
+                cursor = newest  # all of them were forgotten: there is nothing until more come
             if self._closing:
                 raise StoreUnavailable(self._refusal())
             remaining = deadline - self._loop.time()
             if remaining <= 0:
                 return []
-            await self._new_facts(remaining)
+            if cursor >= self._newest:
+                await self._new_facts(remaining)
+
+    async def _facts(self, cursor: int, limit: int) -> list[Fact]:
         recent = self._recent.after(cursor, limit)
         if recent is not None:
             return recent

@@ -1,5 +1,6 @@
 """What every backend of the store does with tables that come in generations, and with old rows."""
 
+import asyncio
 import time
 
 import pytest
@@ -128,6 +129,7 @@ async def test_writes_go_on_while_generations_are_dropped(store: Store) -> None:
 
 # -- what is old ------------------------------------------------------------------------------
 
+PATIENCE = 60.0  # seconds until a test fails that waits for something
 OLD = 1_577_836_800.0  # 2020-01-01T00:00:00Z
 BETWEEN = 1_704_067_200.0  # 2024-01-01T00:00:00Z
 
@@ -142,6 +144,17 @@ def made(table: str, at: float) -> Write:
         "facts": (FACT, ("AC1", sid, 1, "message.queued", at, "{}")),
     }
     return rows[table]
+
+
+async def test_who_follows_facts_waits_for_the_next_when_all_were_forgotten(store: Store) -> None:
+    await store.commit([made("facts", OLD + at) for at in range(5)])
+    assert len(await store.facts_after(0, 10, wait=PATIENCE)) == 5
+    assert await store.forget("facts", BETWEEN) > 0
+    assert await store.facts_after(0, 10, wait=0.01) == []
+    following = asyncio.create_task(store.facts_after(0, 10, wait=PATIENCE))
+    await asyncio.sleep(0)
+    await store.commit([made("facts", time.time())])
+    assert len(await following) == 1
 
 
 @pytest.mark.parametrize("table", TIMED)
