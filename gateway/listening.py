@@ -9,6 +9,7 @@ from typing import Final
 
 from gateway.config import Config
 from gateway.forms import Address
+from gateway.owners import Role
 
 _SHIFTED: Final = 1  # to the port that is proposed
 
@@ -17,12 +18,13 @@ class ListenError(Exception):
     """An address of the config can't be listened on; the text names its key and the remedy."""
 
 
-def check(config: Config) -> None:
-    """Raise `ListenError` for the first address that is not free now."""
+def check(config: Config, roles: frozenset[Role]) -> None:
+    """Raise `ListenError` for the first address of these roles that is not free now."""
+    smpp = config.smpp.listen if Role.SMPP in roles else None
     for section, key, address in (
         ("http", "listen", config.http.listen),
         ("http", "tls_listen", config.http.tls_listen),
-        ("smpp", "listen", config.smpp.listen),
+        ("smpp", "listen", smpp),
     ):
         if address is not None:
             with explained(section, key, address):

@@ -95,7 +95,7 @@ class Gateway:
     async def start(self) -> None:
         """Make everything, from the store upwards, and begin to listen."""
         try:
-            listening.check(self._config)
+            listening.check(self._config, self._roles)
             await self._ground.open(self._stack)
             self._owners = Owners(
                 self._ground.store,

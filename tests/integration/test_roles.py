@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -170,6 +171,17 @@ def test_what_one_process_is_told_another_does(
     wait_for_status(api, sent.sid, ["delivered"])
     api.client().messages(sent.sid).update(body="")
     assert api.client().messages(sent.sid).fetch().body == ""
+
+
+def test_a_process_wants_only_the_ports_of_its_roles(
+    start_role: Start, start_carrier: StartCarrier
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        core = start_role("core", start_carrier().config(), TRUNKLINE_SMPP__LISTEN=taken)
+        assert set(core.ports) == {"http"}
 
 
 def test_a_text_that_waits_at_another_process_can_be_canceled(

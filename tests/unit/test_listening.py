@@ -7,6 +7,7 @@ import pytest
 from gateway import listening
 from gateway.config import Config
 from gateway.forms import Address
+from gateway.owners import EVERY_ROLE, Role
 from gateway.sections import Http, Smpp
 
 
@@ -23,15 +24,17 @@ def test_a_taken_port_names_its_key_and_the_remedy(section: str) -> None:
         address = Address("127.0.0.1", port)
         given = config(address, free) if section == "http" else config(free, address)
         with pytest.raises(listening.ListenError) as error:
-            listening.check(given)
+            listening.check(given, EVERY_ROLE)
+        if section == "smpp":
+            listening.check(given, EVERY_ROLE - {Role.SMPP})  # which does not listen there
     assert str(error.value) == (
         f"[{section}] listen 127.0.0.1:{port} is taken by another program; stop it,"
         f" or choose another: TRUNKLINE_{section.upper()}__LISTEN=127.0.0.1:{port + 1}"
     )
-    listening.check(given)  # it is free now
+    listening.check(given, EVERY_ROLE)  # it is free now
 
 
 def test_an_address_of_another_machine_is_refused_in_words() -> None:
     with pytest.raises(listening.ListenError, match="can't be listened on: Cannot assign"):
-        listening.check(config(Address("192.0.2.1", 8080), None))
-    listening.check(config(None, None))
+        listening.check(config(Address("192.0.2.1", 8080), None), EVERY_ROLE)
+    listening.check(config(None, None), EVERY_ROLE)
