@@ -280,14 +280,20 @@ def file_path() -> Form:
     )
 
 
-def secret(at_most: int | None = None) -> Form:
-    """A `Secret`: written out, or `"env:NAME"`, or `"file:PATH"` (its last newline is dropped)."""
-    expected = 'a text, "env:NAME" or "file:PATH"'
+def secret(at_most: int | None = None, pattern: str = "(?s).*", kind: str = "a text") -> Form:
+    """A `Secret`: written out, or `"env:NAME"`, or `"file:PATH"` (its last newline is dropped).
+
+    It is of that `kind` when `pattern` matches it whole.
+    """
+    expected = f'{kind}, "env:NAME" or "file:PATH"'
+    compiled = re.compile(pattern)
 
     def read(found: object, environ: Mapping[str, str]) -> Secret:
         value = _resolved(_text(found), environ)
         if at_most is not None and len(value.encode()) > at_most:
             raise Unreadable(f"a secret of at most {at_most} octets")
+        if compiled.fullmatch(value) is None:
+            raise Unreadable
         return Secret(value)
 
     return Form(expected, read, hidden=True, write=lambda value: '"env:NAME"' if value else '""')

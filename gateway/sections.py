@@ -65,7 +65,7 @@ class StoreSection:
 
     url: Secret = key(
         Secret(""),
-        forms.secret(),
+        forms.secret(pattern=r"|postgres(ql)?://\S+", kind='"postgresql://…"'),
         '"postgresql://user:password@host/database"; "": SQLite in the data folder',
     )
     connections: int = key(
