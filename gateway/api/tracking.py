@@ -33,7 +33,7 @@ class CountersBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RebuildBody(msgspec.Struct, frozen=True, kw_only=True):
-    """How many facts there are to be counted again, of all accounts."""
+    """How many facts there are, at most, to be counted again, of all accounts."""
 
     facts: int
 

@@ -25,7 +25,10 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BusStats(msgspec.Struct, frozen=True, kw_only=True):
-    """How many facts are kept, and how many of them each durable reader has still to read."""
+    """How many facts are kept, and how many of them each durable reader has still to read.
+
+    At most: the embedded bus takes it from their ids, which have gaps after a restore.
+    """
 
     kept: int
     behind: dict[str, int]

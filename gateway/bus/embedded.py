@@ -75,7 +75,7 @@ class EmbeddedBus:
             await self._store.commit(self.moved(reader, position))
 
     async def stats(self) -> BusStats:
-        """`Bus.stats`; as ids have no gaps worth the name, what is kept is their range."""
+        """`Bus.stats`; what is kept is the range of the ids, which have gaps after a restore."""
         newest = await self._newest_id()
         oldest = int((await self._store.fetch(_OLDEST))[0][0] or newest + 1)
         positions = await self._store.fetch(_POSITIONS)

@@ -1,11 +1,13 @@
 """`backup` and `restore`: everything the store holds, as one file, and back.
 
-A backup comes from a running gateway; a restore is done while none runs.
+A backup comes from a running gateway, or from the data folder of one that has ended; a restore is
+done while none runs.
 """
 
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
@@ -35,21 +37,22 @@ def backup(
     ] = None,
     data: show.Data = show.DATA,
 ) -> None:
-    """Write everything the running gateway has stored to a file, while traffic goes on.
+    """Write everything the gateway has stored to a file, while traffic goes on.
 
+    If none runs it is read from the database of the data folder.
     It holds tokens and texts: keep it as you would keep a password.
     """
     target = file or Path(datetime.now(UTC).strftime(_FORM))
     if target.exists():
         raise GatewayError(f"{target} is there already and stays as it is; name another")
-    gateway = Gateway.find(data)
+    read = _source(data)
     unfinished = target.with_name(target.name + _UNFINISHED)
     began = time.monotonic()
     try:
         unfinished.unlink(missing_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         with os.fdopen(os.open(unfinished, flags, 0o600), "w+b") as opened:
-            gateway.download("/v1/backup", opened)
+            read(opened)
             opened.flush()
             os.fsync(opened.fileno())
             opened.seek(0)
@@ -62,6 +65,33 @@ def backup(
     size, count = target.stat().st_size, sum(end.rows.values())
     seconds = time.monotonic() - began
     show.line(f"{show.plain(target)}: {count:,} rows, {size:,} octets, in {seconds:.1f} s.")
+
+
+def _source(data: Path) -> Callable[[IO[bytes]], None]:
+    """What writes the backup to a file."""
+    database, elsewhere = data / "trunkline.db", "TRUNKLINE_URL" in os.environ
+    if elsewhere or (data / "ports.json").exists() or not database.exists():
+        gateway = Gateway.find(data)
+        return lambda file: gateway.download("/v1/backup", file)
+    show.line(f"No gateway runs on {show.plain(data)}: {show.plain(database)} is read.")
+    return lambda file: asyncio.run(_read_database(database, file))
+
+
+async def _read_database(path: Path, file: IO[bytes]) -> None:
+    from gateway.backup import making
+    from gateway.store.base import StoreError
+    from gateway.store.sqlite import SqliteStore
+
+    try:
+        store = await SqliteStore.open(path, max_queued=1, clock=time.time)
+        try:
+            async with store.snapshot() as view:
+                async for octets in making.octets(view, time.time()):
+                    file.write(octets)
+        finally:
+            await store.close()
+    except StoreError as error:
+        raise GatewayError(str(error)) from None
 
 
 def _checked(file: IO[bytes], target: Path) -> "End":

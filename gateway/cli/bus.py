@@ -48,7 +48,7 @@ def status(json: show.AsJson = False, data: show.Data = show.DATA) -> None:
 
 def _print_head(found: dict[str, Any]) -> None:
     if found["kind"] == "embedded":
-        show.line(f"The bus is embedded: {found['kept']} facts are kept in the store.")
+        show.line(f"The bus is embedded: at most {found['kept']} facts are kept in the store.")
         return
     forwarder = found["forwarder"]
     show.line(

@@ -119,12 +119,16 @@ def replay(
         found = gateway.post("/v1/jobs/replay", id=(ids or [])[at : at + _AT_ONCE])
         unknown += _print_replayed(found)
     after: str | None = None
+    nothing = True
     while endpoint:
         found = gateway.post("/v1/jobs/replay", endpoint=endpoint, since=since, after=after)
         _print_replayed(found)
+        nothing = nothing and not found["replayed"]
         after = found["next"]
         if after is None:
             break
+    if endpoint and nothing:
+        show.line(f"Nothing was given up for {show.plain(endpoint)} since {since or 'a day ago'}.")
     if unknown:
         raise GatewayError(f"no jobs of this account: {', '.join(unknown)}")
 

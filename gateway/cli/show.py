@@ -71,12 +71,12 @@ def state(name: str) -> str:
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table without a frame; cells have markup."""
+    """A table without a frame; cells have markup. The first column is whole: it is what to copy."""
     from rich.table import Table
 
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for title in titles:
-        drawn.add_column(title, overflow="fold")
+    for at, title in enumerate(titles):
+        drawn.add_column(title, overflow="fold", no_wrap=not at)
     for row in rows:
         drawn.add_row(*row)
     console().print(drawn)

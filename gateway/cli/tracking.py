@@ -34,6 +34,6 @@ def rebuild(
         )
     found = gateway.post("/v1/tracking/rebuild")
     show.line(
-        f"{found['facts']} facts are counted again; `trunkline bus status` says how many the"
-        " reader tracking has still to read."
+        f"At most {found['facts']} facts are counted again; `trunkline bus status` says how many"
+        " the reader tracking has still to read."
     )

@@ -211,6 +211,25 @@ def carrier_that_is_away(start_carrier: StartCarrier) -> str:
     return carrier.config()
 
 
+def test_what_an_ended_gateway_left_is_backed_up_whole(
+    start_gateway: StartGateway, start_carrier: StartCarrier, tmp_path: Path, store_url: str
+) -> None:
+    config = start_carrier("--receipt-delay", "0.1").config()
+    gateway = start_gateway(config)
+    create = gateway.client().messages.create
+    sids = [create(to=TO, from_=NUMBER, body="Hello").sid for _ in range(5)]
+    assert gateway.terminate() == 0
+    made = command(gateway, "backup", str(tmp_path / "whole.backup"))
+    assert made.returncode == 0 and "No gateway runs on" in made.stdout, made.stderr
+    other = restored(tmp_path / "other", tmp_path / "whole.backup", config, store_url)
+    other.start()
+    try:
+        for sid in sids:
+            wait_for_status(other, sid, ["delivered"])
+    finally:
+        other.kill()
+
+
 def test_a_restore_beside_a_running_gateway_is_refused(
     start_gateway: StartGateway, tmp_path: Path
 ) -> None:
