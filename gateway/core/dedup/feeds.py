@@ -116,8 +116,8 @@ class Feeds:
 
 
 async def ended(tasks: Iterable["asyncio.Task[Event | None]"]) -> None:
-    """Cancel the tasks and wait for their ends."""
+    """Cancel the tasks and wait for their ends; what they failed of does not matter any more."""
     for task in tasks:
         task.cancel()
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError, Exception):
             await task

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import structlog
 
@@ -19,7 +18,6 @@ from gateway.sections import Bus
 from gateway.store.base import Fenced, Lease, Store
 
 _log = structlog.get_logger(__name__)
-_AGAIN: Final = 5.0  # seconds after which a worker that failed begins again
 
 
 def partitions(bus: Bus) -> list[str]:
@@ -62,8 +60,12 @@ class Dedup:
     async def take_over(self, name: str, lease: Lease) -> None:
         """Begin to copy the partition `name` under the epoch of its lease."""
         topic, _, number = name.rpartition(":")
-        self._workers[name] = self._worker(topic, int(number), lease.epoch)
-        self._tasks[name] = asyncio.create_task(self._run(name), name=f"dedup: {name}")
+
+        def made() -> Worker:
+            return self._worker(topic, int(number), lease.epoch)
+
+        self._workers[name] = made()
+        self._tasks[name] = asyncio.create_task(self._run(name, made), name=f"dedup: {name}")
 
     async def give_up(self, name: str) -> None:
         """End after the batch that is under way."""
@@ -105,7 +107,8 @@ class Dedup:
             settings=self._settings,
         )
 
-    async def _run(self, name: str) -> None:
+    async def _run(self, name: str, made: Callable[[], Worker]) -> None:
+        """Let one worker after another copy the partition: one that failed is of no more use."""
         while (worker := self._workers.get(name)) is not None:
             try:
                 return await worker.run()
@@ -114,4 +117,6 @@ class Dedup:
                 return
             except Exception:
                 _log.exception("dedup of a partition begins again", name=name)
-                await asyncio.sleep(_AGAIN)
+                await worker.rest(self._settings.again)  # and its trouble is told meanwhile
+                if name in self._workers:
+                    self._workers[name] = made()

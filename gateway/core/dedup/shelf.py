@@ -8,13 +8,14 @@ is damaged is moved aside for whoever wants to look at it.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from gateway.core.dedup.index import Index, IndexDamaged, IndexHeld
+from gateway.core.dedup.index import Index, IndexDamaged, IndexHeld, IndexTrouble
 
 _log = structlog.get_logger(__name__)
 _ASIDE: Final = "damaged"
@@ -25,6 +26,11 @@ def open_index(folder: Path, epoch: int, opening: Callable[[Path], Index]) -> In
 
     Raises `IndexTrouble` if the disk does not allow it.
     """
+    with _on_disk(folder):
+        return _opened(folder, epoch, opening)
+
+
+def _opened(folder: Path, epoch: int, opening: Callable[[Path], Index]) -> Index:
     for each in _newest_first(folder):
         try:
             index = opening(each)
@@ -45,11 +51,26 @@ def open_index(folder: Path, epoch: int, opening: Callable[[Path], Index]) -> In
 
 
 def set_aside(index: Path) -> Path:
-    """Move an index out of the way, in the place of the one that was moved there before."""
+    """Move an index out of the way, in the place of the one that was moved there before.
+
+    Raises `IndexTrouble` if the disk does not allow it.
+    """
     aside = index.parent / _ASIDE
     shutil.rmtree(aside, ignore_errors=True)
-    index.rename(aside)
+    with _on_disk(index.parent):
+        index.rename(aside)
     return aside
+
+
+@contextmanager
+def _on_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise IndexTrouble(
+            f"the indexes in {folder} can't be put in order ({error}): look at that file or"
+            " folder, and remove it if it is not the program's"
+        ) from error
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -40,13 +40,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`batch` records of one cluster at a time; the others in seconds.
 
     `patience`: for an acknowledgement, and at the start for clusters. `retry`: between tries at
-    what is away. `touch`: how old the state in an idle index may get.
+    what is away. `touch`: how old the state in an idle index may get. `again`: after a failure
+    that nobody foresaw, until the next worker.
     """
 
     batch: int = 1000
     patience: float = 5.0
     retry: float = 1.0
     touch: float = 3600.0
+    again: float = 5.0
 
 
 class DedupStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +72,7 @@ class _Stopped(Exception):
 
 
 class Worker:
-    """The owner of a partition, while its lease holds."""
+    """The owner of a partition, while its lease holds. It runs once."""
 
     def __init__(
         self,
@@ -132,11 +134,16 @@ class Worker:
         state = self._state or State()
         return state.inputs.get(cluster, 0) - state.base(cluster)
 
+    async def rest(self, seconds: float) -> None:
+        """Wait, but not beyond `stop`."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
     async def run(self) -> None:
         """Copy until `stop`.
 
         Raises `Outrun` or `Fenced` when somebody else owns the partition: there is nothing to
-        do then but to end.
+        do then but to end. After any other exception another worker can go on.
         """
         pause = self._settings.retry
         try:
@@ -147,12 +154,15 @@ class Worker:
                 except IndexTrouble as error:
                     self._trouble = str(error)
                     _log.error("dedup waits for its index", **self._name, reason=str(error))
-                    await self._wait(pause)
+                    await self.rest(pause)
                     pause = min(2 * pause, _MAX_PAUSE)
                 except _Stopped:
                     pass
         except (Outrun, Fenced) as error:
             self._trouble = str(error)
+            raise
+        except Exception as error:
+            self._trouble = f"it failed, and begins again: {error!r}"
             raise
         finally:
             self._thread.shutdown(wait=False)
@@ -411,10 +421,6 @@ class Worker:
 
     async def _in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
-
-    async def _wait(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     def _set_aside(self, decision: Decision) -> None:
         for each in decision.poison[:_SHOWN]:

@@ -27,7 +27,7 @@ from gateway.store.base import Fact, Lease, Store
 TOPIC = "trunkline.messages"
 PARTITION = 3
 WINDOW = 1000.0
-FAST = Settings(batch=5, patience=2.0, retry=0.002)
+FAST = Settings(batch=5, patience=2.0, retry=0.002, again=0.05)
 WAIT = 0.005  # seconds that a read without records takes
 MEMORY = Memory(cache=2**20, buffers=2**22)
 LIMIT = 30.0  # seconds for what should take none
