@@ -5,6 +5,7 @@ one function here, so that what a POST costs can be read in one place.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -100,18 +101,29 @@ def build_status_app(services: Services) -> web.Application:
     """What a process without the role `api` serves: health and metrics."""
     app = web.Application(client_max_size=MAX_REQUEST)
     app[events.STREAMS] = set()
-    door = Door(services, Product.OWN, health.OPERATIONS)
+    door = Door(services, Product.OWN, health.OPERATIONS, elsewhere)
     app.router.add_route("*", "/{tail:.*}", door.answer)
     return app
+
+
+def elsewhere(path: str) -> Refusal:
+    """What a process without the role `api` says of a resource: that it may be at another."""
+    return refuse(20404, f"{path} is not here: this process has no role api; ask one that has")
 
 
 class Door:
     """What stands between a request and the operations of one product."""
 
     def __init__(
-        self, services: Services, product: Product, operations: tuple[Operation, ...]
+        self,
+        services: Services,
+        product: Product,
+        operations: tuple[Operation, ...],
+        missing: Callable[[str], Refusal] = not_found,
     ) -> None:
+        """`missing` says that there is nothing at a path."""
         self._services = services
+        self._missing = missing
         self._product = product
         self._router = Router(operations)
         self._checks = {operation.id: checks_of(operation) for operation in operations}
@@ -155,7 +167,7 @@ class Door:
         if operation is not None and operation.access is Access.PUBLIC:
             return await self._handle(request, operation, NOBODY, NOBODY, {}, now)
         if match is None and self._product is Product.OWN:
-            return not_found(request.path)
+            return self._missing(request.path)
         services = self._services
         header = request.headers.get(hdrs.AUTHORIZATION)
         caller = self._caller(operation, header, request.remote or "", now)

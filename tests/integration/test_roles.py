@@ -19,6 +19,7 @@ from tests.integration.conftest import StartCarrier
 from tests.integration.gateway_process import (
     NUMBER,
     App,
+    command,
     get,
     request_of,
     status_of,
@@ -182,6 +183,8 @@ def test_a_process_wants_only_the_ports_of_its_roles(
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         core = start_role("core", start_carrier().config(), TRUNKLINE_SMPP__LISTEN=taken)
         assert set(core.ports) == {"http"}
+        answer = command(core, "messages", "list")
+        assert answer.returncode == 1 and "this process has no role api" in answer.stderr
 
 
 def test_a_text_that_waits_at_another_process_can_be_canceled(
