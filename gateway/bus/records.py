@@ -200,7 +200,10 @@ def headers_of(origin: Origin, schema: bytes = b"%d" % VERSION) -> Headers:
 
 
 def origin_of(headers: Sequence[tuple[str, bytes]]) -> Origin | None:
-    """Who wrote a record and from where; None for one that none of our programs wrote."""
+    """Who wrote a record and from where; None for one that none of our programs wrote.
+
+    A header of a stranger's may have no value at all.
+    """
     found = dict(headers)
     try:
         return Origin(
@@ -209,5 +212,5 @@ def origin_of(headers: Sequence[tuple[str, bytes]]) -> Origin | None:
             partition=int(found[PARTITION]),
             offset=int(found[OFFSET]),
         )
-    except (KeyError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None

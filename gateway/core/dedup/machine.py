@@ -19,13 +19,14 @@ from typing import Final
 import msgspec
 
 from gateway.bus import records as fields
-from gateway.bus.records import Incoming, Origin, Outgoing, Unusable, headers_of, origin_of
+from gateway.bus.records import Incoming, Origin, Outgoing, Unusable, Why, headers_of, origin_of
 from gateway.core.dedup.identity import Identify, Identity
 from gateway.core.dedup.state import State
 
 _BASE: Final = "base"  # a header: what is in `offset` more than the offset in the raw topic
 _SCHEMA: Final = (fields.SCHEMA, b"%d" % fields.VERSION)
 _DIGITS: Final = 9  # of a schema; what is longer is none
+_LONGEST: Final = 19  # digits of an offset
 
 
 class Outrun(Exception):
@@ -87,8 +88,7 @@ class Machine:
 
     def identities(self, chunks: Sequence[Chunk]) -> list[list[Identity]]:
         """Of each record, chunk by chunk."""
-        identify = self._identify
-        return [[identify(record.value) for record in chunk.records] for chunk in chunks]
+        return [[self._identity(record) for record in chunk.records] for chunk in chunks]
 
     def decide(
         self,
@@ -115,11 +115,15 @@ class Machine:
                     poison.append(_poison(chunk.cluster, record, identity))
                     continue
                 key, fact = identity
-                highest = max(highest, fact)
                 if key not in known:
+                    try:
+                        publish.append(copy(record))
+                    except Exception as error:  # of one record: no partition ends for it
+                        poison.append(_poison(chunk.cluster, record, _failed(error)))
+                        continue
                     known.add(key)
                     keys.append(key)
-                    publish.append(copy(record))
+                highest = max(highest, fact)
             records += len(chunk.records)
             inputs[chunk.cluster] = chunk.records[-1].offset + base + 1
         return Decision(
@@ -167,7 +171,7 @@ class Machine:
                 continue
             marks[origin.cluster] = max(marks.get(origin.cluster, 0), origin.offset + 1)
             bases[origin.cluster] = _base(record.headers)
-            identity = self._identify(record.value)
+            identity = self._identity(record)
             if isinstance(identity, Unusable):
                 continue
             key, fact = identity
@@ -180,6 +184,12 @@ class Machine:
         return Absorbed(
             keys=keys, state=msgspec.structs.replace(known, bases={**state.bases, **bases})
         )
+
+    def _identity(self, record: Incoming) -> Identity:
+        try:
+            return self._identify(record.value)
+        except Exception as error:  # of one record: no partition ends for it
+            return _failed(error)
 
     def _copier(self, cluster: str, base: int, now: float) -> Callable[[Incoming], Outgoing]:
         """What makes the copy of a record; most of its headers are the same for a whole batch."""
@@ -205,13 +215,22 @@ class Machine:
 def _schema(headers: Sequence[tuple[str, bytes]]) -> tuple[str, bytes]:
     if headers and headers[0] == _SCHEMA:
         return _SCHEMA
-    said = next((value for name, value in headers if name == fields.SCHEMA), b"")
+    said = _said(headers, fields.SCHEMA)
     return (fields.SCHEMA, said) if said.isdigit() and len(said) <= _DIGITS else _SCHEMA
 
 
 def _base(headers: Sequence[tuple[str, bytes]]) -> int:
-    said = next((value for name, value in headers if name == _BASE), b"")
-    return int(said) if said.isdigit() else 0
+    said = _said(headers, _BASE)
+    return int(said) if said.isdigit() and len(said) <= _LONGEST else 0
+
+
+def _said(headers: Sequence[tuple[str, bytes]], header: str) -> bytes:
+    """The value of a header; in Kafka one may have none, which is not the empty one."""
+    return next((value for name, value in headers if name == header), b"") or b""
+
+
+def _failed(error: Exception) -> Unusable:
+    return Unusable(why=Why.POISON, reason=f"this program fails at it: {error!r}")
 
 
 def _poison(cluster: str, record: Incoming, why: Unusable) -> Poison:

@@ -1,5 +1,7 @@
 """The table of dedup, without a disk or a broker."""
 
+from typing import Any
+
 import pytest
 
 from gateway.bus import records, topics
@@ -96,6 +98,45 @@ def test_poison_is_named_and_the_input_goes_on_behind_it() -> None:
     assert [each.offset for each in decision.poison] == [5, 6, 8]
     assert decision.keys == [key(1)]
     assert decision.inputs == {"primary": 9}
+
+
+def without_value(*names: str) -> Any:
+    """Headers as a library gives them that a stranger wrote without a value."""
+    return [(name, None) for name in names]
+
+
+def test_a_header_without_a_value_is_as_none() -> None:
+    records_ = [read(5, value(1), without_value("schema", "base", "epoch"))]
+    decision = decide(Chunk(cluster="primary", records=records_))
+    assert [each.headers[0] for each in decision.publish] == [("schema", b"1")]
+    copied = decision.publish[0].headers
+    others = [without_value("epoch"), [*copied, *without_value("base")], [("base", b"9" * 9999)]]
+    found = [read(at, value(1), each) for at, each in enumerate([*others, [*copied, *others[2]]])]
+    for name in ("epoch", "cluster", "partition", "offset"):
+        assert origin_of([*copied, *without_value(name)]) is None
+    state = MACHINE.absorb(found, State(), "primary").state
+    assert (state.inputs, state.bases) == ({"primary": 6}, {"primary": 0})
+
+
+def test_a_record_at_which_the_program_fails_is_poison_and_its_neighbours_are_copied() -> None:
+    def fails(octets: bytes | None) -> Any:
+        if octets == value(2):
+            raise RuntimeError("nobody foresaw it")
+        return identify(topics.MESSAGES)(octets)
+
+    machine = Machine(identify=fails, partition=3, epoch=EPOCH)
+    strange: Any = [("schema", 7)]
+    records_ = [*chunk(1, 2).records, read(12, value(3), strange), read(13, value(4))]
+    chunks = [Chunk(cluster="primary", records=records_)]
+    decision = machine.decide(chunks, machine.identities(chunks), set(), State(), NOW)
+    assert [each.value for each in decision.publish] == [value(1), value(4)]
+    assert decision.keys == [key(1), key(4)]
+    assert [each.offset for each in decision.poison] == [11, 12]
+    assert "nobody foresaw it" in decision.poison[0].reason
+    assert decision.inputs == {"primary": 14}
+    assert (decision.duplicates, decision.highest) == (0, 4)
+    copy = written(0, 2, origin(11))
+    assert machine.absorb([copy], State(), "primary").keys == []
 
 
 def test_marks_go_on_where_they_were_when_a_topic_was_made_anew() -> None:
