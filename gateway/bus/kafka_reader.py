@@ -3,6 +3,10 @@
 No consumer group: whoever reads a partition knows that by a lease or reads all of them, and its
 offsets stand in the store beside what it made of the records. A cluster that goes away gives
 `BrokersAway` until it is back; reading goes on where it stood.
+
+The library gives nothing at all, of any partition, when it can't decode one record, as with a
+header whose name is no UTF-8. Then a look is taken at one record after the other (`carefully`),
+so that nobody stops for it, and nothing but it is passed over.
 """
 
 import asyncio
@@ -10,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -25,11 +30,14 @@ from gateway.bus.kafka_client import (
 )
 from gateway.bus.records import Incoming
 
+_log = structlog.get_logger(__name__)
 BEGIN: Final = -2  # instead of an offset: the oldest that is kept
 _FETCH_WAIT: Final = 250  # milliseconds for which a broker holds an answer without records
 _SILENT: Final = 6.0  # seconds without an answer about any partition: the cluster is away
 _FETCH: Final = 4 * 2**20  # octets of one answer
 _PER_PARTITION: Final = 2**20  # octets, of these
+_NEXT: Final = 2000  # milliseconds for which a record that should be there is waited for
+UNDECODABLE: Final = UnicodeDecodeError  # what the library raises for a record
 
 Place = tuple[str, int]  # (topic, partition)
 
@@ -68,21 +76,47 @@ class Reader:
     async def read(self, most: int, wait: float) -> list[Chunk]:
         """Up to `most` records, as chunks; [] if none came within `wait` seconds.
 
-        Raises `BrokersAway` or `Refused`; the next call tries again.
+        One that can't be decoded is logged, and stands there without a value. Raises
+        `BrokersAway` or `Refused`; the next call tries again.
         """
         client = await self._connected()
         try:
             found = await client.getmany(timeout_ms=int(wait * 1000), max_records=most)
+        except UNDECODABLE:
+            await self.close()
+            return await self._carefully(most)
         except REFUSALS as error:
             await self.close()
             raise refusal(error, self.cluster, "") from None
         except (KafkaError, OSError) as error:
             await self.close()
             raise BrokersAway(away(self.cluster, error)) from None
+        except Exception as error:  # nobody foresaw it: a new client may do better
+            _log.exception("reading from a cluster failed", cluster=self.cluster.name)
+            await self.close()
+            raise BrokersAway(away(self.cluster, error)) from None
         if not found and self._is_silent(client):
             await self.close()
             raise BrokersAway(away(self.cluster, TimeoutError("no answer")))
         return [self._chunk(client, place, records) for place, records in found.items()]
+
+    async def _carefully(self, most: int) -> list[Chunk]:
+        chunks = await carefully(self.cluster, self._offsets, most)
+        for chunk in chunks:
+            self._offsets[chunk.topic, chunk.partition] = chunk.records[-1].offset + 1
+            for record in chunk.records:
+                if record.unreadable:
+                    _log.error(
+                        "a reader passes over a record that can't be decoded",
+                        cluster=self.cluster.name,
+                        topic=chunk.topic,
+                        partition=chunk.partition,
+                        offset=record.offset,
+                        reason=record.unreadable,
+                        what_to_do="look at who writes to the topic; the record stays there for"
+                        " now",
+                    )
+        return chunks
 
     def offset(self, topic: str, partition: int) -> int:
         """The offset of the next record that `read` gives of the partition."""
@@ -147,6 +181,68 @@ def incoming(record: Any) -> Incoming:
         key=record.key,
         value=record.value,
         headers=record.headers,
+    )
+
+
+async def carefully(cluster: Cluster, offsets: Mapping[Place, int], most: int) -> list[Chunk]:
+    """About `most` records in all from `offsets` on, each decoded by itself, by a new client.
+
+    One that can't be decoded is `unreadable`. There is at least one record. Raises `BrokersAway`
+    or `Refused`.
+    """
+    share = max(1, most // len(offsets))
+    client = await connected(cluster)
+    try:
+        kept = await extents_of(client, cluster, offsets)
+        chunks = [
+            await _one_by_one(client, place, offset, kept[place], share)
+            for place, offset in offsets.items()
+        ]
+    except REFUSALS as error:
+        raise refusal(error, cluster, "") from None
+    except (KafkaError, OSError) as error:
+        raise BrokersAway(away(cluster, error)) from None
+    finally:
+        await stopped(client)
+    found = [chunk for chunk in chunks if chunk.records]
+    if not found:
+        raise BrokersAway(away(cluster, TimeoutError("what it had is not there any more")))
+    return found
+
+
+async def _one_by_one(
+    client: AIOKafkaConsumer, place: Place, offset: int, kept: Extent, most: int
+) -> Chunk:
+    partition = TopicPartition(*place)
+    begin = offset if kept.begin <= offset <= kept.end else kept.begin  # as the library does
+    following = begin
+    records: list[Incoming] = []
+    client.assign([partition])
+    client.seek(partition, following)
+    while following < kept.end and len(records) < most:
+        try:
+            answer = await client.getmany(partition, timeout_ms=_NEXT, max_records=1)
+        except UNDECODABLE as error:
+            records.append(_unreadable(following, error))
+            client.seek(partition, following + 1)
+        else:
+            if not answer:  # what is left are no records, but marks of transactions
+                break
+            records.append(incoming(answer[partition][0]))
+        following = records[-1].offset + 1
+        await asyncio.sleep(0)  # it does not wait for what it has fetched: others must have a turn
+    lost = max(0, records[0].offset - offset) if records else 0
+    return Chunk(topic=place[0], partition=place[1], records=records, end=kept.end, lost=lost)
+
+
+def _unreadable(offset: int, error: Exception) -> Incoming:
+    return Incoming(
+        offset=offset,
+        timestamp_ms=0,
+        key=None,
+        value=None,
+        headers=(),
+        unreadable=f"the client library can't decode it: {error}",
     )
 
 

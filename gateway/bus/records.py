@@ -68,13 +68,18 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Incoming(msgspec.Struct, frozen=True, kw_only=True):
-    """A record as it was read."""
+    """A record as it was read.
+
+    `unreadable` says why the client library can't decode it, else "": nothing but its offset is
+    known then.
+    """
 
     offset: int
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    unreadable: str = ""
 
 
 class FactValue(msgspec.Struct, frozen=True, kw_only=True):

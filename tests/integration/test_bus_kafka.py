@@ -14,6 +14,7 @@ from gateway.bus.records import Outgoing
 from gateway.bus.topics import CALLS, MESSAGES, clean, partition_of
 from gateway.store.base import Fact
 from tests.integration.bus_world import PARTITIONS, World, fact, until, world
+from tests.integration.undecodable import write_undecodable
 
 WITHIN = 60.0
 
@@ -179,6 +180,27 @@ async def test_a_poison_record_and_a_newer_version_stop_nobody(tmp_path: Path) -
         await found.dedup("primary", "primary")
         bus = found.bus()
         assert [each.sid for each in await read(bus.subscribe(BEGINNING), 1)] == ["SM1"]
+
+
+async def test_readers_pass_over_a_record_that_can_not_be_decoded_and_it_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with world(tmp_path) as found:
+        await found.append(*names(20))
+        await forwarded(found, 20)
+        await found.dedup("primary", "primary")
+        first = await write_undecodable(found.known[0], clean(MESSAGES), 1, 2)
+        await found.dedup("primary", "primary", epoch=2)
+        await found.append(*names(20, "SN"))
+        await forwarded(found, 20)
+        await found.dedup("primary", "primary", epoch=3)
+        batches = found.bus().subscribe(BEGINNING)
+        check(await read(batches, 40), names(20) + names(20, "SN"))
+        await no_more(batches)
+    said = [line for line in capsys.readouterr().out.splitlines() if "can't be decoded" in line]
+    assert len(said) == 2
+    for line, offset in zip(said, (first, first + 1), strict=True):
+        assert f"offset={offset} " in line and "partition=1" in line and clean(MESSAGES) in line
 
 
 async def test_a_position_is_kept_with_what_was_made_of_it(tmp_path: Path) -> None:

@@ -1,20 +1,26 @@
 """From the store through Kafka and dedup to a reader: each fact once, whatever fails on the way."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from gateway.bus.base import BEGINNING
 from gateway.bus.records import Incoming, Outgoing
 from gateway.bus.status import COPIED
 from gateway.bus.topics import MESSAGES, clean, partition_of
+from gateway.core.dedup import tap
 from gateway.core.dedup.kafka import KafkaLogs
 from gateway.core.dedup.service import Dedup, partitions
 from gateway.core.dedup.worker import Settings
 from gateway.store.base import Lease
 from tests.integration.bus_world import CONFIG, WITHIN, World, fact, until, world
+from tests.integration.undecodable import write_undecodable
 
 NAMES = partitions(CONFIG)
 SETTINGS = Settings(batch=50, patience=3.0, retry=0.2)
@@ -135,3 +141,64 @@ async def test_the_secondary_takes_over_and_the_primary_comes_back(tmp_path: Pat
         await copied(service, 240)
         every = [*names("SA"), *names("SB"), *names("SC"), *names("SD")]
         assert await given(found, every) == every
+
+
+async def test_records_that_can_not_be_decoded_are_set_aside_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with world(tmp_path) as found, dedup(found, tmp_path / "dedup") as service:
+        await found.append(*names("SM"))
+        found.forward()
+        await copied(service, 60)
+        first = await write_undecodable(found.known[0], MESSAGES, 1, 2)
+        await found.append(*names("SN"))
+        await copied(service, 120)
+        await until(lambda: sum(each.poison for each in service.stats().values()) == 2)
+        assert await given(found, [*names("SM"), *names("SN")]) == names("SM") + names("SN")
+        said = capsys.readouterr().out
+    for offset in (first, first + 1):
+        assert (
+            len(re.findall(rf"a record is set aside.*\boffset={offset}\b.*partition=1", said)) == 1
+        )
+    assert said.count("a record is set aside") == 2
+
+
+async def test_what_stands_around_records_that_can_not_be_decoded_is_copied(
+    tmp_path: Path,
+) -> None:
+    """A new owner meets them among the others, in more than one partition."""
+    async with world(tmp_path) as found:
+        forwarder = found.forward()
+        for count, beginning in enumerate(("SM", "SN", "SO")):
+            await found.append(*names(beginning))
+            await until(lambda done=60 * (count + 1): forwarder.stats().forwarded >= done)
+            for partition in range(count, CONFIG.partitions):
+                await write_undecodable(found.known[0], MESSAGES, partition)
+        async with dedup(found, tmp_path / "dedup") as service:
+            await copied(service, 180)
+            every = [*names("SM"), *names("SN"), *names("SO")]
+            assert await given(found, every) == every
+            stats = service.stats().values()
+            await until(lambda: sum(each.poison for each in service.stats().values()) == 4 + 3 + 2)
+            assert sum(each.copied for each in stats) == 180
+
+
+async def test_a_tap_that_failed_as_nobody_foresaw_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fails = ["nobody foresaw it"]
+    foreseen = tap.incoming
+
+    def once(record: Any) -> Incoming:
+        if fails:
+            raise RuntimeError(fails.pop())
+        return foreseen(record)
+
+    monkeypatch.setattr(tap, "incoming", once)
+    async with world(tmp_path) as found, dedup(found, tmp_path / "dedup") as service:
+        await found.append(*names("SM"))
+        found.forward()
+        await copied(service, 60)
+        assert await given(found, names("SM")) == names("SM")
+    assert not fails
+    assert "reading for dedup failed and begins again" in capsys.readouterr().out

@@ -186,6 +186,8 @@ class Machine:
         )
 
     def _identity(self, record: Incoming) -> Identity:
+        if record.unreadable:
+            return Unusable(why=Why.POISON, reason=record.unreadable)
         try:
             return self._identify(record.value)
         except Exception as error:  # of one record: no partition ends for it

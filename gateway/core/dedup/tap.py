@@ -5,19 +5,21 @@ more of its partition is taken while much of it waits.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from gateway.bus.clusters import Clusters
 from gateway.bus.kafka_client import REFUSALS, BrokersAway, Refused, away, refusal, stopped
-from gateway.bus.kafka_reader import Place, connected, incoming
+from gateway.bus.kafka_reader import UNDECODABLE, Place, carefully, connected, incoming
 from gateway.bus.records import Incoming
 from gateway.core.dedup.ports import ClusterAway
 
+_log = structlog.get_logger(__name__)
 _MOMENT: Final = 0.5  # seconds for which `read` waits
 _AT_ONCE: Final = 5000  # records of one answer
 _ENOUGH: Final = 4000  # records that wait for one owner
@@ -34,6 +36,12 @@ class _Wish:
         self.waiting: list[Incoming] = []
         self.arrived = asyncio.Event()
         self.why_not = ""
+
+    def take(self, records: Sequence[Incoming]) -> None:
+        """These have come, at least one."""
+        self.fetched = records[-1].offset + 1
+        self.waiting += records
+        self.arrived.set()
 
 
 class Tap:
@@ -93,6 +101,9 @@ class Tap:
                     await self._round()
                 except (BrokersAway, Refused) as error:
                     await self._fail(str(error))
+                except Exception as error:  # nobody foresaw it: a new client may do better
+                    _log.exception("reading for dedup failed and begins again", cluster=self._name)
+                    await self._fail(away(self._cluster, error))
         finally:
             await self._let_go()
 
@@ -111,11 +122,22 @@ class Tap:
         if self._client is None or not hungry:
             await self._changed.wait()
             return
-        for place, records in (await self._fetched(self._client, hungry)).items():
+        try:
+            fetched = await self._fetched(self._client, hungry)
+        except UNDECODABLE:
+            await self._go_carefully([(each.topic, each.partition) for each in hungry])
+            return
+        for place, records in fetched.items():
             wish = self._assigned[place.topic, place.partition]
-            wish.fetched = records[-1].offset + 1
-            wish.waiting += [incoming(each) for each in records]
-            wish.arrived.set()
+            wish.take([incoming(each) for each in records])
+
+    async def _go_carefully(self, places: Sequence[Place]) -> None:
+        """Give everybody what is there, with what can't be decoded as such; then connect anew."""
+        wishes = {place: self._assigned[place] for place in places}
+        await self._let_go()
+        offsets = {place: wish.fetched for place, wish in wishes.items()}
+        for chunk in await carefully(self._cluster, offsets, _AT_ONCE):
+            wishes[chunk.topic, chunk.partition].take(chunk.records)
 
     def _assign(self, client: AIOKafkaConsumer) -> None:
         self._assigned = dict(self._wishes)
