@@ -170,7 +170,7 @@ class Machine:
             if origin.offset == fields.MARK:
                 continue
             marks[origin.cluster] = max(marks.get(origin.cluster, 0), origin.offset + 1)
-            bases[origin.cluster] = _base(record.headers)
+            bases[origin.cluster] = max(bases.get(origin.cluster, 0), _base(record.headers))
             identity = self._identity(record)
             if isinstance(identity, Unusable):
                 continue
@@ -181,9 +181,7 @@ class Machine:
                 keys.append((at, []))
             keys[-1][1].append(key)
         known = state.read_up_to(marks, highest).written_up_to(cluster, end, epoch)
-        return Absorbed(
-            keys=keys, state=msgspec.structs.replace(known, bases={**state.bases, **bases})
-        )
+        return Absorbed(keys=keys, state=known.counted_from(bases))
 
     def _identity(self, record: Incoming) -> Identity:
         if record.unreadable:

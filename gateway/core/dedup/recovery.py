@@ -113,19 +113,21 @@ def forget_output(state: State, cluster: str) -> State:
     )
 
 
-def resume(state: State, cluster: str, kept: Span) -> Resume:
+def resume(state: State, cluster: str, kept: Span, ahead: int = 0) -> Resume:
     """From where the raw topic in `cluster` is read, of which `kept` is there.
 
     A topic that was made anew begins at 0 again; its records get higher marks than any before,
-    as readers drop what is not newer.
+    as readers drop what is not newer. `ahead` is the mark up to which a batch was read that is
+    still being written: what it has of the topic before goes out with the marks it was given.
     """
     mark = state.inputs.get(cluster)
     if mark is None:
         return _from(Finding.NO_INDEX, kept.first, 0, state, cluster, 0)
     base = state.base(cluster)
     offset = mark - base
-    if offset > kept.next or offset < 0:
-        return _from(Finding.REMADE, kept.first, 0, state, cluster, mark)
+    highest = max(mark, ahead)
+    if highest - base > kept.next or offset < 0:
+        return _from(Finding.REMADE, kept.first, 0, state, cluster, highest)
     if offset < kept.first:
         return _from(Finding.EXPIRED, kept.first, kept.first - offset, state, cluster, base)
     finding = Finding.AGREES if offset == kept.next else Finding.BEHIND

@@ -36,6 +36,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
             self, inputs=_latest(self.inputs, marks), highest=max(self.highest, highest)
         )
 
+    def counted_from(self, bases: Mapping[str, int]) -> "State":
+        """With bases that were found in records; those of a topic before have lower ones."""
+        return msgspec.structs.replace(self, bases=_latest(self.bases, bases))
+
     def written_up_to(self, cluster: str, offset: int, epoch: int) -> "State":
         """After everything before `offset` of the clean topic in `cluster`."""
         return msgspec.structs.replace(

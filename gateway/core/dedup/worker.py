@@ -108,6 +108,7 @@ class Worker:
         self._feeds = Feeds(inputs, limit=settings.batch)
         self._attached: list[str] = []
         self._away: dict[str, str] = {}  # and why
+        self._pending: dict[str, int] = {}  # the marks of a batch that is being written
         self._committed_at = 0.0
         self._copied = self._duplicates = self._poison = 0
         self._trouble = ""
@@ -172,6 +173,7 @@ class Worker:
         index = self._index = await self._in_thread(self._open_index)
         self._state = index.state
         self._feeds = Feeds(self._inputs, limit=self._settings.batch)
+        self._pending = {}
         damaged = False
         try:
             await self._meet()
@@ -240,7 +242,9 @@ class Worker:
         state = state.written_up_to(cluster, marked + 1, self._epoch)
         raw = await self._inputs.kept(cluster)
         await self._commit([], state)
-        resumed = recovery.resume(state, cluster, raw)
+        resumed = recovery.resume(state, cluster, raw, self._pending.get(cluster, 0))
+        if resumed.finding is Finding.REMADE:  # to be known when the new one has grown past it
+            await self._commit([], resumed.state)
         self._tell(Which.RAW, resumed.finding, cluster, resumed.lost)
         self._state = resumed.state
         self._attached.append(cluster)
@@ -313,12 +317,14 @@ class Worker:
     async def _copy(self, chunks: Sequence[Chunk]) -> None:
         decided = await self._in_thread(self._decide, chunks)
         self._set_aside(decided)
+        self._pending = decided.inputs
         decision, written = await self._publish(decided)
         state = self._known().read_up_to(decision.inputs, decision.highest)
         if written is not None:
             state = state.written_up_to(*written, self._epoch)
         await self._commit(decision.keys, state)
         self._state = state
+        self._pending = {}
         self._copied += len(decided.keys)
         self._duplicates += decided.duplicates
 

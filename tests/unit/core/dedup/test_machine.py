@@ -146,6 +146,11 @@ def test_marks_go_on_where_they_were_when_a_topic_was_made_anew() -> None:
     copy = read(0, decision.publish[0].value, decision.publish[0].headers)
     known = MACHINE.absorb([copy], State(), "primary").state
     assert (known.inputs, known.bases) == ({"primary": 501}, {"primary": 500})
+    late = written(1, 2, origin(499))  # of the topic before, as a batch that was under way
+    known = MACHINE.absorb([late], known, "primary").state
+    assert (known.inputs, known.bases) == ({"primary": 501}, {"primary": 500})
+    known = MACHINE.absorb([copy, late], State(), "primary").state
+    assert known.bases == {"primary": 500}
 
 
 def test_a_mark_carries_nothing_but_the_epoch() -> None:

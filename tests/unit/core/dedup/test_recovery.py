@@ -58,6 +58,15 @@ def test_a_topic_that_is_made_anew_twice_has_ever_higher_marks() -> None:
     assert again.state.base("primary") == 95
 
 
+@pytest.mark.parametrize(("end", "finding", "mark"), [(84, "REMADE", 85), (85, "BEHIND", 80)])
+def test_a_new_topic_has_higher_marks_than_a_batch_that_is_being_written(
+    end: int, finding: str, mark: int
+) -> None:
+    found = resume(RAW, "primary", Span(first=0, next=end), ahead=85)
+    assert found.finding is Finding[finding]
+    assert found.state.inputs["primary"] == mark
+
+
 def test_a_clean_topic_that_was_made_anew_is_forgotten_alone() -> None:
     state = State(outputs={"primary": 50, "secondary": 9}, epochs={"primary": 2, "secondary": 1})
     assert forget_output(state, "primary") == State(

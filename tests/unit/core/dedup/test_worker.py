@@ -18,6 +18,7 @@ from tests.unit.core.dedup.dedup_world import (
     Clusters,
     Died,
     Facts,
+    Log,
     Owner,
     by_headers,
     by_ids,
@@ -350,6 +351,42 @@ async def test_a_raw_topic_that_was_made_anew_is_read_from_its_beginning(
     shutil.rmtree(world.disk)
     world.facts.happen(5)
     world.facts.forward("primary", world.facts.ids()[12])
+    await world.taken_up()
+    assert world.published() == world.facts.ids()
+
+
+@pytest.mark.parametrize("written", [0, 2])
+@pytest.mark.parametrize("new", [1, 5, 13, 14])
+async def test_a_raw_topic_that_is_made_anew_while_a_batch_is_written_is_read_whole(
+    world: World, written: int, new: int
+) -> None:
+    owner = await world.at_work(12)
+    cut = [("cut", written), ("cut", 0)]
+    owner.outputs.faults.extend(cut)
+    world.facts.happen(3)
+    world.facts.forward("primary", world.facts.ids()[11])
+    await until(lambda: len(owner.outputs.faults) < len(cut))
+    world.clusters.away.add("primary")
+    await until(lambda: not owner.worker.stats().attached)
+    world.clusters.raw["primary"] = Log()
+    world.facts.happen(new)
+    world.facts.forward("primary", world.facts.ids()[14])
+    world.clusters.away.clear()
+    await settled(owner, world.clusters)
+    assert world.published() == world.facts.ids()
+    assert len(ids_in(world.clusters.clean["primary"].records)) == len(world.facts.ids())
+
+
+async def test_that_a_raw_topic_was_made_anew_is_known_to_the_next_owner(world: World) -> None:
+    owner = await world.at_work(12)
+    world.clusters.raw["primary"] = Log()
+    world.clusters.away.add("primary")
+    await until(lambda: not owner.worker.stats().attached)
+    world.clusters.away.clear()
+    await settled(owner, world.clusters)
+    await owner.stop()
+    world.facts.happen(20)
+    world.facts.forward("primary", world.facts.ids()[11])
     await world.taken_up()
     assert world.published() == world.facts.ids()
 
