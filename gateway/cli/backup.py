@@ -69,27 +69,23 @@ def backup(
 
 def _source(data: Path) -> Callable[[IO[bytes]], None]:
     """What writes the backup to a file."""
-    database, elsewhere = data / "trunkline.db", "TRUNKLINE_URL" in os.environ
-    if elsewhere or (data / "ports.json").exists() or not database.exists():
+    from gateway.daemon import saving
+
+    elsewhere = "TRUNKLINE_URL" in os.environ
+    if elsewhere or (data / "ports.json").exists() or not saving.database_of(data).exists():
         gateway = Gateway.find(data)
         return lambda file: gateway.download("/v1/backup", file)
-    show.line(f"No gateway runs on {show.plain(data)}: {show.plain(database)} is read.")
-    return lambda file: asyncio.run(_read_database(database, file))
+    show.line(f"No gateway runs on {show.plain(data)}: what it left there is read.")
+    return lambda file: asyncio.run(_read(data, file))
 
 
-async def _read_database(path: Path, file: IO[bytes]) -> None:
-    from gateway.backup import making
+async def _read(data: Path, file: IO[bytes]) -> None:
+    from gateway.daemon import saving
     from gateway.store.base import StoreError
-    from gateway.store.sqlite import SqliteStore
 
     try:
-        store = await SqliteStore.open(path, max_queued=1, clock=time.time)
-        try:
-            async with store.snapshot() as view:
-                async for octets in making.octets(view, time.time()):
-                    file.write(octets)
-        finally:
-            await store.close()
+        async for octets in saving.octets(data):
+            file.write(octets)
     except StoreError as error:
         raise GatewayError(str(error)) from None
 
