@@ -11,6 +11,7 @@ so that nobody stops for it, and nothing but it is passed over.
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
@@ -40,6 +41,13 @@ _NEXT: Final = 2000  # milliseconds for which a record that should be there is w
 UNDECODABLE: Final = UnicodeDecodeError  # what the library raises for a record
 
 Place = tuple[str, int]  # (topic, partition)
+
+
+class Isolation(StrEnum):
+    """Which records of producers with transactions are read."""
+
+    ALL = "read_uncommitted"
+    COMMITTED = "read_committed"  # and none behind the first whose transaction is open
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,14 +192,19 @@ def incoming(record: Any) -> Incoming:
     )
 
 
-async def carefully(cluster: Cluster, offsets: Mapping[Place, int], most: int) -> list[Chunk]:
+async def carefully(
+    cluster: Cluster,
+    offsets: Mapping[Place, int],
+    most: int,
+    isolation: Isolation = Isolation.ALL,
+) -> list[Chunk]:
     """About `most` records in all from `offsets` on, each decoded by itself, by a new client.
 
     One that can't be decoded is `unreadable`. There is at least one record. Raises `BrokersAway`
     or `Refused`.
     """
     share = max(1, most // len(offsets))
-    client = await connected(cluster)
+    client = await connected(cluster, isolation)
     try:
         kept = await extents_of(client, cluster, offsets)
         chunks = [
@@ -246,10 +259,11 @@ def _unreadable(offset: int, error: Exception) -> Incoming:
     )
 
 
-async def connected(cluster: Cluster) -> AIOKafkaConsumer:
+async def connected(cluster: Cluster, isolation: Isolation = Isolation.ALL) -> AIOKafkaConsumer:
     """A consumer without partitions yet; raises `BrokersAway` or `Refused`."""
     client = AIOKafkaConsumer(
         **connection(cluster),
+        isolation_level=isolation.value,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=_FETCH_WAIT,

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from gateway.bus import topics
 from gateway.bus.clusters import Clusters
 from gateway.bus.kafka_client import BrokersAway, Refused, stopped
-from gateway.bus.kafka_reader import Place, connected, extents_of, offsets_since
+from gateway.bus.kafka_reader import Isolation, Place, connected, extents_of, offsets_since
 from gateway.bus.records import Incoming, Outgoing
 from gateway.core.dedup.ports import ClusterAway, Span
 from gateway.core.dedup.tap import Tap
@@ -78,8 +78,10 @@ class _Hub:
 
     def __init__(self, clusters: Clusters, name: str) -> None:
         self.inquirer = _Inquirer(clusters, name)
-        self.raw = Tap(clusters, name)
-        self.clean = Tap(clusters, name)
+        # What a producer took back, as a submit, is not to be copied. The clean topic is written
+        # without transactions, and is read up to an offset that was acknowledged.
+        self.raw = Tap(clusters, name, Isolation.COMMITTED)
+        self.clean = Tap(clusters, name, Isolation.ALL)
 
 
 class KafkaLogs:

@@ -15,7 +15,14 @@ from aiokafka.errors import KafkaError
 
 from gateway.bus.clusters import Clusters
 from gateway.bus.kafka_client import REFUSALS, BrokersAway, Refused, away, refusal, stopped
-from gateway.bus.kafka_reader import UNDECODABLE, Place, carefully, connected, incoming
+from gateway.bus.kafka_reader import (
+    UNDECODABLE,
+    Isolation,
+    Place,
+    carefully,
+    connected,
+    incoming,
+)
 from gateway.bus.records import Incoming
 from gateway.core.dedup.ports import ClusterAway
 
@@ -47,7 +54,8 @@ class _Wish:
 class Tap:
     """The consumer of one cluster. Connects by itself, and anew after the cluster was away."""
 
-    def __init__(self, clusters: Clusters, name: str) -> None:
+    def __init__(self, clusters: Clusters, name: str, isolation: Isolation) -> None:
+        self._isolation = isolation
         self._clusters = clusters
         self._name = name
         self._cluster = clusters.cluster(name)
@@ -111,7 +119,7 @@ class Tap:
         self._changed.clear()
         if self._client is None and self._wishes:
             await self._clusters.prepared(self._name)
-            self._client = await connected(self._cluster)
+            self._client = await connected(self._cluster, self._isolation)
         if self._client is not None and self._assigned != self._wishes:
             self._assign(self._client)
         hungry = [
@@ -136,7 +144,7 @@ class Tap:
         wishes = {place: self._assigned[place] for place in places}
         await self._let_go()
         offsets = {place: wish.fetched for place, wish in wishes.items()}
-        for chunk in await carefully(self._cluster, offsets, _AT_ONCE):
+        for chunk in await carefully(self._cluster, offsets, _AT_ONCE, self._isolation):
             wishes[chunk.topic, chunk.partition].take(chunk.records)
 
     def _assign(self, client: AIOKafkaConsumer) -> None:
