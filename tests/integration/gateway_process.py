@@ -174,6 +174,11 @@ def get(gateway: RunningGateway, path: str) -> Any:
     return _json(request_of(gateway, path))
 
 
+def steer(gateway: RunningGateway, carrier: str, command: str) -> Any:
+    """What POST /v1/carriers/<carrier>/<command> answers."""
+    return _json(request_of(gateway, f"/v1/carriers/{carrier}/{command}", b""))
+
+
 def request_of(
     gateway: RunningGateway, path: str, content: bytes | None = None
 ) -> urllib.request.Request:

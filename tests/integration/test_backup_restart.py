@@ -21,6 +21,7 @@ from tests.integration.gateway_process import (
     Carrier,
     command,
     status_of,
+    steer,
     wait_for,
     wait_for_status,
 )
@@ -119,10 +120,12 @@ def test_texts_that_may_have_left_are_not_sent_again_when_they_are_held(
     client = gateway.client()
     sent = [
         str(client.messages.create(to=f"{TO}{at}", from_=NUMBER, body="Hello").sid)
-        for at in range(6)
+        for at in range(10)
     ]
+    steer(gateway, "acme", "pause")  # so that most of them wait, however long the backup takes
     file = back_up(gateway, tmp_path / "file")
     under_way = [sid for sid in sent if status_of(gateway, sid) not in FINAL]
+    steer(gateway, "acme", "resume")
     for sid in sent:
         wait_for_status(gateway, sid, ["delivered"])
     gateway.kill()
@@ -130,6 +133,7 @@ def test_texts_that_may_have_left_are_not_sent_again_when_they_are_held(
     following = restored(tmp_path / "following", file, config, store_url, "hold")
     following.start()
     try:
+        steer(following, "acme", "resume")  # what the backup says of it holds here too
         fresh = following.client().messages.create(to="+447700900999", from_=NUMBER, body="New")
         wait_for_status(following, str(fresh.sid), ["delivered"])
         assert len(carrier.lines("submit_sm")) == count + 1

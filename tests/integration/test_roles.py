@@ -1,7 +1,6 @@
 """Several processes on one PostgreSQL: each text, callback and carrier has one owner among them."""
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -21,8 +20,8 @@ from tests.integration.gateway_process import (
     App,
     command,
     get,
-    request_of,
     status_of,
+    steer,
     wait_for,
     wait_for_status,
 )
@@ -165,9 +164,9 @@ def test_what_one_process_is_told_another_does(
     api = start_role("api", config)
     start_role("smpp", config)
     wait_for(lambda: carrier_state(api) == "bound", "the carrier is bound")
-    assert steer(api, "pause")["state"] == "paused"
+    assert steer(api, "acme", "pause")["state"] == "paused"
     assert refusal(api) == 21612, "a paused carrier takes nothing new"
-    assert steer(api, "resume")["state"] == "bound"
+    assert steer(api, "acme", "resume")["state"] == "bound"
     sent = send(api, "a secret")
     wait_for_status(api, sent.sid, ["delivered"])
     api.client().messages(sent.sid).update(body="")
@@ -207,12 +206,6 @@ def test_a_text_that_waits_at_another_process_can_be_canceled(
 def get_text(gateway: RunningGateway, path: str) -> str:
     with urllib.request.urlopen(gateway.url + path, timeout=30) as response:
         return str(response.read().decode())
-
-
-def steer(gateway: RunningGateway, command: str) -> Any:
-    request = request_of(gateway, f"/v1/carriers/acme/{command}", b"")
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.load(response)
 
 
 def refusal(gateway: RunningGateway) -> int:
