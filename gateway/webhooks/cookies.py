@@ -17,6 +17,7 @@ MAX_COOKIES: Final = 50
 MAX_OCTETS: Final = 4096
 
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_AGE: Final = re.compile(r"-?[0-9]+")
 _VALUE: Final = re.compile(r"[\x21-\x3a\x3c-\x7e]*(?: [\x21-\x3a\x3c-\x7e]+)*")
 
 
@@ -76,7 +77,7 @@ def _domain(asked: str, host: str) -> str | None:
 def _expiry(attributes: dict[str, str], now: float) -> float:
     latest = now + LIFETIME
     age = attributes.get("max-age", "")
-    if age.lstrip("-").isdigit() and age.isascii():
+    if _AGE.fullmatch(age):
         return min(latest, now + int(age[:12]))
     if date := attributes.get("expires"):
         try:

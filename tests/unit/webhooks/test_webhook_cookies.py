@@ -52,6 +52,8 @@ def test_expires_is_read_and_max_age_wins() -> None:
     assert both.expires_at == NOW + 5
     assert cookie("a=b; Max-Age=99999999999").expires_at == NOW + LIFETIME
     assert cookie("a=b; Expires=tomorrow").expires_at == NOW + LIFETIME
+    assert cookie("a=b; Max-Age=--99999").expires_at == NOW + LIFETIME
+    assert cookie("a=b; Max-Age=-99999").expires_at < NOW
 
 
 @pytest.mark.parametrize(
