@@ -7,8 +7,7 @@ other is another store's, and refused.
 """
 
 from collections.abc import Sequence
-
-import structlog
+from typing import Final
 
 from gateway.bus.kafka_admin import identity_of
 from gateway.bus.kafka_client import BrokersAway, Cluster, Refused
@@ -17,8 +16,7 @@ from gateway.bus.status import ROW
 from gateway.bus.topics import FACT_TOPICS, Topic
 from gateway.store.base import Insert, Store, StoreError
 
-_log = structlog.get_logger(__name__)
-_TAKEN = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
+_TAKEN: Final = Insert(table="meta", columns=("name", "value"), ignore_taken=("name",))
 
 
 class Belonging:

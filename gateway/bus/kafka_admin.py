@@ -1,7 +1,8 @@
 """Makes the topics that are missing, and refuses ones that are not as they should be."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import structlog
@@ -37,37 +38,38 @@ async def prepare(cluster: Cluster, topics: Sequence[Topic]) -> list[str]:
     Raises `BrokersAway`, or `Refused` if one is there with another number of partitions, or
     can't be made.
     """
+    async with _asking(cluster, ", ".join(topic.name for topic in topics)) as admin:
+        missing = _missing(cluster, topics, await _partitions(admin))
+        if missing:
+            await _make(admin, cluster, missing)
+        while True:  # no broker tells when it knows them
+            if not _missing(cluster, topics, await _partitions(admin)):
+                break
+            await asyncio.sleep(_LOOK)
+    return [topic.name for topic in missing]
+
+
+async def identity_of(cluster: Cluster) -> str:
+    """The id that the brokers gave their cluster when it was made.
+
+    Raises `BrokersAway` or `Refused`.
+    """
+    async with _asking(cluster, "") as admin:
+        return str((await admin.describe_cluster())["cluster_id"])
+
+
+@asynccontextmanager
+async def _asking(cluster: Cluster, about: str) -> AsyncIterator[Any]:
+    """A client for what is asked in the block, of topics named `about`; its errors are ours."""
     patient = replace(cluster, timeout=_TIMEOUT)
     admin = AIOKafkaAdminClient(**connection(patient))
     admin.stop = admin.close  # by which name the other clients of the library know it
     await started(admin, patient)
     try:
         async with asyncio.timeout(_TIMEOUT + _KNOWN_EVERYWHERE):
-            missing = _missing(cluster, topics, await _partitions(admin))
-            if missing:
-                await _make(admin, cluster, missing)
-            while True:  # no broker tells when it knows them
-                if not _missing(cluster, topics, await _partitions(admin)):
-                    break
-                await asyncio.sleep(_LOOK)
+            yield admin
     except REFUSALS as error:
-        raise refusal(error, cluster, ", ".join(topic.name for topic in topics)) from None
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise BrokersAway(away(cluster, error)) from None
-    finally:
-        await admin.close()
-    return [topic.name for topic in missing]
-
-
-async def identity_of(cluster: Cluster) -> str:
-    """The id that the brokers gave their cluster when it was made; raises as `prepare` does."""
-    admin = AIOKafkaAdminClient(**connection(cluster))
-    admin.stop = admin.close
-    await started(admin, cluster)
-    try:
-        return str((await admin.describe_cluster())["cluster_id"])
-    except REFUSALS as error:
-        raise refusal(error, cluster, "") from None
+        raise refusal(error, cluster, about) from None
     except (KafkaError, OSError, TimeoutError) as error:
         raise BrokersAway(away(cluster, error)) from None
     finally:

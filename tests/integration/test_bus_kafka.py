@@ -4,17 +4,21 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka.conn import AIOKafkaConnection, create_conn
 
 from gateway.bus import positions
 from gateway.bus.base import BEGINNING, Batch, Bus
-from gateway.bus.kafka_client import Producer
+from gateway.bus.kafka_client import Cluster, Producer
+from gateway.bus.kafka_reader import connected
 from gateway.bus.records import Outgoing
 from gateway.bus.topics import CALLS, MESSAGES, clean, partition_of
 from gateway.store.base import Fact
 from tests.integration.bus_world import PARTITIONS, World, fact, until, world
 from tests.integration.undecodable import write_undecodable
+from tests.kafka_mock import MockCluster
 
 WITHIN = 60.0
 
@@ -53,6 +57,31 @@ async def forwarded(found: World, count: int) -> None:
     forwarder = found.forward()
     await until(lambda: forwarder.stats().forwarded >= count)
     await found.stop_forwarding()
+
+
+async def test_a_client_that_is_given_up_while_it_starts_leaves_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[AIOKafkaConnection] = []
+    begun = asyncio.Event()
+
+    async def create(*arguments: Any, **settings: Any) -> AIOKafkaConnection:
+        made.append(await create_conn(*arguments, **settings))
+        begun.set()
+        return made[-1]
+
+    monkeypatch.setattr("aiokafka.client.create_conn", create)
+    async with await MockCluster.start(1) as mock:
+        await mock.slow(1, 200)
+        cluster = Cluster(name="primary", brokers=(mock.bootstrap,), settings={}, timeout=10.0)
+        starting = asyncio.create_task(connected(cluster))
+        async with asyncio.timeout(WITHIN):
+            await begun.wait()
+        await asyncio.sleep(0)  # it asks what there is in the cluster
+        starting.cancel()
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+        assert not any(each.connected() for each in made)
 
 
 async def test_facts_come_from_every_topic_and_partition(tmp_path: Path) -> None:
