@@ -3,7 +3,8 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.core.archive import Archive
@@ -13,6 +14,7 @@ from gateway.core.records import FAMILY, tables
 from gateway.core.runner import Bounds, Done, Job, JobOutcome, JobRunner, insert
 from gateway.sids import JOB, first_sid, new_sid
 from gateway.store.base import Insert, Lease, Query, Row, Store
+from tests.contract.backends import Backend
 
 META = Insert(table="meta", columns=("name", "value"))
 STORED_META = Query(
@@ -126,6 +128,26 @@ class Bench:
                 if len(states) >= count:
                     return states
                 await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def on_store(backend: Backend) -> AsyncIterator[Bench]:
+    """One process over a store, which is closed with all that still runs."""
+    async with processes(backend, 1) as (bench,):
+        yield bench
+
+
+@asynccontextmanager
+async def processes(backend: Backend, count: int) -> AsyncIterator[list[Bench]]:
+    """As many processes over the same data."""
+    benches = [Bench(await backend.open()) for _ in range(count)]
+    try:
+        yield benches
+    finally:
+        for bench in benches:
+            for runner in bench.runners:
+                await runner.close(0.0)
+        await backend.close_all()
 
 
 class Log:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_bench import Bench, Log, id_at
+from job_bench import Bench, Log, id_at, on_store
 
 from gateway.core import archiver
 from gateway.core.archive import (
@@ -51,12 +51,8 @@ def archive(
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    backend = STORES["sqlite"](tmp_path)
-    bench = Bench(await backend.open())
-    yield bench
-    for runner in bench.runners:
-        await runner.close(0.0)
-    await backend.close_all()
+    async with on_store(STORES["sqlite"](tmp_path)) as bench:
+        yield bench
 
 
 def given_up(account: str, made: float, payload: str = "{}") -> Pending:

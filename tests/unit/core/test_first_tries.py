@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_bench import Bench, Log, id_at
+from job_bench import Bench, Log, id_at, on_store
 
 from gateway.core.owned import NOTHING, Queues
 from gateway.core.records import SHARDS, JobState, generation_of, tables, transition
@@ -26,12 +26,8 @@ async def bench(
     monkeypatch.setattr("gateway.core.reading._RECENT", 20)
     monkeypatch.setattr("gateway.core.reading._WINDOW", 7)
     monkeypatch.setattr("gateway.core.intake._OLDER_PAUSE", 0.002)
-    backend = STORES[request.param](tmp_path)
-    bench = Bench(await backend.open())
-    yield bench
-    for runner in bench.runners:
-        await runner.close(0.0)
-    await backend.close_all()
+    async with on_store(STORES[request.param](tmp_path)) as bench:
+        yield bench
 
 
 @pytest.mark.parametrize("bounds", [Bounds(), Bounds(per_endpoint=8, total=8)])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_bench import Bench, Log
+from job_bench import Bench, Log, on_store
 
 from gateway.core import queue_states
 from gateway.core.breaker import BreakerPolicy, Circuit, Sign
@@ -20,12 +20,8 @@ from tests.contract.backends import STORES
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    backend = STORES["sqlite"](tmp_path)
-    bench = Bench(await backend.open())
-    yield bench
-    for runner in bench.runners:
-        await runner.close(0.0)
-    await backend.close_all()
+    async with on_store(STORES["sqlite"](tmp_path)) as bench:
+        yield bench
 
 
 def scheduler() -> Scheduler[Any]:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from job_bench import Bench, Log
+from job_bench import Bench, Log, on_store
 
 from gateway.core import retention
 from gateway.core.records import (
@@ -28,14 +28,10 @@ DAY = 24 * HOUR
 
 @pytest.fixture(params=STORES)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    backend = STORES[request.param](tmp_path)
-    bench = Bench(await backend.open())
-    await JobRetention(bench.store).round(bench.clock(), DAY)
-    assert await bench.store.generations(FAMILY) == [], "what an empty database was made with"
-    yield bench
-    for runner in bench.runners:
-        await runner.close(0.0)
-    await backend.close_all()
+    async with on_store(STORES[request.param](tmp_path)) as bench:
+        await JobRetention(bench.store).round(bench.clock(), DAY)
+        assert await bench.store.generations(FAMILY) == [], "what an empty database was made with"
+        yield bench
 
 
 def job(bench: Bench, hours_ago: float, number: int = 0) -> Job:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_bench import META, STORED_META, Bench, Log
+from job_bench import META, STORED_META, Bench, Log, on_store
 
 from gateway.core.records import JobState, transition
 from gateway.core.runner import Bounds, Discard, Done, Job, JobOutcome, Retry
@@ -20,12 +20,8 @@ ACCOUNT_NAME = Update(
 
 @pytest.fixture(params=STORES)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    backend = STORES[request.param](tmp_path)
-    bench = Bench(await backend.open())
-    yield bench
-    for runner in bench.runners:
-        await runner.close(0.0)
-    await backend.close_all()
+    async with on_store(STORES[request.param](tmp_path)) as bench:
+        yield bench
 
 
 async def test_a_job_runs_once_and_its_success_is_stored(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from job_bench import Bench, Log
+from job_bench import Bench, Log, on_store
 
 from gateway.core.owned import Queues
 from gateway.core.records import SHARDS, shard_of
@@ -31,12 +31,8 @@ class Member:
 @pytest.fixture
 async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setattr("gateway.core.runner._UNSURE", 0.02)
-    backend = STORES["sqlite"](tmp_path)
-    bench = Bench(await backend.open())
-    yield bench
-    for runner in bench.runners:
-        await runner.close(0.0)
-    await backend.close_all()
+    async with on_store(STORES["sqlite"](tmp_path)) as bench:
+        yield bench
 
 
 async def asked(member: Member, times: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_bench import Bench, Log, id_at
+from job_bench import Bench, Log, id_at, on_store
 
 from gateway.core.archive import ArchiveError, Folder
 from gateway.core.owned import NOTHING, Queues
@@ -23,12 +23,8 @@ ERRORS = (StoreError("could not open relation with OID 4711"), RuntimeError("nob
 @pytest.fixture
 async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setattr("gateway.core.rounds._BROKEN", 0.001)
-    backend = STORES["sqlite"](tmp_path)
-    bench = Bench(await backend.open())
-    yield bench
-    for runner in bench.runners:
-        await runner.close(0.0)
-    await backend.close_all()
+    async with on_store(STORES["sqlite"](tmp_path)) as bench:
+        yield bench
 
 
 async def until(is_so: Callable[[], bool]) -> None:

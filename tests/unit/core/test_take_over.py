@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_bench import Bench, Log, id_at
+from job_bench import Bench, Log, id_at, on_store, processes
 
 from gateway.core.owned import EVERYTHING, NOTHING, Queues
 from gateway.core.records import SHARDS, generation_at, generation_of, shard_of, tables
 from gateway.core.runner import Bounds, Done, Job, JobOutcome, JobRunner, Retry
 from gateway.sids import JOB, first_sid, new_sid
 from gateway.store.base import Horizon, Insert, Query, Row, Store, StoreError
-from tests.contract.backends import SHARED, STORES, Backend
+from tests.contract.backends import SHARED, STORES
 
 ALL = Queues(shards=frozenset(range(SHARDS)))
 
@@ -30,29 +30,15 @@ def queue(endpoint: str) -> Queues:
 
 @pytest.fixture(params=STORES)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    """One process."""
-    backend = STORES[request.param](tmp_path)
-    bench = Bench(await backend.open())
-    yield bench
-    await ended(backend, bench)
+    async with on_store(STORES[request.param](tmp_path)) as bench:
+        yield bench
 
 
 @pytest.fixture(params=SHARED)
-async def pair(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncIterator[tuple[Bench, Bench]]:
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[Bench]]:
     """Two processes over the same data."""
-    backend = SHARED[request.param](tmp_path)
-    benches = Bench(await backend.open()), Bench(await backend.open())
-    yield benches
-    await ended(backend, *benches)
-
-
-async def ended(backend: Backend, *benches: Bench) -> None:
-    for bench in benches:
-        for runner in bench.runners:
-            await runner.close(0.0)
-    await backend.close_all()
+    async with processes(SHARED[request.param](tmp_path), 2) as benches:
+        yield benches
 
 
 # -- which queues are whose --------------------------------------------------------------------
@@ -219,7 +205,7 @@ async def test_jobs_from_before_there_were_generations_end_where_they_stand(benc
 # -- between processes -------------------------------------------------------------------------
 
 
-async def test_what_another_process_makes_is_taken_in(pair: tuple[Bench, Bench]) -> None:
+async def test_what_another_process_makes_is_taken_in(pair: list[Bench]) -> None:
     maker, owner = pair
     log = Log()
     making = maker.runner(Log(RuntimeError("not mine")), own=NOTHING)
@@ -236,7 +222,7 @@ async def test_what_another_process_makes_is_taken_in(pair: tuple[Bench, Bench])
 
 
 async def test_what_nobody_hinted_at_is_found_and_so_is_what_comes_late(
-    pair: tuple[Bench, Bench], monkeypatch: pytest.MonkeyPatch
+    pair: list[Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Late: a generation that is long past, looked at only now and then."""
     monkeypatch.setattr("gateway.core.intake._LOOK", 0.01)
@@ -258,7 +244,7 @@ async def test_what_nobody_hinted_at_is_found_and_so_is_what_comes_late(
 
 
 async def test_a_job_that_ended_is_not_taken_in_again_by_the_look_that_shows_it(
-    pair: tuple[Bench, Bench],
+    pair: list[Bench],
 ) -> None:
     """A recovery reads it before the followers' horizon shows it."""
     maker, owner = pair
@@ -319,7 +305,7 @@ class Held:
 
 @pytest.mark.parametrize("step", ["horizon", "generations"])
 async def test_a_queue_that_comes_in_the_middle_of_a_look_misses_nothing(
-    pair: tuple[Bench, Bench], step: str, monkeypatch: pytest.MonkeyPatch
+    pair: list[Bench], step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that is stored after the queue was read, and before the look ends."""
     monkeypatch.setattr("gateway.core.intake._LOOK", 0.01)
@@ -348,7 +334,7 @@ async def old_and_new(bench: Bench) -> tuple[str, str]:
 
 
 async def test_what_ends_in_the_middle_of_a_look_is_not_tried_again(
-    pair: tuple[Bench, Bench],
+    pair: list[Bench],
 ) -> None:
     """The look saw it when it was still to be tried."""
     maker, owner = pair
@@ -370,7 +356,7 @@ async def test_what_ends_in_the_middle_of_a_look_is_not_tried_again(
 
 
 async def test_what_another_tried_in_the_middle_of_a_look_is_not_tried_again(
-    pair: tuple[Bench, Bench], monkeypatch: pytest.MonkeyPatch
+    pair: list[Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The queue was its, for a while, and then ours again."""
     monkeypatch.setattr("gateway.core.intake._LOOK", 0.01)
@@ -398,7 +384,7 @@ async def test_what_another_tried_in_the_middle_of_a_look_is_not_tried_again(
 
 
 async def test_a_look_that_fails_half_way_is_made_again(
-    pair: tuple[Bench, Bench], monkeypatch: pytest.MonkeyPatch
+    pair: list[Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.core.intake._LOOK", 0.01)
     monkeypatch.setattr("gateway.core.rounds._BROKEN", 0.01)
@@ -422,7 +408,7 @@ async def test_a_look_that_fails_half_way_is_made_again(
 
 
 async def test_jobs_are_tried_once_while_queues_go_to_and_fro(
-    pair: tuple[Bench, Bench], monkeypatch: pytest.MonkeyPatch
+    pair: list[Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.core.reading._WINDOW", 40)
     monkeypatch.setattr("gateway.core.reading._RECENT", 200)
