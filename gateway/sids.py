@@ -20,6 +20,7 @@ DELIVERY = "DE"
 
 _SHAPE = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 _COUNTER_BITS = 16
+_AT_ONCE = 512  # SIDs
 
 
 class _Clock:
@@ -35,7 +36,30 @@ class _Clock:
         return self.last
 
 
+class _Dice:
+    """Random hex digits, sixteen at a time.
+
+    The kernel is asked for many at once: each call to it gives the interpreter's lock to another
+    thread, and who makes an SID is mostly an event loop that would have to wait for it.
+    """
+
+    __slots__ = ("_unused",)
+
+    def __init__(self) -> None:
+        self._unused: list[str] = []
+        os.register_at_fork(after_in_child=self._unused.clear)
+
+    def throw(self) -> str:
+        while True:
+            try:
+                return self._unused.pop()
+            except IndexError:
+                digits = os.urandom(8 * _AT_ONCE).hex()
+                self._unused += [digits[at : at + 16] for at in range(0, len(digits), 16)]
+
+
 _clock = _Clock()
+_dice = _Dice()
 
 
 def new_sid(prefix: str, now: float) -> str:
@@ -43,7 +67,7 @@ def new_sid(prefix: str, now: float) -> str:
 
     Greater than every SID of that prefix that this process made before.
     """
-    return f"{prefix}{_clock.tick(now):016x}{os.urandom(8).hex()}"
+    return f"{prefix}{_clock.tick(now):016x}{_dice.throw()}"
 
 
 def first_sid(prefix: str, at: float) -> str:
