@@ -321,7 +321,7 @@ class JobRunner:
             taken = self._scheduler.take(self._clock(), 1) if self._alive() else []
             entry = taken[0] if taken else await self._next()
             # Asked again: the process may have stood still since it was handed out.
-            if not self._alive() and not await self._may_start_after_all(entry):
+            if not (taken or self._alive() or await self._may_start_after_all(entry)):
                 continue
             self._busy += 1
             try:

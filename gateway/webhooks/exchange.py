@@ -187,7 +187,8 @@ class Connections:
             handler = connection.protocol
             assert handler is not None  # aiohttp's type: it is None only after release
             reused = handler in self._used
-            self._used.add(handler)
+            if not reused:
+                self._used.add(handler)
             cutoff = _Cutoff(handler)
             timer = loop.call_at(ends, cutoff.end)
             try:
