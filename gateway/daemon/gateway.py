@@ -274,7 +274,7 @@ class Gateway:
 
     def _make_path(self) -> tuple[Messages, Follower]:
         bounds = self._config.messages
-        return path.build(
+        around = path.Around(
             store=self._ground.store,
             network=self._network,
             runner=self._runner,
@@ -295,6 +295,7 @@ class Gateway:
             clock=self._clock,
             fraction=chance,
         )
+        return path.build(around)
 
     def _make_handlers(self) -> dict[str, Handler]:
         ground = self._ground

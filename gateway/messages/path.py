@@ -1,6 +1,7 @@
 """The message path put together: its rooms, made in the order in which they need each other."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -17,7 +18,6 @@ from gateway.messages.callbacks import CallbackPolicy
 from gateway.messages.commit import Committer
 from gateway.messages.correlate import Correlator
 from gateway.messages.dispatch import Dispatcher
-from gateway.messages.flight import Flight
 from gateway.messages.follow import Follower
 from gateway.messages.ownership import Owner
 from gateway.messages.parking import Parking
@@ -43,31 +43,9 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     max_parked_receipts: int
 
 
-class Path(NamedTuple):
-    """The two ends that the daemon holds: what is asked of the path, and its life."""
-
-    messages: Messages
-    follower: Follower
-
-
-def build(
-    *,
-    store: Store,
-    network: Network,
-    runner: JobRunner,
-    carriers: Mapping[str, Carrier],
-    plan: Callable[[RouteRequest, float], Plan],
-    may_send: Callable[[str], bool],
-    holder: Holder,
-    inbound: Jobs,
-    policy: CallbackPolicy,
-    bounds: Bounds,
-    overloaded: Callable[[], bool],
-    owner: Owner,
-    clock: Callable[[], float],
-    fraction: Callable[[], float],
-) -> Path:
-    """Make the rooms.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What the path stands on.
 
     `carriers`, by name, is looked at anew each time, so that it may change. `may_send` says
     whether an account is active, `holder` whose a number is, `inbound` which jobs tell of an
@@ -75,74 +53,114 @@ def build(
     what it does for its carriers is fenced by its lease.
     """
 
-    def policy_of(name: str) -> OnUncertain:
-        carrier = carriers.get(name)
+    store: Store
+    network: Network
+    runner: JobRunner
+    carriers: Mapping[str, Carrier]
+    plan: Callable[[RouteRequest, float], Plan]
+    may_send: Callable[[str], bool]
+    holder: Holder
+    inbound: Jobs
+    policy: CallbackPolicy
+    bounds: Bounds
+    overloaded: Callable[[], bool]
+    owner: Owner
+    clock: Callable[[], float]
+    fraction: Callable[[], float]
+
+    def policy_of(self, name: str) -> OnUncertain:
+        """What a lost answer of the carrier `name` means."""
+        carrier = self.carriers.get(name)
         return carrier.on_uncertain if carrier is not None else OnUncertain.RESEND
 
-    def grace_of(name: str) -> float:
-        carrier = carriers.get(name)
+    def grace_of(self, name: str) -> float:
+        """Seconds for which receipts of the carrier `name` are waited for."""
+        carrier = self.carriers.get(name)
         return carrier.receipt_grace if carrier is not None else _GRACE
 
-    book = Book(_REMEMBERED)
-    states = StateWriter(policy)
-    backlogs = Backlogs(bounds.max_in_memory)
-    parking = Parking(bounds.max_parked_receipts)
-    composer = Composer(carriers, book)
-    correlator = Correlator(store, book)
-    scheduler: Scheduler[Flight] = Scheduler(policies(_NO_LIMIT, {}), _RETRY)
-    dispatcher = Dispatcher(
-        store=store,
-        network=network,
-        scheduler=scheduler,
-        book=book,
-        composer=composer,
-        backlogs=backlogs,
-        may_send=may_send,
-        owner=owner,
-        clock=clock,
-    )
-    committer = Committer(
-        store=store,
-        network=network,
-        runner=runner,
-        dispatcher=dispatcher,
-        owner=owner,
-        clock=clock,
-    )
-    messages = Messages(
-        store=store,
+
+class Path(NamedTuple):
+    """The two ends that the daemon holds: what is asked of the path, and its life."""
+
+    messages: Messages
+    follower: Follower
+
+
+def build(around: Around) -> Path:
+    """Make the rooms on top of what is `around`."""
+    shared = _Shared(around)
+    return Path(messages=_messages(around, shared), follower=_follower(around, shared))
+
+
+class _Shared:
+    """The rooms that both ends use."""
+
+    def __init__(self, around: Around) -> None:
+        bounds = around.bounds
+        self.book = Book(_REMEMBERED)
+        self.states = StateWriter(around.policy)
+        self.backlogs = Backlogs(bounds.max_in_memory)
+        self.parking = Parking(bounds.max_parked_receipts)
+        self.composer = Composer(around.carriers, self.book)
+        self.correlator = Correlator(around.store, self.book)
+        self.dispatcher = Dispatcher(
+            store=around.store,
+            network=around.network,
+            scheduler=Scheduler(policies(_NO_LIMIT, {}), _RETRY),
+            book=self.book,
+            composer=self.composer,
+            backlogs=self.backlogs,
+            may_send=around.may_send,
+            owner=around.owner,
+            clock=around.clock,
+        )
+        self.committer = Committer(
+            store=around.store,
+            network=around.network,
+            runner=around.runner,
+            dispatcher=self.dispatcher,
+            owner=around.owner,
+            clock=around.clock,
+        )
+
+
+def _messages(around: Around, shared: _Shared) -> Messages:
+    return Messages(
+        store=around.store,
         acceptor=Acceptor(
-            plan=plan,
-            composer=composer,
-            may_send=may_send,
-            max_body=bounds.max_body,
-            fraction=fraction,
+            plan=around.plan,
+            composer=shared.composer,
+            may_send=around.may_send,
+            max_body=around.bounds.max_body,
+            fraction=around.fraction,
         ),
-        dispatcher=dispatcher,
-        committer=committer,
-        correlator=correlator,
-        book=book,
-        states=states,
-        backlogs=backlogs,
-        parking=parking,
-        max_accepts_in_flight=bounds.max_accepts_in_flight,
-        overloaded=overloaded,
-        clock=clock,
+        dispatcher=shared.dispatcher,
+        committer=shared.committer,
+        correlator=shared.correlator,
+        book=shared.book,
+        states=shared.states,
+        backlogs=shared.backlogs,
+        parking=shared.parking,
+        max_accepts_in_flight=around.bounds.max_accepts_in_flight,
+        overloaded=around.overloaded,
+        clock=around.clock,
     )
-    follower = Follower(
-        store=store,
-        network=network,
-        dispatcher=dispatcher,
-        committer=committer,
-        correlator=correlator,
-        settler=Settler(book, states, policy_of),
-        receiver=Receiver(holder=holder, jobs=inbound),
-        parking=parking,
-        backlogs=backlogs,
-        may_send=may_send,
-        composer=composer,
-        book=book,
-        grace_of=grace_of,
-        clock=clock,
+
+
+def _follower(around: Around, shared: _Shared) -> Follower:
+    return Follower(
+        store=around.store,
+        network=around.network,
+        dispatcher=shared.dispatcher,
+        committer=shared.committer,
+        correlator=shared.correlator,
+        settler=Settler(shared.book, shared.states, around.policy_of),
+        receiver=Receiver(holder=around.holder, jobs=around.inbound),
+        parking=shared.parking,
+        backlogs=shared.backlogs,
+        may_send=around.may_send,
+        composer=shared.composer,
+        book=shared.book,
+        grace_of=around.grace_of,
+        clock=around.clock,
     )
-    return Path(messages=messages, follower=follower)

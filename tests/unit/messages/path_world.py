@@ -253,7 +253,7 @@ class PathWorld:
             self.told.append(message)
             return self.inbound_jobs(message)
 
-        self.messages, self.follower = path.build(
+        around = path.Around(
             store=cast(SqliteStore, self.store),
             network=cast(Network, self.network),
             runner=cast(JobRunner, self.runner),
@@ -269,6 +269,7 @@ class PathWorld:
             overloaded=lambda: self.overloaded,
             owner=self.owner,
         )
+        self.messages, self.follower = path.build(around)
         for carrier in self.carriers:
             await self.follower.take_over(carrier.name)
         await self.follower.tell_of_strays(self.network.names())
