@@ -8,6 +8,7 @@ Generation 0 is what a database had before there were generations. The ids of it
 hour, so a job that was read carries where it was read from.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -120,113 +121,101 @@ _COLUMNS: Final = Job.__struct_fields__[:-1]
 _STATES: Final = ", ".join(f"'{state}'" for state in ENDED)
 
 
+_LAST: Final = (
+    "{jobs} r LEFT JOIN {transitions} t ON t.job_id = r.id AND t.attempt ="
+    " (SELECT max(attempt) FROM {transitions} WHERE job_id = r.id)"
+)  # each job `r` beside its last transition `t`, if it has one
+_FOUND: Final = (
+    f"SELECT {', '.join('r.' + name for name in _COLUMNS)},"
+    f" t.attempt, t.retry_at, t.to_state, t.at, t.note FROM {_LAST} WHERE"
+)
+_UNENDED: Final = f"COALESCE(t.to_state, '') NOT IN ({_STATES})"
+_PENDING: Final = f"{_FOUND} {_UNENDED}"
+# What has ended has no mark in `jobs`: these look at every row of a window, so the window has an
+# end.
+_WINDOW: Final = f"{_PENDING} AND r.id > $1 AND r.id <= $2"
+_NAMED: Final = ", ".join(f"${at}" for at in range(1, TOGETHER + 1))
+_IN_STATE: Final = "LIKE '%|' || COALESCE(t.to_state, 'available') || '|%'"  # between bars
+
+# The queries of a generation by the fields of `Tables`; `str.format` puts its tables in.
+_QUERIES: Final = {
+    "pending": (
+        f"{_WINDOW} AND ($3 = '' OR $4 LIKE '%|' || r.shard || '|%') ORDER BY r.id LIMIT $5"
+    ),
+    "pending_of": f"{_WINDOW} AND r.endpoint = $3 ORDER BY r.id LIMIT $4",
+    # `{arrived}` is for the store to fill
+    "arrived": _PENDING + " AND r.shard = ANY($1::bigint[]) AND {{arrived}}",
+    "window_end": "SELECT id FROM {jobs} WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2",
+    "newest": "SELECT id FROM {jobs} ORDER BY id DESC LIMIT 1 OFFSET $1",
+    "count": "SELECT count(*) FROM (SELECT id FROM {jobs} LIMIT $1) AS counted",
+    "open": (
+        f"SELECT r.id FROM {_LAST} WHERE {_UNENDED}"
+        " AND r.id > $1 AND r.id <= $2 ORDER BY r.id LIMIT 1"
+    ),
+    "open_of": f"{_PENDING} AND r.sid IN ({_NAMED})",
+    "of_sid": (
+        "SELECT r.id, r.kind, r.endpoint, r.created_at, t.attempt, t.to_state, t.at, t.note"
+        " FROM {jobs} r LEFT JOIN {transitions} t ON t.job_id = r.id"
+        " WHERE r.sid = $1 ORDER BY r.id, t.attempt"
+    ),
+    # For people, an account at a time, in windows too.
+    "window_start": "SELECT id FROM {jobs} WHERE id < $1 ORDER BY id DESC LIMIT 1 OFFSET $2",
+    "listed": (
+        f"{_FOUND} r.account_sid = $1 AND r.id >= $2 AND r.id < $3"
+        f" AND ($4 = '' OR r.endpoint = $5) AND $6 {_IN_STATE} ORDER BY r.id DESC LIMIT $7"
+    ),
+    "given_up": (
+        f"{_FOUND} r.account_sid = $1 AND r.id > $2 AND r.id <= $3 AND r.endpoint = $4"
+        f" AND $5 {_IN_STATE} ORDER BY r.id LIMIT $6"
+    ),
+    "one": f"{_FOUND} r.account_sid = $1 AND r.id = $2",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tables:
-    """The statements and queries of one generation."""
+    """The statements and queries of one generation; `tables` makes them."""
 
-    __slots__ = (
-        "arrived",
-        "count",
-        "given_up",
-        "insert",
-        "jobs",
-        "listed",
-        "newest",
-        "number",
-        "of_sid",
-        "one",
-        "open",
-        "open_of",
-        "pending",
-        "pending_of",
-        "transition",
-        "transitions",
-        "window_end",
-        "window_start",
-    )
-
-    def __init__(self, number: int) -> None:
-        """Use `tables`."""
-        jobs, transitions = f"jobs_{number}", f"job_state_transitions_{number}"
-        self.number = number
-        self.jobs, self.transitions = jobs, transitions
-        self.insert = Insert(table=jobs, columns=(*_COLUMNS, "shard"))
-        self.transition = Insert(
-            table=transitions,
-            columns=("job_id", "attempt", "to_state", "at", "retry_at", "note"),
-            ignore_taken=("job_id", "attempt"),  # a try whose end was stored already, run again
-        )
-        found = (
-            f"SELECT {', '.join('r.' + name for name in _COLUMNS)},"
-            f" t.attempt, t.retry_at, t.to_state, t.at, t.note FROM {self.last} WHERE"
-        )
-        pending = f"{found} COALESCE(t.to_state, '') NOT IN ({_STATES})"
-        # What has ended has no mark in `jobs`: these look at every row of a window, so the window
-        # has an end.
-        window = f"{pending} AND r.id > $1 AND r.id <= $2"
-        self.pending = Query(
-            f"{jobs}_pending",
-            f"{window} AND ($3 = '' OR $4 LIKE '%|' || r.shard || '|%') ORDER BY r.id LIMIT $5",
-        )
-        self.pending_of = Query(
-            f"{jobs}_pending_of", f"{window} AND r.endpoint = $3 ORDER BY r.id LIMIT $4"
-        )
-        self.arrived = Query(
-            f"{jobs}_arrived", f"{pending} AND r.shard = ANY($1::bigint[]) AND {{arrived}}"
-        )
-        self.window_end = Query(
-            f"{jobs}_window_end",
-            f"SELECT id FROM {jobs} WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2",
-        )
-        self.newest = Query(
-            f"{jobs}_newest", f"SELECT id FROM {jobs} ORDER BY id DESC LIMIT 1 OFFSET $1"
-        )
-        self.count = Query(
-            f"{jobs}_count", f"SELECT count(*) FROM (SELECT id FROM {jobs} LIMIT $1) AS counted"
-        )
-        self.open = Query(
-            f"{jobs}_open",
-            f"SELECT r.id FROM {self.last} WHERE COALESCE(t.to_state, '') NOT IN ({_STATES})"
-            " AND r.id > $1 AND r.id <= $2 ORDER BY r.id LIMIT 1",
-        )
-        named = ", ".join(f"${at}" for at in range(1, TOGETHER + 1))
-        self.open_of = Query(f"{jobs}_open_of", f"{pending} AND r.sid IN ({named})")
-        self.of_sid = Query(
-            f"{jobs}_of_sid",
-            f"SELECT r.id, r.kind, r.endpoint, r.created_at, t.attempt, t.to_state, t.at, t.note"
-            f" FROM {jobs} r LEFT JOIN {transitions} t ON t.job_id = r.id"
-            " WHERE r.sid = $1 ORDER BY r.id, t.attempt",
-        )
-        # For people, an account at a time, in windows too. States stand between bars.
-        state = "LIKE '%|' || COALESCE(t.to_state, 'available') || '|%'"
-        self.window_start = Query(
-            f"{jobs}_window_start",
-            f"SELECT id FROM {jobs} WHERE id < $1 ORDER BY id DESC LIMIT 1 OFFSET $2",
-        )
-        self.listed = Query(
-            f"{jobs}_listed",
-            f"{found} r.account_sid = $1 AND r.id >= $2 AND r.id < $3"
-            f" AND ($4 = '' OR r.endpoint = $5) AND $6 {state} ORDER BY r.id DESC LIMIT $7",
-        )
-        self.given_up = Query(
-            f"{jobs}_given_up",
-            f"{found} r.account_sid = $1 AND r.id > $2 AND r.id <= $3 AND r.endpoint = $4"
-            f" AND $5 {state} ORDER BY r.id LIMIT $6",
-        )
-        self.one = Query(f"{jobs}_one", f"{found} r.account_sid = $1 AND r.id = $2")
-
-    @property
-    def last(self) -> str:
-        """SQL: each job `r` beside its last transition `t`, if it has one."""
-        return (
-            f"{self.jobs} r LEFT JOIN {self.transitions} t ON t.job_id = r.id AND t.attempt ="
-            f" (SELECT max(attempt) FROM {self.transitions} WHERE job_id = r.id)"
-        )
+    number: int
+    jobs: str
+    transitions: str
+    insert: Insert
+    transition: Insert
+    pending: Query
+    pending_of: Query
+    arrived: Query
+    window_end: Query
+    newest: Query
+    count: Query
+    open: Query
+    open_of: Query
+    of_sid: Query
+    window_start: Query
+    listed: Query
+    given_up: Query
+    one: Query
 
 
 @lru_cache(maxsize=512)
 def tables(generation: int) -> Tables:
     """Those of `generation`, made once."""
-    return Tables(generation)
+    jobs, transitions = f"jobs_{generation}", f"job_state_transitions_{generation}"
+    queries = {
+        name: Query(f"{jobs}_{name}", sql.format(jobs=jobs, transitions=transitions))
+        for name, sql in _QUERIES.items()
+    }
+    return Tables(
+        number=generation,
+        jobs=jobs,
+        transitions=transitions,
+        insert=Insert(table=jobs, columns=(*_COLUMNS, "shard")),
+        transition=Insert(
+            table=transitions,
+            columns=("job_id", "attempt", "to_state", "at", "retry_at", "note"),
+            ignore_taken=("job_id", "attempt"),  # a try whose end was stored already, run again
+        ),
+        **queries,
+    )
 
 
 def insert(job: Job) -> Write:
