@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import pytest
@@ -60,7 +61,8 @@ class Proxy:
     """Between the store and the server; it can cut a connection at a COMMIT, or refuse all."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port: int
+        self._server_port = port
         self._server: asyncio.Server
         self._served: set[asyncio.Task[None]] = set()
         self._clients: set[asyncio.StreamWriter] = set()
@@ -71,9 +73,9 @@ class Proxy:
         self.has_cut = asyncio.Event()
         self.released = asyncio.Event()
 
-    async def start(self) -> int:
+    async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return int(self._server.sockets[0].getsockname()[1])
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         self._server.close()
@@ -94,7 +96,7 @@ class Proxy:
             writer.close()
             return
         self._clients.add(writer)
-        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
         try:
             await asyncio.gather(
                 self._forth(reader, back_writer, writer), self._back(back_reader, writer)
@@ -176,17 +178,23 @@ def database(server: PostgresServer) -> str:
 @pytest.fixture
 async def proxy(server: PostgresServer) -> AsyncIterator[Proxy]:
     proxy = Proxy(server.port)
+    await proxy.start()
     yield proxy
     await proxy.close()
+
+
+@pytest.fixture
+def behind(proxy: Proxy, database: str, opened: Opened) -> Opened:
+    """Opens the store whose server is behind the proxy."""
+    return partial(opened, f"postgresql://postgres@127.0.0.1:{proxy.port}/{database}")
 
 
 @pytest.mark.realtime
 @pytest.mark.parametrize("cut", ["before", "after"])
 async def test_a_connection_lost_at_the_commit_fails_nobody(
-    server: PostgresServer, database: str, proxy: Proxy, cut: str, opened: Opened
+    proxy: Proxy, cut: str, behind: Opened
 ) -> None:
-    port = await proxy.start()
-    store = await opened(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    store = await behind()
     await store.commit([(META, ("first", ""))])
     proxy.cut = cut
     futures = [store.commit([(META, (f"n{at}", ""))]) for at in range(10)]
@@ -198,10 +206,9 @@ async def test_a_connection_lost_at_the_commit_fails_nobody(
 @pytest.mark.realtime
 @pytest.mark.parametrize("token", ["never there", "swept away", "there"])
 async def test_a_commit_that_the_server_is_still_at_is_waited_for(
-    server: PostgresServer, database: str, proxy: Proxy, token: str, opened: Opened
+    server: PostgresServer, database: str, proxy: Proxy, token: str, behind: Opened
 ) -> None:
-    port = await proxy.start()
-    store = await opened(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    store = await behind()
     if token != "never there":
         await store.commit([(META, ("first", ""))])
     beside = await asyncpg.connect(server.url(database))
@@ -223,17 +230,16 @@ async def test_a_commit_that_the_server_is_still_at_is_waited_for(
 
 @pytest.mark.realtime
 async def test_what_became_of_a_commit_is_told_when_the_server_is_back(
-    server: PostgresServer, database: str, proxy: Proxy, opened: Opened
+    database: str, proxy: Proxy, behind: Opened
 ) -> None:
-    port = await proxy.start()
-    store = await opened(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    store = await behind()
     proxy.cut = "after"
     unknown = store.commit([(META, ("unknown", ""))])
     proxy.refuses = True
     await proxy.has_cut.wait()
     await until(lambda: bool(store.stats().trouble))
     with pytest.raises(
-        StoreUnavailable, match=rf"127\.0\.0\.1:{port}/{database}: the connection was"
+        StoreUnavailable, match=rf"127\.0\.0\.1:{proxy.port}/{database}: the connection was"
     ):
         await store.commit([(META, ("refused", ""))])
     assert not unknown.done()
@@ -247,15 +253,10 @@ async def test_what_became_of_a_commit_is_told_when_the_server_is_back(
 
 @pytest.mark.realtime
 async def test_a_store_that_is_closed_before_it_knows_says_so(
-    server: PostgresServer,
-    database: str,
-    proxy: Proxy,
-    monkeypatch: pytest.MonkeyPatch,
-    opened: Opened,
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, behind: Opened
 ) -> None:
     monkeypatch.setattr("gateway.store.postgres_queue._CLOSE_WITHIN", 0.2)
-    port = await proxy.start()
-    store = await opened(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    store = await behind()
     proxy.cut = "after"
     unknown = store.commit([(META, ("unknown", ""))])
     proxy.refuses = True
@@ -272,15 +273,14 @@ async def test_a_commit_is_not_durable_before_the_replica_has_it(
     database: str,
     proxy: Proxy,
     monkeypatch: pytest.MonkeyPatch,
-    opened: Opened,
+    behind: Opened,
     lost: bool,
 ) -> None:
     """However long that takes: the server takes an end of the wait for a commit."""
     monkeypatch.setattr("gateway.store.postgres_link.ANSWER_WITHIN", LIMIT)
     monkeypatch.setattr("gateway.store.postgres_link._LOCK_TIMEOUT", "200ms")
     monkeypatch.setattr("gateway.store.postgres_outcome._LOOK_EVERY", 0.2)
-    port = await proxy.start()
-    store = await opened(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    store = await behind()
     await store.commit([(META, ("first", ""))])
     beside = await asyncpg.connect(server.url(database))
     try:
@@ -321,15 +321,10 @@ async def no_replica(server: PostgresServer) -> AsyncIterator[None]:
 
 @pytest.mark.realtime
 async def test_a_commit_on_a_connection_that_went_silent_is_looked_up(
-    server: PostgresServer,
-    database: str,
-    proxy: Proxy,
-    monkeypatch: pytest.MonkeyPatch,
-    opened: Opened,
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, behind: Opened
 ) -> None:
     monkeypatch.setattr("gateway.store.postgres_outcome._LOOK_EVERY", 0.2)
-    port = await proxy.start()
-    store = await opened(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    store = await behind()
     await store.commit([(META, ("first", ""))])
     proxy.cut = "silent"
     async with asyncio.timeout(PATIENCE):
