@@ -18,6 +18,35 @@ _CAPABILITIES: Final = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
 BOUND: Final = (sys.executable, "-m", "tests.disks")
 
 
+class Tmpfs:
+    """A small disk of its own, mounted on a folder that is there."""
+
+    def __init__(self, folder: Path, octets: int) -> None:
+        """Raises `OSError` where we may not mount."""
+        options = ("-t", "tmpfs", "-o", f"size={octets}", "tmpfs", str(folder))
+        done = subprocess.run(["mount", *options], capture_output=True, check=False)
+        if done.returncode:
+            raise OSError(done.stderr.decode().strip())
+        self._folder = folder
+        self._ballast = folder / "ballast"
+
+    def fill(self) -> None:
+        """Write until there is no room."""
+        with self._ballast.open("wb", buffering=0) as file:
+            for size in (_CHUNK, 1024, 1):
+                with suppress(OSError):
+                    while True:
+                        file.write(b"\0" * size)
+
+    def free(self) -> None:
+        """Remove what fills it, if anything does."""
+        self._ballast.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Unmount it; nothing has a file there open any more."""
+        subprocess.run(["umount", str(self._folder)], capture_output=True, check=True)
+
+
 class FullDisk:
     """A folder that can have no room: a tmpfs of its own, or where nobody may mount one, a limit
     on the size of this process's files. `fill`, `free`, in a `with` block.
@@ -26,37 +55,30 @@ class FullDisk:
     def __init__(self, folder: Path, octets: int) -> None:
         self._folder = folder
         self._octets = octets
-        self._ballast = folder / "ballast"
-        self._mounted = False
+        self._mounted: Tmpfs | None = None
 
     def __enter__(self) -> "FullDisk":
         self._folder.mkdir(parents=True, exist_ok=True)
-        options = ("-t", "tmpfs", "-o", f"size={self._octets}", "tmpfs", str(self._folder))
-        with suppress(FileNotFoundError):
-            done = subprocess.run(["mount", *options], capture_output=True, check=False)
-            self._mounted = done.returncode == 0
+        with suppress(OSError):
+            self._mounted = Tmpfs(self._folder, self._octets)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.free()
-        if self._mounted:
-            subprocess.run(["umount", str(self._folder)], capture_output=True, check=True)
+        if self._mounted is not None:
+            self._mounted.close()
 
     def fill(self, largest: int) -> None:
         """Leave no room; where that is a limit, for files larger than `largest` octets."""
-        if not self._mounted:
+        if self._mounted is not None:
+            self._mounted.fill()
+        else:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
-            return
-        with self._ballast.open("wb", buffering=0) as file:
-            for size in (_CHUNK, 1024, 1):
-                with suppress(OSError):
-                    while True:
-                        file.write(b"\0" * size)
 
     def free(self) -> None:
         """Make room again."""
-        if self._mounted:
-            self._ballast.unlink(missing_ok=True)
+        if self._mounted is not None:
+            self._mounted.free()
         else:
             unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
             resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)

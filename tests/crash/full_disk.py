@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import resource
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,14 +16,14 @@ from typing import Final, Protocol
 
 from tests.crash.load import Refusal
 from tests.crash.world import World
+from tests.disks import Tmpfs
 
 RATE: Final = 100.0
-_SIZE: Final = "12m"
+_SIZE: Final = 12 * 2**20  # octets
 _REFUSED_WITHIN: Final = 30.0
 _STAYS_FULL: Final = 1.0  # seconds
 _STORE_AWAY: Final = 20503
 _ROOM: Final = 64 * 1024
-_CHUNK: Final = 64 * 1024
 
 
 class Disk(Protocol):
@@ -42,40 +41,15 @@ class Disk(Protocol):
         """Take everything back."""
 
 
-class Mounted:
+class Mounted(Tmpfs):
     """A tmpfs of its own."""
 
-    how = f"tmpfs of {_SIZE}"
+    how = f"tmpfs of {_SIZE // 2**20} MiB"
 
     def __init__(self, data: Path, world: World) -> None:
         """Raises `OSError` where we may not mount."""
         data.mkdir(parents=True)
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(data)],
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode:
-            data.rmdir()
-            raise OSError(done.stderr.decode().strip())
-        self._data = data
-        self._ballast = data / "ballast"
-
-    def fill(self) -> None:
-        """Write until there is no room."""
-        with self._ballast.open("wb", buffering=0) as file:
-            for size in (_CHUNK, 1024, 1):
-                with suppress(OSError):
-                    while True:
-                        file.write(b"\0" * size)
-
-    def free(self) -> None:
-        """Remove what fills it."""
-        self._ballast.unlink()
-
-    def close(self) -> None:
-        """Unmount it; nothing has a file there open any more."""
-        subprocess.run(["umount", str(self._data)], capture_output=True, check=True)
+        super().__init__(data, _SIZE)
 
 
 class Limited:
