@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -307,36 +309,34 @@ async def test_the_status_says_which_cluster_is_active_and_why(tmp_path: Path) -
         assert {each.sent for each in status.partitions} <= {1, 2}
 
 
+@asynccontextmanager
+async def beside(first: World, place: Path) -> AsyncIterator[SqliteStore]:
+    """Another store beside the first, whose facts are in its primary cluster."""
+    await first.append(*names(3))
+    first.forward()
+    await first.read("primary", 3)
+    await first.stop_forwarding()
+    store = await SqliteStore.open(place / "second.db", max_queued=100, clock=time.time)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
 async def test_a_cluster_with_the_facts_of_another_store_is_refused(tmp_path: Path) -> None:
-    async with world(tmp_path) as first:
-        await first.append(*names(3))
-        first.forward()
-        await first.read("primary", 3)
-        await first.stop_forwarding()
-        second = await SqliteStore.open(tmp_path / "second.db", max_queued=100, clock=time.time)
-        try:
-            cluster = first.known[0]
-            with pytest.raises(Refused, match="facts that this store never sent"):
-                await Belonging(second).take(cluster, TOPICS)
-            await Belonging(first.store).take(cluster, TOPICS)  # another process of the first
-        finally:
-            await second.close()
+    async with world(tmp_path) as first, beside(first, tmp_path) as second:
+        cluster = first.known[0]
+        with pytest.raises(Refused, match="facts that this store never sent"):
+            await Belonging(second).take(cluster, TOPICS)
+        await Belonging(first.store).take(cluster, TOPICS)  # another process of the first
 
 
 async def test_who_comes_from_a_cluster_of_its_own_is_refused_at_anothers(tmp_path: Path) -> None:
-    async with world(tmp_path, clusters=2) as first:
-        await first.append(*names(3))
-        first.forward()
-        await first.read("primary", 3)
-        await first.stop_forwarding()
-        second = await SqliteStore.open(tmp_path / "second.db", max_queued=100, clock=time.time)
-        try:
-            theirs, own = first.known
-            await Belonging(second).take(msgspec.structs.replace(own, name="primary"), TOPICS)
-            with pytest.raises(Refused):
-                await Belonging(second).take(theirs, TOPICS)
-        finally:
-            await second.close()
+    async with world(tmp_path, clusters=2) as first, beside(first, tmp_path) as second:
+        theirs, own = first.known
+        await Belonging(second).take(msgspec.structs.replace(own, name="primary"), TOPICS)
+        with pytest.raises(Refused):
+            await Belonging(second).take(theirs, TOPICS)
 
 
 async def test_a_store_that_took_a_cluster_keeps_it_with_all_its_facts(tmp_path: Path) -> None:
