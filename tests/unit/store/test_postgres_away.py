@@ -284,7 +284,7 @@ async def test_a_commit_is_not_durable_before_the_replica_has_it(
     await store.commit([(META, ("first", ""))])
     beside = await asyncpg.connect(server.url(database))
     try:
-        async with no_replica(server):
+        async with no_replica(server, beside):
             waits = store.commit([(META, ("waits", ""))])
             async with asyncio.timeout(PATIENCE):
                 while not await beside.fetchval(UNREPLICATED):
@@ -308,15 +308,39 @@ async def test_a_commit_is_not_durable_before_the_replica_has_it(
 
 
 @asynccontextmanager
-async def no_replica(server: PostgresServer) -> AsyncIterator[None]:
+async def no_replica(
+    server: PostgresServer, beside: "asyncpg.Connection[asyncpg.Record]"
+) -> AsyncIterator[None]:
     """Inside of it commits wait for a replica that is not there."""
     server.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     server.execute("SELECT pg_reload_conf()")
     try:
+        async with asyncio.timeout(PATIENCE):
+            while not await a_commit_waits(server, beside):
+                pass
         yield
     finally:
         server.execute("ALTER SYSTEM RESET synchronous_standby_names")
         server.execute("SELECT pg_reload_conf()")
+
+
+async def a_commit_waits(
+    server: PostgresServer, beside: "asyncpg.Connection[asyncpg.Record]"
+) -> bool:
+    """Whether one does already: the server takes its new setting up a moment after it is told."""
+    probe = await asyncpg.connect(server.url("postgres"))
+    try:
+        commit = asyncio.ensure_future(
+            probe.execute("SELECT pg_logical_emit_message(true, 'probe', '')")
+        )
+        while not commit.done() and not await beside.fetchval(UNREPLICATED):
+            pass
+        waited = not commit.done()
+        await beside.execute("SELECT pg_cancel_backend($1)", probe.get_server_pid())
+        await commit
+    finally:
+        await probe.close()
+    return waited
 
 
 @pytest.mark.realtime
