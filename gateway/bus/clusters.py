@@ -31,6 +31,7 @@ _log = structlog.get_logger(__name__)
 _JUDGE_EVERY: Final = 0.25  # seconds
 _PROBE_EVERY: Final = 2.0  # seconds
 _SAY_AGAIN: Final = 60.0  # seconds between two lines about the same refusal
+_SURE_FOR: Final = 5.0  # seconds after a look at a cluster's topics in which no doubt counts
 
 # Makes sure of a cluster that has the topics; raises `BrokersAway` or `Refused`.
 Take = Callable[[Cluster, Sequence[Topic]], Awaitable[None]]
@@ -55,7 +56,7 @@ class Clusters:
         self._take = take
         self._producers = {cluster.name: Producer(cluster) for cluster in clusters}
         self._preparing: dict[str, asyncio.Task[None]] = {}
-        self._prepared: set[str] = set()
+        self._prepared: dict[str, float] = {}  # and when, by `_clock`
         self._clock = asyncio.get_running_loop().time
         self._failover = Failover(tuple(self._clusters), limits, self._clock())
         self._states = dict.fromkeys(self._clusters, ClusterState.HEALTHY)
@@ -114,7 +115,8 @@ class Clusters:
     async def prepared(self, name: str) -> None:
         """Be sure that the cluster has the topics and is ours; raises `BrokersAway` or `Refused`.
 
-        Before anything is read too: brokers make a topic that is asked for, of any size.
+        Before anything is read too: brokers make a topic that is asked for, of any size. Costs
+        nothing until somebody doubts it.
         """
         if name in self._prepared:
             return
@@ -129,7 +131,17 @@ class Clusters:
         cluster = self._clusters[name]
         await prepare(cluster, self._topics)
         await self._take(cluster, self._topics)
-        self._prepared.add(name)
+        self._prepared[name] = self._clock()
+
+    def doubt(self, name: str) -> None:
+        """Prepare the cluster again before its next use: it did not do what it was asked.
+
+        Its topics may be gone, and it may be another one at the same address. However many come
+        with the same doubt, and however often, one look every few seconds is enough.
+        """
+        at = self._prepared.get(name)
+        if at is not None and self._clock() - at >= _SURE_FOR:
+            del self._prepared[name]
 
     async def send(self, name: str, topic: str, partition: int, records: Sequence[Outgoing]) -> int:
         """As `Producer.send` to this cluster, measured."""
@@ -144,6 +156,7 @@ class Clusters:
             raise
         except (BrokersAway, Refused) as error:
             health.failed(write, self._clock(), str(error))
+            self.doubt(name)
             self._say(name, error)
             raise
         except BaseException:

@@ -70,7 +70,10 @@ class Submits:
                 await self._read(name)
             except Fenced:
                 return  # the process ends
-            except (BrokersAway, Refused, StoreError) as error:
+            except (BrokersAway, Refused) as error:
+                self._clusters.doubt(name)
+                self._say(name, str(error))
+            except StoreError as error:
                 self._say(name, str(error))
             except Exception:  # the next try may do better; nothing was passed over
                 _log.exception("a batch of submits failed", cluster=name)

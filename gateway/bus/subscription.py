@@ -118,6 +118,7 @@ class Subscription:
                     reader = reader or await self._reader(name)
                     chunks = await reader.read(_READ, _QUIET)
                 except (BrokersAway, Refused) as error:
+                    self._clusters.doubt(name)
                     if not is_away:
                         _log.warning(
                             "a reader of the bus goes on without a cluster until it is back",

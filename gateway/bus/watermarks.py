@@ -47,6 +47,7 @@ class Watermarks:
                 self._clients[name] = await connected(cluster)
             return await extents_of(self._clients[name], cluster, self._places)
         except (BrokersAway, Refused):
+            self._clusters.doubt(name)
             if name in self._clients:
                 await stopped(self._clients.pop(name))
             return None

@@ -231,6 +231,34 @@ async def test_a_broker_of_three_that_is_killed_costs_nothing(tmp_path: Path) ->
         await asyncio.to_thread(cluster.stop_all)
 
 
+async def test_topics_that_are_deleted_while_it_runs_are_made_again(tmp_path: Path) -> None:
+    settings = {"auto.create.topics.enable": "false"}
+    cluster = await asyncio.to_thread(KafkaCluster.start, tmp_path, settings=settings)
+    try:
+        async with opened(tmp_path, plain(cluster)) as found:
+            forwarder = found.forward()
+            await found.append("SM1")
+            await until(lambda: forwarder.stats().forwarded == 1)
+            await delete(found.known[0], [topic.name for topic in TOPICS])
+            await found.append("SM2")
+            await until(lambda: forwarder.stats().forwarded == 2)
+            assert await prepare(found.known[0], TOPICS) == []
+            assert (await configs(found.known[0], MESSAGES))["retention.ms"] == str(
+                7 * 86400 * 1000
+            )
+    finally:
+        await asyncio.to_thread(cluster.stop_all)
+
+
+async def delete(cluster: Cluster, names: list[str]) -> None:
+    admin = AIOKafkaAdminClient(**connection(cluster))
+    await admin.start()
+    try:
+        await admin.delete_topics(names)
+    finally:
+        await admin.close()
+
+
 def numbers(shown: list[kcat_peer.Record]) -> set[int]:
     return {json.loads(record.value or "")["id"] for record in shown}
 

@@ -67,6 +67,7 @@ class _Inquirer:
         return self._client
 
     async def _failed(self, why: str) -> ClusterAway:
+        self._clusters.doubt(self._name)
         await self.close()
         self._why = why
         self._away_until = asyncio.get_running_loop().time() + _AWAY_FOR
