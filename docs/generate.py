@@ -12,6 +12,7 @@ from gateway.api.resources import Access, Operation
 from gateway.bus.described import FACT_FIELDS, HEADERS, asyncapi
 from gateway.bus.topics import KINDS, SUBMIT, clean, topic_of
 from gateway.events import FactType
+from gateway.messages.idempotency import KEPT_FOR
 from gateway.messages.submit_record import SUBMIT_FIELDS, SubmitRecord
 from gateway.sample import rows
 
@@ -151,6 +152,12 @@ write there is the right to send: give the topic an ACL. Use the `id` as the rec
 refused becomes a fact of type `submit.refused` with the error's code. Fields that may be left
 out are those after `from`.
 
+A record is known by its `account_sid` and `id` for {known}, and the topics of submits keep it for
+{kept}. Within that time it may be written again by whoever does not know whether it was written. A
+cluster that is away deletes nothing: a copy of a record that stood in one which was **away for more
+than {known} may be taken again** when it is back, and the text sent a second time. Where that would
+do harm, delete what stands in its topics of submits before you let it back.
+
 Records of `trunkline.submit.clean` have no fact's id. Of them a reader passes over one whose header
 `epoch` is lower than the highest that it saw in that partition of that cluster, or whose `offset`
 is not above the last one that it saw there with the same `cluster` and `partition`.
@@ -202,7 +209,7 @@ def events() -> str:
             "## Each fact once\n",
             _RULE,
             "## Texts to send\n",
-            _SUBMIT,
+            _SUBMIT.format(known=_time(KEPT_FOR), kept=_time(_kept_for(SUBMIT))),
             _fields(SUBMIT_FIELDS),
             "## Sinks\n",
             _SINKS,
@@ -212,9 +219,17 @@ def events() -> str:
 
 def _topic(kind: tuple[str, float, str]) -> Sequence[str]:
     name, seconds, about = kind
+    about += _WITH_SUBMIT if name == SUBMIT else ""
+    return (f"`{name}`", f"`{clean(name)}`", _time(seconds), about)
+
+
+def _kept_for(topic: str) -> float:
+    return next(seconds for name, seconds, _ in KINDS if name == topic)
+
+
+def _time(seconds: float) -> str:
     days = round(seconds / 86400)
-    kept = "24 hours" if days == 1 else f"{days} days"
-    return (f"`{name}`", f"`{clean(name)}`", kept, about + (_WITH_SUBMIT if name == SUBMIT else ""))
+    return "24 hours" if days == 1 else f"{days} days"
 
 
 _WITH_SUBMIT = ", with `[bus] submit`"

@@ -10,6 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from gateway.messages.idempotency import KEPT_FOR
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -27,6 +28,13 @@ def generator() -> ModuleType:
 def test_generated_pages_are_up_to_date(name: str) -> None:
     page = generator().PAGES[name]()
     assert (ROOT / "docs" / name).read_text() == page, "run `make docs`"
+
+
+def test_who_writes_submits_is_told_for_how_long_they_are_known() -> None:
+    page = " ".join((ROOT / "docs/events.md").read_text().split())
+    known = f"{KEPT_FOR / 3600:.0f} hours"
+    assert f"known by its `account_sid` and `id` for {known}" in page
+    assert f"away for more than {known} may be taken again" in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
