@@ -10,6 +10,7 @@ import structlog
 
 from carriers.model import Carrier
 from gateway.core.retention import JobRetention, prune_backlog, prune_facts, prune_trace
+from gateway.messages import notifications
 from gateway.messages.overdue import note_overdue
 from gateway.store.base import Query, Store
 
@@ -25,7 +26,7 @@ Forget = Callable[[Store, float], Awaitable[object]]
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """How much is kept: rows of the trace, facts (and seconds), seconds of finished jobs and of
-    messages with their segments.
+    messages with their segments, and of notifications.
     """
 
     trace_rows: int
@@ -79,6 +80,7 @@ class Janitor:
         await prune_backlog(store, kept.facts)
         for table in ("messages", "segments"):
             await store.forget(table, now - kept.messages_for)
+        await notifications.forget(store, now - kept.messages_for)
         for forget in self._also:
             await forget(store, now)
         for carrier in list(self._carriers.values()):

@@ -88,7 +88,9 @@ class StoreSection:
         86400.0, forms.duration(), "how long finished jobs are shown in timelines"
     )
     messages_for: float = key(
-        400 * 86400.0, forms.duration(86400.0), "how long messages are kept, with their segments"
+        400 * 86400.0,
+        forms.duration(86400.0),
+        "how long messages are kept, with their segments, and notifications",
     )
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from gateway.messages import notifications
+from gateway.sids import NOTIFICATION, first_sid
 from gateway.store.base import Delete, Fact, Insert, Query, Store, Update, Write
 
 META = Insert(table="meta", columns=("name", "value"))
@@ -185,3 +187,9 @@ def transition(generation: int, job_id: str, attempt: int) -> Write:
 
 def job_ids(generation: int) -> Query:
     return Query("job_ids", f"SELECT id FROM jobs_{generation} ORDER BY id")
+
+
+def notification(account_sid: str, at: float, number: int = 0) -> Write:
+    """About a message, made at `at`."""
+    sid = f"{first_sid(NOTIFICATION, at)}{number:016x}"
+    return notifications.INSERT, (account_sid, sid, "SM1", 11200, "error", "{}", at)

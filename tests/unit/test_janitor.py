@@ -13,6 +13,7 @@ from gateway.messages import trace
 from gateway.sids import SMS, first_sid
 from gateway.store.base import Insert, Query
 from gateway.store.sqlite import SqliteStore
+from tests.contract.rows import notification
 
 FACTS = Query("facts", "SELECT sid FROM facts ORDER BY id")
 KEPT = Kept(trace_rows=10, facts=3, facts_for=100.0, jobs_for=100.0)
@@ -95,4 +96,15 @@ async def test_old_messages_go_with_their_segments_and_pdus(tmp_path: Path) -> N
     ]
     left = await store.fetch(Query("t", "SELECT sid FROM trace ORDER BY id"))
     assert left in ([(sid,) for sid in sids[19:]], [(sid,) for sid in sids[20:]])
+    await store.close()
+
+
+async def test_old_notifications_go_when_messages_do(tmp_path: Path) -> None:
+    now = 1_800_000_000.0
+    store = await SqliteStore.open(tmp_path / "db", max_queued=100, clock=lambda: now)
+    await store.commit([notification("AC1", now - age) for age in (1000.0, 976.0, 975.0, 1.0)])
+    kept = Kept(trace_rows=10, facts=3, facts_for=100.0, jobs_for=100.0, messages_for=975.5)
+    await Janitor(store, kept, CARRIERS, lambda: now).round()
+    left = await store.fetch(Query("n", "SELECT date_created FROM notifications ORDER BY sid"))
+    assert left == [(now - 975.0,), (now - 1.0,)]
     await store.close()
