@@ -121,6 +121,7 @@ class Clean:
         self._clusters = clusters
         self.faults: deque[tuple[str, int]] = deque()
         self.stuck = asyncio.Event()
+        self.ended = False  # the process is gone
 
     def active(self) -> str:
         return self._clusters.active
@@ -156,8 +157,12 @@ class Clean:
         if what == "park":
             self._clusters.parked.append((cluster, records[count:]))
         self.stuck.set()
-        await asyncio.get_running_loop().create_future()
-        raise AssertionError("nobody waits for this")
+        while True:  # a process that is stopped has no patience that could end
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                if self.ended or what != "park":
+                    raise
 
 
 class Facts:
@@ -295,6 +300,7 @@ class Owner:
     async def crash(self) -> None:
         """End it as `kill -9` would, but for the files that this process cannot but close."""
         assert self.task is not None
+        self.outputs.ended = True
         self.task.cancel()
         with suppress(asyncio.CancelledError, Outrun, Died):
             await self.task
