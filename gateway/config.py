@@ -6,7 +6,7 @@ that is wrong at once.
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -173,7 +173,9 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     found = {} if path is None else _parsed(path)
     origins = _lay_over(found, environ, reader)
     values = _read(found, origins, reader)
-    if not reader.findings:
+    if reader.findings:
+        _check_routes(values.get("routes", ()), _named_carriers(found), reader)
+    else:
         config = _completed(Config(**values), found)
         _check(config, reader)
         if not reader.findings:
@@ -265,10 +267,27 @@ def _read_list(name: str, content: object, origin: str, reader: Reader) -> tuple
 def _completed(config: Config, found: Mapping[str, Any]) -> Config:
     """Fill in what depends on something else: the simulated carrier, the allowed networks."""
     if not config.carriers:
-        config = replace(config, carriers=(Carrier(name="simulated", kind=CarrierKind.SIMULATED),))
+        config = replace(config, carriers=(_simulated(),))
     if "allow" not in found.get("webhooks", {}) and not _on_loopback_alone(config.http):
         config = replace(config, webhooks=replace(config.webhooks, allow=()))
     return config
+
+
+def _simulated(name: str = "simulated") -> Carrier:
+    return Carrier(name=name, kind=CarrierKind.SIMULATED)
+
+
+def _named_carriers(found: Mapping[str, Any]) -> tuple[Carrier, ...] | None:
+    """Carriers of the names that routes may name, whatever else is wrong with them.
+
+    None when they can't be told: a section with a wrong name may be theirs.
+    """
+    tables = found.get("carriers", [])
+    if not isinstance(tables, list) or not found.keys() <= {*SECTIONS, *LISTS}:
+        return None
+    names = [each.get("name") if isinstance(each, dict) else None for each in tables]
+    carriers = tuple(_simulated(name) for name in names if isinstance(name, str))
+    return None if len(carriers) < len(names) else carriers or (_simulated(),)
 
 
 def _on_loopback_alone(http: Http) -> bool:
@@ -297,11 +316,18 @@ def _check(config: Config, reader: Reader) -> None:
             problem = f"{carrier.host}:{carrier.port} is our own [smpp] listen"
             remedy = "give host and port of the carrier's SMSC, or let [smpp] listen elsewhere"
             reader.note(f"[[carriers]] {position} ({carrier.name})", problem, remedy)
-    for problem in problems_of_routes(config.routes, config.carriers):
-        reader.note("[[routes]]", problem)
+    _check_routes(config.routes, config.carriers, reader)
     if config.http.tls_listen and not (config.http.tls_cert and config.http.tls_key):
         remedy = "give tls_cert and tls_key, the paths of two PEM files"
         reader.note("[http] tls_listen", "TLS needs a certificate", remedy)
+
+
+def _check_routes(
+    routes: Sequence[Route], carriers: Sequence[Carrier] | None, reader: Reader
+) -> None:
+    if carriers is not None:
+        for problem in problems_of_routes(routes, carriers):
+            reader.note("[[routes]]", problem)
 
 
 def _is_ours(carrier: Carrier, listen: Address | None) -> bool:

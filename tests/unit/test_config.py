@@ -226,6 +226,40 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     assert len(found) == 4
 
 
+ROUTE = '[[routes]]\nprefix = "+44"\ncarriers = ["simulatde"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "carriers"),
+    [
+        ("[http]\nlistn = 1\n", "simulated"),
+        ('[[carriers]]\nname = "acme"\nkind = "simulated"\ntsp = 5\n', "acme"),
+        ('[[routes]]\nprefx = "+1"\ncarriers = ["simulated"]\n', "simulated"),
+    ],
+)
+def test_a_fault_elsewhere_hides_none_of_the_routes(
+    tmp_path: Path, text: str, carriers: str
+) -> None:
+    key, route = findings(tmp_path, text + ROUTE)
+    assert "there is no key" in key
+    assert f"there is no carrier 'simulatde'; there are {carriers}" in route
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[carier]]\nname = "simulatde"\nkind = "simulated"\n',
+        '[[carriers]]\nnmae = "simulatde"\nname = 5\nkind = "simulated"\n',
+        '[[carriers]]\nname = "simulatde"\nkind = "simulatde"\n',
+        "carriers = 5\n",
+    ],
+)
+def test_a_carrier_that_can_not_be_read_is_not_missed_by_its_routes(
+    tmp_path: Path, text: str
+) -> None:
+    assert not any("there is no carrier" in each for each in findings(tmp_path, text + ROUTE))
+
+
 def test_a_fault_of_a_variable_names_the_variable(tmp_path: Path) -> None:
     said = only_finding(tmp_path, "", TRUNKLINE_HTTP__LISTN="x")
     assert said.startswith("TRUNKLINE_HTTP__LISTN: [http]: there is no key listn")
