@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tests.fuzz import documents, parts, receipts, rest, smpp, webhooks
+from tests.fuzz import digest, documents, parts, receipts, rest, smpp, webhooks
 
 TARGETS: Final[dict[str, Callable[[int], None]]] = {
     "smpp": smpp.check,
@@ -21,6 +21,7 @@ TARGETS: Final[dict[str, Callable[[int], None]]] = {
     "twiml": documents.check,
     "rest": rest.check,
     "webhooks": webhooks.check,
+    "digest": digest.check,
 }
 
 
