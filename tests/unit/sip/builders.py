@@ -133,5 +133,4 @@ class Side:
 
     def reply_to(self, client_id: ClientId, status: int, tag: str = "b1") -> Response:
         """What a peer says to a request of ours."""
-
         return reply(self.layer.sent(client_id), status, tag=tag)
