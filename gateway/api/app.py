@@ -170,7 +170,7 @@ class Door:
             return self._missing(request.path)
         services = self._services
         header = request.headers.get(hdrs.AUTHORIZATION)
-        caller = self._caller(operation, header, request.remote or "", now)
+        caller = self._caller(operation, header, lambda: request.remote or "", now)
         if not isinstance(caller, Account):
             return caller
         if match is None:
@@ -187,7 +187,11 @@ class Door:
         return await self._handle(request, operation, account, caller, match.variables, now)
 
     def _caller(
-        self, operation: Operation | None, header: str | None, address: str, now: float
+        self,
+        operation: Operation | None,
+        header: str | None,
+        address: Callable[[], str],
+        now: float,
     ) -> Account | Refusal | Throttled:
         services = self._services
         known = services.accounts, services.tries, header, address, now

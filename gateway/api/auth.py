@@ -6,6 +6,7 @@ count, so that nobody can push others out of the table by inventing names.
 """
 
 import hmac
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -44,11 +45,12 @@ class Throttled(msgspec.Struct, frozen=True):
 
 
 def authenticate(
-    accounts: Accounts, tries: Tries, header: str | None, address: str, now: float
+    accounts: Accounts, tries: Tries, header: str | None, address: Callable[[], str], now: float
 ) -> Account | Refusal | Throttled:
     """The account whose credentials `header` bears: `AC…` and its auth token.
 
-    `address` is the client's. Wrong or no credentials are 20003.
+    `address` gives the client's, which costs a call to the system and is asked for only when
+    there are wrong guesses. Wrong or no credentials are 20003.
     """
     if header is None:
         return refuse(20003, "Authentication needed: Basic, with the account's SID and auth token")
@@ -57,15 +59,17 @@ def authenticate(
         return refuse(20003, "The Authorization header is not Basic credentials (SID:token)")
     sid, token = credentials
     account = accounts.get(sid)
-    key = (address, account.sid if account is not None else _NOBODY)
-    wait = tries.wait(key, now)
+    name = account.sid if account is not None else _NOBODY
+    guessed = len(tries) > 0
+    wait = tries.wait((address(), name), now) if guessed else 0.0
     if wait:
         return Throttled(wait)
     expected = account.auth_token.encode() if account is not None else _NO_TOKEN
     if hmac.compare_digest(expected, token.encode()) and account is not None:
-        tries.succeeded(key)
+        if guessed:
+            tries.succeeded((address(), name))
         return account
-    tries.failed(key, now)
+    tries.failed((address(), name), now)
     return refuse(20003, "Authentication Error - invalid username")
 
 
@@ -74,14 +78,14 @@ def authenticate_source(
     accounts: Accounts,
     tries: Tries,
     header: str | None,
-    address: str,
+    address: Callable[[], str],
     now: float,
 ) -> Account | Refusal | Throttled:
     """As `authenticate`, but a source's write key with no password is its account's as well."""
     credentials = None if header is None else basic_credentials(header)
     if credentials is None or credentials[1]:
         return authenticate(accounts, tries, header, address, now)
-    key = (address, _SOURCES)
+    key = (address(), _SOURCES)
     wait = tries.wait(key, now)
     if wait:
         return Throttled(wait)

@@ -37,6 +37,14 @@ SUB = account("ACsub", "ACmain")
 OTHER = account("ACother")
 
 
+def near() -> str:
+    return "10.0.0.1"
+
+
+def far() -> str:
+    return "10.0.0.2"
+
+
 @pytest.fixture
 def accounts() -> Accounts:
     return Accounts(NO_STORE, [MAIN, SUB, OTHER])
@@ -48,10 +56,10 @@ def basic(sid: str, token: str) -> str:
 
 def test_the_token_opens_its_account_alone(accounts: Accounts) -> None:
     tries = Tries()
-    right = authenticate(accounts, tries, basic("ACsub", SUB.auth_token), "10.0.0.1", 0.0)
+    right = authenticate(accounts, tries, basic("ACsub", SUB.auth_token), near, 0.0)
     assert right is SUB
     for sid, token in [("ACsub", MAIN.auth_token), ("ACsub", ""), ("ACnone", "x"), ("", "")]:
-        wrong = authenticate(accounts, tries, basic(sid, token), "10.0.0.1", 0.0)
+        wrong = authenticate(accounts, tries, basic(sid, token), near, 0.0)
         assert isinstance(wrong, Refusal)
         assert wrong.error_code == 20003
 
@@ -59,24 +67,24 @@ def test_the_token_opens_its_account_alone(accounts: Accounts) -> None:
 def test_a_changed_token_closes_at_once(accounts: Accounts) -> None:
     header = basic("ACmain", MAIN.auth_token)
     changed = Accounts(NO_STORE, [account("ACmain", auth_token="new")])
-    assert authenticate(accounts, Tries(), header, "", 0.0) is MAIN
-    assert isinstance(authenticate(changed, Tries(), header, "", 0.0), Refusal)
+    assert authenticate(accounts, Tries(), header, near, 0.0) is MAIN
+    assert isinstance(authenticate(changed, Tries(), header, near, 0.0), Refusal)
 
 
 def test_guessing_is_stopped_even_for_the_right_token(accounts: Accounts) -> None:
     tries = Tries(tries=3, window=60.0)
     for _ in range(3):
-        authenticate(accounts, tries, basic("ACmain", "guess"), "10.0.0.1", 0.0)
+        authenticate(accounts, tries, basic("ACmain", "guess"), near, 0.0)
     right = basic("ACmain", MAIN.auth_token)
-    assert authenticate(accounts, tries, right, "10.0.0.1", 20.0) == Throttled(40.0)
-    assert authenticate(accounts, tries, right, "10.0.0.2", 20.0) is MAIN
-    assert authenticate(accounts, tries, right, "10.0.0.1", 60.0) is MAIN
+    assert authenticate(accounts, tries, right, near, 20.0) == Throttled(40.0)
+    assert authenticate(accounts, tries, right, far, 20.0) is MAIN
+    assert authenticate(accounts, tries, right, near, 60.0) is MAIN
 
 
 def test_invented_accounts_take_one_place_in_the_table(accounts: Accounts) -> None:
     tries = Tries(tries=50, window=60.0)
     for number in range(40):
-        authenticate(accounts, tries, basic(f"AC{number}", "x"), "10.0.0.1", 0.0)
+        authenticate(accounts, tries, basic(f"AC{number}", "x"), near, 0.0)
     assert len(tries) == 1
 
 
