@@ -1,0 +1,110 @@
+"""What is played where a packet is missing, and how two frames are played in the time of one.
+
+A loss goes on with the last period of the sound before it, at full level for 10 ms and then
+fading over 50 ms into a background as quiet as the stream's own pauses. What comes after the loss
+is blended in over 5 ms. It works on PCM, so it serves every codec.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.rtp.audio import QUIETEST, Pcm, amplitude, rms, to_int16
+from protocols.rtp.comfort import Comfort, ComfortNoise
+
+_Values = NDArray[np.float32]
+
+# Seconds
+_HISTORY: Final = 0.040
+_SHORTEST: Final = 0.0025  # the period of 400 Hz
+_LONGEST: Final = 0.015  # and of 67 Hz: what voices have lies between
+_MATCHED: Final = 0.010
+_HOLD: Final = 0.010
+_FADE: Final = 0.050
+_BLEND: Final = 0.005
+
+_COARSE: Final = 8000  # samples a second at which a period is looked for
+_LOUDEST_NOISE: Final = amplitude(45)  # a background is never louder, however loud the stream is
+_RISE: Final = 1.002  # of the background, for each frame that is louder than it
+
+
+class Concealer:
+    """Stands after a stream's decoder: every frame passes `play`, every missing one is `lose`."""
+
+    def __init__(self, rate: int, noise: np.random.Generator) -> None:
+        self.rate = rate
+        self._history = np.zeros(round(rate * _HISTORY), dtype=np.float32)
+        self._noise = ComfortNoise(rate, noise)
+        self._floor = _LOUDEST_NOISE
+        self._period: _Values = self._history[:0]
+        self._lost = 0  # samples since the last frame that came
+        ramp = np.arange(round(rate * _BLEND), dtype=np.float32)
+        self._blend = (ramp + 0.5) / len(ramp)
+
+    def play(self, pcm: Pcm) -> Pcm:
+        """A frame that came, its beginning blended with what stood for those before it."""
+        samples = pcm.samples
+        loudness = rms(samples)
+        self._floor = max(1.0, min(loudness, self._floor * _RISE, _LOUDEST_NOISE))
+        values = samples.astype(np.float32)
+        if self._lost:
+            blend = self._blend[: len(values)]
+            going = self._going_on(len(blend))
+            values[: len(blend)] = going + (values[: len(blend)] - going) * blend
+            self._lost = 0
+            samples = to_int16(values)
+            pcm = Pcm(rate=pcm.rate, samples=samples)
+        self._remember(values)
+        return pcm
+
+    def lose(self, count: int) -> Pcm:
+        """`count` samples in place of what didn't come."""
+        if not self._lost:
+            self._period = self._last_period()
+            level = round(-20 * np.log10(self._floor / 32768))
+            self._noise.update(Comfort(level=min(QUIETEST, int(level))))
+        values = self._going_on(count)
+        self._lost += count
+        return Pcm(rate=self.rate, samples=to_int16(values))
+
+    def squeeze(self, first: Pcm, second: Pcm) -> Pcm:
+        """`second` alone, its beginning blended with `first`'s: what saves the time of `first`."""
+        if not len(second.samples):
+            return self.play(first)
+        count = min(len(first.samples), len(second.samples))
+        values = second.samples.astype(np.float32)
+        rising = (np.arange(count, dtype=np.float32) + 0.5) / count
+        values[:count] = first.samples[:count] * (1 - rising) + values[:count] * rising
+        return self.play(Pcm(rate=second.rate, samples=to_int16(values)))
+
+    def _remember(self, values: _Values) -> None:
+        size = len(self._history)
+        if len(values) >= size:
+            self._history = values[-size:]
+        else:
+            self._history = np.concatenate((self._history[len(values) :], values))
+
+    def _last_period(self) -> _Values:
+        """The end of the history, as long as its sound takes to repeat itself."""
+        step = max(1, self.rate // _COARSE)
+        coarse = self._history[len(self._history) % step :: step]
+        rate = self.rate / step
+        shortest, longest = round(rate * _SHORTEST), round(rate * _LONGEST)
+        size = round(rate * _MATCHED)
+        end = coarse[-size:]
+        earlier = coarse[-size - longest : len(coarse) - shortest]
+        likeness = np.correlate(earlier, end, "valid")
+        energy = np.convolve(earlier * earlier, np.ones(size, dtype=np.float32), "valid")
+        best = int(np.argmax(likeness / np.sqrt(energy + 1.0)))
+        return self._history[-(longest - best) * step :]
+
+    def _going_on(self, count: int) -> _Values:
+        """The next `count` values since the loss began: the period, fading, and the background."""
+        at = np.arange(self._lost, self._lost + count)
+        share = 1.0 - (at / self.rate - _HOLD) / _FADE
+        gain = np.clip(share, 0.0, 1.0).astype(np.float32)
+        noise = self._noise.generate(count).samples.astype(np.float32) * (1.0 - gain)
+        if gain[0] == 0.0:
+            return noise
+        return self._period[at % len(self._period)] * gain + noise
