@@ -149,7 +149,8 @@ def test_a_user_name_may_have_spaces() -> None:
 def test_what_is_unknown_is_kept() -> None:
     text = (
         b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nb=AS:1\r\nt=1 2\r\nr=7d 1h\r\nt=3 4\r\n"
-        b"k=clear\r\ny=more\r\na=group:BUNDLE a\r\na=caf\xe9:\xff\r\nm=image 0 udptl t38 x\r\na=mid:a\r\n"
+        b"k=clear\r\ny=more\r\na=group:BUNDLE a\r\n"
+        b"a=caf\xe9:\xff\r\nm=image 0 udptl t38 x\r\na=mid:a\r\n"
     )
     read_ = read(text)
     assert read_.lines[-1] == ("y", "more")

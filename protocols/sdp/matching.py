@@ -1,0 +1,234 @@
+"""What two sides of a session have in common: the m= line, the codecs, the keys, the address.
+
+All that can part them is judged here, in both directions, and ends in `Common` or `Refused`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from protocols.sdp.crypto import Crypto, choose, is_usable
+from protocols.sdp.description import Direction, Media, SessionDescription
+from protocols.sdp.errors import WarningCode
+from protocols.sdp.formats import Codec, Params, is_events, is_noise, is_same, keys_of, with_keys
+from protocols.sdp.media import (
+    Chosen,
+    DtmfMode,
+    LocalMedia,
+    MediaPolicy,
+    Preference,
+    Reach,
+    SrtpPolicy,
+    reach,
+)
+
+AUDIO: Final = "audio"
+PLAIN: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
+SECURE: Final = frozenset({"RTP/SAVP", "RTP/SAVPF"})
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing came of it: the code of SIP, the one for its header Warning, and why.
+
+    The reason is our own words and nothing of the peer's.
+    """
+
+    reason: str
+    warning: WarningCode
+    status: int = 488
+
+
+class Common(msgspec.Struct, frozen=True, kw_only=True):
+    """What we have in common with a peer's m= line."""
+
+    slot: int
+    media: Media
+    reach: Reach
+    codecs: tuple[Chosen, ...]
+    events: tuple[Chosen, ...]
+    noise: tuple[Chosen, ...]
+    crypto: Crypto | None
+
+
+def find(offered: SessionDescription, local: LocalMedia, before: int) -> Common | Refused | None:
+    """The m= line of an offer that becomes our stream of audio; None if it wants nothing.
+
+    `before` is the slot that was it so far, -1 if none was; it stays as long as it can.
+    """
+    secure_first = local.policy.srtp is not SrtpPolicy.OFF
+
+    def rank(slot: int) -> tuple[bool, bool]:
+        media = offered.media[slot]
+        return slot != before, secure_first and media.protocol.upper() not in SECURE
+
+    wanted = [slot for slot, each in enumerate(offered.media) if each.port]
+    said: Refused | None = None
+    for slot in sorted(wanted, key=rank) if len(wanted) > 1 else wanted:
+        found = _judge(offered, slot, local)
+        if isinstance(found, Common):
+            return found
+        # Of several refusals that of audio says most.
+        if said is None or said.warning is WarningCode.MEDIA_TYPE:
+            said = found
+    return said
+
+
+def find_answered(
+    offered: SessionDescription, answered: SessionDescription, slot: int, local: LocalMedia
+) -> Common | Refused:
+    """What the answer's line `slot`, at no port 0, has in common with ours of that slot."""
+    ours, theirs = offered.media[slot], answered.media[slot]
+    if theirs.kind != ours.kind:
+        return _refused(WarningCode.MEDIA_TYPE, "the answer has another kind of media")
+    crypto = _answered_crypto(ours, theirs)
+    if isinstance(crypto, Refused):
+        return crypto
+    place = _reachable(answered, theirs, local)
+    if isinstance(place, Refused):
+        return place
+    chosen = [
+        Chosen(sent=named, received=mine)
+        for each in theirs.codecs
+        for mine in ours.codecs
+        if is_same(named := _named(each, mine), mine)
+    ]
+    codecs = tuple(each for each in chosen if is_sound(each.sent))
+    if not codecs:
+        return _refused(WarningCode.MEDIA_FORMAT, "the answer has no codec of the offer")
+    return Common(
+        slot=slot,
+        media=theirs,
+        reach=place,
+        codecs=codecs,
+        events=tuple(each for each in chosen if is_events(each.sent)),
+        noise=tuple(each for each in chosen if is_noise(each.sent)),
+        crypto=crypto,
+    )
+
+
+def _judge(offered: SessionDescription, slot: int, local: LocalMedia) -> Common | Refused:
+    media, policy = offered.media[slot], local.policy
+    if media.kind != AUDIO:
+        return _refused(WarningCode.MEDIA_TYPE, "only audio is available here")
+    protocol = media.protocol.upper()
+    if protocol not in PLAIN and (protocol not in SECURE or policy.srtp is SrtpPolicy.OFF):
+        return _refused(WarningCode.TRANSPORT_PROTOCOL, "audio is not taken over this transport")
+    crypto = choose(media.cryptos, policy.suites) if policy.srtp is not SrtpPolicy.OFF else None
+    if crypto is None and protocol in SECURE:
+        return _refused(WarningCode.MISCELLANEOUS, "no suite of SRTP is common")
+    if crypto is None and policy.srtp is SrtpPolicy.REQUIRE:
+        return _refused(WarningCode.TRANSPORT_PROTOCOL, "audio is taken only over SRTP")
+    place = _reachable(offered, media, local)
+    if isinstance(place, Refused):
+        return place
+    codecs = list(_in_common(media.codecs, policy))[: policy.most_codecs]
+    if not codecs:
+        return _refused(WarningCode.MEDIA_FORMAT, "none of the codecs is available here")
+    rates = {each.sent.clock_rate for each in codecs}
+    return Common(
+        slot=slot,
+        media=media,
+        reach=place,
+        codecs=tuple(codecs),
+        events=_events_in_common(media.codecs, policy, rates),
+        noise=tuple(_noise_in_common(media.codecs, policy, rates)),
+        crypto=crypto,
+    )
+
+
+def _reachable(description: SessionDescription, media: Media, local: LocalMedia) -> Reach | Refused:
+    connection = description.connection_of(media)
+    if connection is None or connection.network != "IN":
+        return _refused(WarningCode.NETWORK_PROTOCOL, "media are sent over the internet only")
+    place, own = reach(connection.address.partition("/")[0]), reach(local.address)
+    if place is None or own is None:
+        return _refused(WarningCode.ADDRESS_FORMAT, "media are sent to IP addresses only")
+    if place.is_multicast:
+        return _refused(WarningCode.MULTICAST, "media are not sent to multicast addresses")
+    if place.version != own.version and not place.is_nowhere:
+        return _refused(WarningCode.ADDRESS_FORMAT, f"media are sent over IPv{own.version} here")
+    return place
+
+
+def _in_common(offered: Sequence[Codec], policy: MediaPolicy) -> Iterator[Chosen]:
+    """Codecs of sound that both have, the preferred first, each once."""
+    ours = [each for each in policy.codecs if is_sound(each)]
+    pairs: Iterable[tuple[Codec, Codec]]
+    if policy.preference is Preference.OFFERED:
+        pairs = ((theirs, mine) for theirs in offered for mine in ours)
+    else:
+        pairs = ((theirs, mine) for mine in ours for theirs in offered)
+    done: set[tuple[str, int, int]] = set()
+    for theirs, mine in pairs:
+        if theirs.key not in done and is_same(theirs, mine):
+            done.add(theirs.key)
+            yield _chosen(theirs, mine.params)
+
+
+def _events_in_common(
+    offered: Sequence[Codec], policy: MediaPolicy, rates: set[int]
+) -> tuple[Chosen, ...]:
+    """One telephone-event for each clock rate in use (RFC 4733 §2.1).
+
+    Where none has such a rate the first one is taken: phones offer 8000 beside Opus, and mean it.
+    """
+    if policy.dtmf is not DtmfMode.RFC4733:
+        return ()
+    found: dict[int, Chosen] = {}
+    for each in offered:
+        if is_events(each) and each.clock_rate not in found and (keys := keys_of(each)):
+            params = with_keys(each, keys).params
+            found[each.clock_rate] = _chosen(each, params)
+    fitting = tuple(each for rate, each in found.items() if rate in rates)
+    return fitting or tuple(found.values())[:1]
+
+
+def _noise_in_common(
+    offered: Sequence[Codec], policy: MediaPolicy, rates: set[int]
+) -> Iterator[Chosen]:
+    for mine in policy.codecs:
+        if is_noise(mine) and mine.clock_rate in rates:
+            yield from [_chosen(each, mine.params) for each in offered if is_same(each, mine)][:1]
+
+
+def _chosen(theirs: Codec, params: Params) -> Chosen:
+    """An answer's codec: the offer's payload type (RFC 3264 §6.1) with our own parameters."""
+    return Chosen(sent=theirs, received=msgspec.structs.replace(theirs, params=params))
+
+
+def is_sound(codec: Codec) -> bool:
+    return not is_events(codec) and not is_noise(codec)
+
+
+def _named(codec: Codec, mine: Codec) -> Codec:
+    """`codec` of an answer, that may have left out what the offer's type means."""
+    if codec.name or codec.payload_type != mine.payload_type:
+        return codec
+    return msgspec.structs.replace(mine, params=codec.params)
+
+
+def _answered_crypto(ours: Media, theirs: Media) -> Crypto | Refused | None:
+    """The peer's key for one of our suites (RFC 4568 §5.1.3); None if nothing is encrypted."""
+    offered = {each.tag: each.suite for each in ours.cryptos}
+    protocol = theirs.protocol.upper()
+    if protocol not in PLAIN and protocol not in SECURE:
+        return _refused(WarningCode.TRANSPORT_PROTOCOL, "the answer has another transport")
+    if not theirs.cryptos or not offered:
+        if protocol in SECURE or ours.protocol.upper() in SECURE:
+            return _refused(WarningCode.TRANSPORT_PROTOCOL, "the answer has no key of SRTP")
+        return None
+    crypto = theirs.cryptos[0]
+    if not is_usable(crypto, [offered.get(crypto.tag, "")]):
+        return _refused(WarningCode.MISCELLANEOUS, "the answer's SRTP was not offered")
+    return crypto
+
+
+def _refused(warning: WarningCode, reason: str) -> Refused:
+    return Refused(reason=reason, warning=warning)
+
+
+def asked(description: SessionDescription, found: Common) -> Direction:
+    """The direction that the peer's line says; 0.0.0.0 wants nothing sent (RFC 3264 §8.4)."""
+    said = description.direction_of(found.media)
+    return said.within(Direction.SENDONLY) if found.reach.is_nowhere else said

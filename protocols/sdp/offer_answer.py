@@ -1,0 +1,346 @@
+"""Offer and answer (RFC 3264, RFC 6337) as functions: what we write, and what both agreed on.
+
+A session has one stream of audio; every other m= line of a peer is answered with port 0 and keeps
+its place. What later descriptions have to keep to (the number of m= lines, what a payload type
+means, our keys) is a value, `Past`, that `negotiation` carries from one exchange to the next.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from protocols.sdp.crypto import Crypto, Key, octets_of
+from protocols.sdp.description import (
+    Connection,
+    Direction,
+    Media,
+    Origin,
+    Rtcp,
+    SessionDescription,
+)
+from protocols.sdp.errors import LocalProtocolError
+from protocols.sdp.formats import DYNAMIC, Codec, events, is_same, ptime_within
+from protocols.sdp.matching import (
+    AUDIO,
+    Common,
+    Refused,
+    asked,
+    find,
+    find_answered,
+    is_sound,
+)
+from protocols.sdp.media import (
+    DtmfMode,
+    LocalMedia,
+    MediaPlan,
+    MediaPolicy,
+    Srtp,
+    SrtpPolicy,
+    Stream,
+    reach,
+)
+
+Secret = Callable[[int], bytes]  # so many octets that nobody can guess
+
+_EVENTS_TYPE: Final = 101
+_MAX_PORT: Final = 0xFFFF
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """Our answer and what it makes true."""
+
+    description: SessionDescription
+    plan: MediaPlan
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the peer's answer makes true."""
+
+    plan: MediaPlan
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session has to keep to.
+
+    `lines` are the m= lines of the last description agreed on, `slot` that of audio, -1 before
+    there is one; `codecs` what payload types have meant so far; `keys` our (port, suite, octets).
+    """
+
+    lines: tuple[Media, ...] = ()
+    slot: int = -1
+    codecs: tuple[Codec, ...] = ()
+    keys: tuple[tuple[int, str, bytes], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Past({len(self.lines)} lines, slot {self.slot})"
+
+
+NO_PAST: Final = Past()
+
+
+def offer(
+    local: LocalMedia, *, origin: Origin, key: Secret, past: Past = NO_PAST
+) -> SessionDescription:
+    """What we offer (RFC 3264 §5, §8): m= lines keep their places, those of others at port 0."""
+    policy = local.policy
+    cryptos = _our_cryptos(local, key, past) if policy.srtp is not SrtpPolicy.OFF else ()
+    media = _our_media(
+        local,
+        protocol="RTP/SAVP" if policy.srtp is SrtpPolicy.REQUIRE else "RTP/AVP",
+        codecs=_our_codecs(policy, past),
+        cryptos=cryptos,
+        direction=local.direction,
+    )
+    if policy.rtcp_mux:
+        media = msgspec.structs.replace(media, rtcp_mux=True)
+    lines = [_declined(each) for each in past.lines]
+    if past.slot < 0:
+        lines.append(media)
+    else:
+        lines[past.slot] = media
+    return _ours(local, origin, lines)
+
+
+def refusal(offered: SessionDescription, local: LocalMedia) -> Refused | None:
+    """Why `answer` would refuse; None if it would not. The ports of `local` don't matter."""
+    found = find(offered, local, NO_PAST.slot)
+    return found if isinstance(found, Refused) else None
+
+
+def answer(
+    offered: SessionDescription,
+    local: LocalMedia,
+    *,
+    origin: Origin,
+    key: Secret,
+    past: Past = NO_PAST,
+) -> Answered | Refused:
+    """Our answer (RFC 3264 §6): as many m= lines as the offer has, in its order.
+
+    An offer in which nothing is wanted, by no m= line or all at port 0, is answered likewise; one
+    of which we can't do anything is refused.
+    """
+    found = find(offered, local, past.slot)
+    if isinstance(found, Refused):
+        return found
+    lines = [_declined(each) for each in offered.media]
+    if found is None:
+        return Answered(description=_ours(local, origin, lines), plan=MediaPlan())
+    direction = asked(offered, found).reversed.within(local.direction)
+    cryptos: tuple[Crypto, ...] = ()
+    srtp = None
+    if found.crypto is not None:
+        suite = found.crypto.suite
+        octets = _our_key(local, suite, key, past)
+        cryptos = (Crypto(tag=found.crypto.tag, suite=suite, keys=(Key(octets=octets),)),)
+        srtp = _srtp(octets, found.crypto)
+    taken = (*found.codecs, *found.noise, *found.events)
+    media = _our_media(
+        local,
+        protocol=found.media.protocol,
+        codecs=tuple(each.received for each in taken),
+        cryptos=cryptos,
+        direction=direction,
+    )
+    ptime = _ptime(found, local.policy.ptime)
+    lines[found.slot] = msgspec.structs.replace(
+        media,
+        rtcp_mux=found.media.rtcp_mux and local.policy.rtcp_mux,
+        ptime=min(ptime, local.policy.maxptime or ptime),
+    )
+    stream = _stream(found, lines[found.slot], local, direction=direction, ptime=ptime, srtp=srtp)
+    return Answered(description=_ours(local, origin, lines), plan=MediaPlan(audio=stream))
+
+
+def accept(
+    offered: SessionDescription, answered: SessionDescription, local: LocalMedia
+) -> Accepted | Refused:
+    """What a peer's answer to our offer makes true (RFC 3264 §7).
+
+    m= lines that it left out count as refused. `Refused` says that the answer is none to this
+    offer; what to do about it (a BYE, mostly) is the caller's.
+    """
+    slot = next((i for i, each in enumerate(offered.media) if each.port), -1)
+    if slot < 0 or slot >= len(answered.media) or not answered.media[slot].port:
+        return Accepted(plan=MediaPlan())
+    ours = offered.media[slot]
+    found = find_answered(offered, answered, slot, local)
+    if isinstance(found, Refused):
+        return found
+    crypto = found.crypto
+    own = next((each for each in ours.cryptos if crypto and each.tag == crypto.tag), None)
+    stream = _stream(
+        found,
+        ours,
+        local,
+        direction=asked(answered, found).reversed.within(offered.direction_of(ours)),
+        ptime=_ptime(found, ours.ptime),
+        srtp=_srtp(own.keys[0].octets, crypto) if own and crypto else None,
+    )
+    return Accepted(plan=MediaPlan(audio=stream))
+
+
+def remember(past: Past, *, ours: SessionDescription, theirs: SessionDescription) -> Past:
+    """`past` after an exchange of these two, whoever offered."""
+    slot = next((i for i, each in enumerate(ours.media) if each.port), past.slot)
+    if not 0 <= slot < len(ours.media) or ours.media[slot].kind != AUDIO:
+        return Past(lines=ours.media, codecs=past.codecs, keys=past.keys)
+    own = ours.media[slot]
+    known = {each.payload_type: each for each in past.codecs}
+    for media in (*theirs.media[slot : slot + 1], own):
+        known.update((each.payload_type, each) for each in media.codecs if each.name)
+    keys = {suite: octets for port, suite, octets in past.keys if port == own.port}
+    keys.update((each.suite, each.keys[0].octets) for each in own.cryptos)
+    return Past(
+        lines=ours.media,
+        slot=slot,
+        codecs=tuple(known.values()),
+        keys=tuple((own.port, suite, octets) for suite, octets in keys.items()),
+    )
+
+
+def _our_codecs(policy: MediaPolicy, past: Past) -> tuple[Codec, ...]:
+    """What we offer, with types that mean what they meant in this session (RFC 3264 §8.3.2)."""
+    wanted = list(policy.codecs)
+    if policy.dtmf is DtmfMode.RFC4733:
+        rates = dict.fromkeys(each.clock_rate for each in wanted if is_sound(each))
+        wanted.extend(events(rate, _EVENTS_TYPE) for rate in rates)
+    before = {each.payload_type: each for each in past.codecs}
+    taken: set[int] = set()
+    made: list[Codec] = []
+    for codec in wanted:
+        number = _type_of(codec, before, taken)
+        taken.add(number)
+        made.append(msgspec.structs.replace(codec, payload_type=number))
+    return tuple(made)
+
+
+def _type_of(codec: Codec, before: dict[int, Codec], taken: set[int]) -> int:
+    for number, meant in before.items():
+        if number not in taken and is_same(meant, codec):
+            return number
+    own = codec.payload_type
+    if own not in taken and (own not in before or own not in DYNAMIC):
+        return own
+    free = [each for each in DYNAMIC if each not in taken]
+    if not free:
+        raise LocalProtocolError("there are more codecs than dynamic payload types")
+    return next((each for each in free if each not in before), free[0])
+
+
+def _our_cryptos(local: LocalMedia, key: Secret, past: Past) -> tuple[Crypto, ...]:
+    return tuple(
+        Crypto(tag=tag, suite=suite, keys=(Key(octets=_our_key(local, suite, key, past)),))
+        for tag, suite in enumerate(local.policy.suites, 1)
+    )
+
+
+def _our_key(local: LocalMedia, suite: str, key: Secret, past: Past) -> bytes:
+    """Our key for this suite: the one of before while the port is that of before."""
+    for port, known, octets in past.keys:
+        if port == local.port and known == suite:
+            return octets
+    return key(octets_of(suite))
+
+
+def _srtp(send_key: bytes, theirs: Crypto) -> Srtp:
+    (key,) = theirs.keys
+    return Srtp(suite=theirs.suite, send_key=send_key, receive_key=key.octets)
+
+
+def _our_media(
+    local: LocalMedia,
+    *,
+    protocol: str,
+    codecs: tuple[Codec, ...],
+    cryptos: tuple[Crypto, ...],
+    direction: Direction,
+) -> Media:
+    own_rtcp = local.rtcp_port not in (0, local.port + 1)
+    return Media(
+        kind=AUDIO,
+        port=local.port,
+        protocol=protocol,
+        codecs=codecs,
+        direction=direction,
+        ptime=local.policy.ptime,
+        maxptime=local.policy.maxptime,
+        rtcp=Rtcp(port=local.rtcp_port) if own_rtcp else None,
+        cryptos=cryptos,
+    )
+
+
+def _declined(media: Media) -> Media:
+    """The same m= line at port 0, with the one format that the grammar asks for."""
+    return Media(
+        kind=media.kind,
+        port=0,
+        protocol=media.protocol,
+        codecs=media.codecs[:1],
+        formats=media.formats[:1],
+    )
+
+
+def _ours(local: LocalMedia, origin: Origin, lines: Sequence[Media]) -> SessionDescription:
+    own = reach(local.address)
+    connection = Connection(
+        address=local.address, type="IP6" if own is not None and own.version == 6 else "IP4"
+    )
+    return SessionDescription(
+        origin=msgspec.structs.replace(origin, connection=connection),
+        connection=connection,
+        media=tuple(lines),
+    )
+
+
+def _ptime(found: Common, default: int) -> int:
+    """What we send in one packet, in ms: what the peer would like, as far as the codec has it."""
+    media = found.media
+    wanted = media.ptime or default
+    if media.maxptime:
+        wanted = min(wanted, media.maxptime)
+    return ptime_within(found.codecs[0].sent, wanted)
+
+
+def _stream(
+    found: Common,
+    ours: Media,
+    local: LocalMedia,
+    *,
+    direction: Direction,
+    ptime: int,
+    srtp: Srtp | None,
+) -> Stream:
+    mux = found.media.rtcp_mux and ours.rtcp_mux
+    remote = None if found.reach.is_nowhere else (found.reach.host, found.media.port)
+    local_rtcp = local.port if mux else local.rtcp_port or local.port + 1
+    return Stream(
+        slot=found.slot,
+        local=(local.address, local.port),
+        local_rtcp=(local.address, local_rtcp),
+        remote=remote,
+        remote_rtcp=remote if mux or remote is None else _remote_rtcp(found),
+        is_private=found.reach.is_private,
+        rtcp_mux=mux,
+        direction=direction,
+        codecs=found.codecs,
+        events=found.events,
+        noise=found.noise,
+        ptime=ptime,
+        srtp=srtp,
+    )
+
+
+def _remote_rtcp(found: Common) -> tuple[str, int] | None:
+    """RFC 3605 §2.1, or the port above; None if that is none we would send to."""
+    rtcp = found.media.rtcp
+    if rtcp is None:
+        above = found.media.port + 1
+        return (found.reach.host, above) if above <= _MAX_PORT else None
+    if rtcp.connection is None:
+        return found.reach.host, rtcp.port
+    place = reach(rtcp.connection.address)
+    if place is None or place.is_multicast or place.is_nowhere:
+        return None
+    return (place.host, rtcp.port) if place.version == found.reach.version else None
