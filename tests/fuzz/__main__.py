@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tests.fuzz import digest, documents, parts, receipts, rest, smpp, webhooks
+from tests.fuzz import audio, digest, documents, parts, receipts, rest, sdp, smpp, webhooks
 
 TARGETS: Final[dict[str, Callable[[int], None]]] = {
     "smpp": smpp.check,
@@ -22,6 +22,8 @@ TARGETS: Final[dict[str, Callable[[int], None]]] = {
     "rest": rest.check,
     "webhooks": webhooks.check,
     "digest": digest.check,
+    "audio": audio.check,
+    "sdp": sdp.check,
 }
 
 
