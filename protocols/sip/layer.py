@@ -15,7 +15,7 @@ one of a peer's that was not answered.
 from collections import deque
 from collections.abc import Callable, Hashable
 from math import inf
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -52,6 +52,12 @@ from protocols.sip.transaction import (
 from protocols.sip.transport import Destination, Flow, Transport
 
 _Client = TypeVar("_Client", bound=Client)
+
+# Looked at for every message; an attribute of an enumeration is slow to find.
+_SEND: Final = Effect.SEND
+_ACK: Final = Effect.ACK
+_TRY: Final = Effect.TRY
+_TERMINATED: Final = State.TERMINATED
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -423,18 +429,18 @@ class TransactionLayer:
         reason: str = "",
     ) -> None:
         for effect in effects:
-            if effect is Effect.SEND:
+            if effect is _SEND:
                 if transaction.octets:
                     self._put(transaction.octets, transaction.destination, transaction.number)
-            elif effect is Effect.TRY:
+            elif effect is _TRY:
                 assert isinstance(transaction, Server)
                 self._answer(transaction, reply(transaction.request, 100), now)
-            elif effect is Effect.ACK:
+            elif effect is _ACK:
                 assert isinstance(transaction, InviteClient) and isinstance(message, Response)
                 self._acknowledge(transaction, message)
             elif not transaction.hidden:
                 self._events.append(_told(transaction, effect, message, flow, reason))
-        if transaction.state is State.TERMINATED:
+        if transaction.state is _TERMINATED:
             self._ledger.remove(transaction)
             if not transaction.hidden:
                 self._events.append(events.Terminated(id=transaction.id))

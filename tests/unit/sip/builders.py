@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any
 
 from protocols.sip.derive import reply
-from protocols.sip.events import ClientId, Event
+from protocols.sip.events import ClientId, Event, RequestReceived
 from protocols.sip.layer import Limits, Outgoing, TransactionLayer
 from protocols.sip.message import Message, NameAddr, Request, Response, Via
 from protocols.sip.timers import Timers
@@ -17,6 +17,9 @@ UDP_FLOW = Flow(
 )
 TCP_FLOW = Flow(
     id=2, transport=Transport.TCP, local=("192.0.2.1", 5060), remote=("198.51.100.7", 40000)
+)
+WSS_FLOW = Flow(
+    id=3, transport=Transport.WSS, local=("192.0.2.1", 443), remote=("203.0.113.9", 31337)
 )
 UDP_HOP = Hop(transport=Transport.UDP, host="198.51.100.7", port=5060)
 TCP_HOP = Hop(transport=Transport.TCP, host="198.51.100.7", port=5060)
@@ -35,7 +38,7 @@ def via(branch: str = "z9hG4bKpeer1", **changes: Any) -> Via:
 
 def request(method: str = "INVITE", **changes: Any) -> Request:
     given: dict[str, Any] = {
-        "uri": SipUri(host="example.com", user="bob"),
+        "uri": SipUri(host="198.51.100.7", user="bob"),
         "vias": (via(),),
         "from_": party("alice", "a1"),
         "to": party("bob"),
@@ -134,3 +137,29 @@ class Side:
     def reply_to(self, client_id: ClientId, status: int, tag: str = "b1") -> Response:
         """What a peer says to a request of ours."""
         return reply(self.layer.sent(client_id), status, tag=tag)
+
+
+def received(side: Side, message: Request, flow: Flow = UDP_FLOW) -> RequestReceived:
+    """A new request, and the one event of it."""
+    (event,) = side.receive(message, flow)
+    assert isinstance(event, RequestReceived)
+    return event
+
+
+def respond(side: Side, event: RequestReceived, status: int, tag: str = "b1") -> Response:
+    """Answer a request; the response."""
+    response = reply(event.request, status, tag=tag)
+    side.layer.respond(event.server_id, response, side.now)
+    return response
+
+
+def empty(side: Side) -> bool:
+    """Whether nothing is left of any transaction."""
+    ledger = side.layer._ledger
+    tables = (ledger.transactions, ledger.clients, ledger.servers, ledger.acks, ledger.merging)
+    return (
+        not any(tables)
+        and not ledger._destinations
+        and not len(ledger.schedule)
+        and side.layer.timer() is None
+    )
