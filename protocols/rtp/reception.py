@@ -181,6 +181,17 @@ class Reception:
 
     # Reports
 
+    def retime(self, clock_rate: int) -> None:
+        """Another codec, with timestamps of another clock, goes on under this SSRC."""
+        self.jitter *= clock_rate / self.clock_rate
+        self.clock_rate = clock_rate
+        self._jump = JUMP * clock_rate
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether packets were counted since the last report."""
+        return self.received > self._received_before
+
     def reported(self, timestamp: int, now: float) -> None:
         """The source sent a sender report with this NTP timestamp."""
         self._report = timestamp >> 16 & 0xFFFF_FFFF
