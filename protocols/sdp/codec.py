@@ -5,7 +5,7 @@ any kind, spaces, lines in a wrong place, no s= or t=, letters and attributes th
 An attribute that can't be read counts as one that is not known. All is bounded and linear.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from protocols.sdp.crypto import Crypto, read_crypto, write_crypto
@@ -120,7 +120,7 @@ def read(octets: bytes) -> SessionDescription:
         time=time or "0 0",
         media=tuple([_media_of(each) for each in media]),
         attributes=tuple(session.attributes),
-        lines=tuple(session.lines),
+        lines=_ordered(session.lines),
     )
 
 
@@ -217,7 +217,7 @@ def _media_of(draft: _Draft) -> Media:
         rtcp_mux=draft.mux,
         cryptos=tuple(draft.cryptos),
         attributes=tuple(draft.attributes),
-        lines=tuple(draft.lines),
+        lines=_ordered(draft.lines),
     )
 
 
@@ -355,10 +355,14 @@ def write(description: SessionDescription) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def _ordered(lines: Iterable[tuple[str, str]]) -> Lines:
+    return tuple(sorted(lines, key=lambda line: _ORDER.get(line[0], len(_ORDER))))
+
+
 def _write_head(said: list[str], lines: Lines, connection: Connection | None) -> Lines:
     """Write what stands up to c=; the lines that come after it."""
     if lines:
-        lines = tuple(sorted(lines, key=lambda line: _ORDER.get(line[0], len(_ORDER))))
+        lines = _ordered(lines)
         said.extend([f"{letter}={value}" for letter, value in lines if letter in _BEFORE])
     if connection is not None:
         said.append(f"c={_address(connection)}")

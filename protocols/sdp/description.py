@@ -1,7 +1,8 @@
 """Session descriptions as values (RFC 8866 §5): what media are set up by is typed, the rest kept.
 
-What no field holds stands in `attributes` and `lines`, in its order and as it was written:
-also an attribute of a known name whose value can't be read.
+What no field holds stands in `attributes` and `lines`, as it was written and in its order, lines
+of different letters in that of the RFC. An attribute of a known name whose value can't be read is
+among them.
 """
 
 from enum import StrEnum

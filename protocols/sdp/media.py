@@ -71,6 +71,8 @@ class MediaPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.codecs or self.most_codecs < 1:
             raise LocalProtocolError("a policy of media needs a codec")
+        if len({each.key for each in self.codecs}) < len(self.codecs):
+            raise LocalProtocolError("a policy of media names a codec twice")
         if not PTIME_MIN <= self.ptime <= PTIME_MAX:
             raise LocalProtocolError(f"a ptime is {PTIME_MIN} to {PTIME_MAX} ms, not {self.ptime}")
         if self.maxptime and self.maxptime < self.ptime:

@@ -452,6 +452,7 @@ def test_truncated_at_each_octet() -> None:
     "wrong",
     [
         {"codecs": ()},
+        {"codecs": (PCMU, PCMA, PCMU)},
         {"most_codecs": 0},
         {"ptime": 5},
         {"ptime": 70},

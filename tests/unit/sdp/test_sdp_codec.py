@@ -159,6 +159,13 @@ def test_what_is_unknown_is_kept() -> None:
     assert read(write(read_)) == read_
 
 
+def test_lines_in_a_wrong_order_come_into_theirs() -> None:
+    right = described("i=a\nb=AS:1\nb=RR:0\nk=clear\nm=audio 9 RTP/AVP 0\nb=AS:2\nk=prompt\n")
+    assert right == described(
+        "k=clear\nb=AS:1\ni=a\nb=RR:0\nm=audio 9 RTP/AVP 0\nk=prompt\nb=AS:2\n"
+    )
+
+
 @pytest.mark.parametrize(
     "line",
     [
