@@ -61,7 +61,7 @@ def silence(rate: int, count: int) -> Pcm:
 
 def to_int16(values: NDArray[np.float32]) -> Samples:
     """Values of int16's scale as samples: rounded, and kept at the ends of the scale beyond it."""
-    return np.clip(np.rint(values), -32768, 32767).astype(np.int16)
+    return np.minimum(np.maximum(np.rint(values), -32768), 32767).astype(np.int16)
 
 
 def rms(samples: Samples) -> float:
