@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tests.fuzz import audio, digest, documents, parts, receipts, rest, sdp, smpp, webhooks
+from tests.fuzz import audio, digest, documents, parts, receipts, rest, rtp, sdp, smpp, webhooks
 
 TARGETS: Final[dict[str, Callable[[int], None]]] = {
     "smpp": smpp.check,
@@ -23,6 +23,7 @@ TARGETS: Final[dict[str, Callable[[int], None]]] = {
     "webhooks": webhooks.check,
     "digest": digest.check,
     "audio": audio.check,
+    "rtp": rtp.check,
     "sdp": sdp.check,
 }
 
