@@ -96,6 +96,7 @@ EVENTS: Final = "telephone-event"
 _NOISE: Final = "cn"
 # The keys of a telephone: 0-9, *, #, A-D (RFC 4733 §3.2), what is meant without parameters too.
 _KEYS: Final = frozenset(range(16))
+_ALL_KEYS: Final = "0-15"
 _MOST_EVENTS: Final = 256
 _MOST_RANGES: Final = 64
 
@@ -118,12 +119,15 @@ def is_same(one: Codec, other: Codec) -> bool:
 
     A codec without a name is none's match.
     """
-    if not one.name or one.key != other.key:
+    if one.clock_rate != other.clock_rate or one.channels != other.channels or not one.name:
         return False
-    return all(
-        (one.param(name) or default) == (other.param(name) or default)
-        for name, default in _MEANT.get(one.name.lower(), ())
-    )
+    name = one.name.lower()
+    if name != other.name.lower():
+        return False
+    for param, default in _MEANT.get(name, ()):
+        if (one.param(param) or default) != (other.param(param) or default):
+            return False
+    return True
 
 
 def ptime_within(codec: Codec, most: int) -> int:
@@ -147,7 +151,7 @@ def is_noise(codec: Codec) -> bool:
 
 def events(clock_rate: int, payload_type: int) -> Codec:
     """Our telephone-event for codecs of this clock rate: the sixteen keys."""
-    params: Params = (("0-15", None),)
+    params: Params = ((_ALL_KEYS, None),)
     return Codec(payload_type=payload_type, name=EVENTS, clock_rate=clock_rate, params=params)
 
 
@@ -159,6 +163,10 @@ def keys_of(codec: Codec) -> frozenset[int]:
     if not codec.params:
         return _KEYS
     text = codec.param("events") or codec.params[0][0]
+    return _KEYS if text == _ALL_KEYS else _read_keys(text)
+
+
+def _read_keys(text: str) -> frozenset[int]:
     found: set[int] = set()
     for part in text.split(",")[:_MOST_RANGES]:
         first, dash, last = part.strip(" ").partition("-")
@@ -172,16 +180,17 @@ def _is_event(text: str) -> bool:
     return len(text) <= 3 and text.isascii() and text.isdigit() and int(text) < _MOST_EVENTS
 
 
-def with_keys(codec: Codec, keys: Iterable[int]) -> Codec:
-    """`codec`, a telephone-event, declaring these keys and no more."""
+def params_of_keys(keys: Iterable[int]) -> Params:
+    """The parameters of a telephone-event that declares these keys and no more."""
+    if keys == _KEYS:
+        return ((_ALL_KEYS, None),)
     ranges: list[list[int]] = []
     for key in sorted(keys):
         if ranges and ranges[-1][1] == key - 1:
             ranges[-1][1] = key
         else:
             ranges.append([key, key])
-    text = ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
-    return msgspec.structs.replace(codec, params=((text, None),))
+    return ((",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges), None),)
 
 
 def read_params(text: str) -> Params:

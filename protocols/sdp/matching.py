@@ -4,6 +4,7 @@ All that can part them is judged here, in both directions, and ends in `Common` 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -11,7 +12,15 @@ import msgspec
 from protocols.sdp.crypto import Crypto, choose, is_usable
 from protocols.sdp.description import Direction, Media, SessionDescription
 from protocols.sdp.errors import WarningCode
-from protocols.sdp.formats import Codec, Params, is_events, is_noise, is_same, keys_of, with_keys
+from protocols.sdp.formats import (
+    Codec,
+    Params,
+    is_events,
+    is_noise,
+    is_same,
+    keys_of,
+    params_of_keys,
+)
 from protocols.sdp.media import (
     Chosen,
     DtmfMode,
@@ -122,7 +131,7 @@ def _judge(offered: SessionDescription, slot: int, local: LocalMedia) -> Common 
     place = _reachable(offered, media, local)
     if isinstance(place, Refused):
         return place
-    codecs = list(_in_common(media.codecs, policy))[: policy.most_codecs]
+    codecs = tuple(islice(_in_common(media.codecs, policy), policy.most_codecs))
     if not codecs:
         return _refused(WarningCode.MEDIA_FORMAT, "none of the codecs is available here")
     rates = {each.sent.clock_rate for each in codecs}
@@ -130,7 +139,7 @@ def _judge(offered: SessionDescription, slot: int, local: LocalMedia) -> Common 
         slot=slot,
         media=media,
         reach=place,
-        codecs=tuple(codecs),
+        codecs=codecs,
         events=_events_in_common(media.codecs, policy, rates),
         noise=tuple(_noise_in_common(media.codecs, policy, rates)),
         crypto=crypto,
@@ -161,7 +170,7 @@ def _in_common(offered: Sequence[Codec], policy: MediaPolicy) -> Iterator[Chosen
         pairs = ((theirs, mine) for mine in ours for theirs in offered)
     done: set[tuple[str, int, int]] = set()
     for theirs, mine in pairs:
-        if theirs.key not in done and is_same(theirs, mine):
+        if is_same(theirs, mine) and theirs.key not in done:
             done.add(theirs.key)
             yield _chosen(theirs, mine.params)
 
@@ -178,8 +187,7 @@ def _events_in_common(
     found: dict[int, Chosen] = {}
     for each in offered:
         if is_events(each) and each.clock_rate not in found and (keys := keys_of(each)):
-            params = with_keys(each, keys).params
-            found[each.clock_rate] = _chosen(each, params)
+            found[each.clock_rate] = _chosen(each, params_of_keys(keys))
     fitting = tuple(each for rate, each in found.items() if rate in rates)
     return fitting or tuple(found.values())[:1]
 
