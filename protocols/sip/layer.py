@@ -21,10 +21,10 @@ import msgspec
 from msgspec.structs import replace
 
 from protocols.sip import events
-from protocols.sip.derive import ack_of, cancel_of, reply
+from protocols.sip.derive import ack_of, cancel_of, reply, with_tag
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.events import ClientId, Event, ServerId, TransactionId
-from protocols.sip.ledger import STATELESS, Ledger
+from protocols.sip.ledger import STATELESS, Ledger, Limits
 from protocols.sip.matching import (
     client_key,
     legacy_ack_key,
@@ -33,7 +33,7 @@ from protocols.sip.matching import (
     stamp,
     way_back,
 )
-from protocols.sip.message import NO_HEADERS, Headers, Message, Request, Response, Via
+from protocols.sip.message import Headers, Message, Request, Response, Via
 from protocols.sip.timers import Durations, Timers
 from protocols.sip.transaction import (
     Client,
@@ -58,20 +58,6 @@ _SEND: Final = Effect.SEND
 _ACK: Final = Effect.ACK
 _TRY: Final = Effect.TRY
 _TERMINATED: Final = State.TERMINATED
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many transactions live at once.
-
-    Beyond `servers` a peer's new request is refused with 503 and `retry_after` (seconds); those
-    within a dialog have `reserve` more, so that calls can end. Beyond `clients` ours are refused
-    to the user; a CANCEL never is.
-    """
-
-    servers: int = 50_000
-    reserve: int = 5_000
-    clients: int = 50_000
-    retry_after: int = 10
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,6 +247,21 @@ class TransactionLayer:
         self._put(self._encode(message), destination, STATELESS)
         return message
 
+    def refuse(self, response: Response, flow: Flow) -> None:
+        """Answer what came by `flow` and gets no transaction: a request that can't be read.
+
+        The response has the Vias of the request as they came, and at least one. Its To gets a
+        tag, by which its ACK is told, and absorbed.
+        """
+        top = response.vias[0]
+        destination, _ = way_back(top, flow)
+        refusal = replace(
+            response,
+            vias=(stamp(top, flow), *response.vias[1:]),
+            to=with_tag(response.to, self._stateless_tag),
+        )
+        self._put(self._encode(refusal), destination, STATELESS)
+
     def terminate(self, id: TransactionId) -> None:
         """Forget a transaction at once, without an event."""
         transaction = self._ledger.transactions.get(id)
@@ -285,7 +286,7 @@ class TransactionLayer:
         else:
             self.shed += 1
             wait = ("Retry-After", str(self.limits.retry_after))
-            self._refuse(request, 503, flow, Headers((wait,)))
+            self.refuse(reply(request, 503, headers=Headers((wait,))), flow)
 
     def _take_new(self, request: Request, key: Hashable, flow: Flow, now: float) -> None:
         merging = merge_key(request)
@@ -318,7 +319,7 @@ class TransactionLayer:
         """
         invite = self._ledger.servers.get(server_key(request, "INVITE"))
         if invite is None:
-            self._refuse(request, 481, flow, NO_HEADERS)
+            self.refuse(reply(request, 481), flow)
             return
         server = self._open_server(request, key, flow, now)
         server.hidden = True
@@ -334,19 +335,14 @@ class TransactionLayer:
         reserve = limits.reserve if request.to.tag else 0
         return len(self._ledger.servers) < limits.servers + reserve
 
-    def _refuse(self, request: Request, status: int, flow: Flow, headers: Headers) -> None:
-        """Answer without a transaction; an ACK of this is told by its tag."""
-        destination, _ = way_back(request.vias[0], flow)
-        response = reply(stamp(request, flow), status, tag=self._stateless_tag, headers=headers)
-        self._put(self._encode(response), destination, STATELESS)
-
     def _open_server(self, request: Request, key: Hashable, flow: Flow, now: float) -> Server:
-        destination, fallback = way_back(request.vias[0], flow)
+        top = request.vias[0]
+        destination, fallback = way_back(top, flow)
         kind = InviteServer if request.method == "INVITE" else NonInviteServer
         server = kind(
             number=self._ledger.take_number(),
             key=key,
-            request=stamp(request, flow),
+            request=replace(request, vias=(stamp(top, flow), *request.vias[1:])),
             destination=destination,
             fallback=fallback,
             durations=self._durations[flow.transport],

@@ -6,13 +6,29 @@ Whatever stands in any of these tables stands there from `add` to `remove`.
 from collections.abc import Hashable
 from typing import Final
 
+import msgspec
+
 from protocols.sip.events import TransactionId
 from protocols.sip.timers import Schedule
 from protocols.sip.transaction import Client, Server, Transaction
-from protocols.sip.transport import Destination
+from protocols.sip.transport import Destination, Flow, Transport
 
 STATELESS: Final = 0
 """The number of no transaction."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How many transactions live at once.
+
+    Beyond `servers` a peer's new request is refused with 503 and `retry_after` (seconds); those
+    within a dialog have `reserve` more, so that calls can end. Beyond `clients` ours are refused
+    to the user; a CANCEL never is.
+    """
+
+    servers: int = 50_000
+    reserve: int = 5_000
+    clients: int = 50_000
+    retry_after: int = 10
 
 
 class Ledger:
@@ -28,7 +44,7 @@ class Ledger:
         """Requests that open something, by what another way of them would share."""
         self.schedule = Schedule()
         self._number = STATELESS
-        self._destinations: dict[Destination, set[int]] = {}
+        self._places: dict[Hashable, set[int]] = {}
 
     def take_number(self) -> int:
         """A number that no transaction has had."""
@@ -72,7 +88,7 @@ class Ledger:
 
     def at(self, where: Destination | TransactionId) -> list[Transaction]:
         """Those that speak to a destination, the oldest first; or the one of this number."""
-        numbers = [where] if isinstance(where, int) else sorted(self._destinations.get(where, ()))
+        numbers = [where] if isinstance(where, int) else sorted(self._places.get(_place(where), ()))
         return [self.transactions[each] for each in numbers if each in self.transactions]
 
     def move(self, transaction: Transaction, destination: Destination) -> None:
@@ -82,14 +98,28 @@ class Ledger:
         self._join(transaction)
 
     def _join(self, transaction: Transaction) -> None:
-        sharing = self._destinations.get(transaction.destination)
+        place = _place(transaction.destination)
+        sharing = self._places.get(place)
         if sharing is None:
-            self._destinations[transaction.destination] = {transaction.number}
+            self._places[place] = {transaction.number}
         else:
             sharing.add(transaction.number)
 
     def _leave(self, transaction: Transaction) -> None:
-        sharing = self._destinations[transaction.destination]
+        place = _place(transaction.destination)
+        sharing = self._places[place]
         sharing.discard(transaction.number)
         if not sharing:
-            del self._destinations[transaction.destination]
+            del self._places[place]
+
+
+def _place(destination: Destination) -> Hashable:
+    """What fails as one: a connection, a place to connect to, or an address over UDP.
+
+    There a refusal names the socket that heard of it, whatever the request was sent to.
+    """
+    if destination.transport is not Transport.UDP:
+        return destination
+    if isinstance(destination, Flow):
+        return destination.remote
+    return destination.host, destination.port

@@ -35,7 +35,7 @@ def server_key(request: Request, method: str) -> Hashable:
     via = request.vias[0]
     branch = via.branch
     if has_identity(branch):
-        return branch, via.host.lower(), via.port, method
+        return branch, via.host, via.port, method
     return (
         request.uri,
         request.from_.tag,
@@ -69,29 +69,28 @@ def merge_key(request: Request) -> Hashable:
     return request.from_.tag, request.call_id, request.cseq, request.method
 
 
-def stamp(request: Request, flow: Flow) -> Request:
-    """`request` with `received` in its top Via where that differs from its host, and `rport`.
+def stamp(via: Via, flow: Flow) -> Via:
+    """The top Via of a request with `received`, where that differs from its host, and `rport`.
 
     What the peer wrote there itself is not believed.
     """
-    via = request.vias[0]
     host, port = flow.remote
+    address = host.partition("%")[0]  # an IPv6 zone means nothing elsewhere
     asked = forged = False
-    for name, value in via.params:
+    for name, _ in via.params:
         if name == "rport":
             asked = True
         elif name == "received":
-            forged = value is not None
-    if not asked and not forged and via.host == host:
-        return request
-    address = host.partition("%")[0]  # an IPv6 zone means nothing elsewhere
+            forged = True
+    if not asked and not forged and via.host == address:
+        return via
     params = tuple(each for each in via.params if each[0] not in _WRITTEN_BY_US)
     # RFC 3581 §4: whoever asks for the port gets the address with it, even if it is the same.
     if asked:
         params = (*params, ("received", address), ("rport", str(port)))
-    elif via.host.strip("[]").lower() != address:
+    elif via.host != address:
         params = (*params, ("received", address))
-    return replace(request, vias=(replace(via, params=params), *request.vias[1:]))
+    return replace(via, params=params)
 
 
 def way_back(via: Via, flow: Flow) -> tuple[Destination, Destination | None]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from protocols.sip.derive import reply
 from protocols.sip.events import ClientId, Event, RequestReceived
-from protocols.sip.layer import Limits, Outgoing, TransactionLayer
+from protocols.sip.layer import Outgoing, TransactionLayer
+from protocols.sip.ledger import Limits
 from protocols.sip.message import Message, NameAddr, Request, Response, Via
 from protocols.sip.timers import Timers
 from protocols.sip.transport import Destination, Flow, Hop, Transport
@@ -159,7 +160,7 @@ def empty(side: Side) -> bool:
     tables = (ledger.transactions, ledger.clients, ledger.servers, ledger.acks, ledger.merging)
     return (
         not any(tables)
-        and not ledger._destinations
+        and not ledger._places
         and not len(ledger.schedule)
         and side.layer.timer() is None
     )

@@ -13,7 +13,7 @@ from protocols.sip.events import (
     RequestReceived,
     Terminated,
 )
-from protocols.sip.layer import Limits
+from protocols.sip.ledger import Limits
 from protocols.sip.message import NO_HEADERS
 from protocols.sip.transaction import State
 from tests.unit.sip.builders import (

@@ -88,9 +88,9 @@ FROM_LOCAL = ("192.0.2.1", 5060)
             (B,),
             UDP_FLOW,
         ),
-        # IPv6, with and without brackets
-        (V6, "[2001:DB8::9]", 5060, (B,), (B,), V6),
+        # IPv6
         (V6, "2001:db8::9", 5060, (B,), (B,), V6),
+        (ZONE, "fe80::9", 5060, (B,), (B,), ZONE),
         (ZONE, "phone", 5060, (B,), (B, ("received", "fe80::9")), ZONE),
         # connections
         (TCP_FLOW, "198.51.100.7", 5060, (B,), (B,), TCP_FLOW),
