@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from protocols.sip.codec import encode, read_datagram
 from protocols.sip.derive import reply
 from protocols.sip.events import (
     AckReceived,
@@ -38,8 +39,15 @@ class Link:
     """A clock, and octets on their way; `loss` and `doubled` are shares, `spread` seconds."""
 
     def __init__(
-        self, seed: int, transport: Transport, loss: float, doubled: float, spread: float
+        self,
+        seed: int,
+        transport: Transport,
+        loss: float,
+        doubled: float,
+        spread: float,
+        words: type[Words],
     ) -> None:
+        self.words = words
         self.chance = random.Random(seed)
         self.transport = transport
         self.loss, self.doubled, self.spread = loss, doubled, spread
@@ -75,11 +83,23 @@ class Link:
                 user.wake()
 
 
+class Octets(Words):
+    """The codec itself."""
+
+    def encode(self, message: Message) -> bytes:
+        return encode(message)
+
+    def decode(self, octets: bytes) -> Message:
+        message = read_datagram(octets)
+        assert isinstance(message, Request | Response)
+        return message
+
+
 class User:
     """A layer and who uses it."""
 
     def __init__(self, name: str, link: Link, own: tuple[str, int], far: tuple[str, int]) -> None:
-        self.words = Words()
+        self.words = link.words()
         self.side = Side(name, words=self.words, now=0.0)
         self.layer = self.side.layer
         self.link = link
@@ -243,7 +263,7 @@ LINKS = [
 def test_every_transaction_ends_and_both_ends_agree(
     transport: Transport, loss: float, doubled: float, spread: float, seed: int
 ) -> None:
-    link = Link(seed, transport, loss, doubled, spread)
+    link = Link(seed, transport, loss, doubled, spread, Octets)
     caller, callee, _ = play(link, 60)
     # However often it came, a request was told once.
     assert set(callee.asked.values()) == {1}
@@ -262,7 +282,7 @@ def test_every_transaction_ends_and_both_ends_agree(
 
 
 def test_a_dead_link_ends_everything_by_time() -> None:
-    link = Link(1, Transport.UDP, 1.0, 0.0, 0.0)
+    link = Link(1, Transport.UDP, 1.0, 0.0, 0.0, Octets)
     caller, callee, _ = play(link, 20)
     assert set(caller.finals.values()) == {None}
     assert callee.asked == {}
@@ -271,7 +291,8 @@ def test_a_dead_link_ends_everything_by_time() -> None:
 
 
 def test_ten_thousand_at_once_leave_nothing() -> None:
-    link = Link(3, Transport.UDP, 0.05, 0.05, 0.2)
+    # Without the codec, which would take most of the time.
+    link = Link(3, Transport.UDP, 0.05, 0.05, 0.2, Words)
     caller, callee, _ = play(link, 10_000)
     assert len(caller.finals) == 10_000
     assert None not in caller.finals.values()
