@@ -185,12 +185,10 @@ class StreamReader:
         buffer, limits = self._buffer, self._limits
         end = buffer.find(_END, self._searched, limits.head)
         if end < 0:
+            if len(buffer) >= limits.head:
+                return self._give_up(_unended(bytes(buffer[: limits.head]), limits))
             self._searched = max(0, len(buffer) - 3)
-            return (
-                self._give_up(_unended(bytes(buffer), limits))
-                if (len(buffer) >= limits.head)
-                else None
-            )
+            return None
         octets = bytes(buffer[: end + 4])
         del buffer[: end + 4]
         self._searched = 0

@@ -12,10 +12,23 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tests.fuzz import audio, digest, documents, parts, receipts, rest, rtp, sdp, smpp, webhooks
+from tests.fuzz import (
+    audio,
+    digest,
+    documents,
+    parts,
+    receipts,
+    rest,
+    rtp,
+    sdp,
+    sip,
+    smpp,
+    webhooks,
+)
 
 TARGETS: Final[dict[str, Callable[[int], None]]] = {
     "smpp": smpp.check,
+    "sip": sip.check,
     "parts": parts.check,
     "receipts": receipts.check,
     "twiml": documents.check,
