@@ -470,6 +470,7 @@ def test_our_address_is_an_ip_address() -> None:
     with pytest.raises(LocalProtocolError, match="not an IP address"):
         LocalMedia(address="localhost", port=1)
     assert reach("1" * 5000) is None
+    assert reach("fe80::7%eth0") is None
 
 
 def test_answering_needs_no_machine() -> None:

@@ -131,7 +131,7 @@ def test_what_media_are_set_up_by() -> None:
         (" v = 0 \no=- 1  1 IN IP4\t1.2.3.4 \nm=audio  0 RTP/AVP  0 \n", "spaces"),
         ("v=0\nm=audio 0 RTP/AVP 0\no=- 1 1 IN IP4 1.2.3.4", "o= in a wrong place"),
         ("v=0\no=- 1 1 IN IP4 1.2.3.4\ns= \nt=\nm=audio 0 RTP/AVP", "no format, and no port"),
-        ("v=0\no=- 1 1 IN IP4 1.2.3.4\nm=audio 0 RTP/AVP 0 0", "a type twice"),
+        ("v=0\no=- 1 1 IN IP4 1.2.3.4\nm=audio 0 RTP/AVP 0 00 0", "a type twice"),
     ],
 )
 def test_what_peers_write(text: str, as_if: str) -> None:

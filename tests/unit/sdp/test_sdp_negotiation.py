@@ -204,6 +204,16 @@ def test_a_payload_type_never_changes_its_meaning() -> None:
     ]
 
 
+def test_a_type_that_meant_something_is_not_taken_for_something_else() -> None:
+    made = bob()
+    reanswered(
+        made,
+        "m=audio 9 RTP/AVP 96 97\na=rtpmap:96 opus/48000/2\na=rtpmap:97 telephone-event/48000\n",
+        bobs(OPUS),
+    )
+    assert formats(made.offer(bobs(L16_8000, dtmf=DtmfMode.INFO))) == [(98, "L16", 8000)]
+
+
 def test_a_peer_that_uses_up_all_types_does_not_stop_us() -> None:
     made = bob()
     for number in range(96, 128):
@@ -255,6 +265,23 @@ def test_another_port_has_another_key() -> None:
         assert srtp is not None
         keys.append(srtp.send_key)
     assert keys[0] != keys[1] == keys[2]
+
+
+def test_no_key_is_taken_along_to_another_port() -> None:
+    made = bob()
+    used: list[bytes] = []
+    for port in (20000, 20002, 20004):
+        (media,) = made.offer(bobs(srtp=ALLOW, port=port)).media
+        used.extend(each.keys[0].octets for each in media.cryptos)
+        taken(made, "m=audio 9 RTP/AVP 0\n")
+        crypto = CRYPTO.format("1 AES_CM_128_HMAC_SHA1_80")
+        answer = reanswered(made, f"m=audio 9 RTP/AVP 0\n{crypto}", bobs(srtp=ALLOW, port=port + 1))
+        used.append(answer.description.media[0].cryptos[0].keys[0].octets)
+        (media,) = made.offer(bobs(srtp=ALLOW, port=port + 1)).media
+        assert media.cryptos[0].keys[0].octets == used[-1]
+        used.append(media.cryptos[1].keys[0].octets)
+        made.withdraw()
+    assert len(set(used)) == len(used)
 
 
 @pytest.mark.parametrize("policy", SrtpPolicy)
@@ -377,6 +404,14 @@ def test_a_peer_that_drops_lines() -> None:
     reanswered(made, "m=video 9 RTP/AVP 31\nm=audio 9 RTP/AVP 0\n")
     assert ports(reanswered(made, "m=video 0 RTP/AVP 31\n").description) == [0]
     assert ports(made.offer(bobs())) == [0, 20000]
+
+
+def test_audio_does_not_come_back_in_the_place_of_video() -> None:
+    made = bob()
+    reanswered(made, "m=audio 9 RTP/AVP 0\n")
+    reanswered(made, "m=video 0 RTP/AVP 31\n")
+    offer = made.offer(bobs())
+    assert [(each.kind, each.port) for each in offer.media] == [("video", 0), ("audio", 20000)]
 
 
 def test_t38_is_refused_and_the_call_stays() -> None:
