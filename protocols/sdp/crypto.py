@@ -1,9 +1,11 @@
 """Keys of SRTP in a description: `a=crypto` (RFC 4568) as a value, read, written and judged.
 
-Either side names the key with which it sends. Keys never show in a `repr`, for those end in logs.
+Either side names the key with which it sends. Keys never show in a `repr`, for those end in logs;
+`redact` takes them out of a body, and of a whole message, that a person is shown.
 """
 
 import binascii
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,6 +13,8 @@ import msgspec
 
 _MOST_KEYS: Final = 16
 _MOST_PARAMS: Final = 16
+# `k=` was for keys before RFC 8866 §5.12 forbade it.
+_SECRET: Final = re.compile(rb"(inline:|^k=)[^|;\s]+", re.IGNORECASE | re.MULTILINE)
 
 # Those that our media plane speaks, with the octets of master key and master salt: RFC 4568 §6.2,
 # RFC 7714 §14.2.
@@ -69,6 +73,11 @@ def is_usable(crypto: Crypto, suites: Sequence[str]) -> bool:
     if key.mki_octets or len(key.octets) != octets_of(crypto.suite):
         return False
     return all(each.startswith(("-", "WSH=")) for each in crypto.params)
+
+
+def redact(octets: bytes) -> bytes:
+    """`octets` with "…" in the place of each key; reads as SDP as before, but for those lines."""
+    return _SECRET.sub("\\1…".encode(), octets)
 
 
 def read_crypto(text: str) -> Crypto | None:

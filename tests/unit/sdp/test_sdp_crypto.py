@@ -10,6 +10,7 @@ from protocols.sdp.crypto import (
     is_usable,
     octets_of,
     read_crypto,
+    redact,
     write_crypto,
 )
 from tests.unit.sdp.sdp_examples import RFC4568_KEY
@@ -132,3 +133,16 @@ def test_of_several_the_peers_first_is_taken() -> None:
 def test_keys_do_not_show() -> None:
     crypto = Crypto(tag=1, suite=AES_80, keys=(Key(octets=b"secret"),))
     assert "secret" not in repr(crypto) and "6 octets" in repr(crypto)
+
+
+def test_keys_are_taken_out_of_what_a_person_is_shown() -> None:
+    shown = redact(
+        f"INVITE sip:inline@a SIP/2.0\r\n\r\nv=0\r\nk=clear:secret\r\na=mark=1\r\n"
+        f"a=crypto:{RFC4568_80}\r\na=crypto:{RFC4568_F8}\r\na=sendrecv\r\n".encode()
+    ).decode()
+    assert shown == (
+        "INVITE sip:inline@a SIP/2.0\r\n\r\nv=0\r\nk=…\r\na=mark=1\r\n"
+        f"a=crypto:1 {AES_80} inline:…|2^20|1:4 FEC_ORDER=FEC_SRTP\r\n"
+        "a=crypto:2 F8_128_HMAC_SHA1_80 inline:…|2^20|1:4;inline:…|2^20|2:4"
+        " FEC_ORDER=FEC_SRTP\r\na=sendrecv\r\n"
+    )
