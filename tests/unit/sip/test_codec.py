@@ -16,6 +16,7 @@ from protocols.sip.codec import (
 )
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.message import Headers, Message, NameAddr, Request, Response, Via
+from protocols.sip.status import phrase
 from protocols.sip.uri import STAR, OtherUri, SipUri, TelUri
 
 INVITE = (
@@ -264,6 +265,14 @@ def test_limits_have_codes_of_their_own(octets: bytes, limits: Limits, status: i
     if limits.lines >= 9:
         assert read.answer is not None
     assert isinstance(read_datagram(INVITE, Limits(head=len(INVITE) - 4, lines=9, body=4)), Request)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(486, "Busy Here"), (199, "Early Dialog Terminated"), (499, "Bad Request")],
+)
+def test_a_status_has_its_phrase_or_that_of_its_class(status: int, words: str) -> None:
+    assert phrase(status) == words
 
 
 @pytest.mark.parametrize("header", ["Via: SIP/2.0/UDP a", "Contact: <sip:a@b>"])
