@@ -20,7 +20,7 @@ from protocols.sdp.description import (
     is_rtp,
 )
 from protocols.sdp.errors import LocalProtocolError, RemoteProtocolError
-from protocols.sdp.formats import STATIC, Codec, Params, read_params, write_params
+from protocols.sdp.formats import STATIC, Codec, read_params, write_params
 
 CONTENT_TYPE: Final = "application/sdp"
 MAX_OCTETS: Final = 16 * 1024
@@ -70,7 +70,7 @@ class _Draft:
         self.formats: tuple[str, ...] = ()
         self.types: dict[str, int] = {}
         self.rtpmap: dict[str, tuple[str, int, int]] = {}
-        self.fmtp: dict[str, Params] = {}
+        self.fmtp: dict[str, list[tuple[str, str | None]]] = {}
         self.ptime = self.maxptime = 0
         self.rtcp: Rtcp | None = None
         self.mux = False
@@ -85,17 +85,12 @@ def read(octets: bytes) -> SessionDescription:
     session = level = _Draft()
     media: list[_Draft] = []
     origin: Origin | None = None
-    name, time, attributes = "", "", 0
+    name, time = "", ""
     for letter, value in _lines_of(octets):
         match letter:
             case "a":
-                attributes += 1
-                if attributes > MAX_ATTRIBUTES:
-                    raise RemoteProtocolError(f"SDP has more than {MAX_ATTRIBUTES} attributes")
                 _read_attribute(level, value)
             case "m":
-                if len(media) == MAX_MEDIA:
-                    raise RemoteProtocolError(f"SDP has more than {MAX_MEDIA} media")
                 level = _read_media(value)
                 media.append(level)
             case "c" if level.connection is None:
@@ -145,6 +140,10 @@ def _lines_of(octets: bytes) -> list[tuple[str, str]]:
         found.append((letter, value.strip(" \t")))
     if not found or found[0] != ("v", "0"):
         raise RemoteProtocolError("SDP does not begin with v=0")
+    letters = [letter for letter, _ in found]
+    for letter, most in (("a", MAX_ATTRIBUTES), ("m", MAX_MEDIA)):
+        if letters.count(letter) > most:
+            raise RemoteProtocolError(f"SDP has more than {most} lines of {letter}=")
     return found[1:]
 
 
@@ -222,7 +221,7 @@ def _media_of(draft: _Draft) -> Media:
 
 
 def _codec_of(draft: _Draft, text: str, number: int) -> Codec:
-    params = draft.fmtp.get(text, ())
+    params = tuple(draft.fmtp.get(text, ()))
     given = draft.rtpmap.get(text)
     if given is not None:
         name, rate, channels = given
@@ -266,7 +265,7 @@ def _read_fmtp(level: _Draft, name: str, value: str) -> bool:
     number, _, params = value.partition(" ")
     if number not in level.types:
         return False
-    level.fmtp[number] = level.fmtp.get(number, ()) + read_params(params)
+    level.fmtp.setdefault(number, []).extend(read_params(params))
     return True
 
 

@@ -128,19 +128,13 @@ def answer(
     if found is None:
         return Answered(description=_ours(local, origin, lines), plan=MediaPlan())
     direction = asked(offered, found).reversed.within(local.direction)
-    cryptos: tuple[Crypto, ...] = ()
-    srtp = None
-    if found.crypto is not None:
-        suite = found.crypto.suite
-        octets = _our_key(local, suite, key, past)
-        cryptos = (Crypto(tag=found.crypto.tag, suite=suite, keys=(Key(octets=octets),)),)
-        srtp = _srtp(octets, found.crypto)
+    own = _our_crypto(found.crypto, local, key, past)
     taken = (*found.codecs, *found.noise, *found.events)
     media = _our_media(
         local,
         protocol=found.media.protocol,
         codecs=tuple(each.received for each in taken),
-        cryptos=cryptos,
+        cryptos=(own,) if own is not None else (),
         direction=direction,
     )
     ptime = _ptime(found, local.policy.ptime)
@@ -149,6 +143,7 @@ def answer(
         rtcp_mux=found.media.rtcp_mux and local.policy.rtcp_mux,
         ptime=min(ptime, local.policy.maxptime or ptime),
     )
+    srtp = _srtp(own, found.crypto)
     stream = _stream(found, lines[found.slot], local, direction=direction, ptime=ptime, srtp=srtp)
     return Answered(description=_ours(local, origin, lines), plan=MediaPlan(audio=stream))
 
@@ -176,7 +171,7 @@ def accept(
         local,
         direction=asked(answered, found).reversed.within(offered.direction_of(ours)),
         ptime=_ptime(found, ours.ptime),
-        srtp=_srtp(own.keys[0].octets, crypto) if own and crypto else None,
+        srtp=_srtp(own, crypto),
     )
     return Accepted(plan=MediaPlan(audio=stream))
 
@@ -244,9 +239,19 @@ def _our_key(local: LocalMedia, suite: str, key: Secret, past: Past) -> bytes:
     return key(octets_of(suite))
 
 
-def _srtp(send_key: bytes, theirs: Crypto) -> Srtp:
-    (key,) = theirs.keys
-    return Srtp(suite=theirs.suite, send_key=send_key, receive_key=key.octets)
+def _our_crypto(theirs: Crypto | None, local: LocalMedia, key: Secret, past: Past) -> Crypto | None:
+    """The answer to the one of an offer that we take: its tag and suite (RFC 4568 §5.1.2)."""
+    if theirs is None:
+        return None
+    octets = _our_key(local, theirs.suite, key, past)
+    return Crypto(tag=theirs.tag, suite=theirs.suite, keys=(Key(octets=octets),))
+
+
+def _srtp(ours: Crypto | None, theirs: Crypto | None) -> Srtp | None:
+    if ours is None or theirs is None:
+        return None
+    send_key, receive_key = ours.keys[0].octets, theirs.keys[0].octets
+    return Srtp(suite=theirs.suite, send_key=send_key, receive_key=receive_key)
 
 
 def _our_media(
