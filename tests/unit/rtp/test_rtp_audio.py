@@ -108,6 +108,16 @@ def test_what_has_no_codec_is_refused() -> None:
         codecs.encoder(PCMU, 25)
 
 
+@pytest.mark.parametrize(
+    ("format", "octets"),
+    [(PCMU, 1600), (PCMA, 1600), (G722, 1600), (L16_8000, 3200), (L16_44100, 17640)],
+)
+def test_a_packet_of_more_than_200_ms_is_none(format: Format, octets: int) -> None:
+    decode = codecs.decoder(format)
+    assert decode.decode(bytes(octets)).seconds == pytest.approx(0.2)
+    assert decode.decode(bytes(octets + 2)) is None
+
+
 @pytest.mark.parametrize("format", SPOKEN, ids=lambda format: f"{format.name}-{format.clock_rate}")
 def test_any_octets_are_audio_or_none_and_leave_the_decoder_whole(format: Format) -> None:
     chance = random.Random(11)

@@ -179,6 +179,17 @@ def test_a_lost_packet_among_kept_ones_is_lost_at_once_and_the_next_on_time() ->
     assert jitter.statistics.late == 1
 
 
+def test_an_ear_that_is_too_hungry_makes_no_packet_lost() -> None:
+    """It pulls packet 2 long before its time, when 3 is there: 2 may still come."""
+    jitter = buffer(least=0.06, first=0.06)
+    for number in (0, 1, 3):
+        jitter.push(frame(number), number * FRAME)
+    heard = [jitter.pull(0.061 + tick / 1000) for tick in range(4)]
+    assert heard == [frame(0), Gap.LATE, frame(1), Gap.LATE]
+    assert jitter.push(frame(2), 0.066) is Arrival.KEPT
+    assert jitter.pull(0.067) == frame(2)
+
+
 def test_duplicates_are_dropped_before_and_after_they_were_played() -> None:
     jitter = buffer()
     assert jitter.push(frame(0), 0.0) is Arrival.KEPT
@@ -224,6 +235,26 @@ def test_frames_are_squeezed_one_at_a_time_and_rarely() -> None:
     for place in places:
         squeeze = line.heard[place]
         assert int(squeeze.second.payload) == int(squeeze.first.payload) + 1
+
+
+@pytest.mark.parametrize(("payload_types", "squeezed"), [((0, 0), True), ((0, 13), False)])
+def test_only_frames_of_one_format_are_squeezed(
+    payload_types: tuple[int, int], squeezed: bool
+) -> None:
+    jitter = buffer()
+    for number in range(14):
+        told = Frame(
+            ssrc=5,
+            sequence=number,
+            timestamp=160 * number,
+            payload_type=payload_types[number % 2],
+            marker=False,
+            ticks=160,
+            payload=b"",
+        )
+        jitter.push(told, number * FRAME)
+    heard = [jitter.pull(0.26 + tick * FRAME) for tick in range(6)]
+    assert any(isinstance(played, Squeeze) for played in heard) is squeezed
 
 
 def test_when_the_path_gets_longer_the_buffer_waits_and_is_not_late_for_ever() -> None:
@@ -343,6 +374,29 @@ def test_a_single_packet_of_a_stranger_changes_nothing() -> None:
         assert plain.pull(now + 0.005) == disturbed.pull(now + 0.005)
     assert disturbed.statistics.resynced == 0
     assert disturbed.statistics.played == plain.statistics.played > 190
+
+
+@pytest.mark.parametrize(
+    ("sequence", "timestamp"), [(65500, 320), (50, 320), (4, 320), (1, -1), (1, 24_001)]
+)
+def test_two_packets_that_do_not_follow_each_other_are_no_stream(
+    sequence: int, timestamp: int
+) -> None:
+    jitter = buffer()
+    jitter.push(frame(0), 0.0)
+    stray = second(0)
+    other = Frame(
+        ssrc=stray.ssrc,
+        sequence=(stray.sequence + sequence) & 0xFFFF,
+        timestamp=stray.timestamp + timestamp,
+        payload_type=0,
+        marker=False,
+        ticks=160,
+        payload=b"",
+    )
+    assert jitter.push(stray, 0.02) is Arrival.SUSPECT
+    assert jitter.push(other, 0.04) is Arrival.SUSPECT
+    assert jitter.pull(0.05) == frame(0)
 
 
 def test_a_timestamp_that_jumps_starts_anew() -> None:
