@@ -342,6 +342,21 @@ def test_the_next_nonce_is_trusted_from_the_start() -> None:
     assert client.challenged(sent, asking(challenge("n3")), tries=1) == RENEWED
 
 
+def test_a_nonce_that_is_good_and_asked_for_again_is_a_refusal() -> None:
+    """The peer knows us and does not let us do this."""
+    client = sessions()
+    client.challenged(NO_HEADERS, asking(challenge()), tries=1)
+    client.accepted(asked(client), NO_HEADERS)
+    assert client.challenged(asked(client), asking(challenge()), tries=1) == WRONG
+
+
+def test_a_next_nonce_that_is_the_same_goes_on_counting() -> None:
+    client = sessions()
+    client.challenged(NO_HEADERS, asking(challenge()), tries=1)
+    client.accepted(asked(client), Headers([("Authentication-Info", 'nextnonce="n1"')]))
+    assert [each.nc for each in read(asked(client))] == ["00000002"]
+
+
 def test_an_answer_about_an_older_nonce_changes_nothing() -> None:
     client = sessions()
     client.challenged(NO_HEADERS, asking(challenge()), tries=1)
