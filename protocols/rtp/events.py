@@ -60,7 +60,10 @@ class Looped(_Event, frozen=True, kw_only=True):
 
 
 class ReportReceived(_Event, frozen=True, kw_only=True):
-    """What the peer says of the packets we sent it; `round_trip` in seconds if it shows one."""
+    """What the peer says of the packets we sent it.
+
+    `round_trip` is the last that its reports have shown, in seconds.
+    """
 
     block: ReportBlock
     round_trip: float | None

@@ -203,7 +203,7 @@ class Reception:
         step = expected - self._expected_before
         lost = step - (self.received - self._received_before)
         self._expected_before, self._received_before = expected, self.received
-        fraction = min(255, (lost << 8) // step) if step > 0 and lost > 0 else 0
+        fraction = (lost << 8) // step if step > 0 and lost > 0 else 0
         delay = int((now - self._report_at) * 65536) if self._report else 0
         return ReportBlock(
             ssrc=self.ssrc,

@@ -191,8 +191,8 @@ class Session:
     def _take_blocks(self, blocks: tuple[rtcp.ReportBlock, ...], now: float) -> None:
         block = self._reporter.take(blocks, now)
         if block is not None:
-            seen = self._reporter.round_trip if block.last_report else None
-            self._events.append(events.ReportReceived(block=block, round_trip=seen))
+            round_trip = self._reporter.round_trip
+            self._events.append(events.ReportReceived(block=block, round_trip=round_trip))
 
     def _switch(self, ssrc: int, sequence: int, timestamp: int, now: float) -> Reception:
         """The peer sends under another SSRC than before, old or new."""

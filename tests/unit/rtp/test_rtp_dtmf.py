@@ -105,6 +105,13 @@ def test_a_digit_without_end_is_over_after_three_packet_times() -> None:
     assert events_of(receiver) == [DigitEnded(digit="5", duration=0.06)]
 
 
+def test_a_packet_that_comes_late_makes_a_digit_no_shorter() -> None:
+    receiver = DigitReceiver(clock_rate=RATE)
+    first, second, third = pressed("5")[:3]
+    events = feed(receiver, [first, third, (10.045, *second[1:])]) + run_out(receiver)
+    assert events == [DigitStarted(digit="5"), DigitEnded(digit="5", duration=0.06)]
+
+
 def test_the_packet_time_is_the_peers() -> None:
     receiver = DigitReceiver(clock_rate=RATE)
     feed(receiver, pressed("5", packet_time=0.05, duration=0.5)[:2])  # at 10.00 and 10.05

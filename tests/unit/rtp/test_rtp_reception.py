@@ -39,6 +39,17 @@ def test_probation_takes_two_in_sequence() -> None:
     assert (source.received, source.expected, source.lost) == (2, 2, 0)
 
 
+def test_a_longer_probation_begins_anew_with_each_gap() -> None:
+    source = reception(5, probation=3)
+    assert feed(source, (5, 6, 9, 10, 11)) == [False, False, False, False, True]
+
+
+def test_a_late_packet_that_comes_twice_is_late_and_a_duplicate() -> None:
+    source = reception()
+    feed(source, (0, 1, 3, 2, 2))
+    assert (source.reordered, source.duplicated, source.missing) == (1, 1, 0)
+
+
 def test_nothing_is_counted_before_the_source_is_believed() -> None:
     source = reception(5, probation=2)
     feed(source, (5, 7, 9))
@@ -142,6 +153,15 @@ def test_a_clock_that_jumps_is_no_jitter() -> None:
     assert source.jitter == pytest.approx(0, abs=1e-6)
 
 
+def test_jitter_is_kept_when_the_clock_is_another() -> None:
+    source = reception()
+    for number in range(400):
+        source.update(number, number * STEP, number * 0.02 + 0.005 * (number % 2))
+    seconds = source.jitter / RATE
+    source.retime(48_000)
+    assert source.jitter / source.clock_rate == pytest.approx(seconds)
+
+
 # Reports
 
 
@@ -172,6 +192,13 @@ def test_losing_all_but_one_is_reported_within_eight_bits() -> None:
     source.block(0.0)
     feed(source, (2999,))
     assert source.block(60.0).fraction_lost == 255
+
+
+def test_losing_more_than_a_report_can_say() -> None:
+    source = reception()
+    feed(source, range(0, 2999 * 3000, 2999))
+    assert source.lost > 0x7F_FFFF
+    assert source.block(0.0).packets_lost == 0x7F_FFFF
 
 
 def test_a_report_tells_of_the_last_one_and_since_when() -> None:

@@ -136,7 +136,7 @@ def test_a_compound_cut_at_any_octet(end: int) -> None:
         ("81ca0002 11111111 0101 6101", "longer than the packet"),
         ("82cb0001 11111111", "fewer sources"),
         ("81cb0002 11111111 04627965", "reason of a goodbye"),
-        ("a0c90001 11111111 80c90001 11111111", "padding"),
+        ("a0c90002 11111111 00000004 80c90001 11111111", "padding"),
         ("a0c90002 11111111 00000003", "padding"),
         ("a0c90002 11111111 0000000c", "padding"),
         ("a0c90000", "padding"),

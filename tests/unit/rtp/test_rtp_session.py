@@ -1,7 +1,8 @@
 """A leg's stream pair: two sessions that talk, and one with a peer that misbehaves."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import e
 
 import pytest
 
@@ -44,8 +45,8 @@ def session(
     bandwidth: float = 400.0,
     unix: float = UNIX,
     policy: LatchPolicy = LatchPolicy.SIGNALLED,
+    chance: Callable[[], float] | None = None,
 ) -> Session:
-    chance = random.Random(ssrc)
     return Session(
         SessionConfig(
             reports=ReporterConfig(cname=f"{ssrc:x}@test", bandwidth=bandwidth, unix=unix),
@@ -55,7 +56,7 @@ def session(
         Remote(address=peer, signalling=peer[0], control=control),
         ssrc=ssrc,
         new_ssrc=lambda: 0xCAFE,
-        chance=chance.random,
+        chance=chance or random.Random(ssrc).random,
         now=0.0,
     )
 
@@ -234,6 +235,41 @@ def test_the_first_report_comes_sooner_than_the_others() -> None:
     assert min(first) >= 1.0 and max(first) <= 3.1  # 2.5 s by 0.5 to 1.5, over e - 1.5
 
 
+def test_a_timer_that_is_due_is_reconsidered() -> None:
+    """§6.3.6: another draw decides whether it is time."""
+    draws = iter((0.0, 0.9, 0.0, 0.5))
+    end = session(chance=lambda: next(draws))
+    assert end.timer() == pytest.approx(2.5 * 0.5 / (e - 1.5))
+    end.handle_timer(end.timer() or 0.0)
+    assert end.control_to_send() == []
+    assert end.timer() == pytest.approx(2.5 * 1.4 / (e - 1.5))
+    at = end.timer() or 0.0
+    end.handle_timer(at)
+    assert len(end.control_to_send()) == 1
+    assert end.timer() == pytest.approx(at + 5 / (e - 1.5))
+
+
+def test_large_compounds_make_reports_rarer() -> None:
+    """§6.3.3: an average by sixteenths, with the headers of UDP and IP."""
+    end = session(bandwidth=10, chance=lambda: 0.5)
+    assert end.timer() == pytest.approx(120 * 2 / 7.5 / (e - 1.5))
+    blocks = tuple(ReportBlock(ssrc=number) for number in range(31))
+    octets = rtcp.write(ReceiverReport(ssrc=0xB, blocks=blocks))
+    end.receive_control(octets, B, 1.0)
+    end.handle_timer(end.timer() or 0.0)
+    assert end.control_to_send() == []
+    average = 120 + (len(octets) + 28 - 120) / 16
+    assert end.timer() == pytest.approx(average * 2 / 7.5 / (e - 1.5))
+
+
+def test_a_peer_that_sends_shares_the_bandwidth() -> None:
+    end = session(bandwidth=10, chance=lambda: 0.5)
+    at = end.timer() or 0.0
+    end.receive_packet(rtp(1), B, at)
+    end.handle_timer(at)
+    assert end.timer() == pytest.approx(at + 120 * 2 / 10 / (e - 1.5))
+
+
 def test_without_bandwidth_there_is_no_rtcp() -> None:
     end = session(bandwidth=0)
     end.packet_sent(rtp(1, ssrc=0xA), 0.0)
@@ -357,8 +393,12 @@ def test_sources_without_end_have_a_bound_and_keep_their_counts() -> None:
 def test_a_peer_that_chose_our_ssrc() -> None:
     end = session(ssrc=0xB)
     end.packet_sent(rtp(1, ssrc=0xB), 1.0)
+    block = ReportBlock(ssrc=0xB, packets_lost=1)
+    end.receive_control(rtcp.write(ReceiverReport(ssrc=1, blocks=(block,))), B, 1.0)
+    assert end.statistics().sent.lost == 1
     end.receive_packet(rtp(1, ssrc=0xB), B, 1.0)
     assert end.ssrc == 0xCAFE
+    assert end.statistics().sent.lost == 0  # that was said of the former
     assert SsrcCollided(ssrc=0xCAFE, before=0xB) in events_of(end)
     ((report, _, goodbye),) = control_of(end)
     assert report.ssrc == 0xB
@@ -380,6 +420,14 @@ def test_a_peer_that_sends_back_what_it_gets() -> None:
     assert sum(isinstance(event, SsrcCollided) for event in events) == 1
     assert events.count(Looped(ssrc=0xCAFE)) == 1
     assert end.statistics().received.packets == 200
+
+
+def test_a_loop_is_told_once_though_other_sources_come_between() -> None:
+    end = session(ssrc=0xA)
+    for number in range(50):
+        end.receive_packet(rtp(number, ssrc=end.ssrc), B, number * 0.02)
+        end.receive_packet(rtp(number, ssrc=0xC), B, number * 0.02)
+    assert events_of(end).count(Looped(ssrc=0xCAFE)) == 1
 
 
 def test_an_echo_of_what_is_passed_on() -> None:
@@ -484,6 +532,12 @@ def test_a_leg_on_hold_may_be_silent() -> None:
     end.expect_media(500.0)
     assert silent(end) == 530
     assert events_of(end) == [MediaTimedOut(since=500.0)]
+
+
+def test_a_leg_that_was_left_may_be_silent() -> None:
+    end = session(timeout=30)
+    end.leave(1.0)
+    assert end.timer() is None
 
 
 def test_without_a_bound_silence_is_never_told() -> None:
