@@ -51,7 +51,6 @@ class Endpoint:
         *,
         clock: Clock,
         chance: Callable[[], float],
-        files: Tls,
         bounds: Bounds,
         patience: Patience,
         reading: Reading,
@@ -79,7 +78,7 @@ class Endpoint:
         self._gone = asyncio.Event()
         self._server: ssl.SSLContext | None = None
         self._client: ssl.SSLContext | None = None
-        self._files = files
+        self._files = Tls()
 
     # Commands
 
@@ -117,8 +116,9 @@ class Endpoint:
 
         Raises `LocalProtocolError` if a file can't be used; then all is as it was.
         """
-        client = tls.client_context(files) if self._client else None
-        server = tls.server_context(files) if self._server else None
+        client = tls.client_context(files)
+        serves = self._server is not None or files.certificates
+        server = tls.server_context(files) if serves else None
         self._files, self._client, self._server = files, client, server
 
     def send(self, octets: bytes, destination: Destination) -> None:
@@ -380,18 +380,20 @@ async def open_endpoint(
 ) -> Endpoint:
     """An endpoint that listens at all of `listens`, or at none and an error.
 
-    `clock` counts seconds, `chance` gives numbers from 0 to below 1. Raises what `listen` does.
+    `clock` counts seconds, `chance` gives numbers from 0 to below 1. Raises what `listen` and
+    `reload` do.
     """
     endpoint = Endpoint(
         receiver,
         clock=clock,
         chance=chance,
-        files=files or Tls(),
         bounds=bounds or Bounds(),
         patience=patience or Patience(),
         reading=reading,
     )
     try:
+        if files is not None:
+            endpoint.reload(files)
         for each in listens:
             endpoint.listen(each)
     except BaseException:
