@@ -4,13 +4,12 @@ It is pure. The caller sends the replies, and after a `Goto` fetches the next do
 that, through at most `MAX_DOCUMENTS` of them.
 """
 
-from urllib.parse import urljoin
-
 import msgspec
 
 from twiml.outcome import End, Goto, Next, Outcome
 from twiml.parser import Document
-from twiml.verbs import Message, Redirect, Verb
+from twiml.references import absolute
+from twiml.verbs import Message, MessagingVerb, Redirect
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +30,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Goto | End
 
 
-def interpret(document: Document, *, base: str, texter: str, number: str) -> Run:
+def interpret(document: Document[MessagingVerb], *, base: str, texter: str, number: str) -> Run:
     """Run `document`, which came from the URL `base`, for a text from `texter` to `number`."""
     replies: list[Reply] = []
     for verb in document.verbs:
@@ -46,12 +45,12 @@ def interpret(document: Document, *, base: str, texter: str, number: str) -> Run
     return Run(replies=tuple(replies), outcome=End())
 
 
-def _step(verb: Verb, base: str, texter: str, number: str) -> tuple[Reply | None, Outcome]:
+def _step(verb: MessagingVerb, base: str, texter: str, number: str) -> tuple[Reply | None, Outcome]:
     match verb:
         case Message():
             return _reply(verb, base, texter, number), Next()
         case Redirect(method=method, url=url):
-            return None, Goto(url=_absolute(base, url), method=method)
+            return None, Goto(url=absolute(base, url), method=method)
 
 
 def _reply(message: Message, base: str, texter: str, number: str) -> Reply:
@@ -61,16 +60,7 @@ def _reply(message: Message, base: str, texter: str, number: str) -> Reply:
         to=message.to or texter,
         from_=message.from_ or number,
         body=message.body,
-        media=tuple(_absolute(base, url) for url in message.media),
-        status_callback=_absolute(base, callback) if callback else "",
+        media=tuple(absolute(base, url) for url in message.media),
+        status_callback=absolute(base, callback) if callback else "",
         method=message.method,
     )
-
-
-def _absolute(base: str, reference: str) -> str:
-    # A relative URL is taken from where the document was; the fragment of `base`, its
-    # connection overrides, is inherited only by a reference to the same document.
-    try:
-        return urljoin(base, reference)
-    except ValueError:
-        return reference

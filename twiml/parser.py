@@ -6,11 +6,12 @@ attributes are warnings. Entities, DTDs and anything that would make the parser 
 
 import codecs
 import re
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from lxml import etree
 
+from twiml.elements import Attribute, Complaint, Content, Dialect, Element, OnBadValue, OnNothing
 from twiml.errors import (
     BODY_TOO_LARGE,
     DOCUMENT_PARSE_FAILURE,
@@ -21,7 +22,6 @@ from twiml.errors import (
     Level,
     ParseFailure,
 )
-from twiml.verbs import Content, Dialect, Element, OnBadValue, Verb
 
 __all__ = ["MAX_BODY", "MAX_WARNINGS", "Document", "Finding", "ParseFailure", "findings", "parse"]
 
@@ -43,14 +43,19 @@ _PARSER_ADVICE: Final = re.compile(r", use XML_PARSE_\w+ option|, line \d+, colu
 _BYTE_ORDER_MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
+V_co = TypeVar("V_co", covariant=True)
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+class Document(msgspec.Struct, Generic[V_co], frozen=True, kw_only=True):
     """What was said, in order, and what was odd about how."""
 
-    verbs: tuple[Verb, ...]
+    verbs: tuple[V_co, ...]
     warnings: tuple[Finding, ...] = ()
 
 
-def findings(result: Document | ParseFailure) -> tuple[Finding, ...]:
+def findings(result: Document[object] | ParseFailure) -> tuple[Finding, ...]:
     """Everything that is wrong with what `parse` gave."""
     match result:
         case Document(warnings=warnings):
@@ -59,27 +64,38 @@ def findings(result: Document | ParseFailure) -> tuple[Finding, ...]:
             return (result.finding,)
 
 
-def parse(body: bytes, content_type: str, dialect: Dialect) -> Document | ParseFailure:
-    """Read a document as `dialect`; `content_type` is the header as it came, or empty.
-
-    An empty body says nothing, which is legal in a reply to a message.
-    """
+def parse(body: bytes, content_type: str, dialect: Dialect[V]) -> Document[V] | ParseFailure:
+    """Read a document as `dialect`; `content_type` is the header as it came, or empty."""
     if len(body) > MAX_BODY:
         return _failed(
             BODY_TOO_LARGE, f"the document has {len(body)} octets; {MAX_BODY} are the most"
         )
     if not body.strip():
-        return Document(verbs=())
+        if dialect.on_nothing is OnNothing.SAYS_NOTHING:
+            return Document(verbs=())
+        return _failed(DOCUMENT_PARSE_FAILURE, "the document is empty; <Response/> ends a call")
     media_type, charset = _media_type(content_type)
     if media_type in _XML_TYPES:
         return _parse_xml(body, charset, dialect)
     if media_type == _TEXT_TYPE:
-        text = _decoded(body, charset).strip()
-        return Document(verbs=(dialect.of_text(text),) if text else ())
+        return _plain(_decoded(body, charset).strip(), dialect)
     if not media_type:
         return _failed(INVALID_CONTENT_TYPE, "the answer has no Content-Type; text/xml is right")
     return _failed(
         INVALID_CONTENT_TYPE, f"the Content-Type is {media_type[:80]}; text/xml is right"
+    )
+
+
+def _plain(text: str, dialect: Dialect[V]) -> Document[V]:
+    if not text:
+        return Document(verbs=())
+    made = dialect.of_text(text)
+    return Document(
+        verbs=() if made.value is None else (made.value,),
+        warnings=tuple(
+            Finding(code=each.code, level=Level.WARNING, line=0, message=each.message)
+            for each in made.complaints
+        ),
     )
 
 
@@ -110,7 +126,7 @@ def _decoded(body: bytes, charset: str) -> str:
     return text.replace("\x00", "")
 
 
-def _parse_xml(body: bytes, charset: str, dialect: Dialect) -> Document | ParseFailure:
+def _parse_xml(body: bytes, charset: str, dialect: Dialect[V]) -> Document[V] | ParseFailure:
     if _BEFORE_DECLARATION.match(body):
         return _failed(
             DOCUMENT_PARSE_FAILURE, "the XML declaration has to be the first thing in it", 1
@@ -165,42 +181,53 @@ def _shown(name: object) -> str:
     return str(name)[:80]
 
 
-class _Reading:
+_UNKNOWN: Final = Complaint(SCHEMA_WARNING, "is not known here")
+
+
+class _Reading(Generic[V]):
     """One document being read; gathers warnings on the way."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect[V]) -> None:
         self._dialect = dialect
         self._warnings: list[Finding] = []
         self._counts: dict[int, int] = {}
+        self._failure: ParseFailure | None = None
 
-    def document(self, root: "etree._Element") -> Document:
+    def document(self, root: "etree._Element") -> Document[V] | ParseFailure:
         for name in root.attrib:
             self._odd_attribute(root, str(name))
         if (root.text or "").strip():
             self._warn(SCHEMA_WARNING, root, "text in <Response> outside of a verb is not used")
-        verbs = [verb for child in root if (verb := self._verb(child)) is not None]
-        return Document(verbs=tuple(verbs), warnings=tuple(self._warnings))
+        said = [(child, verb) for child in root if (verb := self._verb(child)) is not None]
+        if self._failure is not None:
+            return self._failure
+        verbs = tuple(verb for _, verb in said)
+        for index, complaint in self._dialect.review(verbs).items():
+            self._complain(said[index][0], complaint)
+        return Document(verbs=verbs, warnings=tuple(self._warnings))
 
-    def _verb(self, node: "etree._Element") -> Verb | None:
+    def _verb(self, node: "etree._Element") -> V | None:
         name = str(node.tag)
         element = self._dialect.elements.get(name)
         if element is None:
-            if name in self._dialect.foreign:
-                code, why = self._dialect.foreign_code, "is no verb for a message"
-            else:
-                code, why = SCHEMA_WARNING, "is not known here"
-            self._warn(code, node, f"<{_shown(name)}> {why}; it is passed over")
+            foreign = self._dialect.foreign.get(name, _UNKNOWN)
+            why = f"<{_shown(name)}> {foreign.message}; it is passed over"
+            self._warn(foreign.code, node, why)
             return None
+        verb = self._made(node, element)
+        return verb if verb is None or self._within_limit(node, element) else None
+
+    def _made(self, node: "etree._Element", element: Element[T]) -> T | None:
         fields = self._fields(node, element)
         content = self._content(node, element)
         if fields is None:
             return None
         made = element.make(fields, content)
         for complaint in made.complaints:
-            self._warn(complaint.code, node, complaint.message)
-        return made.verb if made.verb is None or self._within_limit(node, element) else None
+            self._complain(node, complaint)
+        return made.value
 
-    def _within_limit(self, node: "etree._Element", element: Element) -> bool:
+    def _within_limit(self, node: "etree._Element", element: Element[V]) -> bool:
         if not element.limit:
             return True
         count = self._counts[id(element)] = self._counts.get(id(element), 0) + 1
@@ -212,55 +239,52 @@ class _Reading:
             )
         return count <= element.limit
 
-    def _fields(self, node: "etree._Element", element: Element) -> dict[str, str] | None:
-        """The fields that the attributes fill; None if a bad one costs the verb."""
-        fields: dict[str, str] | None = {}
+    def _fields(self, node: "etree._Element", element: Element[object]) -> dict[str, Any] | None:
+        """The fields that the attributes fill; None if a bad one costs the element."""
+        fields: dict[str, Any] = {}
+        usable = True
         for key, text in node.attrib.items():
             name, value = str(key), str(text).strip()
             attribute = element.attributes.get(name)
+            if name in element.undone and value:
+                self._warn(SCHEMA_WARNING, node, f"{name} of <{node.tag}> has no effect here")
             if attribute is None:
-                self._odd_attribute(node, name)
+                if name not in element.undone:
+                    self._odd_attribute(node, name)
                 continue
             read = attribute.read(value)
             if read is not None:
-                if fields is not None:
-                    fields[attribute.field] = read
-                continue
-            # An attribute left empty counts as absent.
-            if not value:
-                continue
-            left_out = attribute.on_bad_value is OnBadValue.LEAVE_OUT
-            self._warn(
-                attribute.code,
-                node,
-                f"{name}={value[:80]!r} of <{node.tag}> is not {attribute.expected};"
-                f" {'the verb is left out' if left_out else 'the default is used'}",
-            )
-            if left_out:
-                fields = None
-        return fields
+                fields[attribute.field] = read
+            # One left empty counts as absent, unless its reader knows what empty means.
+            elif value:
+                usable = self._bad_value(node, attribute, name, value) and usable
+        return fields if usable else None
 
-    def _content(self, node: "etree._Element", element: Element) -> Content:
-        children: list[tuple[str, str]] = []
+    def _bad_value(
+        self, node: "etree._Element", attribute: Attribute, name: str, value: str
+    ) -> bool:
+        """Whether the element can be used all the same, with the default."""
+        wrong = f"{name}={value[:80]!r} of <{node.tag}> is not {attribute.expected}"
+        if attribute.on_bad_value is OnBadValue.END_DOCUMENT:
+            self._failure = self._failure or _failed(attribute.code, wrong, _line(node))
+            return False
+        left_out = attribute.on_bad_value is OnBadValue.LEAVE_OUT
+        what = "the verb is left out" if left_out else "the default is used"
+        self._warn(attribute.code, node, f"{wrong}; {what}")
+        return not left_out
+
+    def _content(self, node: "etree._Element", element: Element[object]) -> Content:
+        # As deep as the rows go, whatever the depth of the document.
+        parts: list[object] = []
         for child in node:
             name = str(child.tag)
-            if name not in element.children:
-                self._warn(
-                    SCHEMA_WARNING,
-                    child,
-                    f"<{_shown(name)}> has no meaning in <{node.tag}>; it is passed over",
-                )
-                continue
-            for odd in child.attrib:
-                self._odd_attribute(child, str(odd))
-            children.append((name, self._text(child)))
-            for grandchild in child:
-                self._warn(
-                    SCHEMA_WARNING,
-                    grandchild,
-                    f"<{_shown(grandchild.tag)}> has no meaning in <{name}>; it is passed over",
-                )
-        return Content(text=self._text(node), children=tuple(children))
+            known = element.children.get(name)
+            if known is None:
+                why = f"<{_shown(name)}> has no meaning in <{node.tag}>; it is passed over"
+                self._warn(element.child_code, child, why)
+            elif (part := self._made(child, known)) is not None:
+                parts.append(part)
+        return Content(text=self._text(node), parts=tuple(parts))
 
     def _text(self, node: "etree._Element") -> str:
         """The text directly inside, trimmed as a whole."""
@@ -275,6 +299,9 @@ class _Reading:
                 node,
                 f"{_shown(name)} is no attribute of <{_shown(node.tag)}>; it is passed over",
             )
+
+    def _complain(self, node: "etree._Element", complaint: Complaint) -> None:
+        self._warn(complaint.code, node, complaint.message)
 
     def _warn(self, code: int, node: "etree._Element", message: str) -> None:
         if len(self._warnings) == MAX_WARNINGS:

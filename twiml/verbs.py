@@ -1,28 +1,13 @@
-"""The verbs as values, and the table that says how each is written.
+"""The verbs and nouns as values, with Twilio's defaults. URLs are as they were written.
 
-A `Dialect` is what may stand in a document for one kind of traffic. The parser knows no verb by
-name: it reads attributes by the rows here, and `make` turns what was written into a value.
-Source of names and defaults: https://www.twilio.com/docs/messaging/twiml.
+Source of names and defaults: https://www.twilio.com/docs/messaging/twiml and
+https://www.twilio.com/docs/voice/twiml.
 """
 
-import re
-from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import StrEnum
 from typing import Final
 
 import msgspec
-
-from twiml.errors import (
-    INVALID_BODY,
-    INVALID_FROM,
-    INVALID_METHOD,
-    INVALID_REDIRECT_METHOD,
-    INVALID_STATUS_CALLBACK,
-    INVALID_TO,
-    INVALID_VERB_FOR_MESSAGE,
-    MESSAGE_LIMIT,
-    SCHEMA_WARNING,
-)
 
 MAX_MESSAGES: Final = 10
 MAX_MEDIA: Final = 10
@@ -49,206 +34,146 @@ class Redirect(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
 
 
-Verb = Message | Redirect
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """Say nothing for `length` seconds."""
+
+    length: int = 1
 
 
-class OnBadValue(Enum):
-    """What becomes of a verb of which one attribute makes no sense."""
-
-    USE_DEFAULT = "use default"
-    LEAVE_OUT = "leave out"
+class Hangup(msgspec.Struct, frozen=True):
+    """End the call."""
 
 
-class Attribute(msgspec.Struct, frozen=True, kw_only=True):
-    """One attribute: the field it fills, and `read`, which gives None for a bad value."""
+class RejectReason(StrEnum):
+    """What a caller who is not let in gets to hear."""
 
-    field: str
-    read: Callable[[str], str | None]
-    code: int
-    expected: str
-    on_bad_value: OnBadValue = OnBadValue.USE_DEFAULT
+    REJECTED = "rejected"
+    BUSY = "busy"
 
 
-class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """What stood between the tags: trimmed text, and the known children with theirs."""
+class Reject(msgspec.Struct, frozen=True, kw_only=True):
+    """Don't take the call; only as the first verb, after pauses at most."""
 
-    text: str
-    children: tuple[tuple[str, str], ...]
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """The texts of the children called `name`."""
-        return tuple(text for child, text in self.children if child == name)
+    reason: RejectReason = RejectReason.REJECTED
 
 
-class Complaint(msgspec.Struct, frozen=True):
-    """A warning about one verb."""
+class CallEvent(StrEnum):
+    """The events of a call that a status callback can be asked for."""
 
-    code: int
-    message: str
-
-
-class Made(msgspec.Struct, frozen=True):
-    """What a verb's element came to; `verb` is None if nothing can be done with it."""
-
-    verb: Verb | None
-    complaints: tuple[Complaint, ...] = ()
+    INITIATED = "initiated"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    COMPLETED = "completed"
 
 
-class Element(msgspec.Struct, frozen=True, kw_only=True):
-    """How one verb is written. `limit` verbs of a kind may stand in a document, the rest go."""
+class RecordMode(StrEnum):
+    """From when a dialled call is recorded, and whether each side has a channel of its own."""
 
-    attributes: Mapping[str, Attribute]
-    children: frozenset[str] = frozenset()
-    make: Callable[[dict[str, str], Content], Made]
-    limit: int = 0
-    limit_code: int = 0
-
-
-class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """What may stand in `<Response>`; `foreign` are verbs of others, complained of by their own
-    code. `of_text` makes a verb of a text/plain document."""
-
-    elements: Mapping[str, Element]
-    foreign: frozenset[str]
-    foreign_code: int
-    of_text: Callable[[str], Verb]
+    NEVER = "do-not-record"
+    FROM_ANSWER = "record-from-answer"
+    FROM_RINGING = "record-from-ringing"
+    FROM_ANSWER_DUAL = "record-from-answer-dual"
+    FROM_RINGING_DUAL = "record-from-ringing-dual"
 
 
-# A number in any usual writing, a short code, or an address of a channel as whatsapp:+15550001000.
-_ADDRESS: Final = re.compile(r"(?:[a-z]+:)?\+?\(?[0-9](?:[ ().-]*[0-9]){2,14}|[a-z]+:\S+")
-# Beside those, an alphanumeric sender or a messaging service.
-_SENDER: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 &_-]{1,11}|MG[0-9a-f]{32}")
+class Trim(StrEnum):
+    """What becomes of silence at the ends of a recording."""
+
+    TRIM_SILENCE = "trim-silence"
+    KEEP = "do-not-trim"
 
 
-def _address(text: str) -> str | None:
-    return text if _ADDRESS.fullmatch(text) else None
+class RecordingTrack(StrEnum):
+    """Which side of a call is recorded."""
+
+    BOTH = "both"
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
 
 
-def _sender(text: str) -> str | None:
-    return text if _SENDER.fullmatch(text) else _address(text)
+class RecordingEvent(StrEnum):
+    """The events of a recording that its callback can be asked for."""
+
+    IN_PROGRESS = "in-progress"
+    COMPLETED = "completed"
+    ABSENT = "absent"
 
 
-def _method(text: str) -> str | None:
-    upper = text.upper()
-    return upper if upper in ("GET", "POST") else None
+class Number(msgspec.Struct, frozen=True, kw_only=True):
+    """A telephone number to call. `url` is a document for who answers, before they are joined."""
+
+    number: str
+    send_digits: str = ""
+    url: str = ""
+    method: str = "POST"
+    status_callback: str = ""
+    status_callback_event: tuple[CallEvent, ...] = (CallEvent.COMPLETED,)
+    status_callback_method: str = "POST"
 
 
-def url_reference(text: str) -> str | None:
-    """`text` if it can be a URL of http or https, absolute or relative."""
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", text)
-    if scheme is not None and scheme.group(1).lower() not in ("http", "https"):
-        return None
-    return text if text and not re.search(r"[\s\x00-\x1f]", text) else None
+class SipUri(msgspec.Struct, frozen=True, kw_only=True):
+    """One address of a SIP peer and what to answer its challenge with.
+
+    `uri` is without headers. Lower `priority` is tried first, higher `weight` more often.
+    """
+
+    uri: str
+    username: str = ""
+    password: str = ""
+    priority: int = 10
+    weight: int = 10
+
+    def __repr__(self) -> str:
+        """Everything but the password."""
+        return f"SipUri(uri={self.uri!r}, username={self.username!r})"
 
 
-def _message(fields: dict[str, str], content: Content) -> Made:
-    complaints = []
-    bodies = content.texts("Body")
-    media = tuple(url for url in content.texts("Media") if url_reference(url))
-    if len(bodies) > 1:
-        complaints.append(Complaint(SCHEMA_WARNING, "only the first <Body> of a <Message> counts"))
-    if bodies and content.text:
-        complaints.append(
-            Complaint(SCHEMA_WARNING, "the text beside <Body> in a <Message> is not sent")
-        )
-    if len(media) < len(content.texts("Media")):
-        complaints.append(
-            Complaint(SCHEMA_WARNING, "a <Media> holds no URL of http or https; it is left out")
-        )
-    if len(media) > MAX_MEDIA:
-        complaints.append(
-            Complaint(SCHEMA_WARNING, f"of {len(media)} <Media>, the first {MAX_MEDIA} are sent")
-        )
-    body = bodies[0] if bodies else content.text
-    if not body and not media:
-        complaints.append(
-            Complaint(INVALID_BODY, "a <Message> has neither text nor media; it is not sent")
-        )
-        return Made(None, tuple(complaints))
-    return Made(Message(body=body, media=media[:MAX_MEDIA], **fields), tuple(complaints))
+class Sip(msgspec.Struct, frozen=True, kw_only=True):
+    """A SIP peer to call, at the first of `uris` that takes the call, with `headers` in its INVITE.
+
+    `codecs` are names in the order wanted; empty is whatever the gateway offers.
+    """
+
+    uris: tuple[SipUri, ...]
+    headers: tuple[tuple[str, str], ...] = ()
+    codecs: tuple[str, ...] = ()
+    url: str = ""
+    method: str = "POST"
+    status_callback: str = ""
+    status_callback_event: tuple[CallEvent, ...] = (CallEvent.COMPLETED,)
+    status_callback_method: str = "POST"
 
 
-def _redirect(fields: dict[str, str], content: Content) -> Made:
-    if content.text and url_reference(content.text) is None:
-        return Made(
-            None,
-            (Complaint(SCHEMA_WARNING, "the text of a <Redirect> is no URL of http or https"),),
-        )
-    return Made(Redirect(url=content.text, **fields))
+Noun = Number | Sip
 
 
-_URL: Final = "a URL of http or https"
-_GET_OR_POST: Final = "GET or POST"
+class Dial(msgspec.Struct, frozen=True, kw_only=True):
+    """Call `nouns` and join the one that answers first; times are seconds.
 
-_MESSAGE_ATTRIBUTES: Final = {
-    "to": Attribute(
-        field="to",
-        read=_address,
-        code=INVALID_TO,
-        expected="a phone number",
-        # By default the text goes to whoever texted, who was not meant to read this one.
-        on_bad_value=OnBadValue.LEAVE_OUT,
-    ),
-    "from": Attribute(
-        field="from_", read=_sender, code=INVALID_FROM, expected="a phone number or a sender"
-    ),
-    "action": Attribute(field="action", read=url_reference, code=SCHEMA_WARNING, expected=_URL),
-    "method": Attribute(field="method", read=_method, code=INVALID_METHOD, expected=_GET_OR_POST),
-    "statusCallback": Attribute(
-        field="status_callback",
-        read=url_reference,
-        code=INVALID_STATUS_CALLBACK,
-        expected=_URL,
-    ),
-}
+    Empty `caller_id` is the caller's own. Empty `action` is the next verb. No `nouns` at all is a
+    call that fails.
+    """
 
-_MESSAGE: Final = Element(
-    attributes=_MESSAGE_ATTRIBUTES,
-    children=frozenset({"Body", "Media"}),
-    make=_message,
-    limit=MAX_MESSAGES,
-    limit_code=MESSAGE_LIMIT,
-)
+    nouns: tuple[Noun, ...] = ()
+    action: str = ""
+    method: str = "POST"
+    timeout: int = 30
+    time_limit: int = 14400
+    hangup_on_star: bool = False
+    caller_id: str = ""
+    call_reason: str = ""
+    answer_on_bridge: bool = False
+    sequential: bool = False
+    ring_tone: str = ""
+    record: RecordMode = RecordMode.NEVER
+    trim: Trim = Trim.KEEP
+    recording_track: RecordingTrack = RecordingTrack.BOTH
+    recording_status_callback: str = ""
+    recording_status_callback_event: tuple[RecordingEvent, ...] = (RecordingEvent.COMPLETED,)
+    recording_status_callback_method: str = "POST"
+    refer_url: str = ""
+    refer_method: str = "POST"
 
-MESSAGING: Final = Dialect(
-    elements={
-        "Message": _MESSAGE,
-        # The verb's old name, still legal in a reply.
-        "Sms": _MESSAGE,
-        "Redirect": Element(
-            attributes={
-                "method": Attribute(
-                    field="method",
-                    read=_method,
-                    code=INVALID_REDIRECT_METHOD,
-                    expected=_GET_OR_POST,
-                )
-            },
-            make=_redirect,
-        ),
-    },
-    foreign=frozenset(
-        {
-            "Connect",
-            "Dial",
-            "Echo",
-            "Enqueue",
-            "Gather",
-            "Hangup",
-            "Leave",
-            "Pause",
-            "Pay",
-            "Play",
-            "Prompt",
-            "Queue",
-            "Record",
-            "Refer",
-            "Reject",
-            "Say",
-            "Start",
-            "Stop",
-        }
-    ),
-    foreign_code=INVALID_VERB_FOR_MESSAGE,
-    of_text=lambda text: Message(body=text),
-)
+
+MessagingVerb = Message | Redirect
+VoiceVerb = Dial | Hangup | Pause | Redirect | Reject

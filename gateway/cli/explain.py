@@ -98,8 +98,8 @@ def check_document(
 ) -> None:
     """Parse a TwiML document as an inbound text would, and say what is wrong with it."""
     from twiml.errors import Level
+    from twiml.messaging_dialect import MESSAGING
     from twiml.parser import Document, findings, parse
-    from twiml.verbs import MESSAGING
 
     content, kind = _fetched(source, method) if "://" in source else _read(source)
     document = parse(content, kind, MESSAGING)

@@ -27,9 +27,10 @@ from gateway.webhooks.target import BadTarget, parse_target
 from protocols.smpp.constants import Ton
 from twiml.errors import Finding, Level, ParseFailure
 from twiml.messaging import Reply, interpret
+from twiml.messaging_dialect import MESSAGING
 from twiml.outcome import Goto
 from twiml.parser import Document, parse
-from twiml.verbs import MAX_DOCUMENTS, MESSAGING
+from twiml.verbs import MAX_DOCUMENTS, MessagingVerb
 
 _log = structlog.get_logger(__name__)
 
@@ -289,5 +290,5 @@ def _said(failure: Failure) -> str:
     return _UNUSABLE if failure.status else _UNASKED
 
 
-def _parse(body: bytes, content_type: str) -> Document | ParseFailure:
+def _parse(body: bytes, content_type: str) -> Document[MessagingVerb] | ParseFailure:
     return parse(body, content_type, MESSAGING)

@@ -8,8 +8,9 @@ import random
 
 from twiml.errors import ParseFailure
 from twiml.messaging import interpret
+from twiml.messaging_dialect import MESSAGING
 from twiml.parser import Document, findings, parse
-from twiml.verbs import MAX_MEDIA, MAX_MESSAGES, MESSAGING, Message
+from twiml.verbs import MAX_MEDIA, MAX_MESSAGES, Message
 
 SEEDS = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Response><Message to="+15550001000" method="GET">'

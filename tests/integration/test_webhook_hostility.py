@@ -30,13 +30,14 @@ from gateway.webhooks.guard import Guard
 from gateway.webhooks.instructions import Failed, Fallback, Fetched, instructions
 from gateway.webhooks.request import Answer, Failure
 from gateway.webhooks.target import Target, parse_target
+from twiml.messaging_dialect import MESSAGING
 from twiml.parser import Document, ParseFailure, parse
-from twiml.verbs import MESSAGING, Message
+from twiml.verbs import Message, MessagingVerb
 
 XML = "text/xml"
 
 
-def read(body: bytes, content_type: str) -> Document | ParseFailure:
+def read(body: bytes, content_type: str) -> Document[MessagingVerb] | ParseFailure:
     return parse(body, content_type, MESSAGING)
 
 

@@ -1,12 +1,12 @@
 from twiml.messaging import Reply, Run, interpret
 from twiml.outcome import End, Goto
 from twiml.parser import Document
-from twiml.verbs import Message, Redirect, Verb
+from twiml.verbs import Message, MessagingVerb, Redirect
 
 BASE = "https://me:pw@app.example.com/sms/reply?x=1"
 
 
-def run(*verbs: Verb) -> Run:
+def run(*verbs: MessagingVerb) -> Run:
     return interpret(Document(verbs=verbs), base=BASE, texter="+15550002000", number="+15550001000")
 
 

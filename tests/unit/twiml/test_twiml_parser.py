@@ -2,13 +2,14 @@ import pytest
 from twilio.twiml.messaging_response import MessagingResponse
 
 from twiml.errors import Level, ParseFailure
+from twiml.messaging_dialect import MESSAGING
 from twiml.parser import MAX_BODY, MAX_WARNINGS, Document, findings, parse
-from twiml.verbs import MESSAGING, Message, Redirect
+from twiml.verbs import Message, MessagingVerb, Redirect
 
 XML = "text/xml"
 
 
-def read(body: str | bytes, content_type: str = XML) -> Document:
+def read(body: str | bytes, content_type: str = XML) -> Document[MessagingVerb]:
     octets = body if isinstance(body, bytes) else body.encode()
     document = parse(octets, content_type, MESSAGING)
     assert isinstance(document, Document), document
@@ -22,7 +23,7 @@ def failed(body: str | bytes, content_type: str = XML) -> ParseFailure:
     return failure
 
 
-def codes(document: Document) -> list[int]:
+def codes(document: Document[MessagingVerb]) -> list[int]:
     return [finding.code for finding in document.warnings]
 
 
