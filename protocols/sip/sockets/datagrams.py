@@ -37,6 +37,7 @@ REFUSALS: Final = frozenset(
 )
 _IP_RECVERR: Final = 11
 _IPV6_RECVERR: Final = 25
+_LOCAL: Final = 1  # SO_EE_ORIGIN_LOCAL: the kernel's own word on what was being sent
 
 
 class Socket:
@@ -98,8 +99,7 @@ class Socket:
             except BlockingIOError:
                 return
             except OSError:
-                self.drain(batch)
-                continue
+                continue  # a refusal: the error queue says whose, and poll says that it does
             message = read(octets)
             if message is not None:
                 remote = peer if len(peer) == 2 else _scoped(peer)
@@ -107,17 +107,20 @@ class Socket:
 
     def drain(self, batch: list[Event]) -> bool:
         """Add what ICMP refused, up to `BATCH` datagrams, to `batch`; whether it said anything."""
-        for taken in range(BATCH):
+        told = False
+        for _ in range(BATCH):
             try:
                 _, ancillary, _, peer = self._wire.recvmsg(0, 512, socket.MSG_ERRQUEUE)
             except OSError:
-                return taken > 0
-            number = int.from_bytes(ancillary[0][2][:4], sys.byteorder) if ancillary else 0
+                break
+            error = ancillary[0][2] if ancillary else bytes(5)
+            told |= error[4] != _LOCAL
+            number = int.from_bytes(error[:4], sys.byteorder)
             # A hint about the path's MTU is no refusal: the kernel cuts what is sent again.
             if number in REFUSALS:
                 remote = peer if len(peer) == 2 else _scoped(peer)
                 batch.append(Failed(destination=self.flow(remote), reason=os.strerror(number)))
-        return True
+        return told
 
 
 def _scoped(peer: tuple[str, int, int, int]) -> Address:

@@ -216,8 +216,11 @@ class Connection(asyncio.Protocol):
 
 
 def prepare(wire: socket.socket, patience: Patience) -> None:
-    """What holds for every stream: no delay, and an end if nothing is acknowledged."""
+    """What holds for every stream: no delay, and an end if nothing is acknowledged.
+
+    The kernel's end comes after ours (`Liveness.block`), whose reason says more.
+    """
     wire.setblocking(False)
     wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(patience.read * 1000))
+    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(patience.read * 2000))
