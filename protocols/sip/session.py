@@ -1,0 +1,317 @@
+"""What a session is made of, and what all of its parts do: ask, answer, close, end.
+
+A session is one call from one side, the whole way from its INVITE until nothing is left of it
+(RFC 3261 §13 to §15). Its parts are `session_calling` (our first INVITE), `session_called` (a
+peer's), `session_changes` (offers in it, refreshes) and `session_transfer`; each is functions over
+the values here. What sessions share is in `session_host`.
+"""
+
+from enum import StrEnum
+from math import inf
+from typing import Any, Final
+
+from protocols.sip import agent_events as events
+from protocols.sip.agent_events import Cause, SessionId
+from protocols.sip.dialog import Dialog, leads_to
+from protocols.sip.digest import Sessions
+from protocols.sip.errors import RemoteProtocolError
+from protocols.sip.events import ServerId
+from protocols.sip.headers import read_tokens
+from protocols.sip.message import NO_HEADERS, Headers, Message, NameAddr, Request, Response
+from protocols.sip.session_host import CREDENTIALS, Asked, Host, Purpose
+from protocols.sip.session_offers import Body, Offers, described
+from protocols.sip.session_refresh import Clock, Wish
+from protocols.sip.session_reliable import Receiver, Sender
+from protocols.sip.transport import Destination
+
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
+class State(StrEnum):
+    """How far a session is."""
+
+    CALLING = "our INVITE waits for its answer"
+    CALLED = "the peer's INVITE waits for ours"
+    ANSWERED = "the peer's offer in its 2xx waits for our answer"
+    ACCEPTED = "our 2xx waits for its ACK"
+    UP = "the call stands"
+    ENDING = "our BYE waits for its answer"
+    ENDED = "it is over"
+
+
+class Waiting:
+    """A request of the peer's that changes a session and waits for our answer."""
+
+    __slots__ = ("fork", "key", "request")
+
+    def __init__(self, key: ServerId, request: Request, fork: "Fork") -> None:
+        self.key = key
+        self.request = request
+        self.fork = fork
+
+
+class Unconfirmed:
+    """Our 2xx to an INVITE until its ACK comes: said again and again (RFC 3261 §13.3.1.4)."""
+
+    __slots__ = ("again_at", "fork", "gives_up_at", "interval", "key", "response")
+
+    def __init__(
+        self, key: ServerId, response: Response, fork: "Fork", t1: float, now: float
+    ) -> None:
+        self.key = key
+        self.response = response
+        self.fork = fork
+        self.interval = t1
+        self.again_at = now + t1
+        self.gives_up_at = now + 64 * t1
+
+
+class Fork:
+    """One dialog of a session, and what was offered in it; `supports` in small letters."""
+
+    __slots__ = ("allows", "awaiting", "dialog", "offers", "receiver", "supports")
+
+    def __init__(self, dialog: Dialog) -> None:
+        self.dialog = dialog
+        self.offers = Offers()
+        self.receiver = Receiver()
+        self.awaiting: Response | None = None
+        """The reliable response that our answer acknowledges."""
+        self.allows = _NOTHING
+        self.supports = _NOTHING
+
+    @property
+    def name(self) -> str:
+        """As events and commands call it: the peer's tag."""
+        return self.dialog.remote.tag
+
+    def learn(self, message: Message) -> None:
+        """What the peer says it can do."""
+        headers = message.headers
+        if "Allow" in headers:
+            self.allows = frozenset(tokens(headers, "Allow"))
+        if "Supported" in headers:
+            self.supports = options(headers, "Supported")
+
+
+class Session:
+    """See the module."""
+
+    __slots__ = (
+        "accepting",
+        "asking",
+        "asking_invite",
+        "auth",
+        "cancelled",
+        "cause",
+        "change",
+        "clock",
+        "contact",
+        "destination",
+        "fork",
+        "forks",
+        "hanging",
+        "host",
+        "id",
+        "invite",
+        "key",
+        "pracked",
+        "refresh",
+        "reinvited",
+        "reliable",
+        "retry_at",
+        "sender",
+        "state",
+        "transfers",
+        "unacknowledged",
+        "unconfirmed",
+        "updated",
+        "wanted",
+    )
+
+    def __init__(
+        self,
+        host: Host,
+        state: State,
+        invite: Request,
+        destination: Destination,
+        *,
+        contact: NameAddr,
+        auth: Sessions | None = None,
+    ) -> None:
+        self.host = host
+        self.id = SessionId(host.take_number())
+        self.state = state
+        self.invite = invite
+        """The INVITE that began it; ours is replaced when it goes out again."""
+        self.destination = destination
+        self.contact = contact
+        self.auth = auth
+        self.refresh: Wish = host.settings.refresh
+        self.forks: dict[str, Fork] = {}
+        """Dialogs by the peer's tag: early ones, and in the end the one that `fork` is."""
+        self.fork: Fork | None = None
+        self.asking: set[int] = set()
+        """Its requests that have no final response yet."""
+        # We called
+        self.asking_invite: Asked | None = None
+        self.cancelled: Headers | None = None
+        self.unacknowledged: Asked | None = None
+        """The INVITE whose 2xx brought an offer, until `answer`."""
+        # We were called
+        self.key = ServerId(0)
+        self.reliable = _NOTHING
+        self.sender: Sender | None = None
+        self.accepting: Any = None
+        """An `Accept` that waits until what was said before has arrived."""
+        self.unconfirmed: Unconfirmed | None = None
+        self.cause = Cause.CLOSED
+        """Why our BYE goes out, if it does."""
+        self.hanging: Headers | None = None
+        """A BYE that waits for the ACK of our 2xx."""
+        # It changes
+        self.change: Asked | None = None
+        self.wanted: Any = None
+        self.retry_at = inf
+        self.reinvited: Waiting | None = None
+        self.updated: Waiting | None = None
+        self.pracked: Waiting | None = None
+        self.clock = Clock()
+        self.transfers: dict[str, Any] = {}
+        host.sessions[self.id] = self
+
+    @property
+    def deadline(self) -> float:
+        """When something of it is due; infinity for never."""
+        clock, sender, unconfirmed = self.clock, self.sender, self.unconfirmed
+        first = min(clock.refresh_at, clock.ends_at, self.retry_at)
+        if sender is not None:
+            first = min(first, sender.deadline)
+        if unconfirmed is not None:
+            first = min(first, unconfirmed.again_at, unconfirmed.gives_up_at)
+        return first
+
+    def arm(self) -> None:
+        """Have it woken when something is due."""
+        self.host.schedule.arm(self.id, self.deadline)
+
+    def add(self, fork: Fork) -> Fork:
+        """Let a dialog of it be found by the peer's requests."""
+        self.forks[fork.name] = fork
+        self.host.dialogs[fork.dialog.key] = (self, fork)
+        return fork
+
+    def drop(self, fork: Fork) -> None:
+        """Forget a dialog."""
+        if self.forks.get(fork.name) is fork:
+            del self.forks[fork.name]
+        self.host.dialogs.pop(fork.dialog.key, None)
+
+    def ask(
+        self,
+        purpose: Purpose,
+        fork: Fork,
+        method: str,
+        now: float,
+        *,
+        headers: Headers = NO_HEADERS,
+        body: Body | None = None,
+        note: Any = None,
+    ) -> Asked:
+        """Send a request in a dialog; in those that set its target we name our contact (§12.2)."""
+        if self.host.settings.software:
+            headers = headers.with_(("User-Agent", self.host.settings.software))
+        headers, octets = described(headers, body)
+        plain = fork.dialog.request(
+            method,
+            contacts=(self.contact,) if method in _WITH_CONTACT else (),
+            headers=headers,
+            body=octets,
+        )
+        asked = Asked(
+            purpose,
+            plain,
+            self.destination,
+            session=self,
+            fork=fork,
+            auth=self.auth,
+            note=note,
+        )
+        self.host.send(asked, now)
+        return asked
+
+    def acknowledge(self, asked: Asked, fork: Fork, body: Body | None) -> None:
+        """Send the ACK of a 2xx, with the credentials of its INVITE (§22.1)."""
+        host = self.host
+        lines = [each for each in asked.sent.headers if each[0] in CREDENTIALS]
+        headers, octets = described(Headers(lines), body)
+        ack = fork.dialog.request("ACK", cseq=asked.sent.cseq, headers=headers, body=octets)
+        sent = host.layer.send(ack, self.destination)
+        assert isinstance(sent, Request)
+        host.invites[asked.id].acks[fork.name] = (sent, self.destination)
+
+    def look_where(self, fork: Fork) -> None:
+        """Say so if the next hop of a dialog is plainly not where its requests go."""
+        uri = fork.dialog.next_hop
+        if not leads_to(self.destination, uri):
+            self.host.tell(events.NextHopNeeded(session=self.id, fork=fork.name, uri=uri))
+
+    def close(self, headers: Headers, now: float, cause: Cause = Cause.CLOSED) -> None:
+        """Send BYE in the dialog that stands; `Ended` follows its answer."""
+        if self.state in (State.ENDING, State.ENDED) or self.fork is None:
+            return
+        self.abandon(now)
+        self.cause = cause
+        self.state = State.ENDING
+        self.ask(Purpose.BYE, self.fork, "BYE", now, headers=headers)
+
+    def abandon(self, now: float) -> None:
+        """Let go of all that is under way: peers' requests get 487 (§15.1.2), timers stop."""
+        host = self.host
+        for waiting in (self.reinvited, self.updated, self.pracked):
+            if waiting is not None:
+                host.refuse(waiting.key, waiting.request, 487, now)
+        self.reinvited = self.updated = self.pracked = None
+        if self.change is not None and self.change.sent.method == "INVITE":
+            host.layer.cancel(self.change.id, NO_HEADERS, now)
+        self.change = self.wanted = self.accepting = None
+        self.unconfirmed = self.hanging = self.unacknowledged = None
+        self.retry_at = inf
+        self.clock.stop()
+        if self.sender is not None:
+            self.sender.stop()
+
+    def end(self, cause: Cause, now: float) -> None:
+        """Forget it; `Ended` is the last that is told of it."""
+        if self.state is State.ENDED:
+            return
+        self.abandon(now)
+        self.state = State.ENDED
+        host = self.host
+        for fork in list(self.forks.values()):
+            self.drop(fork)
+        for id in self.asking:
+            del host.asked[id]
+        self.asking.clear()
+        for transfer in self.transfers.values():
+            host.transfers.pop(transfer.id, None)
+        host.inviting.pop(self.key, None)
+        host.schedule.forget(self.id)
+        del host.sessions[self.id]
+        host.tell(events.Ended(session=self.id, cause=cause))
+
+
+_WITH_CONTACT: Final = frozenset({"INVITE", "UPDATE", "REFER", "NOTIFY"})
+
+
+def tokens(headers: Headers, name: str) -> tuple[str, ...]:
+    """A list of tokens of a peer's; what can't be read is none."""
+    try:
+        return read_tokens(headers, name) or ()
+    except RemoteProtocolError:
+        return ()
+
+
+def options(headers: Headers, name: str) -> frozenset[str]:
+    """Option tags of a peer's in small letters."""
+    return frozenset(each.lower() for each in tokens(headers, name))
