@@ -5,34 +5,13 @@ import socket
 import time
 
 import pytest
+from media_world import free_span, until
 
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
 from protocols.rtp.errors import LocalProtocolError
 from protocols.rtp.events import Address
 
 Heard = list[tuple[bytes, Address]]
-
-
-def free_span(pairs: int, host: str = "127.0.0.1") -> PortRange:
-    """A range of exactly so many pairs that no other program has now."""
-    for first in range(10_000, 30_000, 2 * pairs):
-        span = PortRange(first, first + 2 * pairs - 1)
-        opened = [span.open(host) for _ in range(pairs)]
-        found = None not in opened
-        for each in opened:
-            if each is not None:
-                each.close()
-        if found:
-            return PortRange(first, first + 2 * pairs - 1)
-    raise AssertionError("no such span of ports is free")
-
-
-async def until(happened: Heard, count: int) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            if len(happened) >= count:
-                return
-            await asyncio.sleep(0.005)
 
 
 def opened(span: PortRange, host: str = "127.0.0.1") -> PortPair:
@@ -121,15 +100,15 @@ async def test_datagrams_go_both_ways(host: str) -> None:
     for number in range(3):
         one.send(bytes((number,)), two.address)
     one.send_control(b"control", (host, two.control_port))
-    await until(heard, 3)
-    await until(controls, 1)
+    await until(lambda: len(heard) == 3)
+    await until(lambda: controls)
     assert heard == [(bytes((number,)), one.address) for number in range(3)]
     assert controls == [(b"control", (host, one.control_port))]
     assert one.unsent == 0
     reader.remove(two.rtp)
     one.send(b"no more", two.address)
     one.send_control(b"mark", (host, two.control_port))
-    await until(controls, 2)
+    await until(lambda: len(controls) == 2)
     assert len(heard) == 3
     reader.close()
     one.close()
@@ -151,7 +130,7 @@ async def test_a_receiver_may_close_a_socket_that_has_something_too() -> None:
     for each in pairs:
         reader.add(each.rtp, hear)
         sender.send(b"one", each.address)
-    await until(heard, 1)
+    await until(lambda: heard)
     await asyncio.sleep(0)
     assert len(heard) == 1
     reader.close()

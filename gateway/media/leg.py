@@ -1,0 +1,330 @@
+"""One leg in a worker: its ports, what comes in on them, and who is to hear it.
+
+A packet passes the payload types that were agreed on, then SRTP, then the latch; what is left is
+the peer's, and goes each way that its payload type has. RTCP ends here: each leg reports for
+itself. Nothing here waits, and nothing is decoded to be passed on.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from math import inf
+from typing import Final
+
+import msgspec
+
+from gateway.media import graph, wire
+from gateway.media.outlet import Outlet
+from protocols.rtp import events
+from protocols.rtp.dtmf import DigitReceiver
+from protocols.rtp.endpoint import PortPair, Reader
+from protocols.rtp.events import Address
+from protocols.rtp.latch import Verdict
+from protocols.rtp.packet import (
+    HEADER,
+    Kind,
+    Malformed,
+    is_rtp,
+    kind,
+    payload_bounds,
+)
+from protocols.rtp.reporting import ReporterConfig
+from protocols.rtp.session import Remote, Session, SessionConfig
+from protocols.rtp.srtp import Refusal, SrtpReceiver, SrtpSender, Suite
+from protocols.sdp.formats import is_same
+from protocols.sdp.media import Chosen, Stream
+
+Way = Callable[[bytes, float], None]
+"""Takes a packet that is the peer's, and the time."""
+
+VISITED: Final = 1.0  # seconds after which a leg is looked at, whatever its timers say
+_PLAIN: Final = 0x80  # the first octet of a packet with neither CSRCs, extension nor padding
+
+
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """What all legs of a worker share.
+
+    `chance` gives numbers evenly spread over 0 to 1, 1 excluded, and `ssrc` random ones of 32
+    bits. `unix` is what a clock on the wall shows, in seconds since 1970, when ours shows 0.
+    `tell` takes what happened, `wake` a leg that wants `handle_timer` by a time.
+    """
+
+    reader: Reader
+    chance: Callable[[], float]
+    ssrc: Callable[[], int]
+    unix: float
+    cname: str
+    tell: Callable[[wire.Told], None]
+    wake: Callable[["Leg", float], None]
+
+
+class Leg:
+    """A node at work; `due` is when it was asked to be woken and is its waker's."""
+
+    def __init__(
+        self, call: str, node: graph.Leg, ports: PortPair, tools: Tools, now: float
+    ) -> None:
+        self.id = node.id
+        self.ports = ports
+        self.due = inf
+        self.source: Leg | None = None  # whom the peer hears
+        self._call = call
+        self._node = msgspec.structs.replace(node, stream=None)
+        self._tools = tools
+        self._session = Session(
+            SessionConfig(
+                reports=ReporterConfig(cname=tools.cname, unix=tools.unix),
+                policy=node.latch,
+                timeout=node.silence,
+            ),
+            Remote(address=None, signalling=node.signalling),
+            ssrc=tools.ssrc(),
+            new_ssrc=tools.ssrc,
+            chance=tools.chance,
+            now=now,
+        )
+        self._session.expect_silence()
+        self.outlet = Outlet(self._session, ports, tools.chance)
+        self._opener: SrtpReceiver | None = None
+        self._digits: DigitReceiver | None = None
+        self._ways: dict[int, tuple[Way, ...]] = {}
+        self._unusable: dict[str, int] = {}
+        tools.reader.add(ports.rtp, self._receive)
+        tools.reader.add(ports.rtcp, self._receive_control)
+
+    @property
+    def place(self) -> wire.Place:
+        """Where the peer is to send."""
+        return wire.Place(address=self.ports.address, control=self.ports.control_port)
+
+    @property
+    def stream(self) -> Stream | None:
+        """What was agreed on."""
+        return self._node.stream
+
+    # What signalling wants
+
+    def update(self, node: graph.Leg, now: float) -> None:
+        """Become what the newer graph says; `connect` follows."""
+        before, self._node = self._node, node
+        stream = node.stream
+        if stream is None or (before.stream, before.offers) == (stream, node.offers):
+            return
+        first = stream.codecs[0].sent
+        self._session.reoffered(
+            Remote(
+                address=stream.remote,
+                signalling=node.signalling,
+                control=None if stream.rtcp_mux else stream.remote_rtcp,
+                codec=first.name,
+                clock_rate=first.clock_rate,
+            ),
+            now,
+        )
+        self.outlet.is_open = stream.direction.sends
+        self.outlet.clock_rate = first.clock_rate
+        if stream.direction.receives and stream.remote is not None:
+            self._session.expect_media(now)
+        else:
+            self._session.expect_silence()
+        self._change_keys(before.stream, stream)
+        self._listen_for_digits(before.stream, stream)
+        self._tools.wake(self, now)
+
+    def _change_keys(self, before: Stream | None, stream: Stream) -> None:
+        """A key that stays keeps its counters: with new ones, numbers would come again."""
+        old, new = before.srtp if before is not None else None, stream.srtp
+        if new is None:
+            self._opener = self.outlet.sealer = None
+            return
+        suite = Suite(new.suite)
+        if old is None or (old.suite, old.send_key) != (new.suite, new.send_key):
+            self.outlet.sealer = SrtpSender(suite, new.send_key)
+        if old is None or (old.suite, old.receive_key) != (new.suite, new.receive_key):
+            self._opener = SrtpReceiver(suite, new.receive_key)
+
+    def _listen_for_digits(self, before: Stream | None, stream: Stream) -> None:
+        if not stream.events:
+            self._digits = None
+        elif before is None or before.events != stream.events:
+            self._digits = DigitReceiver(clock_rate=stream.events[0].received.clock_rate)
+
+    def connect(self, hearers: Sequence["Leg"]) -> None:
+        """Whoever is to hear the peer from now on, each by its own payload types."""
+        stream = self.stream
+        self._ways = {}
+        if stream is None:
+            return
+        heard = hearers if stream.direction.receives else ()
+        for each in (*stream.codecs, *stream.noise):
+            self._ways[each.received.payload_type] = tuple(_ways(each, heard))
+        for each in stream.events:
+            self._ways[each.received.payload_type] = (self._press, *_ways(each, heard))
+
+    # What the peer does
+
+    def _receive(self, octets: bytes, source: Address, now: float) -> None:
+        if not is_rtp(octets):
+            self._receive_other(octets, source, now)
+            return
+        ways = self._ways.get(octets[1] & 0x7F)
+        if ways is None:
+            self._drop(Verdict.UNASKED.value)
+            return
+        if self._opener is not None:
+            opened = self._opener.unprotect(octets)
+            if isinstance(opened, Refusal):
+                self._drop(f"SRTP: {opened}")
+                return
+            octets = opened
+        if octets[0] != _PLAIN and isinstance(payload_bounds(octets), Malformed):
+            self._drop(Verdict.MALFORMED.value)
+            return
+        verdict = self._session.receive_packet(octets, source, now)
+        if verdict is not Verdict.ACCEPTED:
+            if verdict is not Verdict.LATCHED:
+                return
+            self._flush(now)
+        for way in ways:
+            way(octets, now)
+
+    def _receive_other(self, octets: bytes, source: Address, now: float) -> None:
+        stream = self.stream
+        if stream is not None and stream.rtcp_mux and kind(octets) is Kind.RTCP:
+            self._receive_control(octets, source, now)
+        else:
+            self._drop("no RTP")
+
+    def _receive_control(self, octets: bytes, source: Address, now: float) -> None:
+        if self.stream is None:
+            self._drop("RTCP before an answer")
+            return
+        if self._opener is not None:
+            opened = self._opener.unprotect_rtcp(octets)
+            if isinstance(opened, Refusal):
+                self._drop(f"SRTCP: {opened}")
+                return
+            octets = opened
+        if self._session.receive_control(octets, source, now).is_accepted:
+            self._flush(now)
+
+    def _press(self, octets: bytes, now: float) -> None:
+        bounds = payload_bounds(octets)
+        if self._digits is None or isinstance(bounds, Malformed):
+            return
+        _, _, sequence, timestamp, ssrc = HEADER.unpack_from(octets)
+        self._digits.receive(
+            octets[bounds[0] : bounds[1]],
+            ssrc=ssrc,
+            sequence=sequence,
+            timestamp=timestamp,
+            now=now,
+        )
+        self._tell_digits(now)
+
+    def _tell_digits(self, now: float) -> None:
+        digits = self._digits
+        if digits is None:
+            return
+        while (event := digits.next_event()) is not None:
+            if isinstance(event, events.DigitEnded):
+                self._tools.tell(
+                    wire.DigitPressed(
+                        call=self._call, leg=self.id, digit=event.digit, duration=event.duration
+                    )
+                )
+        due = digits.timer()
+        if due is not None:
+            self._tools.wake(self, due)
+
+    def _drop(self, reason: str) -> None:
+        self._unusable[reason] = self._unusable.get(reason, 0) + 1
+
+    # Time
+
+    def timer(self, now: float) -> float:
+        """When `handle_timer` wants to be called, at the latest."""
+        digits = self._digits.timer() if self._digits is not None else None
+        return min(
+            now + VISITED,
+            self._session.timer() or inf,
+            inf if digits is None else digits,
+        )
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due by `now`; harmless when nothing is."""
+        self._session.handle_timer(now)
+        if self._digits is not None:
+            self._digits.handle_timer(now)
+            self._tell_digits(now)
+        self._flush(now)
+
+    def _flush(self, now: float) -> None:
+        """Tell what happened, and send what RTCP has to say."""
+        while (event := self._session.next_event()) is not None:
+            self._translate(event)
+        for compound in self._session.control_to_send():
+            self._send_control(compound)
+
+    def _translate(self, event: events.Event) -> None:
+        told: wire.Told
+        match event:
+            case events.Latched(source=source):
+                told = wire.Latched(call=self._call, leg=self.id, source=source)
+            case events.MediaTimedOut():
+                told = wire.FellSilent(call=self._call, leg=self.id)
+            case events.MediaResumed(silence=silence):
+                told = wire.Resumed(call=self._call, leg=self.id, silence=silence)
+            case _:
+                return
+        self._tools.tell(told)
+
+    def _send_control(self, compound: bytes) -> None:
+        destination, stream = self._session.control_destination(), self.stream
+        if destination is None or stream is None:
+            return
+        if self.outlet.sealer is not None:
+            sealed = self.outlet.sealer.protect_rtcp(compound)
+            if isinstance(sealed, Refusal):
+                self.outlet.refused += 1
+                return
+            compound = sealed
+        send = self.ports.send if stream.rtcp_mux else self.ports.send_control
+        send(compound, destination)
+
+    # What it comes to
+
+    def readings(self) -> wire.Readings:
+        """Both directions so far."""
+        found = self._session.statistics()
+        dropped = {verdict.value: count for verdict, count in found.dropped.items()}
+        for reason, count in self._unusable.items():
+            dropped[reason] = dropped.get(reason, 0) + count
+        if lost := self.ports.unsent + self.outlet.refused:
+            dropped["not sent"] = lost
+        return wire.Readings(
+            received=found.received,
+            sent=found.sent,
+            round_trip=found.round_trip,
+            dropped=dropped,
+        )
+
+    def close(self, now: float) -> None:
+        """Say goodbye and release the ports."""
+        self._session.leave(now)
+        self._flush(now)
+        for each in (self.ports.rtp, self.ports.rtcp):
+            self._tools.reader.remove(each)
+        self.ports.close()
+        self._tools.tell(wire.LegClosed(call=self._call, leg=self.id, readings=self.readings()))
+
+
+def _ways(chosen: Chosen, hearers: Iterable[Leg]) -> Iterable[Way]:
+    """How what comes as `chosen` gets to those who speak it as well."""
+    for hearer in hearers:
+        stream = hearer.stream
+        if stream is None:
+            continue
+        for each in (*stream.codecs, *stream.events, *stream.noise):
+            if is_same(chosen.received, each.sent):
+                yield partial(hearer.outlet.relay, each.sent.payload_type)
+                break

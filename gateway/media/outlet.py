@@ -1,0 +1,86 @@
+"""What goes out on one leg: whoever speaks, the peer hears one stream.
+
+Packets are passed on as they are but for their numbers. Those are the leg's own: one SSRC while
+the leg lasts, a sequence and a clock that go on when another source takes over, after a hold and
+when the source changes its SSRC. Within one source they keep their distances, so that the peer
+sees what was lost on the way and its reports tell of the whole of it; and SRTP never sees one
+number twice under one key.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from protocols.rtp.endpoint import PortPair
+from protocols.rtp.packet import HEADER, HEADER_OCTETS
+from protocols.rtp.session import Session
+from protocols.rtp.srtp import Refusal, SrtpSender
+
+_NOBODY: Final = -1
+_REMEMBERED: Final = 8  # SSRCs of one source whose clocks are known
+_WORD: Final = 0xFFFF_FFFF
+
+
+class Outlet:
+    """A leg's way out; `chance` gives numbers evenly spread over 0 to 1, 1 excluded."""
+
+    def __init__(self, session: Session, ports: PortPair, chance: Callable[[], float]) -> None:
+        self.sealer: SrtpSender | None = None
+        self.is_open = False  # the peer wants to hear something
+        self.clock_rate = 8000
+        self.refused = 0  # packets that SRTP did not take
+        self._session = session
+        self._ports = ports
+        self._newest = int(chance() * 0x10000)
+        self._clock = int(chance() * (1 << 32))  # the timestamp of the newest packet
+        self._at: float | None = None  # when it went out
+        self._followed = _NOBODY
+        self._ahead = 0  # of the followed source's numbers
+        self._clocks: dict[int, int] = {}  # the same of timestamps, by SSRC
+
+    def turn(self) -> None:
+        """From now on another source speaks."""
+        self._followed = _NOBODY
+        self._clocks.clear()
+
+    def relay(self, payload_type: int, octets: bytes, now: float) -> None:
+        """Pass a packet on, under the payload type that this peer has for it."""
+        session = self._session
+        destination = session.destination() if self.is_open else None
+        if destination is None:
+            self._followed = _NOBODY
+            return
+        flags, second, sequence, timestamp, ssrc = HEADER.unpack_from(octets)
+        second = second & 0x80 | payload_type
+        if ssrc != self._followed:
+            self._follow(ssrc, sequence, timestamp, now)
+            second |= 0x80
+        sequence = (sequence + self._ahead) & 0xFFFF
+        timestamp = (timestamp + self._clocks[ssrc]) & _WORD
+        if (sequence - self._newest) & 0x8000 == 0:
+            self._newest, self._clock, self._at = sequence, timestamp, now
+        head = HEADER.pack(flags, second, sequence, timestamp, session.ssrc)
+        packet = head + octets[HEADER_OCTETS:]
+        if self.sealer is None:
+            self._ports.send(packet, destination)
+        else:
+            sealed = self.sealer.protect(packet)
+            if isinstance(sealed, Refusal):
+                self.refused += 1
+                return
+            self._ports.send(sealed, destination)
+        session.packet_sent(packet, now)
+
+    def _follow(self, ssrc: int, sequence: int, timestamp: int, now: float) -> None:
+        """Go on from the last packet that went out with the first of another SSRC.
+
+        A source that speaks under two by turns, as for digits, keeps the clock of each.
+        """
+        self._followed = ssrc
+        self._ahead = (self._newest + 1 - sequence) & 0xFFFF
+        if ssrc in self._clocks:
+            return
+        passed = 0.0 if self._at is None else now - self._at
+        continued = self._clock + round(passed * self.clock_rate)
+        self._clocks[ssrc] = (continued - timestamp) & _WORD
+        if len(self._clocks) > _REMEMBERED:
+            del self._clocks[next(iter(self._clocks))]

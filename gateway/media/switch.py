@@ -1,0 +1,179 @@
+"""All calls of one worker: graphs made true, legs told the time.
+
+The worker's process drives it: it gives graphs and ends of calls, calls `handle_timer` often
+enough, and sends what `Tools.tell` is given. Times are seconds of one clock that never goes back.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Final
+
+from gateway.media import graph, wire
+from gateway.media.graph import Graph
+from gateway.media.leg import Leg, Tools
+from protocols.rtp.endpoint import PortPair, PortRange, Reader
+
+NO_PORT: Final = "no port is free"
+TICK: Final = 0.01  # seconds between two calls of `handle_timer` are enough
+
+
+class _Call:
+    """A call's legs and the version that holds."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.version = 0
+        self.legs: dict[str, Leg] = {}
+
+
+class Switch:
+    """The worker's calls; see `Tools` for what it is given."""
+
+    def __init__(
+        self,
+        *,
+        ports: PortRange,
+        most_calls: int,
+        reader: Reader,
+        tell: Callable[[wire.Told], None],
+        chance: Callable[[], float],
+        unix: float,
+        cname: str,
+    ) -> None:
+        self._ports = ports
+        self._most_calls = most_calls
+        self._tell = tell
+        self._calls: dict[str, _Call] = {}
+        self._waiting: list[tuple[float, int, Leg]] = []
+        self._counter = itertools.count()
+        self._tools = Tools(
+            reader=reader,
+            chance=chance,
+            ssrc=lambda: int(chance() * (1 << 32)),
+            unix=unix,
+            cname=cname,
+            tell=tell,
+            wake=self._wake,
+        )
+
+    @property
+    def calls(self) -> int:
+        """How many there are."""
+        return len(self._calls)
+
+    # What signalling wants
+
+    def apply(self, wanted: Graph, now: float) -> wire.Applied | wire.Refused:
+        """Make a graph true, or leave all as it was.
+
+        The version that holds may come again; an older one is refused.
+        """
+        call = self._calls.get(wanted.call)
+        held = call.version if call is not None else 0
+        if wanted.version < max(1, held):
+            return _refused(wanted, f"version {held} holds already")
+        if (reason := graph.fault(wanted)) is not None:
+            return _refused(wanted, reason)
+        if call is None:
+            if len(self._calls) >= self._most_calls:
+                return _full(wanted, "the worker has all the calls that it takes")
+            call = _Call(wanted.call)
+        if wanted.version > held:
+            refused = self._change(call, wanted, now)
+            if refused is not None:
+                return refused
+        self._calls[wanted.call] = call
+        places = {name: leg.place for name, leg in call.legs.items()}
+        return wire.Applied(call=wanted.call, version=wanted.version, places=places)
+
+    def _change(self, call: _Call, wanted: Graph, now: float) -> wire.Refused | None:
+        fresh = self._open([each for each in wanted.nodes if each.id not in call.legs])
+        if isinstance(fresh, str):
+            return _full(wanted, fresh)
+        wanted_ids = {each.id for each in wanted.nodes}
+        for name in [name for name in call.legs if name not in wanted_ids]:
+            self._close(call.legs.pop(name), now)
+        for node in wanted.nodes:
+            if node.id in fresh:
+                call.legs[node.id] = Leg(call.name, node, fresh[node.id], self._tools, now)
+            call.legs[node.id].update(node, now)
+        _join(call.legs, wanted.joins)
+        call.version = wanted.version
+        return None
+
+    def _open(self, nodes: Sequence[graph.Node]) -> dict[str, PortPair] | str:
+        """Ports for legs that are new, for all or for none; else why not."""
+        fresh: dict[str, PortPair] = {}
+        reason = NO_PORT
+        for node in nodes:
+            try:
+                pair = self._ports.open(node.host)
+            except OSError as error:
+                pair, reason = None, f"no port on {node.host}: {error.strerror}"
+            if pair is None:
+                for each in fresh.values():
+                    each.close()
+                return reason
+            fresh[node.id] = pair
+        return fresh
+
+    def measure(self, name: str) -> None:
+        """Tell how each leg of a call is; of a call that is not there, nothing."""
+        call = self._calls.get(name)
+        for leg in call.legs.values() if call is not None else ():
+            self._tell(wire.Measured(call=name, leg=leg.id, readings=leg.readings()))
+
+    def end(self, name: str, now: float) -> wire.Ended:
+        """Release all that a call has; harmless when it is not there."""
+        call = self._calls.pop(name, None)
+        for leg in call.legs.values() if call is not None else ():
+            self._close(leg, now)
+        return wire.Ended(call=name)
+
+    def close(self, now: float) -> None:
+        """End all calls."""
+        for name in list(self._calls):
+            self.end(name, now)
+
+    def _close(self, leg: Leg, now: float) -> None:
+        leg.close(now)
+        leg.due = -inf  # no entry that waits is its own any more
+
+    # Time
+
+    def _wake(self, leg: Leg, due: float) -> None:
+        if due < leg.due:
+            leg.due = due
+            heapq.heappush(self._waiting, (due, next(self._counter), leg))
+
+    def handle_timer(self, now: float) -> None:
+        """Let the legs do what is due by `now`."""
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= now:
+            due, _, leg = heapq.heappop(waiting)
+            if due != leg.due:  # it was woken before, or is closed
+                continue
+            leg.due = inf
+            leg.handle_timer(now)
+            self._wake(leg, max(leg.timer(now), now + TICK))
+
+
+def _join(legs: dict[str, Leg], joins: Sequence[graph.Join]) -> None:
+    sources = {join.hearer: legs[join.source] for join in joins}
+    for name, leg in legs.items():
+        source = sources.get(name)
+        if source is not leg.source:
+            leg.source = source
+            leg.outlet.turn()
+    for leg in legs.values():
+        leg.connect([each for each in legs.values() if each.source is leg])
+
+
+def _refused(wanted: Graph, reason: str) -> wire.Refused:
+    return wire.Refused(call=wanted.call, version=wanted.version, reason=reason)
+
+
+def _full(wanted: Graph, reason: str) -> wire.Refused:
+    return wire.Refused(call=wanted.call, version=wanted.version, reason=reason, is_full=True)

@@ -1,0 +1,221 @@
+"""What goes over the local socket between the plane and a worker: commands, and what happened.
+
+A frame is the length of what follows in four octets, big-endian, and a value in MessagePack.
+Audio never goes this way.
+"""
+
+from typing import Final
+
+import msgspec
+
+from gateway.media.graph import Graph
+from protocols.rtp.quality import StreamQuality
+
+LARGEST: Final = 1 << 20  # octets of a frame
+_LENGTH: Final = 4
+
+Address = tuple[str, int]
+
+
+class WireError(Exception):
+    """The other side of the local socket writes what is no frame."""
+
+
+# Commands
+
+
+class SetUp(msgspec.Struct, frozen=True, kw_only=True, tag="set-up"):
+    """The first frame to a worker: its ports, `first` to `last`, and how many calls it takes.
+
+    `cname` is its name in RTCP (RFC 7022).
+    """
+
+    first: int
+    last: int
+    calls: int
+    cname: str
+
+
+class Apply(msgspec.Struct, frozen=True, kw_only=True, tag="apply"):
+    """Make this graph true; `Applied` or `Refused` answers."""
+
+    graph: Graph
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True, tag="measure"):
+    """Tell how the legs of a call are: `Measured` for each."""
+
+    call: str
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
+    """Release all that a call has: `LegClosed` for each leg, then `Ended`."""
+
+    call: str
+
+
+Command = SetUp | Apply | Measure | End
+
+
+# Answers
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a leg receives: RTP at `address`, RTCP at the same host's port `control`."""
+
+    address: Address
+    control: int
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True, tag="applied"):
+    """A graph is true; `places` has each leg by its id."""
+
+    call: str
+    version: int
+    places: dict[str, Place]
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
+    """A graph was not made true, the one before it holds.
+
+    `is_full` says that there is no room, which another worker or a later time may have.
+    """
+
+    call: str
+    version: int
+    reason: str
+    is_full: bool = False
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
+    """Nothing of a call is left."""
+
+    call: str
+
+
+# What happened
+
+
+class Readings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a leg's two directions are.
+
+    `received` is what we counted, `sent` what the peer last reported beside our own counts.
+    `round_trip` is in seconds, None if none was seen. `dropped` counts packets that were not the
+    peer's or could not be used, by the reason.
+    """
+
+    received: StreamQuality
+    sent: StreamQuality
+    round_trip: float | None
+    dropped: dict[str, int]
+
+
+class Latched(msgspec.Struct, frozen=True, kw_only=True, tag="latched"):
+    """A leg's media comes from `source` and goes there."""
+
+    call: str
+    leg: str
+    source: Address
+
+
+class FellSilent(msgspec.Struct, frozen=True, kw_only=True, tag="fell-silent"):
+    """Nothing came on a leg for as long as its bound is."""
+
+    call: str
+    leg: str
+
+
+class Resumed(msgspec.Struct, frozen=True, kw_only=True, tag="resumed"):
+    """Media came again after `FellSilent`; `silence` is in seconds."""
+
+    call: str
+    leg: str
+    silence: float
+
+
+class DigitPressed(msgspec.Struct, frozen=True, kw_only=True, tag="digit-pressed"):
+    """A peer pressed a key and let it go after `duration` seconds."""
+
+    call: str
+    leg: str
+    digit: str
+    duration: float
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
+    """How a leg is so far."""
+
+    call: str
+    leg: str
+    readings: Readings
+
+
+class LegClosed(msgspec.Struct, frozen=True, kw_only=True, tag="leg-closed"):
+    """A leg's ports are released; `readings` is what it came to."""
+
+    call: str
+    leg: str
+    readings: Readings
+
+
+Told = Latched | FellSilent | Resumed | DigitPressed | Measured | LegClosed
+Answer = Applied | Refused | Ended
+Report = Answer | Told
+
+_COMMANDS: Final = msgspec.msgpack.Decoder(Command)
+_REPORTS: Final = msgspec.msgpack.Decoder(Report)
+_ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+def write(value: Command | Report) -> bytes:
+    """A frame."""
+    octets = _ENCODER.encode(value)
+    return len(octets).to_bytes(_LENGTH, "big") + octets
+
+
+class _Frames:
+    """The octets of frames out of a stream, however it is cut."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def take(self, octets: bytes) -> list[bytes]:
+        self._rest += octets
+        found = []
+        while len(self._rest) >= _LENGTH:
+            end = _LENGTH + int.from_bytes(self._rest[:_LENGTH], "big")
+            if end > LARGEST:
+                raise WireError(f"a frame of {end} octets")
+            if len(self._rest) < end:
+                break
+            found.append(bytes(self._rest[_LENGTH:end]))
+            del self._rest[:end]
+        return found
+
+
+class CommandReader:
+    """Commands out of a stream of octets; `WireError` for what is none."""
+
+    def __init__(self) -> None:
+        self._frames = _Frames()
+
+    def read(self, octets: bytes) -> list[Command]:
+        """The commands that are complete with `octets`."""
+        try:
+            return [_COMMANDS.decode(each) for each in self._frames.take(octets)]
+        except msgspec.DecodeError as error:
+            raise WireError(str(error)) from error
+
+
+class ReportReader:
+    """The same for what a worker says."""
+
+    def __init__(self) -> None:
+        self._frames = _Frames()
+
+    def read(self, octets: bytes) -> list[Report]:
+        """The reports that are complete with `octets`."""
+        try:
+            return [_REPORTS.decode(each) for each in self._frames.take(octets)]
+        except msgspec.DecodeError as error:
+            raise WireError(str(error)) from error

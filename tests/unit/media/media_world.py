@@ -1,0 +1,228 @@
+"""A worker's switch in this process, and peers with real sockets on loopback."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gateway.media import wire
+from gateway.media.graph import Graph, Join, Leg, both_ways
+from gateway.media.switch import Switch
+from protocols.rtp import packet, rtcp
+from protocols.rtp.endpoint import PortPair, PortRange, Reader
+from protocols.rtp.events import Address
+from protocols.rtp.latch import LatchPolicy
+from protocols.rtp.packet import Packet
+from protocols.sdp.description import Direction
+from protocols.sdp.formats import Codec, events
+from protocols.sdp.media import Chosen, Srtp, Stream
+
+HOST = "127.0.0.1"
+PATIENCE = 20.0
+
+
+def free_span(pairs: int, host: str = HOST) -> PortRange:
+    """A range of exactly so many pairs that no other program has now."""
+    first = free_ports(pairs, host)
+    return PortRange(first, first + 2 * pairs - 1)
+
+
+def free_ports(pairs: int, host: str = HOST) -> int:
+    """Where so many pairs begin that no other program has now."""
+    while True:
+        first = random.randrange(10_000, 32_000 - 2 * pairs, 2)
+        span = PortRange(first, first + 2 * pairs - 1)
+        taken = [span.open(host) for _ in range(pairs)]
+        for each in taken:
+            if each is not None:
+                each.close()
+        if None not in taken:
+            return first
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+
+
+def chosen(sent: Codec, received: Codec | None = None) -> Chosen:
+    return Chosen(sent=sent, received=received or sent)
+
+
+def stream(
+    remote: Address | None,
+    *codecs: Chosen,
+    dtmf: Chosen | None = None,
+    direction: Direction = Direction.SENDRECV,
+    srtp: Srtp | None = None,
+    mux: bool = False,
+    ptime: int = 20,
+) -> Stream:
+    """What offer and answer came to, with a peer at `remote`."""
+    control = None if remote is None else (remote[0], remote[1] + (not mux))
+    return Stream(
+        slot=0,
+        local=(HOST, 0),
+        local_rtcp=(HOST, 0),
+        remote=remote,
+        remote_rtcp=control,
+        is_private=True,
+        rtcp_mux=mux,
+        direction=direction,
+        codecs=codecs,
+        events=() if dtmf is None else (dtmf,),
+        srtp=srtp,
+        ptime=ptime,
+    )
+
+
+def telephone_events(payload_type: int, clock_rate: int = 8000) -> Codec:
+    return events(clock_rate, payload_type)
+
+
+class Peer:
+    """The far end of a leg: a pair of ports and what came in on them."""
+
+    def __init__(self, reader: Reader, ports: PortPair, *, ssrc: int = 0x11) -> None:
+        self.ports = ports
+        self.address = ports.address
+        self.ssrc = ssrc
+        self.sequence = 65_530
+        self.timestamp = 0xFFFF_F000
+        self.heard: list[Packet] = []
+        self.raw: list[bytes] = []
+        self.controls: list[bytes] = []
+        reader.add(ports.rtp, self._hear)
+        reader.add(ports.rtcp, lambda octets, source, now: self.controls.append(octets))
+
+    def _hear(self, octets: bytes, source: Address, now: float) -> None:
+        self.raw.append(octets)
+        if not packet.is_rtp(octets):
+            return
+        read = packet.read(octets)
+        if isinstance(read, Packet):
+            self.heard.append(read)
+
+    def write(
+        self, payload: bytes, *, payload_type: int = 0, ticks: int = 160, marker: bool = False
+    ) -> bytes:
+        """The next packet of this peer."""
+        written = packet.write(
+            Packet(
+                payload_type=payload_type,
+                sequence=self.sequence,
+                timestamp=self.timestamp,
+                ssrc=self.ssrc,
+                payload=payload,
+                marker=marker,
+            )
+        )
+        self.sequence = (self.sequence + 1) & 0xFFFF
+        self.timestamp = (self.timestamp + ticks) & 0xFFFF_FFFF
+        return written
+
+    def say(self, place: wire.Place, payload: bytes, **rest: Any) -> None:
+        self.ports.send(self.write(payload, **rest), place.address)
+
+    def report(self, place: wire.Place) -> None:
+        octets = rtcp.write(
+            rtcp.ReceiverReport(ssrc=self.ssrc),
+            rtcp.SourceDescription(names=((self.ssrc, "peer"),)),
+        )
+        self.ports.send_control(octets, (place.address[0], place.control))
+
+
+class World:
+    """A switch at work, and whatever it told."""
+
+    def __init__(self, pairs: int = 8, most_calls: int = 10) -> None:
+        self.told: list[wire.Told] = []
+        self.reader = Reader(asyncio.get_running_loop(), time.monotonic)
+        self.ports = free_span(pairs)
+        self.switch = Switch(
+            ports=self.ports,
+            most_calls=most_calls,
+            reader=self.reader,
+            tell=self.told.append,
+            chance=random.Random(7).random,
+            unix=time.time() - time.monotonic(),
+            cname="trunkline",
+        )
+        self._peers = free_span(8)
+        self._opened: list[PortPair] = []
+        self._versions: dict[str, int] = {}
+        self._ticking = asyncio.get_running_loop().create_task(self._tick())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            self.switch.handle_timer(time.monotonic())
+
+    def peer(self, ssrc: int = 0x11) -> Peer:
+        ports = self._peers.open(HOST)
+        assert ports is not None
+        self._opened.append(ports)
+        return Peer(self.reader, ports, ssrc=ssrc)
+
+    def try_to(
+        self, legs: Iterable[Leg], joins: Iterable[Join] = (), call: str = "call"
+    ) -> wire.Applied | wire.Refused:
+        """Apply the next version of a call's graph."""
+        version = self._versions[call] = self._versions.get(call, 0) + 1
+        graph = Graph(call=call, version=version, nodes=tuple(legs), joins=tuple(joins))
+        return self.switch.apply(graph, time.monotonic())
+
+    def apply(
+        self, legs: Iterable[Leg], joins: Iterable[Join] = (), call: str = "call"
+    ) -> dict[str, wire.Place]:
+        applied = self.try_to(legs, joins, call)
+        assert isinstance(applied, wire.Applied), applied
+        return applied.places
+
+    def joined(self, one: Stream, other: Stream, **rest: Any) -> tuple[wire.Place, wire.Place]:
+        """Two legs, a and b, that hear each other."""
+        places = self.apply([leg("a", one, **rest), leg("b", other, **rest)], both_ways("a", "b"))
+        return places["a"], places["b"]
+
+    def of(self, kind: type) -> list[Any]:
+        return [each for each in self.told if isinstance(each, kind)]
+
+    def readings(self, name: str, call: str = "call") -> wire.Readings:
+        self.told.clear()
+        self.switch.measure(call)
+        found: wire.Readings = next(
+            each.readings for each in self.of(wire.Measured) if each.leg == name
+        )
+        return found
+
+    def close(self) -> None:
+        self._ticking.cancel()
+        self.switch.close(time.monotonic())
+        self.reader.close()
+        for each in self._opened:
+            each.close()
+        assert self.ports.free == self.ports.size
+
+
+def leg(
+    name: str,
+    agreed: Stream | None = None,
+    *,
+    signalling: str = HOST,
+    latch: LatchPolicy = LatchPolicy.SIGNALLED,
+    offers: int = 1,
+    silence: float = 0.0,
+) -> Leg:
+    return Leg(
+        id=name,
+        host=HOST,
+        signalling=signalling,
+        latch=latch,
+        stream=agreed,
+        offers=offers,
+        silence=silence,
+    )
