@@ -62,15 +62,16 @@ class Made(msgspec.Struct, Generic[V_co], frozen=True):
 class Element(msgspec.Struct, Generic[V_co], frozen=True, kw_only=True):
     """How one verb or noun is written.
 
-    A child that is no key of `children` is complained of by `child_code`. Attributes in `undone`
-    are Twilio's but have no effect here, which whoever wrote them is told. `limit` verbs of a kind
-    may stand in a document, the rest go.
+    A child that is no key of `children` is complained of by `child_code`. What is in `undone` and
+    `undone_children` is Twilio's but has no effect here, which whoever wrote it is told. `limit`
+    verbs of a kind may stand in a document, the rest go.
     """
 
     make: Callable[[dict[str, Any], Content], Made[V_co]]
     attributes: Mapping[str, Attribute] = {}
     undone: frozenset[str] = frozenset()
     children: Mapping[str, "Element[object]"] = {}
+    undone_children: frozenset[str] = frozenset()
     child_code: int = SCHEMA_WARNING
     limit: int = 0
     limit_code: int = 0

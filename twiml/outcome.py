@@ -8,14 +8,23 @@ class Next(msgspec.Struct, frozen=True):
 
 
 class Goto(msgspec.Struct, frozen=True):
-    """Leave this document for the one at `url` (absolute), asked for by `method`."""
+    """Leave this document for the one at `url` (absolute), asked for by `method`.
+
+    `parameters` say how the verb ended; they are sent beside those that every request has.
+    """
 
     url: str
     method: str
+    parameters: tuple[tuple[str, str], ...] = ()
 
 
 class End(msgspec.Struct, frozen=True):
     """Nothing of this document is left to do."""
 
 
+class Wait(msgspec.Struct, frozen=True):
+    """The verb has begun; an event will say how it ended."""
+
+
 Outcome = Next | Goto | End
+Begun = Outcome | Wait

@@ -280,7 +280,8 @@ class _Reading(Generic[V]):
             name = str(child.tag)
             known = element.children.get(name)
             if known is None:
-                why = f"<{_shown(name)}> has no meaning in <{node.tag}>; it is passed over"
+                what = "effect here" if name in element.undone_children else "meaning"
+                why = f"<{_shown(name)}> in <{node.tag}> has no {what}; it is passed over"
                 self._warn(element.child_code, child, why)
             elif (part := self._made(child, known)) is not None:
                 parts.append(part)
