@@ -270,6 +270,7 @@ class Session:
         host = self.host
         for waiting in (self.reinvited, self.updated, self.pracked):
             if waiting is not None:
+                host.inviting.pop(waiting.key, None)
                 host.refuse(waiting.key, waiting.request, 487, now)
         self.reinvited = self.updated = self.pracked = None
         if self.change is not None and self.change.sent.method == "INVITE":

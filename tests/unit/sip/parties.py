@@ -10,14 +10,16 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from protocols.sip import agent_events as events
 from protocols.sip.agent import Agent
 from protocols.sip.agent_commands import Accept, Invite, Provisional, Reply, Settings
 from protocols.sip.agent_events import Event, SessionId
 from protocols.sip.codec import encode, read_datagram
 from protocols.sip.digest import Sessions
-from protocols.sip.message import Message, NameAddr, Request, Response
-from protocols.sip.session_offers import Body
+from protocols.sip.message import NO_HEADERS, Message, NameAddr, Request, Response
+from protocols.sip.session_offers import Body, described
 from protocols.sip.transport import Flow, Hop, Transport
 from protocols.sip.uri import SipUri
 
@@ -228,6 +230,36 @@ class Party:
         begun = {each.session for each in self.heard(events.Invited)}
         ended = [each.session for each in self.heard(events.Ended)]
         assert len(ended) == len(set(ended)) and begun <= set(ended)
+
+
+def request_of(caller: Party, method: str, cseq: int, **changes: Any) -> Request:
+    """A request in the caller's dialog that its agent knows nothing of."""
+    invite = caller.wire.messages("INVITE")[0]
+    said = [each for _, _, each in caller.wire.log if isinstance(each, Response) and each.to.tag]
+    via = replace(invite.vias[0], params=(("branch", f"z9hG4bK-{method}-{cseq}"),))
+    given: dict[str, Any] = {
+        "method": method,
+        "uri": invite.uri,
+        "vias": (via,),
+        "from_": invite.from_,
+        "to": said[0].to if said else invite.to,
+        "call_id": invite.call_id,
+        "cseq": cseq,
+        "contacts": invite.contacts,
+        **changes,
+    }
+    body = given.get("body")
+    if isinstance(body, Body):
+        headers, octets = described(given.get("headers", NO_HEADERS), body)
+        given |= {"headers": headers, "body": octets}
+    return Request(**given)
+
+
+def inject(party: Party, message: Message, source: str) -> list[str]:
+    """Let a party receive a message that nobody sent; what goes out at once."""
+    since = len(party.wire.log)
+    party.receive(encode(message), source)
+    return party.wire.said(since=since)
 
 
 def pair(wire: Wire | None = None, **settings: Settings) -> tuple[Party, Party]:

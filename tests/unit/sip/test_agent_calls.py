@@ -1,5 +1,7 @@
 """Calls between two agents: set up, refused, given up, hung up (RFC 3261 §13 to §15, §9)."""
 
+from itertools import pairwise
+
 import pytest
 from msgspec.structs import replace
 
@@ -196,7 +198,7 @@ def test_an_answer_that_is_never_acknowledged() -> None:
     assert callee.story() == ["Invited", "NeverConfirmed", "Ended"]
     assert callee.heard(events.Ended)[0].cause is Cause.UNCONFIRMED
     gaps = wire.times("200 INVITE")
-    assert [round(b - a, 2) for a, b in zip(gaps, gaps[1:], strict=False)][:5] == [0.5, 1, 2, 4, 4]
+    assert [round(b - a, 2) for a, b in pairwise(gaps)][:5] == [0.5, 1, 2, 4, 4]
     finish(caller, callee)
     assert caller.story()[-2:] == ["HungUp", "Ended"]
 
