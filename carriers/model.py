@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from carriers.trunks import Trunk, problems_of_trunk
 from protocols.smpp.text import Concatenation
 
 
@@ -68,7 +69,8 @@ class Carrier(msgspec.Struct, frozen=True, kw_only=True):
 
     `binds` are opened of `bind`, each with `window` submit_sm in flight. `backup` is the
     "host:port" that is tried while the first is away. `price` is what one segment costs there,
-    `prices` the same by prefix of the destination, the longest one counting.
+    `prices` the same by prefix of the destination, the longest one counting. One of kind SIP has a
+    `trunk`, and of the other fields only name, kind and prices count.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Carrier(msgspec.Struct, frozen=True, kw_only=True):
     backup: str = ""
     price: Decimal | None = None
     prices: dict[str, Decimal] = {}  # msgspec copies it
+    trunk: Trunk | None = None
 
     def __repr__(self) -> str:
         shown = (
@@ -123,7 +126,7 @@ _MAX_PASSWORD: Final = 8
 def problems_of_carrier(carrier: Carrier) -> tuple[str, ...]:
     """What is wrong with `carrier`, a sentence for each; empty if nothing is."""
     if carrier.kind is CarrierKind.SIP:
-        return ()
+        return problems_of_trunk(carrier.trunk or Trunk())
     limits = (
         ("window", carrier.window, 1, 10_000),
         ("binds", carrier.binds, 1, 100),
