@@ -5,7 +5,8 @@ https://www.twilio.com/docs/voice/twiml and https://www.twilio.com/docs/voice/tw
 """
 
 from collections.abc import Iterable
-from email.utils import formatdate
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Final
 
 import msgspec
@@ -129,7 +130,7 @@ def voice_parameters(leg: Leg) -> Parameters:
 def status_parameters(leg: Leg, progress: Progress) -> Parameters:
     """What a status callback says; `leg` has the status that is told of."""
     sent: list[tuple[str, str]] = [
-        ("Timestamp", formatdate(progress.at)),
+        ("Timestamp", format_datetime(datetime.fromtimestamp(progress.at, UTC))),
         ("CallbackSource", "call-progress-events"),
         ("SequenceNumber", str(progress.sequence)),
     ]

@@ -71,7 +71,7 @@ class Interpreter:
         self._base = ""
         self._hops = 0
         self._asks = 0
-        self._awaited = 0
+        self._awaited: int | None = None
         self._dialling: Dial | None = None
         self._held_off = False
 
@@ -92,7 +92,7 @@ class Interpreter:
             return
         if event.ask != self._awaited:
             return
-        self._awaited = 0
+        self._awaited = None
         match event:
             case Paused():
                 self._hops = 0
@@ -108,9 +108,10 @@ class Interpreter:
         """Stop the verb that runs; whether the call is there to go on with."""
         if self._over:
             return False
-        if self._awaited:
+        if self._awaited is not None:
             self._call.stop(self._awaited)
-        self._awaited = self._hops = 0
+        self._awaited = None
+        self._hops = 0
         self._dialling = None
         return True
 
@@ -118,7 +119,7 @@ class Interpreter:
         # A dial's end is still waited for: its action is owed a report.
         self._over = True
         if self._dialling is None:
-            self._awaited = 0
+            self._awaited = None
 
     def _begin_document(self, document: Document[VoiceVerb], base: str) -> None:
         self._verbs, self._at, self._base = document.verbs, 0, base

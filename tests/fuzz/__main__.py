@@ -23,6 +23,7 @@ from tests.fuzz import (
     sdp,
     sip,
     smpp,
+    voice_documents,
     webhooks,
 )
 
@@ -32,6 +33,7 @@ TARGETS: Final[dict[str, Callable[[int], None]]] = {
     "parts": parts.check,
     "receipts": receipts.check,
     "twiml": documents.check,
+    "voice": voice_documents.check,
     "rest": rest.check,
     "webhooks": webhooks.check,
     "digest": digest.check,

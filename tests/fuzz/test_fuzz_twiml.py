@@ -1,11 +1,13 @@
 """Whatever an app answers, reading it gives a value: octets and texts of any kind.
 
-Damaged documents are a target of `tests.fuzz`.
+Damaged documents are targets of `tests.fuzz`.
 """
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lxml import etree
 
+from tests.fuzz import voice_documents
 from tests.fuzz.documents import TYPES, read
 
 
@@ -13,6 +15,7 @@ from tests.fuzz.documents import TYPES, read
 @given(st.binary(max_size=400), st.sampled_from(TYPES))
 def test_any_octets(body: bytes, content_type: str) -> None:
     read(body, content_type)
+    voice_documents.read(body, content_type)
 
 
 @settings(max_examples=200, deadline=None)
@@ -20,3 +23,16 @@ def test_any_octets(body: bytes, content_type: str) -> None:
 def test_any_text_and_any_content_type(text: str, content_type: str) -> None:
     read(text.encode("utf-8", "replace"), content_type)
     read(f"<Response><Message>{text}</Message></Response>".encode("utf-8", "replace"), "text/xml")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=200), st.sampled_from(("Number", "Sip", "Uri")))
+def test_any_text_as_an_address_and_as_a_value(text: str, noun: str) -> None:
+    response = etree.Element("Response")
+    dial = etree.SubElement(response, "Dial")
+    parent = etree.SubElement(dial, "Sip") if noun == "Uri" else dial
+    printable = "".join(each for each in text if each.isprintable())
+    etree.SubElement(parent, noun).text = printable
+    for name in ("timeout", "callerId", "action", "record", "callReason"):
+        dial.set(name, printable)
+    voice_documents.read(etree.tostring(response), "text/xml")
