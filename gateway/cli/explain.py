@@ -1,5 +1,6 @@
 """`text explain`, `route explain`, `twiml check`: why something is as it is, before it matters."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,6 +14,13 @@ routes = typer.Typer(no_args_is_help=True, help="Where a text goes.")
 documents = typer.Typer(no_args_is_help=True, help="What TwiML says.")
 
 _FETCH_TIMEOUT: Final = 15.0  # seconds, as long as a webhook has
+
+
+class Answering(StrEnum):
+    """What a TwiML document answers."""
+
+    TEXTS = "texts"
+    CALLS = "calls"
 
 
 def register(app: typer.Typer) -> None:
@@ -93,16 +101,25 @@ def explain_route(
 
 @documents.command("check")
 def check_document(
-    source: Annotated[str, typer.Argument(help="A file or a URL; for texts (not yet calls).")],
+    source: Annotated[str, typer.Argument(help="A file or a URL.")],
+    answering: Annotated[
+        Answering, typer.Option("--for", help="Whether it answers texts or calls.")
+    ] = Answering.TEXTS,
     method: Annotated[str, typer.Option(help="How a URL is asked.")] = "POST",
 ) -> None:
-    """Parse a TwiML document as an inbound text would, and say what is wrong with it."""
+    """Parse a TwiML document as an inbound text or call would, and say what is wrong with it."""
+    from twiml.elements import Dialect
     from twiml.errors import Level
     from twiml.messaging_dialect import MESSAGING
     from twiml.parser import Document, findings, parse
+    from twiml.voice_dialect import VOICE
 
+    dialects: dict[Answering, Dialect[object]] = {
+        Answering.TEXTS: MESSAGING,
+        Answering.CALLS: VOICE,
+    }
     content, kind = _fetched(source, method) if "://" in source else _read(source)
-    document = parse(content, kind, MESSAGING)
+    document = parse(content, kind, dialects[answering])
     found = findings(document)
     for each in found:
         place = f"line {each.line}" if each.line else "document"

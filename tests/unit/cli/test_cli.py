@@ -454,6 +454,21 @@ def test_twiml_check_says_what_is_wrong(tmp_path: Path, gateway: StandIn) -> Non
     )
 
 
+def test_twiml_check_reads_documents_for_calls(tmp_path: Path) -> None:
+    path = tmp_path / "answer.xml"
+    path.write_text("<Response>\n<Dial record='x'>+15550002000</Dial>\n<Say>x</Say></Response>")
+    lines = said("twiml", "check", "--for", "calls", str(path)).splitlines()
+    assert [line.split(": ")[:2] for line in lines[:3]] == [
+        ["line 2", "warning 12200"],
+        ["line 2", "warning 13217"],
+        ["line 3", "warning 13750"],
+    ]
+    assert lines[-1] == "It says: Dial."
+    path.write_text("")
+    assert refused("twiml", "check", "--for", "calls", str(path)) == f"{path} can't be run"
+    assert said("twiml", "check", str(path)).strip() == "It says: nothing."
+
+
 def test_init_writes_once_and_check_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
