@@ -92,9 +92,8 @@ class Sender:
         return Due.NOTHING
 
     def stop(self) -> None:
-        """The final response makes an end to it."""
+        """The final response makes an end to it; what is under way may yet be acknowledged (§3)."""
         self._waiting.clear()
-        self.under_way = None
         self.again_at = self.gives_up_at = inf
 
 

@@ -18,7 +18,7 @@ from protocols.sip.agent_commands import Accept, Invite, Provisional, Reply, Set
 from protocols.sip.agent_events import Event, SessionId
 from protocols.sip.codec import encode, read_datagram
 from protocols.sip.digest import Sessions
-from protocols.sip.message import NO_HEADERS, Message, NameAddr, Request, Response
+from protocols.sip.message import NO_HEADERS, Headers, Message, NameAddr, Request, Response
 from protocols.sip.session_offers import Body, described
 from protocols.sip.transport import Flow, Hop, Transport
 from protocols.sip.uri import SipUri
@@ -130,6 +130,8 @@ class Party:
         self.told: list[Event] = []
         self.reactions: dict[type[Any], Reaction] = {}
         self.session = SessionId(0)
+        self.deaf: set[str] = set()
+        """Headers, methods and option tags that others never told it of."""
         name = host.rpartition(".")[2]
         self.agent = self.boot(name, settings or Settings())
         wire.parties[host] = self
@@ -157,11 +159,22 @@ class Party:
     def receive(self, octets: bytes, source: str) -> None:
         message = read_datagram(octets)
         assert isinstance(message, Request | Response)
+        if self.deaf:
+            message = replace(message, headers=self._heard(message.headers))
         flow = Flow(
             id=1, transport=self.wire.transport, local=(self.host, 5060), remote=(source, 5060)
         )
         self.agent.receive(message, flow, self.wire.now)
         self.settle()
+
+    def _heard(self, headers: Headers) -> Headers:
+        lines = []
+        for name, value in headers:
+            if name in ("Allow", "Supported", "Require"):
+                value = ", ".join(each for each in value.split(", ") if each not in self.deaf)
+            if value and name not in self.deaf:
+                lines.append((name, value))
+        return Headers(lines)
 
     def settle(self) -> None:
         while (event := self.agent.next_event()) is not None:
