@@ -256,6 +256,8 @@ def _problems_of_numbers(trunk: Trunk) -> list[str]:
         found.append(f'country_code is {trunk.country_code!r}; it must be such as "44"')
     if _DIALLABLE.fullmatch(trunk.trunk_prefix) is None:
         found.append(f'trunk_prefix is {trunk.trunk_prefix!r}; it must be digits, such as "0"')
+    if national and (trunk.country_code, trunk.trunk_prefix) == ("1", "0"):
+        found.append('trunk_prefix is "0"; with country_code = "1" it is "1" or ""')
     if _DIALLABLE.fullmatch(trunk.dial_prefix.removeprefix("+")) is None:
         found.append(f"dial_prefix is {trunk.dial_prefix!r}; it must be digits, * or #")
     return found

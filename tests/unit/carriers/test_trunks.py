@@ -101,6 +101,10 @@ def test_nothing_is_wrong_with(fields: dict[str, Any]) -> None:
         ({"session_expires": 89.0}, "session_expires is 89 s; it must be 90 s or more"),
         ({"options_interval": 0.5}, "options_interval must be 1 s or more"),
         ({"dial": NumberFormat.NATIONAL}, "national numbers need a country_code"),
+        (
+            {"dial": NumberFormat.NATIONAL, "country_code": "1"},
+            'with country_code = "1" it is "1" or ""',
+        ),
         ({"country_code": "+44"}, "country_code is '+44'"),
         ({"trunk_prefix": "zero"}, "trunk_prefix is 'zero'"),
         ({"dial_prefix": "9,"}, "dial_prefix is '9,'"),
