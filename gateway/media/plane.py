@@ -1,0 +1,60 @@
+"""The media plane as the rest of the gateway sees it: a port, whoever has the sockets behind it.
+
+A call is opened first, which finds it a place or says that there is none. Then its graph is
+applied, as often as it changes, and at last the call is ended. What happens meanwhile goes to the
+receiver that the plane was made with. Media never come this way.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from gateway.media.graph import Graph
+from gateway.media.wire import Applied, Refused, Told
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A call has its place, `worker`, and keeps it."""
+
+    worker: int
+
+
+class Full(msgspec.Struct, frozen=True, kw_only=True):
+    """There is no place for another call now; the caller is told 503 (RFC 3261 §21.5.4)."""
+
+    reason: str
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True):
+    """The call has no media any more and must end: its worker is gone, or it was never opened."""
+
+    call: str
+
+
+class WorkerLost(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker died, and the media of `calls` with it; another takes its place."""
+
+    worker: int
+    calls: tuple[str, ...]
+
+
+Happened = Told | WorkerLost
+
+
+class Plane(Protocol):
+    """Where the media of calls are."""
+
+    def open(self, call: str) -> Opened | Full:
+        """Find a place for a call; one that is open keeps the place that it has."""
+
+    async def apply(self, graph: Graph) -> Applied | Refused | Lost:
+        """Make a call's graph true; while it is `Refused`, the one before it holds."""
+
+    def measure(self, call: str) -> None:
+        """Ask for `Measured` of each of a call's legs."""
+
+    async def end(self, call: str) -> None:
+        """Release all that a call has; harmless when it is not open.
+
+        `LegClosed` of each leg comes before this returns, unless the call is lost.
+        """

@@ -1,0 +1,124 @@
+"""A media worker: a process of its own that has the sockets of its calls and nothing else.
+
+The plane starts it with one end of a pair of unix sockets, whose number is its only argument.
+Commands come that way, and what happened goes back. It ends when the other end is closed: by the
+plane, or because the plane's process is gone. Signals that a terminal or a service manager sends
+to all processes are the plane's matter, so that calls go on while it drains.
+"""
+
+import asyncio
+import contextlib
+import gc
+import random
+import resource
+import signal
+import socket
+import sys
+import time
+from typing import Final
+
+import uvloop
+
+from gateway.media import wire
+from gateway.media.switch import TICK, Switch
+from protocols.rtp.endpoint import PortRange, Reader
+
+_READ: Final = 1 << 16
+_COLLECT_AFTER: Final = 50_000  # containers made since that are still there; the default is 700
+
+
+class _Connection:
+    """The plane's end as seen from here."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._commands = wire.CommandReader()
+
+    async def read(self) -> list[wire.Command]:
+        """Commands; none when the plane is gone."""
+        while octets := await self._reader.read(_READ):
+            if commands := self._commands.read(octets):
+                return commands
+        return []
+
+    def tell(self, report: wire.Report) -> None:
+        self._writer.write(wire.write(report))
+
+
+def _switch(told: wire.SetUp, tell: _Connection) -> tuple[Switch, Reader]:
+    reader = Reader(asyncio.get_running_loop(), time.monotonic)
+    switch = Switch(
+        ports=PortRange(told.first, told.last),
+        most_calls=told.calls,
+        reader=reader,
+        tell=tell.tell,
+        chance=random.SystemRandom().random,
+        unix=time.time() - time.monotonic(),
+        cname=told.cname,
+    )
+    return switch, reader
+
+
+def _obey(switch: Switch, connection: _Connection, command: wire.Command) -> None:
+    now = time.monotonic()
+    match command:
+        case wire.Apply(graph=graph):
+            connection.tell(switch.apply(graph, now))
+        case wire.Measure(call=call):
+            switch.measure(call)
+        case wire.End(call=call):
+            connection.tell(switch.end(call, now))
+        case wire.SetUp():
+            raise wire.WireError("a worker is set up once")
+
+
+async def _serve(connection: _Connection) -> None:
+    commands = await connection.read()
+    if not commands:
+        return
+    first, *rest = commands
+    if not isinstance(first, wire.SetUp):
+        raise wire.WireError("a worker is set up first")
+    switch, reader = _switch(first, connection)
+    ticking = asyncio.get_running_loop().create_task(_tick(switch))
+    try:
+        while rest or (rest := await connection.read()):
+            for command in rest:
+                _obey(switch, connection, command)
+            rest = []
+    finally:
+        ticking.cancel()
+        switch.close(time.monotonic())
+        reader.close()
+
+
+async def _tick(switch: Switch) -> None:
+    while True:
+        await asyncio.sleep(TICK)
+        switch.handle_timer(time.monotonic())
+
+
+async def _run(number: int) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    with socket.socket(fileno=number) as ours:
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        with contextlib.suppress(ConnectionError):
+            await _serve(_Connection(reader, writer))
+        writer.transport.abort()
+
+
+def main() -> None:
+    """Be a worker until the plane is gone."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
+    uvloop.run(_run(int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

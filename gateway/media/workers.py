@@ -1,0 +1,306 @@
+"""The media plane of our own workers: processes that are started, given calls, and replaced.
+
+A call goes to the worker with the fewest calls that is not draining and has room, whole: all its
+legs stand in one worker. The ports are shared out among the workers at the start, so that none
+has to ask another.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from gateway.media import wire
+from gateway.media.graph import Graph
+from gateway.media.plane import Full, Happened, Lost, Opened, WorkerLost
+from protocols.rtp.errors import LocalProtocolError
+
+_READ: Final = 1 << 16
+_PATIENCE: Final = 10.0  # seconds that a worker has for an answer before it counts as hung
+_YOUNG: Final = 5.0  # seconds: a worker that dies younger has its successor wait
+_PAUSE: Final = 1.0
+_LEGS: Final = 2  # that a call is thought to need, until its graph says
+
+_log = structlog.get_logger(__name__)
+
+Receiver = Callable[[Happened], None]
+
+
+class WorkersConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`first` to `last` are the ports of all workers together, `calls` the most that each takes.
+
+    `cname` is our name in RTCP (RFC 7022).
+    """
+
+    workers: int
+    first: int
+    last: int
+    calls: int = 1000
+    cname: str = "trunkline"
+
+
+def default_workers() -> int:
+    """One for each core that this process may use but one, which is signalling's."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+class _Worker:
+    """One place for calls; the process in it may change."""
+
+    def __init__(self, number: int, told: wire.SetUp) -> None:
+        self.number = number
+        self.told = told
+        self.process: asyncio.subprocess.Process | None = None
+        self.writer: asyncio.StreamWriter | None = None
+        self.is_draining = False
+        self.calls: dict[str, int] = {}  # with the number of their legs
+        self.applying: dict[tuple[str, int], asyncio.Future[wire.Applied | wire.Refused]] = {}
+        self.ending: dict[str, asyncio.Future[None]] = {}
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another call fits: by their number, and by ports."""
+        if self.writer is None or self.is_draining or len(self.calls) >= self.told.calls:
+            return False
+        pairs = (self.told.last - self.told.first + 1) // 2
+        return sum(self.calls.values()) + _LEGS <= pairs
+
+    def say(self, command: wire.Command) -> None:
+        if self.writer is not None:
+            self.writer.write(wire.write(command))
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+
+
+class Workers:
+    """A `Plane`; `start` before all else, `close` at the end.
+
+    `LocalProtocolError` if the ports are not enough for a pair of them in each worker.
+    """
+
+    def __init__(self, config: WorkersConfig, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._places: dict[str, _Worker] = {}
+        self._keeping: list[asyncio.Task[None]] = []
+        first = config.first + config.first % 2
+        share = (config.last - first + 1) // 2 // max(1, config.workers) * 2
+        if config.workers < 1 or share < 2:
+            raise LocalProtocolError(
+                f"ports {config.first} to {config.last} are too few for {config.workers} workers"
+            )
+        self._workers = [
+            _Worker(
+                number,
+                wire.SetUp(
+                    first=first + number * share,
+                    last=first + (number + 1) * share - 1,
+                    calls=config.calls,
+                    cname=config.cname,
+                ),
+            )
+            for number in range(config.workers)
+        ]
+
+    async def start(self) -> None:
+        """Start all workers, and replace those that die from now on; `OSError` if none can be."""
+        for worker in self._workers:
+            reader = await self._spawn(worker)
+            self._keeping.append(asyncio.create_task(self._keep(worker, reader)))
+
+    async def close(self) -> None:
+        """End all workers, and with them what calls there are."""
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
+        self._keeping.clear()
+        for worker in self._workers:
+            self._cut(worker)
+            self._fail(worker)
+        for worker in self._workers:
+            await self._bury(worker)
+
+    def pids(self) -> dict[int, int]:
+        """The process of each worker that runs."""
+        return {
+            each.number: each.process.pid
+            for each in self._workers
+            if each.process is not None and each.writer is not None
+        }
+
+    def drain(self, worker: int) -> None:
+        """Give a worker no new calls; those that it has go on."""
+        self._workers[worker].is_draining = True
+
+    # A plane
+
+    def open(self, call: str) -> Opened | Full:
+        """See `Plane`."""
+        place = self._places.get(call)
+        if place is None:
+            able = [each for each in self._workers if each.has_room]
+            if not able:
+                return Full(reason="no media worker has room for another call")
+            place = min(able, key=lambda each: len(each.calls))
+            place.calls[call] = _LEGS
+            self._places[call] = place
+        return Opened(worker=place.number)
+
+    async def apply(self, graph: Graph) -> wire.Applied | wire.Refused | Lost:
+        """See `Plane`."""
+        worker = self._places.get(graph.call)
+        if worker is None or worker.writer is None:
+            return Lost(call=graph.call)
+        key = (graph.call, graph.version)
+        answer = worker.applying.get(key)
+        if answer is None:
+            answer = worker.applying[key] = asyncio.get_running_loop().create_future()
+            worker.say(wire.Apply(graph=graph))
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                found = await asyncio.shield(answer)
+        except TimeoutError:
+            worker.kill()
+            return Lost(call=graph.call)
+        except ConnectionError:
+            return Lost(call=graph.call)
+        if isinstance(found, wire.Applied) and graph.call in worker.calls:
+            worker.calls[graph.call] = max(_LEGS, len(found.places))
+        return found
+
+    def measure(self, call: str) -> None:
+        """See `Plane`."""
+        worker = self._places.get(call)
+        if worker is not None:
+            worker.say(wire.Measure(call=call))
+
+    async def end(self, call: str) -> None:
+        """See `Plane`."""
+        worker = self._places.get(call)
+        if worker is None or worker.writer is None:
+            return
+        answer = worker.ending.get(call)
+        if answer is None:
+            answer = worker.ending[call] = asyncio.get_running_loop().create_future()
+            worker.say(wire.End(call=call))
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await asyncio.shield(answer)
+        except TimeoutError:
+            worker.kill()
+        except ConnectionError:
+            return
+
+    # Processes
+
+    async def _spawn(self, worker: _Worker) -> asyncio.StreamReader:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with theirs:
+                worker.process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "gateway.media.worker",
+                    str(theirs.fileno()),
+                    pass_fds=(theirs.fileno(),),
+                    stdin=asyncio.subprocess.DEVNULL,
+                )
+            ours.setblocking(False)
+            reader, worker.writer = await asyncio.open_unix_connection(sock=ours)
+        except BaseException:
+            ours.close()  # and with it ends the process, if there is one
+            raise
+        worker.say(worker.told)
+        return reader
+
+    async def _keep(self, worker: _Worker, reader: asyncio.StreamReader) -> None:
+        """Hear a worker until it dies, and start the next one in its place."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            begun = clock()
+            await self._hear(worker, reader)
+            self._cut(worker)
+            self._lose(worker)
+            await self._bury(worker)
+            if clock() - begun < _YOUNG:
+                await asyncio.sleep(_PAUSE)
+            while True:
+                try:
+                    reader = await self._spawn(worker)
+                    break
+                except OSError as error:
+                    _log.error("no media worker can be started", error=str(error))
+                    await asyncio.sleep(_PAUSE)
+
+    async def _hear(self, worker: _Worker, reader: asyncio.StreamReader) -> None:
+        reports = wire.ReportReader()
+        with contextlib.suppress(ConnectionError, wire.WireError):
+            while octets := await reader.read(_READ):
+                for report in reports.read(octets):
+                    self._take(worker, report)
+
+    def _take(self, worker: _Worker, report: wire.Report) -> None:
+        match report:
+            case (
+                wire.Applied(call=call, version=version) | wire.Refused(call=call, version=version)
+            ):
+                answer = worker.applying.pop((call, version), None)
+                if answer is not None:
+                    answer.set_result(report)
+            case wire.Ended(call=call):
+                self._places.pop(call, None)
+                worker.calls.pop(call, None)
+                ended = worker.ending.pop(call, None)
+                if ended is not None:
+                    ended.set_result(None)
+            case _:
+                self._receiver(report)
+
+    def _cut(self, worker: _Worker) -> None:
+        """Close our end: it takes nothing more, and its process ends."""
+        writer, worker.writer = worker.writer, None
+        if writer is not None:
+            writer.transport.abort()
+
+    async def _bury(self, worker: _Worker) -> None:
+        """See that the process is gone."""
+        process = worker.process
+        if process is None:
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        worker.process = None
+
+    def _lose(self, worker: _Worker) -> None:
+        calls = tuple(worker.calls)
+        worker.calls.clear()
+        for call in calls:
+            del self._places[call]
+        self._fail(worker)
+        _log.error("a media worker died", worker=worker.number, calls=len(calls))
+        self._receiver(WorkerLost(worker=worker.number, calls=calls))
+
+    def _fail(self, worker: _Worker) -> None:
+        """Let nobody wait for what does not come any more."""
+        applying, ending = worker.applying, worker.ending
+        worker.applying, worker.ending = {}, {}
+        for applied in applying.values():
+            _reset(applied)
+        for ended in ending.values():
+            _reset(ended)
+
+
+def _reset(answer: asyncio.Future[Any]) -> None:
+    answer.set_exception(ConnectionResetError())
+    answer.exception()  # whoever waited may be gone

@@ -1,0 +1,283 @@
+"""Media workers as processes: calls placed, carried, lost and released."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.media import wire
+from gateway.media.graph import Graph, Leg, both_ways
+from gateway.media.plane import Full, Happened, Lost, Opened, WorkerLost
+from gateway.media.workers import Workers, WorkersConfig, default_workers
+from protocols.rtp import packet
+from protocols.rtp.errors import LocalProtocolError
+from protocols.rtp.packet import Packet
+from protocols.sdp.description import Direction
+from protocols.sdp.formats import PCMU
+from protocols.sdp.media import Chosen, Stream
+
+HOST = "127.0.0.1"
+PATIENCE = 60.0
+FIRST, LAST = 10_000, 31_999  # other programs' are passed over
+
+Start = Callable[..., Awaitable["World"]]
+
+
+class World:
+    """A plane and what it told."""
+
+    def __init__(self, **rest: int) -> None:
+        self.told: list[Happened] = []
+        config = {"workers": 1, "first": FIRST, "last": LAST, **rest}
+        self.plane = Workers(WorkersConfig(**config), self.told.append)
+
+    def of(self, kind: type) -> list[Happened]:
+        return [each for each in self.told if isinstance(each, kind)]
+
+    async def applied(self, graph: Graph) -> dict[str, wire.Place]:
+        found = await self.plane.apply(graph)
+        assert isinstance(found, wire.Applied), found
+        return found.places
+
+    def descriptors(self) -> int:
+        return sum(
+            len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.plane.pids().values()
+        )
+
+    def udp_sockets(self) -> int:
+        every = {line.split()[9] for line in Path("/proc/net/udp").read_text().splitlines()[1:]}
+        return sum(
+            str(each.readlink()).removeprefix("socket:[").removesuffix("]") in every
+            for pid in self.plane.pids().values()
+            for each in Path(f"/proc/{pid}/fd").iterdir()
+        )
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Callable[..., object]]:
+    made: list[World] = []
+
+    async def begin(**rest: int) -> World:
+        made.append(World(**rest))
+        await made[-1].plane.start()
+        return made[-1]
+
+    yield begin
+    for each in made:
+        await each.plane.close()
+        assert each.plane.pids() == {}
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
+
+
+def leg(name: str, peer: socket.socket | None = None) -> Leg:
+    stream = None
+    if peer is not None:
+        host, port = peer.getsockname()
+        stream = Stream(
+            slot=0,
+            local=(HOST, 0),
+            local_rtcp=(HOST, 0),
+            remote=(host, port),
+            remote_rtcp=(host, port),
+            is_private=True,
+            rtcp_mux=True,
+            direction=Direction.SENDRECV,
+            codecs=(Chosen(sent=PCMU, received=PCMU),),
+        )
+    return Leg(id=name, host=HOST, signalling=HOST, stream=stream, offers=1)
+
+
+def graph(call: str, *legs: Leg, version: int = 1) -> Graph:
+    joins = both_ways(legs[0].id, legs[1].id) if len(legs) == 2 else ()
+    return Graph(call=call, version=version, nodes=legs, joins=joins)
+
+
+def sound(sequence: int, payload: bytes = b"\x55" * 160) -> bytes:
+    return packet.write(
+        Packet(payload_type=0, sequence=sequence, timestamp=160 * sequence, ssrc=9, payload=payload)
+    )
+
+
+def peer() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((HOST, 0))
+    made.setblocking(False)
+    return made
+
+
+async def test_a_call_through_a_worker_and_what_it_came_to(start: Start) -> None:
+    world = await start()
+    loop = asyncio.get_running_loop()
+    with peer() as one, peer() as other:
+        assert world.plane.open("call") == Opened(worker=0)
+        places = await world.applied(graph("call", leg("a", one), leg("b", other)))
+        for number in range(5):
+            one.sendto(sound(number), places["a"].address)
+            async with asyncio.timeout(PATIENCE):
+                octets, source = await loop.sock_recvfrom(other, 2048)
+            assert source == places["b"].address
+            assert octets[12:] == b"\x55" * 160
+        world.plane.measure("call")
+        await until(lambda: len(world.of(wire.Measured)) == 2)
+        await world.plane.end("call")
+    assert world.of(wire.Latched) == [wire.Latched(call="call", leg="a", source=one_name(world))]
+    closed = {each.leg: each.readings for each in world.of(wire.LegClosed)}  # type: ignore[union-attr]
+    assert closed["a"].received.packets == 5
+    assert closed["b"].sent.packets == 5
+    assert await world.plane.apply(graph("call", leg("a"), version=2)) == Lost(call="call")
+
+
+def one_name(world: World) -> tuple[str, int]:
+    (latched,) = world.of(wire.Latched)
+    assert isinstance(latched, wire.Latched)
+    return latched.source
+
+
+async def test_a_worker_that_is_killed_is_replaced_and_its_calls_are_told_lost(
+    start: Start,
+) -> None:
+    world = await start(workers=2)
+    for name in ("one", "two", "three"):
+        world.plane.open(name)
+        await world.applied(graph(name, leg("a"), leg("b")))
+    first = world.plane.pids()[0]
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: world.of(WorkerLost))
+    assert world.of(WorkerLost) == [WorkerLost(worker=0, calls=("one", "three"))]
+    assert await world.plane.apply(graph("one", leg("a"), version=2)) == Lost(call="one")
+    await world.plane.end("one")
+    await world.applied(graph("two", leg("a"), version=2))
+    await until(lambda: world.plane.pids().get(0, first) != first)
+    assert world.plane.open("four") == Opened(worker=0)
+    await world.applied(graph("four", leg("a"), leg("b")))
+
+
+async def test_who_waits_for_a_worker_that_dies_is_told(start: Start) -> None:
+    world = await start()
+    world.plane.open("call")
+    (pid,) = world.plane.pids().values()
+    os.kill(pid, signal.SIGSTOP)
+    applying = asyncio.create_task(world.plane.apply(graph("call", leg("a"))))
+    ending = asyncio.create_task(world.plane.end("call"))
+    await asyncio.sleep(0)
+    os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(PATIENCE):
+        assert await applying == Lost(call="call")
+        await ending
+
+
+async def test_calls_go_to_the_least_loaded_worker_and_none_to_a_draining_one(
+    start: Start,
+) -> None:
+    world = await start(workers=2, calls=2)
+    placed = [world.plane.open(name) for name in ("one", "two", "three", "one")]
+    assert placed == [Opened(worker=number) for number in (0, 1, 0, 0)]
+    world.plane.drain(1)
+    full = world.plane.open("four")
+    assert isinstance(full, Full)
+    await world.plane.end("one")
+    assert world.plane.open("four") == Opened(worker=0)
+    await world.applied(graph("two", leg("a")))  # it goes on where it drains
+
+
+async def test_a_worker_without_ports_takes_no_call(start: Start) -> None:
+    world = await start(first=20_000, last=20_003)
+    assert isinstance(world.plane.open("one"), Opened)
+    assert isinstance(world.plane.open("two"), Full)
+    refused = await world.plane.apply(graph("one", leg("a"), leg("b"), leg("c")))
+    assert isinstance(refused, wire.Refused)
+    assert refused.is_full
+
+
+def test_ports_too_few_for_all_workers_are_refused() -> None:
+    with pytest.raises(LocalProtocolError, match="too few"):
+        World(workers=3, first=20_000, last=20_004)
+
+
+def test_by_default_one_core_is_left_for_signalling() -> None:
+    assert default_workers() == max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+async def test_a_thousand_calls_leave_nothing(start: Start) -> None:
+    world = await start(calls=200)
+    world.plane.open("first")
+    await world.applied(graph("first", leg("a"), leg("b")))
+    await world.plane.end("first")
+    before, sockets = world.descriptors(), world.udp_sockets()
+    for batch in range(10):
+        names = [f"{batch}-{number}" for number in range(100)]
+        for name in names:
+            assert isinstance(world.plane.open(name), Opened)
+        graphs = [graph(name, leg("a"), leg("b")) for name in names]
+        for found in await asyncio.gather(*map(world.plane.apply, graphs)):
+            assert isinstance(found, wire.Applied)
+        assert world.udp_sockets() == sockets + 400
+        await asyncio.gather(*map(world.plane.end, names))
+    assert world.descriptors() == before
+    assert world.udp_sockets() == sockets
+    assert len(world.of(wire.LegClosed)) == 2002
+
+
+async def test_a_worker_goes_on_when_a_terminal_or_a_manager_says_end(start: Start) -> None:
+    world = await start()
+    world.plane.open("call")
+    await world.applied(graph("call", leg("a")))
+    (pid,) = world.plane.pids().values()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(pid, number)
+    await world.applied(graph("call", leg("a"), leg("b"), version=2))
+    assert world.of(WorkerLost) == []
+
+
+_PARENT = textwrap.dedent("""
+    import asyncio, sys
+    from gateway.media.graph import Graph
+    from gateway.media.workers import Workers, WorkersConfig
+    async def main():
+        plane = Workers(WorkersConfig(workers=2, first=10000, last=31999), print)
+        await plane.start()
+        for name in ("one", "two"):  # an answer says that the worker is up
+            plane.open(name)
+            await plane.apply(Graph(call=name, version=1))
+        print(*plane.pids().values(), flush=True)
+        await asyncio.Event().wait()
+    asyncio.run(main())
+""")
+
+
+async def test_workers_end_with_their_parent() -> None:
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _PARENT,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parent.parent.parent,
+    )
+    assert parent.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        workers = (await parent.stdout.readline()).decode().split()
+    assert len(workers) == 2
+    parent.kill()
+    await parent.communicate()
+    await until(lambda: not any(_lives(each) for each in workers))
+
+
+def _lives(pid: str) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
