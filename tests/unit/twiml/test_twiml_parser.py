@@ -209,6 +209,7 @@ def test_a_failure_says_where() -> None:
         ("<Message><Body>a</Body><Body>b</Body></Message>", 12200),
         ("<Message>a<Body>b</Body></Message>", 12200),
         ("<Message>a<Media>ftp://example.com/x</Media></Message>", 12200),
+        ("<Message>a<Media/></Message>", 12200),
         ("<Message action='javascript:x'>a</Message>", 12200),
         ("<Redirect>ftp://example.com/</Redirect>", 12200),
         ("stray", 12200),

@@ -155,6 +155,12 @@ def test_an_event_that_nothing_waits_for_changes_nothing() -> None:
     assert story.after(Paused(ask=0)) == []
 
 
+def test_a_ringing_call_is_answered_once() -> None:
+    story = Story(Pause(), DIAL, pickup=Pickup.RINGING)
+    assert story.then() == [("answer",), ("pause", 1, 1)]
+    assert story.after(Paused(ask=1)) == [("dial", 2, DIAL)]
+
+
 def test_a_late_reject_hangs_up() -> None:
     story = Story(Pause(), Reject())
     assert story.after(Paused(ask=1)) == HUNG_UP
@@ -273,6 +279,7 @@ def test_the_next_documents_urls_start_where_it_came_from() -> None:
 def test_a_call_that_can_not_be_told_what_to_do_is_hung_up() -> None:
     story = Story(Redirect())
     assert story.after(NotFetched(ask=1)) == [("hang up", Ending.FAILED)]
+    assert story.after(NotFetched(ask=1)) == []
 
 
 def test_a_first_document_is_fetched_before_the_call_is_answered() -> None:
@@ -364,6 +371,36 @@ def test_a_document_from_outside_replaces_what_runs(verb: VoiceVerb, late: Event
     story.interpreter.run(document(Pause(length=9)), "")
     assert story.then() == [("stop", 1), ("pause", 2, 9)]
     assert story.after(late) == []
+
+
+def test_an_empty_document_from_outside_ends_the_call_once() -> None:
+    story = Story(Redirect())
+    story.then()
+    story.interpreter.run(document(), "")
+    assert story.then() == [("stop", 1), *HUNG_UP]
+    assert story.after(NotFetched(ask=1)) == []
+
+
+def test_a_redirect_from_outside_may_lead_through_as_many_documents_again() -> None:
+    story = Story(Redirect())
+
+    def again(ask: int) -> Event:
+        return Fetched(ask=ask, document=document(Redirect()), base=BASE)
+
+    fetches(story, again, MAX_DOCUMENTS - 1)
+    story.then()
+    story.interpreter.start(Goto(url=BASE, method="POST"))
+    assert story.call.asked.pop(0)[0] == "stop"
+    fetches(story, again, MAX_DOCUMENTS - 1)
+    ((what, _, _),) = story.then()
+    assert what == "fetch"
+
+
+def test_a_dial_that_was_let_go_is_not_waited_for_when_the_caller_hangs_up() -> None:
+    story = Story(ACTION)
+    story.interpreter.start(Goto(url="https://b/", method="POST"))
+    assert story.after(HungUp()) == []
+    assert story.after(Fetched(ask=2, document=document(DIAL), base=BASE)) == []
 
 
 @pytest.mark.parametrize("name", ["pause", "fetch", "failing fetch"])
