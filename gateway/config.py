@@ -6,12 +6,13 @@ that is wrong at once.
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
+from carriers.emergency import problems_of_emergency
 from carriers.model import (
     Carrier,
     CarrierKind,
@@ -43,6 +44,7 @@ from gateway.tables import (
     keys_of_struct,
     suggestion,
 )
+from gateway.trunk_keys import foreign, sip_carrier, sip_keys
 
 FILE_NAME: Final = "trunkline.toml"
 _PREFIX: Final = "TRUNKLINE_"
@@ -120,8 +122,7 @@ _LATER_KEYS: Final = frozenset(
         "smpp": "tls_listen tls_cert tls_key",
         "daemon": "drain_calls",
         "numbers": "voice_url voice_method voice_fallback_url status_callback",
-        "carriers": "order uri gateways register username inbound addresses transport srtp"
-        " codecs dtmf cps channels stop_codes latch early_media emergency",
+        "carriers": "order",
     }.items()
     for name in names.split()
 )
@@ -143,8 +144,8 @@ SECTIONS: Final[Mapping[str, tuple[type, Mapping[str, Key]]]] = {
         ("daemon", Daemon),
     )
 }
-LISTS: Final[Mapping[str, tuple[type, Mapping[str, Key]]]] = {
-    "carriers": (Carrier, _now(keys_of_struct(Carrier, _CARRIER))),
+LISTS: Final[Mapping[str, tuple[Callable[..., Any], Mapping[str, Key]]]] = {
+    "carriers": (Carrier, _now(keys_of_struct(Carrier, _CARRIER, but=("trunk",)))),
     "routes": (Route, keys_of_struct(Route, _ROUTE)),
     "numbers": (Number, keys_of_section(Number)),
     "customers": (Customer, keys_of_section(Customer)),
@@ -152,6 +153,9 @@ LISTS: Final[Mapping[str, tuple[type, Mapping[str, Key]]]] = {
     "sinks": (Sink, keys_of_section(Sink)),
 }
 
+SIP_KEYS: Final[Mapping[str, Key]] = sip_keys(LISTS["carriers"][1])
+# Carriers whose keys are read and checked, and which nothing serves yet.
+LATER_KINDS: Final = frozenset({CarrierKind.SIP})
 
 _TITLES: Final = {
     "carriers": "name",
@@ -256,12 +260,30 @@ def _read_list(name: str, content: object, origin: str, reader: Reader) -> tuple
     for position, each in enumerate(content, 1):
         title = each.get(_TITLES[name]) if isinstance(each, dict) else None
         where = f"[[{name}]] {position}" + (f" ({title})" if title else "")
-        if name == "carriers" and isinstance(each, dict) and each.get("kind") == "sip":
-            problem = 'kind "sip" comes with a later version'
-            reader.note(where, problem, "leave it out until then", origin)
+        if name == "carriers" and isinstance(each, dict):
+            values.append(_read_carrier(each, where, origin, reader))
             continue
         values.append(reader.table(into, keys, each, where, name, {"": origin}))
     return tuple(value for value in values if value is not None)
+
+
+def _read_carrier(
+    found: Mapping[str, Any], where: str, origin: str, reader: Reader
+) -> Carrier | None:
+    """A carrier, by the keys of its kind."""
+    kind = found.get("kind")
+    if kind in LATER_KINDS:
+        problem = f'kind "{kind}" comes with a later version'
+        reader.note(where, problem, "leave it out until then", origin)
+    into, keys = LISTS["carriers"]
+    others: Mapping[str, Key] = SIP_KEYS
+    if kind == CarrierKind.SIP:
+        into, keys, others = sip_carrier, SIP_KEYS, keys
+    strange = found.keys() & (others.keys() - keys.keys())
+    for name in sorted(strange):
+        reader.note(where, *foreign(name, kind), origin)
+    own = {name: value for name, value in found.items() if name not in strange}
+    return reader.table(into, keys, own, where, "carriers", {"": origin})
 
 
 def _completed(config: Config, found: Mapping[str, Any]) -> Config:
@@ -316,6 +338,9 @@ def _check(config: Config, reader: Reader) -> None:
             problem = f"{carrier.host}:{carrier.port} is our own [smpp] listen"
             remedy = "give host and port of the carrier's SMSC, or let [smpp] listen elsewhere"
             reader.note(f"[[carriers]] {position} ({carrier.name})", problem, remedy)
+    trunks = {each.name: each.trunk for each in config.carriers if each.trunk is not None}
+    for problem in problems_of_emergency(trunks):
+        reader.note("[[carriers]]", problem)
     _check_routes(config.routes, config.carriers, reader)
     if config.http.tls_listen and not (config.http.tls_cert and config.http.tls_key):
         remedy = "give tls_cert and tls_key, the paths of two PEM files"

@@ -7,7 +7,9 @@ their default are commented out: what a person writes is what differs.
 import textwrap
 from collections.abc import Iterable, Mapping
 
-from gateway.config import LISTS, SECTIONS
+from carriers.model import CarrierKind
+from gateway import config
+from gateway.config import LISTS, SECTIONS, SIP_KEYS
 from gateway.tables import REQUIRED, Key
 
 _HEAD = """\
@@ -36,6 +38,14 @@ _EXAMPLES = {
     "url": '"https://example.com/facts"',
     "write_key": '"env:SOURCE1_WRITE_KEY"',
 }
+_ABOUT_TRUNKS = 'SIP trunks are carriers of kind "sip", which has keys of its own.'
+_TRUNKS = '[[carriers]] of kind = "sip"'
+_TRUNK_EXAMPLES = {
+    **_EXAMPLES,
+    "name": '"trunk1"',
+    "kind": '"sip"',
+    "emergency": '["GB"]',
+}
 
 
 def sample() -> str:
@@ -45,6 +55,9 @@ def sample() -> str:
         parts.append(f"# {_first_line(section)}\n[{name}]\n" + "".join(_lines(keys.values())))
     for name, (_, keys) in LISTS.items():
         parts.append(f"# {_ABOUT_LISTS[name]}\n# [[{name}]]\n" + "".join(_lines(keys.values())))
+        if name == "carriers" and _knows_trunks():
+            lines = _lines(SIP_KEYS.values(), _TRUNK_EXAMPLES)
+            parts.append(f"# {_ABOUT_TRUNKS}\n# [[carriers]]\n" + "".join(lines))
     return "\n".join(parts)
 
 
@@ -55,6 +68,7 @@ def rows() -> Mapping[str, list[tuple[str, str, str, str]]]:
         for title, keys in (
             *((f"[{name}]", keys) for name, (_, keys) in SECTIONS.items()),
             *((f"[[{name}]]", keys) for name, (_, keys) in LISTS.items()),
+            *(((_TRUNKS, SIP_KEYS),) if _knows_trunks() else ()),
         )
     }
 
@@ -66,13 +80,17 @@ def default_of(key: Key) -> str:
     return key.form.write(key.default)
 
 
-def _lines(keys: Iterable[Key]) -> Iterable[str]:
+def _knows_trunks() -> bool:
+    return CarrierKind.SIP not in config.LATER_KINDS
+
+
+def _lines(keys: Iterable[Key], examples: Mapping[str, str] = _EXAMPLES) -> Iterable[str]:
     for key in keys:
         about = key.about or key.form.expected
         written = default_of(key)
         if not written:
             note = "needed" if key.default is REQUIRED else "not set"
-            written, about = _EXAMPLES.get(key.name, '""'), f"({note}) {about}"
+            written, about = examples.get(key.name, '""'), f"({note}) {about}"
         line = f"# {key.name} = {written}"
         if max(len(line), 34) + len(about) + 4 <= 100:
             yield f"{line.ljust(34)}  # {about}\n"

@@ -9,7 +9,7 @@ at the first fault: a `Finding` is noted and the next key is read.
 import dataclasses
 import difflib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -68,12 +68,17 @@ def keys_of_section(section: type) -> dict[str, Key]:
 
 
 def keys_of_struct(
-    struct: type[msgspec.Struct], laid_over: Mapping[str, tuple[Form | None, str]]
+    struct: type[msgspec.Struct],
+    laid_over: Mapping[str, tuple[Form | None, str]],
+    but: Collection[str] = (),
 ) -> dict[str, Key]:
-    """The keys of a struct: its fields, with the forms and words that `laid_over` has for them."""
+    """The keys of a struct: its fields, with the forms and words that `laid_over` has for them.
+
+    The fields named by `but` have no key.
+    """
     hints = typing.get_type_hints(struct)
     keys = {}
-    for field in msgspec.structs.fields(struct):
+    for field in (each for each in msgspec.structs.fields(struct) if each.name not in but):
         form, about = laid_over.get(field.name, (None, ""))
         default = field.default
         if field.default_factory is not msgspec.NODEFAULT:
@@ -123,14 +128,14 @@ class Reader:
 
     def table(
         self,
-        into: type[Value],
+        into: Callable[..., Value],
         keys: Mapping[str, Key],
         found: object,
         where: str,
         section: str,
         origins: Mapping[str, str] | None = None,
     ) -> Value | None:
-        """The value of type `into` that `found` holds; None when something in it is wrong.
+        """The value that `into` makes of what `found` holds; None when something in it is wrong.
 
         `where` names the table for a person (`[[carriers]] 2 (acme)`), `section` for `later`;
         `origins` says of a key in which variable it stood; under "", in which the table did.
