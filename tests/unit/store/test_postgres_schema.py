@@ -34,7 +34,8 @@ PATIENCE = 60.0  # seconds until a test fails that waits for something
 ROUNDS = 20
 
 EXPAND = "-- expand\nALTER TABLE meta ADD COLUMN note TEXT NOT NULL DEFAULT ''"
-CONTRACT = "-- contract 3\nALTER TABLE meta DROP COLUMN value"
+NEWEST = schema.steps()[-1].number
+CONTRACT = f"-- contract {NEWEST + 1}\nALTER TABLE meta DROP COLUMN value"
 
 Opened = Callable[..., Awaitable[PostgresStore]]
 
@@ -79,6 +80,11 @@ def knowing(*later: str) -> list[schema.Step]:
     return known
 
 
+def later(steps: int) -> str:
+    """The name of a step that a program so many steps ahead has."""
+    return f"{NEWEST + steps:04}_later.sql"
+
+
 # -- steps ------------------------------------------------------------------------------------
 
 
@@ -113,7 +119,7 @@ async def test_programs_before_and_after_an_expand_run_together(
     old = await opened(postgres_url, "old")
     await old.commit([(META, ("a", "1"))])
     link = Link(postgres_url, "new")
-    assert await schema.expand(link, knowing(EXPAND)) == ["0003_later.sql"]
+    assert await schema.expand(link, knowing(EXPAND)) == [later(1)]
     assert await schema.expand(link, knowing(EXPAND)) == []
     await old.commit([(META, ("b", "2"))])
     restarted = await opened(postgres_url, "restarted")
@@ -126,18 +132,20 @@ async def test_only_migrate_contracts_and_older_programs_are_refused_from_then_o
     postgres_url: str, opened: Opened
 ) -> None:
     link = Link(postgres_url, "new")
-    assert await schema.expand(link, knowing(EXPAND, CONTRACT)) == ["0003_later.sql"]
+    assert await schema.expand(link, knowing(EXPAND, CONTRACT)) == [later(1)]
     await (await opened(postgres_url, "old")).commit([(META, ("a", "1"))])
-    assert await schema.migrate(link, knowing(EXPAND, CONTRACT)) == ["0004_later.sql"]
-    assert await schema.expand(link, knowing(EXPAND)) == []  # it knows 3, which may still run
-    with pytest.raises(StoreUnavailable, match=r"schema 4, which programs from schema 3 on"):
+    assert await schema.migrate(link, knowing(EXPAND, CONTRACT)) == [later(2)]
+    assert await schema.expand(link, knowing(EXPAND)) == []  # the lowest that may still run
+    with pytest.raises(
+        StoreUnavailable, match=rf"schema {NEWEST + 2}, .* from schema {NEWEST + 1} on"
+    ):
         await opened(postgres_url, "too old")
 
 
 async def test_an_expand_behind_a_contract_waits_for_migrate(postgres_url: str) -> None:
     link = Link(postgres_url, "new")
     ahead = knowing(EXPAND, CONTRACT, EXPAND.replace("note", "more"))
-    with pytest.raises(StoreUnavailable, match=r"lacks 0004_later\.sql, 0005_later.*run `trunkli"):
+    with pytest.raises(StoreUnavailable, match=rf"lacks {later(2)}, {later(3)}.*run `trunkli"):
         await schema.expand(link, ahead)
     assert len(await schema.migrate(link, ahead)) == 2
     assert await schema.expand(link, ahead) == []
@@ -153,7 +161,7 @@ async def test_a_step_that_fails_leaves_nothing_and_says_what_failed(postgres_ur
     broken = EXPAND + "; SELECT 1/0"
     with pytest.raises(Exception, match="division by zero"):
         await schema.expand(link, knowing(broken))
-    assert await schema.expand(link, knowing(EXPAND)) == ["0003_later.sql"]
+    assert await schema.expand(link, knowing(EXPAND)) == [later(1)]
 
 
 def test_a_step_says_of_which_kind_it_is() -> None:

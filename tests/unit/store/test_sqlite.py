@@ -14,6 +14,7 @@ import pytest
 from gateway.store import sqlite
 from gateway.store.base import Conflict, Insert, Query, StoreUnavailable
 from gateway.store.sqlite import SqliteStore, migrate
+from gateway.store.sqlite_file import schema_files, upgrade
 from gateway.store.sqlite_writer import Errors, Writer
 from tests.contract.rows import job, job_ids, transition
 
@@ -56,6 +57,23 @@ async def test_the_file_is_private_and_survives_being_opened_again(tmp_path: Pat
 def test_migrate_applies_what_is_new_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     assert migrate(path)[0] == "0001_initial.sql"
+    assert migrate(path) == []
+
+
+@pytest.mark.parametrize("release", sorted(schema_files()))
+async def test_a_database_of_each_release_is_upgraded_with_its_rows(
+    tmp_path: Path, release: int
+) -> None:
+    path = tmp_path / "store.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    upgrade(connection, path, release)
+    connection.execute("INSERT INTO meta VALUES ('kept', '1')")
+    connection.close()
+    store = await opened(path)
+    for table in ("meta", "jobs_0", "sip_domains", "sip_bindings"):
+        rows = await store.fetch(Query(table, f"SELECT * FROM {table}"))
+        assert (("kept", "1") in rows) is (table == "meta")
+    await store.close()
     assert migrate(path) == []
 
 
