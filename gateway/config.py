@@ -6,6 +6,7 @@ that is wrong at once.
 """
 
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
@@ -27,6 +28,7 @@ from gateway.sections import (
     Bus,
     Customer,
     Daemon,
+    Domain,
     Http,
     MessagesSection,
     Number,
@@ -73,6 +75,7 @@ class Config:
     routes: tuple[Route, ...] = ()
     numbers: tuple[Number, ...] = ()
     customers: tuple[Customer, ...] = ()
+    domains: tuple[Domain, ...] = ()
     sources: tuple[Source, ...] = ()
     sinks: tuple[Sink, ...] = ()
 
@@ -114,7 +117,7 @@ _ROUTE: Final = {
     "price": (forms.price(), "what one segment is charged"),
 }
 
-_LATER_SECTIONS: Final = frozenset({"sip", "rtp", "media", "domains"})
+_LATER_SECTIONS: Final = frozenset({"sip", "rtp", "media"})
 _LATER_KEYS: Final = frozenset(
     f"{section}.{name}"
     for section, names in {
@@ -149,6 +152,7 @@ LISTS: Final[Mapping[str, tuple[Callable[..., Any], Mapping[str, Key]]]] = {
     "routes": (Route, keys_of_struct(Route, _ROUTE)),
     "numbers": (Number, keys_of_section(Number)),
     "customers": (Customer, keys_of_section(Customer)),
+    "domains": (Domain, keys_of_section(Domain)),
     "sources": (Source, keys_of_section(Source)),
     "sinks": (Sink, keys_of_section(Sink)),
 }
@@ -162,6 +166,7 @@ _TITLES: Final = {
     "routes": "prefix",
     "numbers": "number",
     "customers": "system_id",
+    "domains": "name",
     "sources": "name",
     "sinks": "name",
 }
@@ -330,6 +335,12 @@ def _check(config: Config, reader: Reader) -> None:
     _unique(reader, "carriers", "name", (carrier.name for carrier in config.carriers))
     _unique(reader, "numbers", "number", (number.number for number in config.numbers))
     _unique(reader, "customers", "system_id", (each.system_id for each in config.customers))
+    _unique(reader, "domains", "name", (each.name for each in config.domains))
+    for position, domain in enumerate(config.domains, 1):
+        names = Counter(user.username for user in domain.users)
+        for name in (name for name, count in names.items() if count > 1):
+            where = f"[[domains]] {position} ({domain.name}) users"
+            reader.note(where, f"{name} stands there twice", "each should stand there once")
     _unique(reader, "sinks", "name", (each.name for each in config.sinks))
     for position, carrier in enumerate(config.carriers, 1):
         for problem in problems_of_carrier(carrier):

@@ -1,4 +1,5 @@
-"""What the config file declares, as the values that rooms work with: numbers, customers, sources.
+"""What the config file declares, as the values that rooms work with: numbers, customers, domains,
+sources.
 
 `account` may be left out of an entry: it is the main account's then.
 """
@@ -11,6 +12,8 @@ from gateway.messages.customers.model import Customer
 from gateway.messages.customers.numbers import sender_of
 from gateway.model import PhoneNumber
 from gateway.phone_numbers import declared_number
+from gateway.sip.declared import declared_domain
+from gateway.sip.model import Entry
 from gateway.sources import Source
 
 
@@ -51,6 +54,21 @@ def customers(config: Config, main_sid: str) -> list[Customer]:
     ]
 
 
+def domains(config: Config, main_sid: str, now: float) -> list[Entry]:
+    """The domains of `[[domains]]`, with their users."""
+    return [
+        entry
+        for each in config.domains
+        for entry in declared_domain(
+            each.account or main_sid,
+            each.name,
+            {"voice_url": each.voice_url, "voice_method": each.voice_method},
+            [(user.username, user.password) for user in each.users],
+            now,
+        )
+    ]
+
+
 def sources(config: Config, main_sid: str) -> list[Source]:
     """The sources of `[[sources]]`."""
     return [
@@ -78,6 +96,8 @@ def _named(config: Config) -> Iterator[tuple[str, str]]:
         yield f"[[numbers]] {number.number}", number.account
     for customer in config.customers:
         yield f"[[customers]] {customer.system_id}", customer.account
+    for domain in config.domains:
+        yield f"[[domains]] {domain.name}", domain.account
     for source in config.sources:
         yield f"[[sources]] {source.name}", source.account
     for route in config.routes:

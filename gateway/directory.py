@@ -1,4 +1,4 @@
-"""Keeps what is known of accounts and numbers as other processes leave them in the store.
+"""Keeps what is known of accounts, numbers and domains as other processes leave it.
 
 A hint makes a change known at once; one that got lost costs a second, for which a token that was
 replaced, or an account that was closed, may still be taken by a process that did not hear of it.
@@ -12,11 +12,13 @@ import structlog
 
 from gateway.accounts import HINT, Accounts
 from gateway.phone_numbers import PhoneNumbers
+from gateway.sip.directory import SipDirectory
+from gateway.sip.tables import MARK
 from gateway.store.base import Query, Store, StoreError
 
 _log = structlog.get_logger(__name__)
 _LOOK_EVERY: Final = 1.0  # seconds
-_STALE: Final = "accounts and numbers are as they were last seen"
+_STALE: Final = "accounts, numbers and domains are as they were last seen"
 _ACCOUNTS: Final = Query("accounts_mark", "SELECT count(*), sum(version), max(sid) FROM accounts")
 _NUMBERS: Final = Query(
     "phone_numbers_mark", "SELECT count(*), sum(version), max(sid) FROM phone_numbers"
@@ -26,9 +28,15 @@ _NUMBERS: Final = Query(
 class Directory:
     """One task that looks whether others changed something."""
 
-    def __init__(self, store: Store, accounts: Accounts, numbers: PhoneNumbers) -> None:
+    def __init__(
+        self, store: Store, accounts: Accounts, numbers: PhoneNumbers, sip: SipDirectory
+    ) -> None:
         self._store = store
-        self._rooms = ((_ACCOUNTS, accounts.refresh), (_NUMBERS, numbers.refresh))
+        self._rooms = (
+            (_ACCOUNTS, accounts.refresh),
+            (_NUMBERS, numbers.refresh),
+            (MARK, sip.refresh),
+        )
         self._marks: dict[str, tuple[object, ...]] = {}
         self._task: asyncio.Task[None] | None = None
 

@@ -332,6 +332,7 @@ def list_of(item: Form) -> Form:
         f"a list, each item {item.expected}",
         read,
         is_text=False,
+        hidden=item.hidden,
         write=lambda values: "[" + ", ".join(item.write(value) for value in values) + "]",
     )
 
@@ -359,6 +360,26 @@ def table_of(item: Form) -> Form:
             "{" + ", ".join(f"{_quoted(k)} = {item.write(v)}" for k, v in values.items()) + "}"
         ),
     )
+
+
+def record(into: type[Any], fields: Mapping[str, Form]) -> Form:
+    """A value of type `into` from a table that has exactly the keys of `fields`."""
+    shape = "{ " + ", ".join(f"{name} = …" for name in fields) + " }"
+
+    def read(found: object, environ: Mapping[str, str]) -> Any:
+        if not isinstance(found, dict) or found.keys() != fields.keys():
+            raise Unreadable
+        values = {}
+        for name, form in fields.items():
+            try:
+                values[name] = form.read(found[name], environ)
+            except Unreadable as error:
+                better = str(error) or form.expected
+                raise Unreadable(f"{shape} in which {name} is {better}") from None
+        return into(**values)
+
+    hidden = any(form.hidden for form in fields.values())
+    return Form(shape, read, is_text=False, hidden=hidden)
 
 
 def from_variable(form: Form, written: str) -> object:

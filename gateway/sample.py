@@ -24,6 +24,7 @@ _ABOUT_LISTS = {
     "routes": "Which carriers serve which numbers. Without any, all carriers, in their order.",
     "numbers": "Phone numbers and the apps behind them; REST makes others.",
     "customers": "Who may bind to the SMPP server.",
+    "domains": "SIP domains, with the users whose phones may register and call; REST makes others.",
     "sources": "Who may send events to /v1/track and /v1/batch with a key of its own.",
     "sinks": "Where facts are copied to, each at least once: docs/events.md.",
 }

@@ -9,10 +9,13 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from gateway import forms
 from gateway.events import KINDS
 from gateway.forms import Address, Network, Secret
 from gateway.model import BusSecurity, MessageStates, SaslMechanism
+from gateway.sip.rules import DOMAIN_NAME, USERNAME
 from gateway.tables import REQUIRED, key
 
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -240,6 +243,41 @@ class Number:
     sms_method: str = key("POST", _METHOD, "")
     sms_fallback_url: str = key("", forms.url(), "asked when sms_url fails")
     sms_fallback_method: str = key("POST", _METHOD, "")
+
+
+class DomainUser(msgspec.Struct, frozen=True, kw_only=True):
+    """A phone's name and password."""
+
+    username: str
+    password: Secret
+
+
+_USER: Final = forms.record(
+    DomainUser,
+    {
+        "username": forms.matching(USERNAME, "a name of 1 to 32 letters and digits"),
+        "password": forms.secret(pattern="(?s).{1,128}", kind="a text of 1 to 128 characters"),
+    },
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """A SIP domain, whose users may register and call, and what their calls run."""
+
+    name: str = key(
+        REQUIRED,
+        forms.matching(
+            DOMAIN_NAME, 'a host\'s name in small letters, such as "office.example.com"'
+        ),
+        "what phones have as their domain",
+    )
+    account: str = key("", ACCOUNT, "whose it is; default: the first account")
+    voice_url: str = key("", forms.url(), "asked what to do with a call")
+    voice_method: str = key("POST", _METHOD, "")
+    users: tuple[DomainUser, ...] = key(
+        (), forms.list_of(_USER), "whose phones may register and call"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,9 +113,13 @@ async def _change(
 
 
 async def _close(call: Call, name: str) -> Account:
-    """Close the account and let its numbers go, both or neither."""
-    async with call.services.phone_numbers.closing(call.account.sid, call.now) as writes:
-        return await _change(call, name, AccountStatus.CLOSED, writes)
+    """Close the account and let go its numbers and SIP domains, all or nothing."""
+    sid, services = call.account.sid, call.services
+    async with (
+        services.phone_numbers.closing(sid, call.now) as of_numbers,
+        services.sip.closing(sid, call.now) as of_sip,
+    ):
+        return await _change(call, name, AccountStatus.CLOSED, [*of_numbers, *of_sip])
 
 
 def _bad_name() -> Refusal:

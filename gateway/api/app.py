@@ -23,6 +23,12 @@ from gateway.api import (
     messages,
     phone_numbers,
     sim,
+    sip_access_lists,
+    sip_addresses,
+    sip_credential_lists,
+    sip_credentials,
+    sip_domains,
+    sip_mappings,
     track,
     tracking,
 )
@@ -63,7 +69,17 @@ from gateway.store.base import StoreUnavailable
 
 _log = structlog.get_logger(__name__)
 
-V2010: Final = (*accounts.OPERATIONS, *messages.OPERATIONS, *phone_numbers.OPERATIONS)
+V2010: Final = (
+    *accounts.OPERATIONS,
+    *messages.OPERATIONS,
+    *phone_numbers.OPERATIONS,
+    *sip_domains.OPERATIONS,
+    *sip_mappings.OPERATIONS,
+    *sip_credential_lists.OPERATIONS,
+    *sip_credentials.OPERATIONS,
+    *sip_access_lists.OPERATIONS,
+    *sip_addresses.OPERATIONS,
+)
 _OWN: Final = (
     *backup.OPERATIONS,
     *bus.OPERATIONS,

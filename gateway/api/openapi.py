@@ -22,6 +22,9 @@ _VARIABLE: Final = re.compile(r"\{(\w+)\}")
 _VARIABLES: Final = {
     "AccountSid": "The account: the caller's own or one of its subaccounts.",
     "Sid": "The resource's SID.",
+    "DomainSid": "The SIP domain's SID.",
+    "CredentialListSid": "The credential list's SID.",
+    "IpAccessControlListSid": "The SID of the list of addresses.",
     "Number": "A handset's number in E.164.",
     "Name": "The carrier's name in the config file.",
 }

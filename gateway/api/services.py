@@ -23,6 +23,7 @@ from gateway.messages.idempotency import Replayed
 from gateway.metrics import HttpCounters
 from gateway.model import Message
 from gateway.phone_numbers import PhoneNumbers
+from gateway.sip.directory import SipDirectory
 from gateway.sources import Sources
 from gateway.store.base import Store
 from gateway.tries import Tries
@@ -93,6 +94,7 @@ class Services:
     store: Store
     accounts: Accounts
     phone_numbers: PhoneNumbers
+    sip: SipDirectory
     messages: MessageService
     carriers: CarrierService
     bus: Bus

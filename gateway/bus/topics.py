@@ -41,7 +41,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 
 # (name, retention in seconds, what stands in it), for the raw topic and its clean one alike.
 KINDS: Final[tuple[tuple[str, float, str], ...]] = (
-    (MESSAGES, 7 * _DAY, "facts about texts, accounts and numbers, and events of sources"),
+    (MESSAGES, 7 * _DAY, "facts about texts, accounts, numbers and domains, and events of sources"),
     (CALLS, 7 * _DAY, "facts about calls"),
     (SUBMIT, _DAY, "texts to send, from producers of yours"),
 )

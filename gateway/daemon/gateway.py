@@ -60,7 +60,7 @@ _log = structlog.get_logger(__name__)
 PORTS = "ports.json"
 _CALLBACK_RETRY = RetryPolicy(base=1.0, cap=600.0)
 _TRIES_PER_CUSTOMER = 20  # deliver_sm under way to one customer: the window of a bind
-_RELOADED = ("carriers", "routes", "numbers", "customers", "sources")
+_RELOADED = ("carriers", "routes", "numbers", "customers", "domains", "sources")
 _ALL = 2**62  # facts: what Kafka has not got yet stays, and accepts are refused at the bound
 _FORGETS = (prune_idempotency, prune_inbound, prune_wiped)
 _QUEUES = ("jobs", "customer")  # kinds of names that are ours anyway where nobody else is
@@ -322,6 +322,7 @@ class Gateway:
             store=ground.store,
             accounts=ground.accounts,
             phone_numbers=ground.numbers,
+            sip=ground.sip,
             messages=self._messages,
             carriers=self._fleet,
             bus=self._bus,

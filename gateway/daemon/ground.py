@@ -23,6 +23,7 @@ from gateway.messages.customers.model import Customer
 from gateway.messages.customers.numbers import Senders
 from gateway.model import AccountStatus, Message, PhoneNumber
 from gateway.phone_numbers import PhoneNumbers, Taken
+from gateway.sip.directory import SipDirectory
 from gateway.sources import Sources
 from gateway.store import postgres, sqlite
 from gateway.store.base import Conflict, Store
@@ -74,10 +75,11 @@ class Ground:
         self.accounts = await Accounts.load(self.store)
         self.tokens = Tokens(self.accounts)
         self.numbers = await PhoneNumbers.load(self.store)
+        self.sip = await SipDirectory.load(self.store)
         await self._establish()
         await self.declare(self.config)
         if self.shared:
-            self._directory = Directory(self.store, self.accounts, self.numbers)
+            self._directory = Directory(self.store, self.accounts, self.numbers, self.sip)
             self._directory.start()
             stack.push_async_callback(self._directory.close)
         webhooks = self.config.webhooks
@@ -116,13 +118,14 @@ class Ground:
         credentials.save(self.data, self.credentials)
 
     async def declare(self, config: Config) -> None:
-        """Make known what the file owns: carriers, routes, numbers, customers' senders."""
+        """Make known what the file owns: carriers, routes, numbers, domains, customers' senders."""
         now = self.clock()
         declared.check_accounts(config, self.accounts)
         self.carriers.clear()
         self.carriers.update((carrier.name, carrier) for carrier in config.carriers)
         self._table = RoutingTable(config.routes, config.carriers)
         self.numbers.declare(declared.numbers(config, self.main_sid, now))
+        self.sip.declare(declared.domains(config, self.main_sid, now))
         if not len(self.numbers):
             await self._add_first_number(now)
         self.customers = declared.customers(config, self.main_sid)
@@ -137,7 +140,7 @@ class Ground:
             await self.numbers.refresh()
 
     async def look(self) -> None:
-        """Know accounts and numbers as they are in the store now, whoever changed them.
+        """Know accounts, numbers and domains as they are in the store now, whoever changed them.
 
         Raises `StoreUnavailable`.
         """

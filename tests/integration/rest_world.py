@@ -34,6 +34,7 @@ from gateway.messages.timeline import timeline
 from gateway.model import Account, AccountKind, AccountStatus, Direction, Message, MessageStatus
 from gateway.phone_numbers import PhoneNumbers, declared_number
 from gateway.sids import ACCOUNT, MMS, SMS, new_sid
+from gateway.sip.directory import SipDirectory
 from gateway.store.sqlite import SqliteStore
 
 T = TypeVar("T")
@@ -252,6 +253,7 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
             declared_number(stranger.sid, OTHER_NUMBER, {}, time.time()),
         ],
     )
+    sip = await SipDirectory.load(store)
     messages, carriers = HeldMessages(store, time.time), HeldCarriers()
     unready: list[str] = []
     simulators: list[str] = []
@@ -261,6 +263,7 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
         store=store,
         accounts=accounts,
         phone_numbers=numbers,
+        sip=sip,
         messages=messages,
         carriers=carriers,
         bus=bus,

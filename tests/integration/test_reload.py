@@ -28,6 +28,10 @@ carriers = ["one"]
 
 [[numbers]]
 number = "+442071838750"
+
+[[domains]]
+name = "office.example"
+users = [{ username = "alice", password = "secret" }]
 """
 )
 
@@ -64,6 +68,11 @@ def test_carriers_routes_and_numbers_are_taken(start_gateway: StartGateway) -> N
     assert get(gateway, "/v1/route?to=%2B15551230009")["candidates"] == ["one"]
     numbers = gateway.client().incoming_phone_numbers.list()
     assert "+442071838750" in [number.phone_number for number in numbers]
+    [domain] = gateway.client().sip.domains.list()
+    assert (domain.domain_name, domain.auth_type) == ("office.example", "CREDENTIAL_LIST")
+    [users] = gateway.client().sip.credential_lists.list()
+    [user] = gateway.client().sip.credential_lists(users.sid).credentials.list()
+    assert user.username == "alice"
     sent = gateway.client().messages.create(
         to="+447700900123", from_="+442071838750", body="after the reload"
     )

@@ -7,12 +7,24 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rest_world import NUMBER, World, basic, rest_world
 
 from gateway.api.app import OWN, V2010
 from gateway.api.resources import JSON, Access, Operation
 from gateway.messages.draft import REST, Draft
+from gateway.sip.directory import SipDirectory
+from gateway.sip.model import (
+    AccessList,
+    Address,
+    Credential,
+    CredentialList,
+    Domain,
+    Entry,
+    Mapping,
+    Purpose,
+)
 from gateway.store.base import StoreUnavailable
 
 PRIVATE = [operation for operation in (*V2010, *OWN) if operation.access is not Access.PUBLIC]
@@ -20,6 +32,52 @@ FINITE = [operation for operation in PRIVATE if operation.produces == JSON]
 OF_ACCOUNT = [operation for operation in PRIVATE if "{AccountSid}" in operation.path]
 OF_CALLER = [operation for operation in PRIVATE if "{AccountSid}" not in operation.path]
 VARIABLE = re.compile(r"\{(\w+)\}")
+
+
+_COMMON: dict[str, Any] = {"account_sid": "", "date_created": 1.0, "date_updated": 1.0}
+PARENTS = {
+    variable: f"{prefix}{1:032x}"
+    for variable, prefix in (
+        ("DomainSid", "SD"),
+        ("CredentialListSid", "CL"),
+        ("IpAccessControlListSid", "AL"),
+    )
+}
+DOMAIN, USERS, NETWORKS = PARENTS.values()
+ENTRIES: tuple[Entry, ...] = (
+    Domain(
+        sid=DOMAIN,
+        domain_name="private.example",
+        friendly_name="private name",
+        settings={},
+        **_COMMON,
+    ),
+    CredentialList(sid=USERS, friendly_name="private name", **_COMMON),
+    AccessList(sid=NETWORKS, friendly_name="private name", **_COMMON),
+    Credential(
+        sid=f"CR{1:032x}",
+        credential_list_sid=USERS,
+        username="private.user",
+        hashes={"MD5": "private hash"},
+        **_COMMON,
+    ),
+    Address(
+        sid=f"IP{1:032x}",
+        ip_access_control_list_sid=NETWORKS,
+        friendly_name="private name",
+        ip_address="192.0.2.77",
+        cidr_prefix_length=32,
+        **_COMMON,
+    ),
+    *(
+        Mapping(sid=sid, domain_sid=DOMAIN, purpose=purpose, **_COMMON)
+        for sid, purpose in (
+            (USERS, Purpose.CALLS),
+            (NETWORKS, Purpose.CALLS),
+            (USERS, Purpose.REGISTRATIONS),
+        )
+    ),
+)
 
 
 @pytest.fixture
@@ -41,7 +99,7 @@ def messages_path(world: World) -> str:
 
 
 async def stored_sids(world: World) -> list[str]:
-    """The SID of one of everything that the main account has."""
+    """The SID of one of everything that the main account has; PARENTS are among them."""
     draft = Draft(
         account_sid=world.main.sid,
         to_address="+447700900123",
@@ -54,7 +112,10 @@ async def stored_sids(world: World) -> list[str]:
     number = await world.services.phone_numbers.add(
         world.main.sid, "+15550003000", "private name", {}, world.services.clock()
     )
-    return [message.sid, number.sid]
+    for entry in ENTRIES:
+        owned = msgspec.structs.replace(entry, account_sid=world.main.sid)
+        await world.services.sip.add(owned)
+    return [message.sid, number.sid, *(entry.sid for entry in ENTRIES)]
 
 
 def is_twilios_error(status: int, body: Any, code: int) -> bool:
@@ -71,7 +132,7 @@ def is_twilios_error(status: int, body: Any, code: int) -> bool:
 async def test_a_foreign_account_is_not_there(world: World, operation: Operation) -> None:
     before = await stored_sids(world)
     for sid in before:
-        path = path_of(operation, AccountSid=world.main.sid, Sid=sid)
+        path = path_of(operation, AccountSid=world.main.sid, Sid=sid, **PARENTS)
         for credentials in (world.stranger, world.test):
             status, body, _ = await world.ask(
                 operation.method, path, credentials, data={"Body": ""}
@@ -84,12 +145,12 @@ async def test_a_foreign_account_is_not_there(world: World, operation: Operation
 async def test_a_foreign_resource_is_not_there(world: World, operation: Operation) -> None:
     before = await stored_sids(world)
     for sid in before:
-        path = path_of(operation, AccountSid=world.stranger.sid, Sid=sid)
+        path = path_of(operation, AccountSid=world.stranger.sid, Sid=sid, **PARENTS)
         status, body, _ = await world.ask(operation.method, path, world.stranger, data={"Body": ""})
-        if "{Sid}" in operation.path:
+        if {"Sid", *PARENTS} & set(VARIABLE.findall(operation.path)):
             assert is_twilios_error(404, body, 20404), (status, body)
             continue
-        for private in (*before, "private words", "private name", world.main.sid):
+        for private in (*before, "private", "192.0.2.77", world.main.sid):
             assert private not in str(body)
     await still_there(world, before)
 
@@ -100,6 +161,9 @@ async def still_there(world: World, sids: list[str]) -> None:
     assert (message["body"], message["status"]) == ("private words", "queued")
     _, number, _ = await world.ask("GET", f"{path}/IncomingPhoneNumbers/{sids[1]}.json", world.main)
     assert number["friendly_name"] == "private name"
+    owned = [msgspec.structs.replace(each, account_sid=world.main.sid) for each in ENTRIES]
+    sip = await SipDirectory.load(world.services.store)
+    assert sorted(sip.entries(), key=repr) == sorted(owned, key=repr)
 
 
 @pytest.mark.parametrize("operation", PRIVATE, ids=named)

@@ -21,6 +21,12 @@ system_id = "me"
 password = "secret"
 """
 
+ALICE = '{ username = "a", password = "x" }'
+DOMAIN = """
+[[domains]]
+name = "office.example"
+"""
+
 
 def read(tmp_path: Path, text: str, **environ: str) -> Config:
     path = tmp_path / "trunkline.toml"
@@ -103,6 +109,21 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert config.webhooks.allow == (ip_network("10.0.0.0/8"),)
     assert config.webhooks.retry_for == 0.0
     assert [number.number for number in config.numbers] == ["+442071838750"]
+
+
+def test_domains_and_their_users(tmp_path: Path) -> None:
+    users = '[{ username = "alice", password = "secret1" }, { username = "b", password = "env:B" }]'
+    text = f'{DOMAIN}voice_url = "https://app.example/voice"\nusers = {users}'
+    [domain] = read(tmp_path, text, B="secret2").domains
+    assert (domain.name, domain.voice_method, domain.account) == ("office.example", "POST", "")
+    assert [(user.username, user.password) for user in domain.users] == [
+        ("alice", "secret1"),
+        ("b", "secret2"),
+    ]
+    assert "secret" not in repr(domain)
+    given = '[{"name": "a.example", "users": [{"username": "a", "password": "p"}]}]'
+    [domain] = read(tmp_path, text, B="", TRUNKLINE_DOMAINS=given).domains
+    assert (domain.name, domain.users[0].username) == ("a.example", "a")
 
 
 def test_variables_that_are_no_keys_are_left_alone(tmp_path: Path) -> None:
@@ -189,6 +210,25 @@ password = "file:{tmp_path / "password"}"
         (
             '[[customers]]\nsystem_id = "a"\npassword = "env:NOT_SET"',
             "it should be the name of a variable that is set; NOT_SET is not",
+        ),
+        ('[[domains]]\nname = "A.example"', "[[domains]] 1 (A.example) name: found the text"),
+        (DOMAIN + DOMAIN, "[[domains]] 2 name: office.example stands there twice"),
+        (
+            DOMAIN + f"users = [{ALICE}, {ALICE}]",
+            "[[domains]] 1 (office.example) users: a stands there twice",
+        ),
+        (
+            DOMAIN + 'users = [{ username = "a", pasword = "x" }]',
+            "users: found a secret; it should be a list in which item 1 is"
+            " { username = …, password = … }",
+        ),
+        (
+            DOMAIN + 'users = [{ username = "a@b", password = "x" }]',
+            "item 1 is { username = …, password = … } in which username is a name of 1 to 32",
+        ),
+        (
+            DOMAIN + 'users = [{ username = "a", password = "env:NOT_SET" }]',
+            "in which password is the name of a variable that is set; NOT_SET is not",
         ),
         (ACME + 'order = "strict"', "order comes with a later version"),
         (ACME + ACME, "[[carriers]] 2 name: acme stands there twice"),

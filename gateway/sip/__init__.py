@@ -1,0 +1,1 @@
+"""SIP domains: what they are, who may use them, and where their phones are."""
