@@ -321,7 +321,7 @@ _FINALS: Final[dict[Purpose, Callable[[Host, Asked, Response, Source, float], No
         asked, response, source, now
     ),
     Purpose.NOTIFY: lambda host, asked, response, source, now: (
-        session_transfer.take_notify_response(asked, response)
+        session_transfer.take_notify_response(asked, response, now)
     ),
     Purpose.ASK: _take_answer_to_ask,
 }

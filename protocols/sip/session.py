@@ -240,6 +240,11 @@ class Session:
         self.host.send(asked, now)
         return asked
 
+    def is_asking(self, purpose: Purpose) -> bool:
+        """Whether a request of this kind waits for its response."""
+        asked = self.host.asked
+        return any(asked[id].purpose is purpose for id in self.asking)
+
     def acknowledge(self, asked: Asked, fork: Fork, body: Body | None) -> None:
         """Send the ACK of a 2xx, with the credentials of its INVITE (§22.1)."""
         host = self.host

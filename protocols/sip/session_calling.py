@@ -152,6 +152,7 @@ def _open_fork(session: Session, asked: Asked, response: Response) -> Fork:
     fork = Fork(Dialog.calling(asked.sent, response))
     if asked.note is not None:
         fork.offers.offer(asked.note, Bearer.INVITE)
+    session.host.invites[asked.id].early[fork.name] = fork.dialog
     return session.add(fork)
 
 
@@ -258,7 +259,8 @@ def _is_waited_for(host: Host, sent: Sent, response: Response) -> bool:
 
 def reject(host: Host, sent: Sent, response: Response, now: float) -> None:
     """Acknowledge a 2xx that nobody wants, and hang up (§13.2.2.4)."""
-    dialog = Dialog.calling(sent.request, response)
+    dialog = sent.early.get(response.to.tag) or Dialog.calling(sent.request, response)
+    dialog.confirm(response)
     _send_ack(host, sent, response, dialog)
     plain = dialog.request("BYE")
     host.send(Asked(Purpose.BYE, plain, sent.destination, fork=Fork(dialog), auth=sent.auth), now)

@@ -18,14 +18,16 @@ from protocols.sip.agent_commands import By, Reply
 from protocols.sip.agent_events import Cause, Source
 from protocols.sip.errors import LocalProtocolError, RemoteProtocolError
 from protocols.sip.events import ServerId
-from protocols.sip.headers import Reason, write_count, write_reason
+from protocols.sip.headers import Reason, read_retry_after, write_count, write_reason
 from protocols.sip.message import NO_HEADERS, Headers, Request, Response
 from protocols.sip.session import Fork, Session, State, Unconfirmed, Waiting
+from protocols.sip.session_called import confirm
 from protocols.sip.session_calling import acknowledge_provisional
 from protocols.sip.session_host import Asked, Purpose
 from protocols.sip.session_offers import GLARE, Bearer, Body, Pending, description_of
 
 MAX_TRIES: Final = 8
+_PATIENCE: Final = 10  # seconds that another change may take
 
 _EXPIRED: Final = Headers(
     (write_reason(Reason(protocol="SIP", cause=408, text="Session Expired")),)
@@ -99,6 +101,8 @@ def _choose(session: Session, change: Change) -> Bearer | None:
     offers = fork.offers
     if offers.pending is not Pending.NOTHING or session.updated or session.pracked:
         return None
+    if session.is_asking(Purpose.PRACK):
+        return None  # it would be refused if it were overtaken
     if change.by is By.UPDATE or session.state is not State.UP:
         if change.by is By.INVITE or (change.body is not None and not offers.complete):
             return None
@@ -121,10 +125,10 @@ def take_response(
             session.acknowledge(asked, fork, None)
     elif response.status < 300:
         _take_success(session, asked, response, now)
-    elif response.status == 491 and change.tries < MAX_TRIES:
+    elif (pause := _pause(session, response)) and change.tries < MAX_TRIES:
         _withdraw(asked)
         session.wanted = replace(change, tries=change.tries + 1)
-        session.retry_at = now + _glare_pause(session)
+        session.retry_at = now + pause
     elif response.status == 422 and _ask_for_more_time(session, asked, response):
         return
     else:
@@ -190,10 +194,22 @@ def _fail(session: Session, asked: Asked, response: Response, source: Source, no
         session.close(NO_HEADERS, now, Cause.LOST)
 
 
-def _glare_pause(session: Session) -> float:
-    """§14.1: who made the Call-ID waits 2.1 to 4 seconds, the other 0 to 2, in steps of 10 ms."""
-    first, steps = (2.1, 190) if session.asking_invite is not None else (0.0, 200)
-    return first + int(session.host.chance() * (steps + 1)) / 100
+def _pause(session: Session, response: Response) -> float:
+    """When the change may go again, in seconds; 0 if this response does not say that it may.
+
+    §14.1: after 491 who made the Call-ID waits 2.1 to 4 seconds, the other 0 to 2, in steps of
+    10 ms. A 500 with a time says that another change is under way (§14.2, RFC 3311 §5.2).
+    """
+    if response.status == 491:
+        first, steps = (2.1, 190) if session.asking_invite is not None else (0.01, 199)
+        return first + int(session.host.chance() * (steps + 1)) / 100
+    if response.status != 500:
+        return 0.0
+    try:
+        wait = read_retry_after(response.headers)
+    except RemoteProtocolError:
+        return 0.0
+    return 0.0 if wait is None or wait.seconds > _PATIENCE else wait.seconds + 0.1
 
 
 def _ask_for_more_time(session: Session, asked: Asked, response: Response) -> bool:
@@ -221,7 +237,9 @@ def _refreshed(session: Session, agreed: timers.Agreed, by: str, now: float) -> 
 
 
 def take_invite(session: Session, fork: Fork, key: ServerId, request: Request, now: float) -> None:
-    """Take a re-INVITE."""
+    """Take a re-INVITE; whoever sends one has our 2xx, even if the ACK was lost (RFC 5407 §3.1)."""
+    if session.unconfirmed and fork.offers.pending is Pending.NOTHING:
+        confirm(session, fork, None)
     status = _objection(session, fork)
     if status:
         _object(session, key, request, status, now)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from protocols.sip.agent_commands import Settings
 from protocols.sip.agent_events import Event, SessionId, TransferId
 from protocols.sip.derive import reply
+from protocols.sip.dialog import Dialog
 from protocols.sip.digest import Sessions
 from protocols.sip.events import ClientId, ServerId
 from protocols.sip.headers import Header
@@ -85,7 +86,7 @@ class Asked:
 class Sent:
     """An INVITE of ours as long as 2xx may come, whoever still wants them (RFC 6026 §8.4)."""
 
-    __slots__ = ("acks", "auth", "destination", "dialog", "request", "session")
+    __slots__ = ("acks", "auth", "destination", "dialog", "early", "request", "session")
 
     def __init__(self, asked: Asked) -> None:
         self.request = asked.sent
@@ -96,6 +97,8 @@ class Sent:
         """That of a re-INVITE."""
         self.acks: dict[str, tuple[Request, Destination]] = {}
         """By the tag of the fork."""
+        self.early: dict[str, Dialog] = {}
+        """Dialogs that it opened, by tag, whatever became of them: their numbers go on."""
 
 
 class Host:

@@ -43,7 +43,18 @@ _STATUS_LINE: Final = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2}) ?([^\r\n]{0,200})")
 class Transfer:
     """One REFER. `key` is the peer's request until it is answered."""
 
-    __slots__ = ("cseq", "fork", "id", "key", "name", "request", "session", "status")
+    __slots__ = (
+        "cseq",
+        "fork",
+        "id",
+        "key",
+        "name",
+        "request",
+        "session",
+        "status",
+        "telling",
+        "waiting",
+    )
 
     def __init__(self, id: TransferId, session: Session, fork: Fork, name: str, cseq: int) -> None:
         self.id = id
@@ -56,6 +67,9 @@ class Transfer:
         self.request: Request | None = None
         self.status = 0
         """What was last heard of ours."""
+        self.telling: Asked | None = None
+        self.waiting: Reply | None = None
+        """What to tell when the NOTIFY under way has arrived: they may overtake each other."""
 
 
 # Ours
@@ -238,7 +252,10 @@ def answer(host: Host, id: TransferId, command: Reply, now: float) -> None:
 
 
 def notify(host: Host, id: TransferId, command: Reply, now: float) -> None:
-    """Tell the peer what became of its REFER; a final status is the last."""
+    """Tell the peer what became of its REFER; a final status is the last.
+
+    One at a time, for they might overtake each other: what was not told yet gives way.
+    """
     transfer = host.transfers.get(id)
     if transfer is None:
         return
@@ -246,6 +263,16 @@ def notify(host: Host, id: TransferId, command: Reply, now: float) -> None:
         raise LocalProtocolError("a REFER is answered before anything is told of it")
     if not transfer.name.startswith("theirs"):
         raise LocalProtocolError("our own REFER is the peer's to tell of")
+    if transfer.waiting is None or transfer.waiting.status < 200:
+        transfer.waiting = command
+    _tell(transfer, now)
+
+
+def _tell(transfer: Transfer, now: float) -> None:
+    command, session = transfer.waiting, transfer.session
+    if command is None or transfer.telling is not None or session.state is State.ENDING:
+        return
+    transfer.waiting = None
     over = command.status >= 200
     state = SubscriptionState(
         state="terminated" if over else "active",
@@ -260,7 +287,7 @@ def notify(host: Host, id: TransferId, command: Reply, now: float) -> None:
         )
     )
     frag = f"SIP/2.0 {command.status} {reason}\r\n".encode()
-    transfer.session.ask(
+    transfer.telling = session.ask(
         Purpose.NOTIFY,
         transfer.fork,
         "NOTIFY",
@@ -273,10 +300,14 @@ def notify(host: Host, id: TransferId, command: Reply, now: float) -> None:
         _forget(transfer)
 
 
-def take_notify_response(asked: Asked, response: Response) -> None:
-    """A peer that does not know our subscription wants to hear no more (§2.4.4)."""
+def take_notify_response(asked: Asked, response: Response, now: float) -> None:
+    """Tell what has waited; a peer that does not know the subscription is told no more (§2.4.4)."""
+    transfer = asked.note
+    transfer.telling = None
     if response.status in (481, 489):
-        _forget(asked.note)
+        _forget(transfer)
+    else:
+        _tell(transfer, now)
 
 
 # Replaces

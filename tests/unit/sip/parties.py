@@ -293,6 +293,8 @@ def connect(caller: Party, callee: Party, **changes: Any) -> None:
 
 def finish(*parties: Party) -> None:
     """Let all timers end, and see that nothing is left."""
+    for party in parties:
+        party.settle()
     parties[0].wire.run()
     for party in parties:
         party.assert_nothing_left()

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import HangUp
+from protocols.sip.agent_commands import HangUp, Reliability
 from protocols.sip.agent_events import Cause, Source
 from protocols.sip.codec import encode
 from protocols.sip.derive import reply
@@ -350,4 +350,17 @@ def test_wrong_commands_are_refused_and_change_nothing() -> None:
         callee.accept()
     caller.wire.run(1.0)
     callee.hang_up()
+    finish(caller, callee)
+
+
+def test_the_bye_of_an_unwanted_answer_follows_what_was_asked_before() -> None:
+    caller, callee = pair()
+    caller.call(callee)
+    caller.wire.run(0.1)
+    callee.ring(reliable=Reliability.IF_SUPPORTED)
+    caller.wire.run(0.1)
+    caller.hang_up()
+    callee.accept()
+    caller.wire.run(1.0)
+    assert (caller.wire.messages("PRACK")[0].cseq, caller.wire.messages("BYE")[0].cseq) == (2, 3)
     finish(caller, callee)

@@ -435,3 +435,37 @@ def test_the_answer_waits_for_an_update_that_is_open() -> None:
     assert callee.story()[-2:] == ["OfferAnswered", "Confirmed"]
     caller.hang_up()
     finish(caller, callee)
+
+
+def test_a_change_that_was_too_early_for_the_peer_goes_again() -> None:
+    caller, callee = pair()
+    connect(caller, callee)
+    answering(callee)
+    lost = iter([True])
+    caller.wire.drop = lambda to, message: isinstance(message, Request) and next(lost, False)
+    caller.offer()
+    invite = caller.wire.messages("INVITE")[1]
+    headers = Headers((("Retry-After", "3"),))
+    inject(caller, reply(invite, 500, headers=headers), callee.host)
+    caller.wire.run(3.0)
+    assert not caller.heard(events.OfferAnswered)
+    caller.wire.run(0.5)
+    assert caller.heard(events.OfferAnswered)
+    caller.hang_up()
+    finish(caller, callee)
+
+
+def test_a_change_says_that_the_answer_has_arrived() -> None:
+    """RFC 5407 §3.1.5: the ACK was lost."""
+    wire = Wire()
+    caller, callee = pair(wire)
+    wire.drop = lambda to, message: wire.said()[-1] == "ACK" and len(wire.times("ACK")) < 3
+    connect(caller, callee)
+    answering(callee)
+    caller.offer()
+    wire.run(0.1)
+    assert callee.story()[1:3] == ["Confirmed", "OfferReceived"]
+    wire.run(2.0)
+    assert caller.heard(events.OfferAnswered)
+    caller.hang_up()
+    finish(caller, callee)
