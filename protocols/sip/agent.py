@@ -17,6 +17,7 @@ from protocols.sip import (
     session_called,
     session_calling,
     session_changes,
+    session_offered,
     session_saved,
     session_transfer,
 )
@@ -261,7 +262,7 @@ class Agent:
         """
         found = self._host.sessions.get(session)
         if found is not None:
-            session_changes.answer(found, _fork(found, fork), body, now)
+            session_offered.answer(found, _fork(found, fork), body, now)
             self._done(found, now)
 
     def refuse_offer(
@@ -270,7 +271,7 @@ class Agent:
         """Refuse the peer's offer; the session stays as it was."""
         found = self._host.sessions.get(session)
         if found is not None:
-            session_changes.refuse_offer(found, _fork(found, fork), command, now)
+            session_offered.refuse_offer(found, _fork(found, fork), command, now)
             self._done(found, now)
 
     def describe(self, session: SessionId, body: Body) -> None:

@@ -14,6 +14,7 @@ from protocols.sip import (
     session_called,
     session_calling,
     session_changes,
+    session_offered,
     session_transfer,
 )
 from protocols.sip.agent_admission import accept_header, objection, timer_objection
@@ -183,8 +184,8 @@ def _part(take: _Part) -> _Inside:
 
 
 _INSIDE: Final[dict[str, _Inside]] = {
-    "INVITE": _part(session_changes.take_invite),
-    "UPDATE": _part(session_changes.take_update),
+    "INVITE": _part(session_offered.take_invite),
+    "UPDATE": _part(session_offered.take_update),
     "PRACK": _part(session_called.take_prack),
     "REFER": _part(session_transfer.take_refer),
     "NOTIFY": _part(session_transfer.take_notify),
@@ -211,7 +212,7 @@ def _take_cancel(host: Host, event: below.CancelReceived, now: float) -> None:
     if session.key == event.server_id:
         session_called.take_cancel(session, event.request, now)
     else:
-        session_changes.take_cancel(session, event.server_id, now)
+        session_offered.take_cancel(session, event.server_id, now)
     settle(session, now)
 
 

@@ -2,7 +2,8 @@
 
 A session is one call from one side, the whole way from its INVITE until nothing is left of it
 (RFC 3261 §13 to §15). Its parts are `session_calling` (our first INVITE), `session_called` (a
-peer's), `session_changes` (offers in it, refreshes) and `session_transfer`; each is functions over
+peer's), `session_changes` (our offers in it, refreshes), `session_offered` (the peer's) and
+`session_transfer`; each is functions over
 the values here. What sessions share is in `session_host`.
 """
 
@@ -37,6 +38,10 @@ class State(StrEnum):
     UP = "the call stands"
     ENDING = "our BYE waits for its answer"
     ENDED = "it is over"
+
+
+EARLY: Final = frozenset({State.CALLING, State.CALLED})
+"""Before the 2xx there is no session that could expire."""
 
 
 class Waiting:
