@@ -2,7 +2,7 @@
 
 A packet passes the payload types that were agreed on, then SRTP, then the latch; what is left is
 the peer's, and goes each way that its payload type has. RTCP ends here: each leg reports for
-itself. Nothing here waits, and nothing is decoded to be passed on.
+itself. Nothing here waits, and nothing is decoded but for those who speak no codec of the peer's.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.media import graph, wire
+from gateway.media import graph, transcode, wire
 from gateway.media.outlet import Outlet
 from protocols.rtp import events
 from protocols.rtp.dtmf import DigitReceiver
@@ -155,10 +155,29 @@ class Leg:
         if stream is None:
             return
         heard = hearers if stream.direction.receives else ()
-        for each in (*stream.codecs, *stream.noise):
+        for each in stream.codecs:
+            made_over = tuple(self._make_over(each, heard))
+            self._ways[each.received.payload_type] = (*_ways(each, heard), *made_over)
+        for each in stream.noise:
             self._ways[each.received.payload_type] = tuple(_ways(each, heard))
         for each in stream.events:
             self._ways[each.received.payload_type] = (self._press, *_ways(each, heard))
+
+    def _make_over(self, chosen: Chosen, hearers: Sequence["Leg"]) -> Iterable[Way]:
+        """How what comes as `chosen` gets to those who don't speak it."""
+        for hearer in hearers:
+            stream = hearer.stream
+            if stream is None or any(is_same(chosen.received, each.sent) for each in stream.codecs):
+                continue
+            way = transcode.between(
+                chosen.received,
+                stream.codecs[0].sent,
+                ptime=stream.ptime,
+                ssrc=self._tools.ssrc(),
+                outlet=hearer.outlet,
+            )
+            if way is not None:
+                yield way
 
     # What the peer does
 
