@@ -287,3 +287,19 @@ def test_ten_media_and_no_more() -> None:
 
 def test_mistakes_are_not_counted_without_end() -> None:
     assert len(read("<Response>" + "<x/>" * 5000 + "</Response>").warnings) == MAX_WARNINGS
+
+
+def test_a_missing_content_type_is_called_missing() -> None:
+    assert "no Content-Type" in failed("<Response/>", "").message
+    assert "is image/png" in failed("<Response/>", "image/png").message
+
+
+def test_an_attribute_of_the_root_is_a_warning() -> None:
+    assert codes(read("<Response version='1'/>")) == [12200]
+
+
+def test_a_warning_says_what_became_of_the_verb() -> None:
+    (left_out,) = read("<Response><Message to='bob'>a</Message></Response>").warnings
+    (default,) = read("<Response><Message method='x'>a</Message></Response>").warnings
+    assert left_out.message.endswith("the verb is left out")
+    assert default.message.endswith("the default is used")
