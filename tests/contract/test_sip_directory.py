@@ -7,6 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.accounts import Accounts
+from gateway.directory import Directory
+from gateway.phone_numbers import PhoneNumbers
 from gateway.sids import new_sid
 from gateway.sip.declared import declared_domain
 from gateway.sip.directory import Closed, Full, InUse, SipDirectory, Taken
@@ -199,6 +202,23 @@ async def test_what_goes_takes_along_what_belongs_to_it(store: Store) -> None:
     await room.remove(phones, NOW)
     assert room.entries() == (await SipDirectory.load(store)).entries() == []
     assert await store.fetch(CREDENTIALS.all) == []
+
+
+async def test_what_another_process_changed_is_seen_at_a_look(store: Store) -> None:
+    accounts, numbers = await Accounts.load(store), await PhoneNumbers.load(store)
+    here, elsewhere = await SipDirectory.load(store), await SipDirectory.load(store)
+    directory = Directory(store, accounts, numbers, here)
+    one, phones = domain(), users()
+    alice = user(phones)
+    await added(elsewhere, one, phones, alice, mapping(one, phones))
+    await directory.look()
+    assert here.hashes(one, Purpose.CALLS, "alice") == alice.hashes
+    await elsewhere.change(alice, NOW, hashes=hashes_of("alice", "changed"))
+    await directory.look()
+    assert here.hashes(one, Purpose.CALLS, "alice") == hashes_of("alice", "changed")
+    await elsewhere.remove(alice, NOW)
+    await directory.look()
+    assert here.hashes(one, Purpose.CALLS, "alice") is None
 
 
 async def test_a_list_that_is_gone_elsewhere_lets_nobody_in(store: Store) -> None:
