@@ -161,7 +161,9 @@ class Leg:
         for each in stream.noise:
             self._ways[each.received.payload_type] = tuple(_ways(each, heard))
         for each in stream.events:
-            self._ways[each.received.payload_type] = (self._press, *_ways(each, heard))
+            translated = tuple(self._translate_digits(each, heard))
+            ways = (self._press, *_ways(each, heard), *translated)
+            self._ways[each.received.payload_type] = ways
 
     def _make_over(self, chosen: Chosen, hearers: Sequence["Leg"]) -> Iterable[Way]:
         """How what comes as `chosen` gets to those who don't speak it."""
@@ -178,6 +180,18 @@ class Leg:
             )
             if way is not None:
                 yield way
+
+    def _translate_digits(self, chosen: Chosen, hearers: Sequence["Leg"]) -> Iterable[Way]:
+        """How digits get to those who count them by another clock."""
+        for hearer in hearers:
+            theirs = hearer.stream.events if hearer.stream is not None else ()
+            if theirs and not any(is_same(chosen.received, each.sent) for each in theirs):
+                yield transcode.DigitTranslator(
+                    chosen.received.clock_rate,
+                    theirs[0].sent,
+                    ssrc=self._tools.ssrc(),
+                    outlet=hearer.outlet,
+                )
 
     # What the peer does
 

@@ -1,10 +1,14 @@
 """From one codec to another, for two legs that have none in common: the only place that decodes.
 
+Digits as events go through as they are; where the two sides count them by different clocks, the
+durations and timestamps are made over too.
+
 What comes in is made over as it comes, without a buffer that waits for late packets: one that
 comes behind a newer one is left out. Where packets were lost or the speaker paused, the numbers
 that go out leave the same gap, and the peer conceals it as it does any other.
 """
 
+from struct import Struct
 from typing import Final
 
 import numpy as np
@@ -23,6 +27,8 @@ from protocols.rtp.resample import Resampler
 from protocols.sdp.formats import Codec
 
 _WORD: Final = 0xFFFF_FFFF
+_DIGIT: Final = Struct(">BBH")  # code, flags with the volume, duration (RFC 4733 §2.3)
+_LONGEST_DIGIT: Final = 0xFFFF  # units; a longer one is told as that long
 _LONGEST_GAP: Final = 3000  # packets; more is a source that began anew
 
 
@@ -114,3 +120,31 @@ def between(
         ssrc=ssrc,
         outlet=outlet,
     )
+
+
+class DigitTranslator:
+    """Digits as events from one clock to another, packet by packet, for one direction.
+
+    `clock_rate` is that of the events that come in, in Hz; `said` the telephone-event of whoever
+    hears them; `ssrc` as for `Transcoder`.
+    """
+
+    def __init__(self, clock_rate: int, said: Codec, *, ssrc: int, outlet: Outlet) -> None:
+        self._from, self._to = clock_rate, said.clock_rate
+        self._payload_type = said.payload_type
+        self._ssrc = ssrc
+        self._outlet = outlet
+
+    def __call__(self, octets: bytes, now: float) -> None:
+        """Take a packet of the payload type telephone-event."""
+        bounds = payload_bounds(octets)
+        if isinstance(bounds, Malformed) or bounds[1] - bounds[0] < _DIGIT.size:
+            return
+        _, second, sequence, timestamp, _ = HEADER.unpack_from(octets)
+        code, flags, units = _DIGIT.unpack_from(octets, bounds[0])
+        digit = _DIGIT.pack(code, flags, min(_LONGEST_DIGIT, self._scaled(units)))
+        head = HEADER.pack(0x80, second, sequence, self._scaled(timestamp) & _WORD, self._ssrc)
+        self._outlet.relay(self._payload_type, head + digit, now)
+
+    def _scaled(self, units: int) -> int:
+        return units * self._to // self._from

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from media_world import World, chosen, leg, stream, until
+from media_world import World, chosen, leg, stream, telephone_events, until
 
 from gateway.media.graph import both_ways
 from protocols.rtp import codecs, formats
@@ -113,3 +113,21 @@ async def test_noise_in_a_payload_harms_nobody(world: World) -> None:
     for each in payloads(OPUS)[:5]:
         one.say(to_a, each, payload_type=OPUS.payload_type, ticks=960)
     await until(lambda: len(other.heard) >= 4)
+
+
+async def test_digits_go_from_one_clock_to_another(world: World) -> None:
+    one, other = world.peer(), world.peer()
+    a = stream(one.address, chosen(PCMU), dtmf=chosen(telephone_events(101)))
+    b = stream(other.address, chosen(OPUS), dtmf=chosen(telephone_events(110, 48000)))
+    to_a, _ = world.joined(a, b)
+    for tick in range(3):
+        payload = bytes((7, 10)) + (160 * (tick + 1)).to_bytes(2, "big")
+        one.say(to_a, payload, payload_type=101, ticks=0)
+    one.say(to_a, b"\x07", payload_type=101, ticks=0)
+    one.say(to_a, b"\x07\x8a\xff\xff", payload_type=101, ticks=0)
+    await until(lambda: len(other.heard) == 4)
+    assert {each.payload_type for each in other.heard} == {110}
+    assert len({each.timestamp for each in other.heard}) == 1
+    durations = [int.from_bytes(each.payload[2:], "big") for each in other.heard]
+    assert durations == [960, 1920, 2880, 0xFFFF]
+    assert [each.payload[:2] for each in other.heard] == [b"\x07\x0a"] * 3 + [b"\x07\x8a"]
