@@ -120,3 +120,12 @@ def test_somebody_must_say_where_they_go() -> None:
 def test_what_can_not_be_meant(said: str) -> None:
     (problem,) = problems_of_emergency(trunks(acme=(said,)))
     assert problem.startswith(f"carrier acme: emergency has {said!r}; it must be a country")
+
+
+def test_all_that_are_known_count_where_nobody_knows_who_calls() -> None:
+    everything = trunks(acme=("*",))
+    for dialled in ("999", "110", "911"):
+        call = call_for_help(dialled, "", everything)
+        assert call is not None and call.carriers == ("acme",)
+    assert call_for_help("110", LONDON, everything) is None
+    assert call_for_help("999", "", trunks(acme=("DE",))) is None

@@ -169,3 +169,10 @@ def test_a_reload_keeps_what_is_known_of_those_that_stay() -> None:
     assert given.order(100.0) == (C, moved)
     assert given.answered(B.uri, 503, 0.0, retry_after=9) is None
     assert [each.gateway for each in given.health(0.0)] == [moved, C]
+
+
+def test_a_gateway_that_is_new_is_asked_within_an_interval() -> None:
+    given = gateways(interval=30.0)
+    given.change((A,), 30.0, 100.0)
+    at = given.timer()
+    assert at is not None and 100.0 <= at <= 130.0

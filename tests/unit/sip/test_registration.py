@@ -612,3 +612,70 @@ def test_a_registrar_keeps_it_over_a_day() -> None:
         assert registrar.bindings("trunk", ours.now), "it was refreshed too late"
     ours.machine.close(ours.now)
     assert not any(isinstance(each, Failed | Expired) for each in ours.events())
+
+
+def test_a_flow_that_is_lost_while_it_is_refreshed_is_not_made_twice() -> None:
+    ours = Ours()
+    ours.registered(600)
+    ours.wait()
+    request, _ = ours.asks()
+    ours.machine.flow_lost("the peer closed", ours.now)
+    ours.answer(request, 200, ("Expires", "600"))
+    assert ours.wait() == 536.0
+
+
+def test_it_asks_when_the_first_of_all_that_rest_is_up_again() -> None:
+    ours = Ours((ONE, TWO), patience=Patience(first=1.0))
+    ours.machine.start(ours.now)
+    request, _ = ours.asks()
+    ours.answer(request, 503, ("Retry-After", "90"))
+    request, _ = ours.asks()
+    ours.answer(request, 503, ("Retry-After", "30"))
+    assert ours.wait() == 30.0
+    _, server = ours.asks()
+    assert server == TWO
+
+
+def test_a_flow_is_taken_back_as_the_flow_that_it_is() -> None:
+    ours = Ours(instance="urn:uuid:00000000-0000-1000-8000-000A95A0E128")
+    ours.registered()
+    ours.machine.close(ours.now)
+    request, _ = ours.asks()
+    assert request.headers.first("Supported") == "path, outbound"
+    assert parameter(request.contacts[0].params, "reg-id") == "1"
+    ours = Ours()
+    ours.registered()
+    ours.machine.close(ours.now)
+    request, _ = ours.asks()
+    assert request.headers.first("Supported") == "path"
+
+
+def test_what_is_refused_while_closing_is_not_asked_again() -> None:
+    ours = Ours()
+    ours.machine.start(ours.now)
+    request, _ = ours.asks()
+    ours.machine.close(ours.now)
+    ours.answer(request, 500)
+    assert ours.quiet()
+    assert [type(each) for each in ours.events()] == [Unregistered]
+
+
+def test_a_439_where_no_flow_was_asked_for_is_a_failure() -> None:
+    ours = Ours()
+    ours.machine.start(ours.now)
+    request, _ = ours.asks()
+    ours.answer(request, 439)
+    assert ours.quiet()
+    assert [type(each) for each in ours.events()] == [Failed]
+
+
+def test_failures_and_refusals_are_shown_together() -> None:
+    ours = Ours()
+    ours.machine.start(ours.now)
+    request, _ = ours.asks()
+    ours.answer(request, 500)
+    ours.wait()
+    request, _ = ours.asks()
+    ours.answer(request, 403)
+    assert ours.machine.standing().failures == 2
+    assert ours.machine.standing().reason == "403 Forbidden"
