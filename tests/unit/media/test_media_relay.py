@@ -103,8 +103,10 @@ async def test_a_leg_without_an_answer_has_ports_and_takes_nothing(world: World)
     assert not other.raw
 
 
-async def test_who_takes_over_goes_on_with_the_stream(world: World) -> None:
-    one, two, other = world.peer(0x11), world.peer(0x22), world.peer()
+@pytest.mark.parametrize("ssrc", [0x11, 0x22])
+async def test_who_takes_over_goes_on_with_the_stream(world: World, ssrc: int) -> None:
+    one, two, other = world.peer(0x11), world.peer(ssrc), world.peer()
+    two.sequence, two.timestamp = 100, 1 << 30
     legs = [
         leg(name, stream(each.address, chosen(PCMU)))
         for name, each in (("a", one), ("b", other), ("c", two))
@@ -123,6 +125,32 @@ async def test_who_takes_over_goes_on_with_the_stream(world: World) -> None:
     assert (second.sequence - first.sequence) & 0xFFFF == 1
     assert 0 <= (second.timestamp - first.timestamp) & 0xFFFF_FFFF < 8000 * 20
     assert second.marker
+
+
+async def test_a_source_after_a_late_packet_goes_on_from_the_newest(world: World) -> None:
+    one, other = world.peer(), world.peer()
+    to_a, _ = world.joined(stream(one.address, chosen(PCMU)), stream(other.address, chosen(PCMU)))
+    first, late, newest = (one.write(SOUND) for _ in range(3))
+    for octets in (first, newest, late):
+        one.ports.send(octets, to_a.address)
+    one.ssrc = 0x99
+    one.say(to_a, SOUND)
+    await until(lambda: len(other.heard) == 4)
+    numbers = [(each.sequence - other.heard[0].sequence) & 0xFFFF for each in other.heard]
+    assert numbers == [0, 2, 1, 3]
+
+
+async def test_what_was_said_during_a_hold_is_no_loss(world: World) -> None:
+    one, other = world.peer(), world.peer()
+    a = leg("a", stream(one.address, chosen(PCMU)))
+    for offers, direction in enumerate((Direction.SENDRECV, Direction.RECVONLY) * 2, 1):
+        agreed = stream(other.address, chosen(PCMU), direction=direction)
+        places = world.apply([a, leg("b", agreed, offers=offers)], both_ways("a", "b"))
+        one.say(places["a"], SOUND)
+        await until(lambda offers=offers: world.readings("a").received.packets == offers)
+    await until(lambda: len(other.heard) == 2)
+    numbers = [each.sequence for each in other.heard]
+    assert (numbers[1] - numbers[0]) & 0xFFFF == 1
 
 
 async def test_an_ssrc_that_changes_by_turns_keeps_each_clock(world: World) -> None:
@@ -296,6 +324,20 @@ async def test_keys_that_stay_go_on_over_an_offer_and_new_ones_hold(world: World
     assert isinstance(sealed, bytes)
     one.ports.send(sealed, places["a"].address)
     await until(lambda: world.readings("a").dropped == {"SRTP: authentication": 1})
+
+
+async def test_a_key_that_stays_keeps_count_of_the_wraps(world: World) -> None:
+    one, other = world.peer(), world.peer()
+    keys = Srtp(suite=SUITE.value, send_key=b"a" * 30, receive_key=b"b" * 30)
+    b = leg("b", stream(other.address, chosen(PCMU)))
+    opener = SrtpReceiver(SUITE, b"a" * 30)
+    for offers in range(1, 6):
+        agreed = stream(one.address, chosen(PCMU), srtp=keys)
+        places = world.apply([leg("a", agreed, offers=offers), b], both_ways("a", "b"))
+        other.say(places["b"], SOUND)
+        other.sequence = (other.sequence + 20_000) & 0xFFFF
+        await until(lambda offers=offers: len(one.raw) == offers)
+        assert isinstance(opener.unprotect(one.raw[-1]), bytes)
 
 
 @pytest.mark.parametrize(
