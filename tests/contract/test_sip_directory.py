@@ -187,6 +187,12 @@ async def test_what_another_account_has_is_not_there(store: Store) -> None:
     await room.add(foreign)
     with pytest.raises(KeyError):
         await room.add(mapping(one, foreign))
+    eve = user(foreign, "eve")
+    await room.add(eve)
+    table = room.mappings.table  # what a row that should not be there would do
+    await store.commit(table.inserted(mapping(one, foreign)))
+    await room.refresh()
+    assert room.hashes(one, Purpose.CALLS, "eve") is None
     await room.remove(msgspec.structs.replace(one, account_sid=OTHER), NOW)
     assert room.domain("a.example") == one
 
@@ -202,6 +208,11 @@ async def test_what_goes_takes_along_what_belongs_to_it(store: Store) -> None:
     await room.remove(phones, NOW)
     assert room.entries() == (await SipDirectory.load(store)).entries() == []
     assert await store.fetch(CREDENTIALS.all) == []
+    facts = [(f.type, f.sid, f.version) for f in await store.facts_after(0, 100)]
+    assert facts[-2:] == [
+        ("sip_domain.deleted", one.sid, 2),
+        ("credential_list.deleted", phones.sid, 2),
+    ]
 
 
 async def test_what_another_process_changed_is_seen_at_a_look(store: Store) -> None:

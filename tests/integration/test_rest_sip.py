@@ -266,6 +266,18 @@ async def test_an_address_changes_and_goes(world: World, sip: Any) -> None:
     assert (await refused(world, list_again.fetch)).code == 20404
 
 
+async def test_an_address_is_of_one_list(world: World, sip: Any) -> None:
+    lists = [
+        await world.call(lambda: sip.ip_access_control_lists.create(friendly_name="Offices"))
+        for _ in range(2)
+    ]
+    first, second = [sip.ip_access_control_lists(each.sid).ip_addresses for each in lists]
+    made = await world.call(lambda: first.create(friendly_name="a", ip_address="192.0.2.7"))
+    for use in (second(made.sid).fetch, second(made.sid).delete):
+        assert (await refused(world, use)).code == 20404
+    assert (await world.call(first(made.sid).fetch)).ip_address == "192.0.2.7"
+
+
 @pytest.mark.parametrize(("room", "code"), [("credential_lists", 21240), (None, 21235)])
 @pytest.mark.parametrize("name", ["", " ", "x" * 65])
 async def test_lists_need_a_name(
@@ -356,6 +368,8 @@ async def test_what_cannot_be_mapped(world: World, sip: Any) -> None:
         error = await refused(world, lambda s=sid: listed.create(credential_list_sid=s))
         assert (error.status, error.code) == (404, 20404)
     await world.call(lambda: listed.create(credential_list_sid=users.sid))
+    others = sip.domains(domain.sid).auth.calls.ip_access_control_list_mappings
+    assert (await refused(world, others(users.sid).fetch)).code == 20404
     twice = await refused(world, lambda: listed.create(credential_list_sid=users.sid))
     assert (twice.status, twice.code) == (400, 21231)
 
