@@ -679,3 +679,20 @@ def test_failures_and_refusals_are_shown_together() -> None:
     ours.answer(request, 403)
     assert ours.machine.standing().failures == 2
     assert ours.machine.standing().reason == "403 Forbidden"
+
+
+def test_among_flows_of_one_device_ours_is_that_of_our_number() -> None:
+    ours = Ours(instance="urn:uuid:00000000-0000-1000-8000-000A95A0E128", reg_id=2)
+    ours.machine.start(ours.now)
+    request, _ = ours.asks()
+    instance = parameter(request.contacts[0].params, "+sip.instance")
+    listed = tuple(
+        NameAddr(
+            uri=SipUri(host="203.0.113.5", port=port),
+            params=(("+sip.instance", instance), ("reg-id", reg_id), ("expires", expires)),
+        )
+        for port, reg_id, expires in ((1, "1", "60"), (2, "2", "600"))
+    )
+    ours.machine.responded(with_listed(answered(request, 200), listed), ours.now)
+    (event,) = ours.events()
+    assert isinstance(event, Registered) and event.expires_at == ours.now + 600
