@@ -18,15 +18,14 @@ from protocols.sip.headers import (
     read_accept,
     read_content_disposition,
     read_content_type,
-    read_min_se,
-    read_session_expires,
     read_tokens,
     write_accept,
     write_count,
     write_tokens,
 )
 from protocols.sip.message import Request
-from protocols.sip.uri import OtherUri
+from protocols.sip.session_refresh import too_small
+from protocols.sip.uri import OtherUri, SipUri
 
 EXTENSIONS: Final = ("100rel", "timer", "replaces")
 """RFC 3262, RFC 4028, RFC 3891."""
@@ -148,10 +147,13 @@ def _check_accept(request: Request, settings: Settings) -> Refusal | None:
 
 
 def _check_contact(request: Request, settings: Settings) -> Refusal | None:
-    """§12.1.1: without one nobody could be called back in the dialog."""
-    if request.method == "INVITE" and len(request.contacts) != 1:
-        return Refusal(status=400)
-    return None
+    """§8.1.1.8: without one SIP URI nobody could be called back in the dialog."""
+    if request.method != "INVITE" or request.to.tag:
+        return None
+    contacts = request.contacts
+    if len(contacts) == 1 and isinstance(contacts[0].uri, SipUri):
+        return None
+    return Refusal(status=400)
 
 
 _CHECKS: Final[tuple[Callable[[Request, Settings], Refusal | None], ...]] = (
@@ -171,12 +173,11 @@ def timer_objection(request: Request, settings: Settings) -> Refusal | None:
     Who knows no timers would not understand: it was a proxy's wish.
     """
     try:
-        asked = read_session_expires(request.headers)
-        read_min_se(request.headers)
+        brief = too_small(request, settings.refresh.minimum)
         known = read_tokens(request.headers, "Supported") or ()
     except RemoteProtocolError as error:
         return Refusal(status=error.status)
-    minimum = settings.refresh.minimum
-    if asked is None or asked.seconds >= minimum or "timer" not in known:
+    if not brief or "timer" not in known:
         return None
+    minimum = settings.refresh.minimum
     return Refusal(status=422, headers=(write_count("Min-SE", minimum),))

@@ -68,7 +68,7 @@ def _take_request(host: Host, event: below.RequestReceived, now: float) -> None:
     refusal = objection(request, host.settings)
     if refusal is not None:
         host.refuse(key, request, refusal.status, now, *refusal.headers)
-    elif request.to.tag:
+    elif request.to.tag and request.method in _INSIDE:
         _take_inside(host, event, now)
     elif request.method == "INVITE":
         _take_invite(host, event, now)

@@ -68,7 +68,7 @@ class Dialog:
             call_id=invite.call_id,
             local=invite.from_,
             remote=response.to,
-            target=response.contacts[0].uri if response.contacts else invite.uri,
+            target=_contact(response) or invite.uri,
             routes=response.record_routes[::-1],
             local_cseq=invite.cseq,
             remote_cseq=None,
@@ -104,8 +104,9 @@ class Dialog:
 
     def refresh(self, message: Request | Response) -> None:
         """Take the target of an INVITE or UPDATE, or of a response to one (§12.2)."""
-        if message.contacts:
-            self.target = as_target(message.contacts[0].uri)
+        uri = _contact(message)
+        if uri is not None:
+            self.target = as_target(uri)
 
     def takes(self, request: Request) -> bool:
         """Whether a peer's request is in order (§12.2.2); its number counts from now on."""
@@ -168,6 +169,12 @@ def leads_to(destination: Destination, uri: Uri) -> bool:
     else:
         place = destination.host, destination.port
     return place == (uri.host, uri.port or PORTS[destination.transport])
+
+
+def _contact(message: Request | Response) -> SipUri | None:
+    """Where its sender is reached: a SIP URI or nowhere (§8.1.1.8)."""
+    uri = message.contacts[0].uri if message.contacts else None
+    return uri if isinstance(uri, SipUri) else None
 
 
 def _is_loose(uri: Uri) -> bool:

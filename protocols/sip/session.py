@@ -7,7 +7,9 @@ peer's), `session_changes` (our offers in it, refreshes), `session_offered` (the
 the values here. What sessions share is in `session_host`.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import lru_cache
 from math import inf
 from typing import Any, Final
 
@@ -94,7 +96,7 @@ class Fork:
         """What the peer says it can do."""
         headers = message.headers
         if "Allow" in headers:
-            self.allows = frozenset(tokens(headers, "Allow"))
+            self.allows = methods(headers)
         if "Supported" in headers:
             self.supports = options(headers, "Supported")
 
@@ -315,14 +317,30 @@ class Session:
 _WITH_CONTACT: Final = frozenset({"INVITE", "UPDATE", "REFER", "NOTIFY"})
 
 
-def tokens(headers: Headers, name: str) -> tuple[str, ...]:
-    """A list of tokens of a peer's; what can't be read is none."""
-    try:
-        return read_tokens(headers, name) or ()
-    except RemoteProtocolError:
-        return ()
+def methods(headers: Headers) -> frozenset[str]:
+    """Those of a peer's Allow; what can't be read is none."""
+    return _read(headers, "Allow", _tokens)
 
 
 def options(headers: Headers, name: str) -> frozenset[str]:
-    """Option tags of a peer's in small letters."""
-    return frozenset(each.lower() for each in tokens(headers, name))
+    """Option tags of a peer's in small letters; what can't be read is none."""
+    return _read(headers, name, _small_tokens)
+
+
+def _read(headers: Headers, name: str, read: Callable[[str], frozenset[str]]) -> frozenset[str]:
+    lines = headers.all(name)
+    return read(lines[0] if len(lines) == 1 else ", ".join(lines)) if lines else _NOTHING
+
+
+# A peer says the same in every message.
+@lru_cache(maxsize=512)
+def _tokens(text: str) -> frozenset[str]:
+    try:
+        return frozenset(read_tokens(Headers((("Allow", text),)), "Allow") or ())
+    except RemoteProtocolError:
+        return _NOTHING
+
+
+@lru_cache(maxsize=512)
+def _small_tokens(text: str) -> frozenset[str]:
+    return frozenset(each.lower() for each in _tokens(text))

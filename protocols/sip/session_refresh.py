@@ -75,8 +75,12 @@ def asking(wish: Wish, agreed: Agreed | None) -> tuple[Header, ...]:
 
 
 def too_small(request: Request, minimum: int) -> bool:
-    """Whether a peer that knows timers asks for less than `minimum`: 422 tells it (§9)."""
+    """Whether a peer that knows timers asks for less than `minimum`: 422 tells it (§9).
+
+    Raises `RemoteProtocolError` for what `answering` could not read.
+    """
     asked = read_session_expires(request.headers)
+    read_min_se(request.headers)
     return asked is not None and asked.seconds < minimum
 
 

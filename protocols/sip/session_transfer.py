@@ -206,6 +206,9 @@ def take_refer(session: Session, fork: Fork, key: ServerId, request: Request, no
     if target is None:
         host.refuse(key, request, 400, now)  # RFC 3515 §2.4.1: exactly one
         return
+    if f"theirs {request.cseq}" in session.transfers:
+        host.refuse(key, request, 500, now)  # its NOTIFYs could not be told from the other's
+        return
     transfer = _open(session, fork, "theirs", request.cseq)
     transfer.key, transfer.request = key, request
     host.tell(

@@ -69,6 +69,7 @@ def alone(settings: Settings | None = None) -> Party:
         (invite(("Accept", "text/plain")), 406, "Accept"),
         (invite(("Accept", "application/sdp;q=0, text/*")), 406, "Accept"),
         (invite(contacts=()), 400, ""),
+        (invite(contacts=(NameAddr(uri=TelUri(number="+1")),)), 400, ""),
         (invite(contacts=(party("alice"), party("alicia"))), 400, ""),
     ],
     ids=lambda value: value.method if isinstance(value, Request) else None,

@@ -103,7 +103,6 @@ def test_a_peers_numbers_never_fall() -> None:
         (SipUri(host="a", headers=(("x", "y"),)), SipUri(host="a")),
         (SipUri(host="a", params=(("method", "BYE"), STRICT)), SipUri(host="a", params=(STRICT,))),
         (SipUri(host="a", user="b"), SipUri(host="a", user="b")),
-        (TelUri(number="+1"), TelUri(number="+1")),
     ],
 )
 def test_what_a_request_uri_never_has_is_taken_out(uri: Uri, target: Uri) -> None:
@@ -132,3 +131,11 @@ def test_where_a_destination_leads(destination: Any, uri: Uri, leads: bool) -> N
 def test_a_dialog_over_sips_is_secure() -> None:
     assert calling(contacts=(NameAddr(uri=SipUri(host="a", scheme="sips")),)).secure
     assert not calling().secure
+
+
+def test_only_a_sip_uri_is_a_target() -> None:
+    """§8.1.1.8."""
+    dialog = calling(contacts=(NameAddr(uri=TelUri(number="+1")),))
+    assert dialog.target == invite().uri
+    dialog.refresh(request("UPDATE", contacts=(NameAddr(uri=TelUri(number="+1")),)))
+    assert dialog.target == invite().uri

@@ -272,6 +272,18 @@ def test_transfers_of_a_call_are_bounded_on_both_sides() -> None:
     finish(alice, bob)
 
 
+def test_two_transfers_under_one_number() -> None:
+    alice, bob = pair()
+    connect(alice, bob)
+    headers = Headers((("Refer-To", "<sip:a@b>"),))
+    assert inject(bob, request_of(alice, "REFER", 2, headers=headers), alice.host) == []
+    again = request_of(alice, "REFER", 2, headers=headers)
+    via = replace(again.vias[0], params=(("branch", "z9hG4bK-again"),))
+    assert inject(bob, replace(again, vias=(via,)), alice.host) == ["500 REFER"]
+    bob.hang_up()
+    finish(alice, bob)
+
+
 def test_commands_for_transfers_in_the_wrong_order() -> None:
     alice, bob = pair()
     connect(alice, bob)
