@@ -14,6 +14,7 @@ name addresses that nobody can reach.
 from collections.abc import Callable
 
 from protocols.sip import (
+    session_asking,
     session_called,
     session_calling,
     session_changes,
@@ -36,17 +37,16 @@ from protocols.sip.agent_commands import (
 )
 from protocols.sip.agent_dispatch import pump, settle, wake
 from protocols.sip.agent_events import Event, RequestId, SessionId, TransferId
-from protocols.sip.derive import with_tag
 from protocols.sip.digest import Sessions
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.events import ServerId, TransactionId
 from protocols.sip.headers import Replaces
 from protocols.sip.layer import Outgoing, TransactionLayer
 from protocols.sip.ledger import Limits
-from protocols.sip.message import NO_HEADERS, Headers, Message, NameAddr, Request
-from protocols.sip.session import Fork, Session, State
-from protocols.sip.session_host import Asked, Host, Purpose
-from protocols.sip.session_offers import Body, Pending, described
+from protocols.sip.message import NO_HEADERS, Headers, Message, NameAddr
+from protocols.sip.session import Session, State
+from protocols.sip.session_host import Host
+from protocols.sip.session_offers import Body
 from protocols.sip.session_saved import Saved
 from protocols.sip.transport import Destination, Flow
 
@@ -89,6 +89,7 @@ class Agent:
             tag=tag,
             call_id=call_id,
             chance=chance,
+            encode=encode,
             contact=contact,
             abilities=abilities(settings, Reliability.IF_SUPPORTED),
             abilities_inside=abilities(settings, Reliability.NEVER),
@@ -192,6 +193,10 @@ class Agent:
         """Say how it goes, before the answer."""
         found = self._host.sessions.get(session)
         if found is not None:
+            contacts = (command.contact,) if command.contact else ()
+            self._host.check(
+                command.headers, reason=command.reason, contacts=contacts, body=command.body
+            )
             session_called.provisional(found, command, now)
             self._done(found, now)
 
@@ -205,6 +210,10 @@ class Agent:
         """Answer; the 2xx goes out when what was said reliably has arrived."""
         found = self._host.sessions.get(session)
         if found is not None:
+            contacts = (command.contact,) if command.contact else ()
+            self._host.check(
+                command.headers, reason=command.reason, contacts=contacts, body=command.body
+            )
             session_called.accept(found, command)
             found.auth = credentials
             self._done(found, now)
@@ -223,6 +232,7 @@ class Agent:
         found = self._host.sessions.get(session)
         if found is None:
             return
+        self._host.check(command.headers, reason=command.reason)
         match found.state:
             case State.CALLING:
                 session_calling.cancel(found, command.headers, now)
@@ -251,7 +261,8 @@ class Agent:
         """Offer a change, None for the peer to make the offer, as soon as it may go out."""
         found = self._host.sessions.get(session)
         if found is not None:
-            session_changes.offer(found, _fork(found, fork), body, by)
+            self._host.check(body=body)
+            session_changes.offer(found, found.pick(fork), body, by)
             self._done(found, now)
 
     def answer(self, session: SessionId, body: Body | None, now: float, *, fork: str = "") -> None:
@@ -262,7 +273,8 @@ class Agent:
         """
         found = self._host.sessions.get(session)
         if found is not None:
-            session_offered.answer(found, _fork(found, fork), body, now)
+            self._host.check(body=body)
+            session_offered.answer(found, found.pick(fork), body, now)
             self._done(found, now)
 
     def refuse_offer(
@@ -271,12 +283,14 @@ class Agent:
         """Refuse the peer's offer; the session stays as it was."""
         found = self._host.sessions.get(session)
         if found is not None:
-            session_offered.refuse_offer(found, _fork(found, fork), command, now)
+            self._host.check(command.headers, reason=command.reason, body=command.body)
+            session_offered.refuse_offer(found, found.pick(fork), command, now)
             self._done(found, now)
 
     def describe(self, session: SessionId, body: Body) -> None:
         """Say what refreshes by re-INVITE repeat, if that is not what was said last."""
         found = self._host.sessions.get(session)
+        self._host.check(body=body)
         if found is not None and found.fork is not None:
             found.fork.offers.local = body
 
@@ -293,17 +307,21 @@ class Agent:
         found = self._host.sessions.get(session)
         if found is None:
             raise LocalProtocolError("the session has ended")
+        parties = (command.refer_to, *([command.referred_by] if command.referred_by else []))
+        self._host.check(command.headers, contacts=parties)
         id = session_transfer.refer(found, command, now)
         self._done(found, now)
         return id
 
     def answer_refer(self, transfer: TransferId, command: Reply, now: float) -> None:
         """Answer `Referred`: 202 and the first NOTIFY go out, or a refusal."""
+        self._host.check(command.headers, reason=command.reason)
         session_transfer.answer(self._host, transfer, command, now)
         pump(self._host, now)
 
     def notify(self, transfer: TransferId, command: Reply, now: float) -> None:
         """Tell the peer how the call goes that it asked for; a final status is the last."""
+        self._host.check(reason=command.reason)
         session_transfer.notify(self._host, transfer, command, now)
         pump(self._host, now)
 
@@ -324,10 +342,9 @@ class Agent:
     def _ask_inside(
         self, session: SessionId, method: str, headers: Headers, body: Body, now: float
     ) -> RequestId:
-        id = RequestId(self._host.take_number())
         found = self._host.sessions.get(session)
-        if found is not None and found.fork is not None and found.state is not State.ENDING:
-            found.ask(Purpose.ASK, found.fork, method, now, headers=headers, body=body, note=id)
+        id = session_asking.ask_inside(self._host, found, method, headers, body, now)
+        if found is not None:
             self._done(found, now)
         return id
 
@@ -339,46 +356,13 @@ class Agent:
         credentials: Sessions | None = None,
     ) -> RequestId:
         """Ask outside of sessions; `Responded` follows."""
-        host = self._host
-        id = RequestId(host.take_number())
-        headers, octets = described(command.headers, command.body)
-        if host.settings.software:
-            headers = headers.with_(("User-Agent", host.settings.software))
-        plain = Request(
-            method=command.method,
-            uri=command.uri,
-            vias=(),
-            from_=with_tag(command.from_, host.tag()),
-            to=command.to,
-            call_id=command.call_id or host.call_id(),
-            cseq=command.cseq,
-            max_forwards=command.max_forwards,
-            routes=command.routes,
-            contacts=command.contacts,
-            headers=headers,
-            body=octets,
-        )
-        host.send(Asked(Purpose.ASK, plain, destination, auth=credentials, note=id), now)
-        pump(host, now)
+        id = session_asking.ask_outside(self._host, command, destination, credentials, now)
+        pump(self._host, now)
         return id
 
     def respond(self, key: ServerId, command: Reply, now: float) -> None:
         """Answer OPTIONS, REGISTER, MESSAGE or INFO."""
-        host = self._host
-        request = host.serving.get(key)
-        if request is None:
-            return
-        response = host.compose(
-            request,
-            command.status,
-            reason=command.reason,
-            headers=command.headers,
-            contacts=command.contacts,
-            body=command.body,
-        )
-        self.layer.respond(key, response, now)
-        if command.status >= 200:
-            host.serving.pop(key, None)
+        session_asking.respond(self._host, key, command, now)
 
     # After a restart
 
@@ -391,6 +375,7 @@ class Agent:
         headers: Headers = NO_HEADERS,
     ) -> SessionId:
         """Cancel an INVITE of the last run; a 2xx that comes all the same gets ACK and BYE."""
+        self._host.check(headers)
         session = session_saved.restore_unanswered(
             self._host, saved, destination, credentials, headers, now
         )
@@ -405,6 +390,7 @@ class Agent:
         headers: Headers = NO_HEADERS,
     ) -> SessionId:
         """Hang up a call of the last run: BYE with a CSeq that is certainly new."""
+        self._host.check(headers)
         session = session_saved.restore_answered(
             self._host, saved, destination, credentials, headers, now
         )
@@ -415,14 +401,3 @@ class Agent:
         settle(session, now)
         if self._host.overflow:
             pump(self._host, now)
-
-
-def _fork(session: Session, name: str) -> Fork | None:
-    """The dialog of this name; without one the call's, or an early one that an offer waits in."""
-    if name:
-        return session.forks.get(name)
-    if session.fork is not None:
-        return session.fork
-    waiting = [each for each in session.forks.values() if each.offers.pending is Pending.THEIRS]
-    others = waiting or list(session.forks.values())
-    return others[0] if others else None

@@ -36,10 +36,8 @@ INSIDE: Final = (
 )  # fmt: skip
 """What is taken in a session; `Settings.outside` says what is taken without one."""
 
-SIPFRAG: Final = "message/sipfrag"
 _DESCRIBING: Final = frozenset({"INVITE", "UPDATE", "PRACK", "ACK"})
 _FORWARDED: Final = frozenset({"INVITE", "MESSAGE"})
-_REPLACING: Final = "replaces"
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

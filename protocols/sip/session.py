@@ -22,7 +22,7 @@ from protocols.sip.events import ServerId
 from protocols.sip.headers import read_tokens
 from protocols.sip.message import NO_HEADERS, Headers, Message, NameAddr, Request, Response
 from protocols.sip.session_host import CREDENTIALS, Asked, Host, Purpose
-from protocols.sip.session_offers import Body, Offers, described
+from protocols.sip.session_offers import Body, Offers, Pending, described
 from protocols.sip.session_refresh import Clock, Wish
 from protocols.sip.session_reliable import Receiver, Sender
 from protocols.sip.transport import Destination
@@ -207,6 +207,16 @@ class Session:
         self.forks[fork.name] = fork
         self.host.dialogs[fork.dialog.key] = (self, fork)
         return fork
+
+    def pick(self, name: str) -> Fork | None:
+        """The dialog of this name; for "" the call's, or an early one that an offer waits in."""
+        if name:
+            return self.forks.get(name)
+        if self.fork is not None:
+            return self.fork
+        forks = list(self.forks.values())
+        waiting = [each for each in forks if each.offers.pending is Pending.THEIRS]
+        return next(iter(waiting or forks), None)
 
     def drop(self, fork: Fork) -> None:
         """Forget a dialog."""

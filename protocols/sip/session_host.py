@@ -19,17 +19,28 @@ from protocols.sip.digest import Sessions
 from protocols.sip.events import ClientId, ServerId
 from protocols.sip.headers import Header
 from protocols.sip.layer import TransactionLayer
-from protocols.sip.message import NO_HEADERS, Headers, NameAddr, Request, Response
-from protocols.sip.session_offers import Body, described
+from protocols.sip.message import NO_HEADERS, Headers, Message, NameAddr, Request, Response
+from protocols.sip.session_offers import SDP, Body, described
 from protocols.sip.timers import Schedule
 from protocols.sip.transport import Destination
-from protocols.sip.uri import format_uri
+from protocols.sip.uri import SipUri, format_uri
 
 if TYPE_CHECKING:
     from protocols.sip.session import Fork, Session
 
 CREDENTIALS: Final = ("Authorization", "Proxy-Authorization")
 """The headers that authenticate us."""
+
+_NOBODY: Final = NameAddr(uri=SipUri(host="invalid"))
+_TRIAL: Final = Request(
+    method="OPTIONS",
+    uri=_NOBODY.uri,
+    vias=(),
+    from_=_NOBODY,
+    to=_NOBODY,
+    call_id="trial",
+    cseq=1,
+)
 
 
 class Purpose(StrEnum):
@@ -113,6 +124,7 @@ class Host:
         "chance",
         "contact",
         "dialogs",
+        "encode",
         "events",
         "invites",
         "inviting",
@@ -135,6 +147,7 @@ class Host:
         tag: Callable[[], str],
         call_id: Callable[[], str],
         chance: Callable[[], float],
+        encode: Callable[[Message], bytes],
         contact: Callable[[Destination], NameAddr],
         abilities: tuple[Header, ...],
         abilities_inside: tuple[Header, ...],
@@ -144,6 +157,7 @@ class Host:
         self.tag = tag
         self.call_id = call_id
         self.chance = chance
+        self.encode = encode
         self.contact = contact
         self.abilities = abilities
         """Allow and Supported, as they go into what opens a session."""
@@ -184,6 +198,21 @@ class Host:
             "timers": self.schedule,
         }
         return {name: len(table) for name, table in tables.items() if len(table)}
+
+    def check(
+        self,
+        headers: Headers = NO_HEADERS,
+        *,
+        reason: str = "",
+        contacts: tuple[NameAddr, ...] = (),
+        body: Body | None = None,
+    ) -> None:
+        """Raise `LocalProtocolError` for what can't be said, before anything waits for its turn."""
+        if not headers and not reason and not contacts and (body is None or body.type == SDP):
+            return
+        headers, octets = described(headers, body)
+        trial = replace(reply(_TRIAL, 200, reason=reason, headers=headers), contacts=contacts)
+        self.encode(replace(trial, body=octets))
 
     def pause(self) -> Header:
         """When to ask again what can't be now: 0 to 10 seconds, by chance (§14.2)."""

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import HangUp, Reliability
+from protocols.sip.agent_commands import HangUp, Refer, Reliability
 from protocols.sip.agent_events import Cause, Source
 from protocols.sip.codec import encode
 from protocols.sip.derive import reply
@@ -14,7 +14,7 @@ from protocols.sip.errors import LocalProtocolError
 from protocols.sip.headers import Reason, write_reason
 from protocols.sip.message import Headers, NameAddr
 from protocols.sip.session import State
-from protocols.sip.session_offers import Exchange
+from protocols.sip.session_offers import Body, Exchange
 from protocols.sip.transport import Transport
 from protocols.sip.uri import SipUri
 from tests.unit.sip.parties import ANSWER, OFFER, Party, Wire, connect, finish, pair
@@ -311,6 +311,9 @@ def test_early_dialogs_have_a_limit_and_199_makes_room() -> None:
 # Commands that come too late, or are wrong
 
 
+RELIABLY = Reliability.IF_SUPPORTED
+
+
 def test_commands_for_a_call_that_has_ended_do_nothing() -> None:
     caller, callee = pair()
     connect(caller, callee)
@@ -364,3 +367,53 @@ def test_the_bye_of_an_unwanted_answer_follows_what_was_asked_before() -> None:
     caller.wire.run(1.0)
     assert (caller.wire.messages("PRACK")[0].cseq, caller.wire.messages("BYE")[0].cseq) == (2, 3)
     finish(caller, callee)
+
+
+BAD = Headers((("Subject", "a\r\nVia: b"),))
+NOWHERE = NameAddr(uri=SipUri(host="no host"))
+
+
+def test_what_cannot_be_said_is_refused_when_it_is_asked_for() -> None:
+    """Some of it would go out much later, when there is nobody to tell."""
+    caller, callee = pair()
+    caller.call(callee)
+    with pytest.raises(LocalProtocolError):
+        caller.do("info", Body(octets=b"", type="text/plain"))
+    for wrong in (
+        lambda: caller.call(callee, headers=BAD),
+        lambda: caller.call(callee, contact=NOWHERE),
+        lambda: caller.hang_up(HangUp(headers=BAD)),
+    ):
+        with pytest.raises(LocalProtocolError):
+            wrong()
+    caller.wire.run(0.1)
+    for wrong in (
+        lambda: callee.ring(headers=BAD),
+        lambda: callee.ring(reason="a\nb"),
+        lambda: callee.ring(body=Body(octets=b"x", type="a\r\nb"), reliable=RELIABLY),
+        lambda: callee.accept(contact=NOWHERE),
+        lambda: callee.accept(headers=Headers((("Contact", "<sip:a@b>"),))),
+        lambda: callee.refuse(486, headers=BAD),
+        lambda: callee.hang_up(HangUp(headers=BAD)),
+    ):
+        with pytest.raises(LocalProtocolError):
+            wrong()
+    callee.accept()
+    caller.wire.run(0.1)
+    for wrong in (
+        lambda: caller.offer(Body(octets=b"x", type="a\r\nb")),
+        lambda: caller.do("refer", Refer(refer_to=NOWHERE)),
+        lambda: caller.agent.describe(caller.session, Body(octets=b"x", type="\n")),
+        lambda: caller.hang_up(HangUp(headers=BAD)),
+    ):
+        with pytest.raises(LocalProtocolError):
+            wrong()
+    callee.offer()
+    caller.wire.run(0.1)
+    with pytest.raises(LocalProtocolError):
+        caller.answer(Body(octets=b"x", type="a\r\nb"))
+    caller.answer()
+    caller.wire.run(0.1)
+    caller.hang_up()
+    finish(caller, callee)
+    assert callee.heard(events.OfferAnswered)

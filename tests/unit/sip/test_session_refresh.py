@@ -150,6 +150,23 @@ def test_without_a_refresh_both_hang_up_before_the_end(who: str, seconds: int, m
     assert one.heard(events.Ended)[0].cause is Cause.EXPIRED
 
 
+def test_a_peer_without_timers_that_is_gone_is_hung_up_on_time() -> None:
+    wire = Wire()
+    caller, callee = pair(wire, caller=SHORT, callee=Settings(refresh=Wish(seconds=100_000)))
+    caller.deaf = callee.deaf = {"timer", "Session-Expires"}
+    connect(caller, callee)
+    begun = wire.now - 0.1
+    wire.drop = lambda to, message: True
+    wire.run(59.5)
+    assert len(wire.times("UPDATE")) > 1 and "BYE" not in wire.said()
+    wire.run(1.0)
+    assert wire.times("BYE")[0] - begun == pytest.approx(60, abs=0.2)
+    assert caller.heard(events.Expired)
+    wire.drop = lambda to, message: False
+    callee.hang_up()
+    finish(caller, callee)
+
+
 def test_a_refresh_that_is_refused_is_tried_again_while_there_is_time() -> None:
     caller, callee = pair(caller=wishing(US), callee=SHORT)
     caller.deaf = {"UPDATE"}
