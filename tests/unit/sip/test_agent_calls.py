@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import HangUp, Refer, Reliability
+from protocols.sip.agent_commands import HangUp, Refer, Reliability, Reply
 from protocols.sip.agent_events import Cause, Source
 from protocols.sip.codec import encode
 from protocols.sip.derive import reply
@@ -408,6 +408,18 @@ def test_what_cannot_be_said_is_refused_when_it_is_asked_for() -> None:
     ):
         with pytest.raises(LocalProtocolError):
             wrong()
+    caller.do("refer", Refer(refer_to=NameAddr(uri=SipUri(host="x"))))
+    caller.wire.run(0.1)
+    transfer = callee.heard(events.Referred)[0].transfer
+    for wrong in (
+        lambda: callee.agent.answer_refer(transfer, Reply(status=202, headers=BAD), 0.0),
+        lambda: callee.agent.answer_refer(transfer, Reply(status=202, reason="\n"), 0.0),
+    ):
+        with pytest.raises(LocalProtocolError):
+            wrong()
+    callee.agent.answer_refer(transfer, Reply(status=202), callee.now)
+    with pytest.raises(LocalProtocolError):
+        callee.agent.notify(transfer, Reply(status=200, reason="\n"), callee.now)
     callee.offer()
     caller.wire.run(0.1)
     with pytest.raises(LocalProtocolError):

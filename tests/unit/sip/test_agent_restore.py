@@ -152,5 +152,18 @@ def test_what_is_no_session_of_this_kind_is_refused() -> None:
         caller.agent.restore_unanswered(Saved(), hop, 0.0)
     with pytest.raises(LocalProtocolError):
         caller.agent.restore_unanswered(saved, hop, 0.0)  # it lives
+    bad = Headers((("Reason", "a\nb"),))
+    caller.wire.run(0.1)
+    callee.accept()
+    caller.wire.run(0.1)
+    answered = stored(caller)
+    caller.hang_up()
+    caller.wire.run()
+    for wrong in (
+        lambda: caller.agent.restore_unanswered(saved, hop, 0.0, headers=bad),
+        lambda: caller.agent.restore_answered(answered, hop, 0.0, headers=bad),
+    ):
+        with pytest.raises(LocalProtocolError):
+            wrong()
     caller.hang_up()
     finish(caller, callee)

@@ -3,15 +3,17 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import By, Reliability, Reply
 from protocols.sip.agent_events import Cause, Source
 from protocols.sip.derive import cancel_of, reply
 from protocols.sip.errors import LocalProtocolError
-from protocols.sip.message import Headers, Request
+from protocols.sip.message import Headers, NameAddr, Request
 from protocols.sip.session import State
 from protocols.sip.session_offers import Bearer, Body, Exchange, body_of
+from protocols.sip.uri import SipUri
 from tests.unit.sip.parties import (
     ANSWER,
     OFFER,
@@ -467,5 +469,57 @@ def test_a_change_says_that_the_answer_has_arrived() -> None:
     assert callee.story()[1:3] == ["Confirmed", "OfferReceived"]
     wire.run(2.0)
     assert caller.heard(events.OfferAnswered)
+    caller.hang_up()
+    finish(caller, callee)
+
+
+def test_a_change_that_is_accepted_after_the_call_has_ended_is_acknowledged() -> None:
+    caller, callee = pair()
+    connect(caller, callee)
+    caller.offer()
+    caller.wire.run(0.1)
+    invite = caller.wire.messages("INVITE")[1]
+    caller.wire.drop = lambda to, message: to == caller.host and caller.wire.said()[-1][:3] == "487"
+    callee.hang_up()
+    caller.wire.run(0.1)
+    assert caller.story()[-1] == "Ended"
+    for _ in range(2):
+        assert inject(caller, reply(invite, 200), callee.host) == ["ACK"]
+    assert caller.wire.messages("ACK")[-1].cseq == invite.cseq
+    finish(caller, callee)
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_the_answer_to_a_change_may_move_the_target(method: str) -> None:
+    caller, callee = pair()
+    connect(caller, callee)
+    caller.wire.drop = lambda to, message: to == callee.host
+    caller.offer(by=By(method))
+    moved = NameAddr(uri=SipUri(host="192.0.2.99", user="bob"))
+    change = caller.wire.messages(method)[-1]
+    headers = Headers((("Content-Type", REANSWER.type),))
+    accepted = replace(reply(change, 200, headers=headers, body=REANSWER.octets), contacts=(moved,))
+    inject(caller, accepted, callee.host)
+    assert [each.uri for each in caller.heard(events.NextHopNeeded)] == [moved.uri]
+    caller.hang_up()
+    assert caller.wire.messages("BYE")[0].uri == moved.uri
+    callee.hang_up()
+    finish(caller, callee)
+
+
+def test_an_offer_whose_timer_is_too_short_goes_again() -> None:
+    caller, callee = pair()
+    connect(caller, callee)
+    answering(callee)
+    lost = iter([True])
+    caller.wire.drop = lambda to, message: isinstance(message, Request) and next(lost, False)
+    caller.offer()
+    headers = Headers((("Min-SE", "2000"),))
+    refusal = reply(caller.wire.messages("INVITE")[1], 422, headers=headers)
+    assert inject(caller, refusal, callee.host) == ["ACK", "INVITE"]
+    caller.wire.run(0.1)
+    again = caller.wire.messages("INVITE")[2]
+    assert again.headers.first("Session-Expires") == "2000;refresher=uas"
+    assert caller.heard(events.OfferAnswered)[0].body == REANSWER
     caller.hang_up()
     finish(caller, callee)

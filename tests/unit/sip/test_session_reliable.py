@@ -15,7 +15,7 @@ from protocols.sip.message import Headers, NameAddr, Response
 from protocols.sip.session_offers import Bearer, Exchange, body_of
 from protocols.sip.session_reliable import MAX_WAITING, Due, Sender
 from protocols.sip.uri import SipUri
-from tests.unit.sip.builders import request
+from tests.unit.sip.builders import party, request
 from tests.unit.sip.parties import (
     ANSWER,
     OFFER,
@@ -156,6 +156,8 @@ def test_the_callee_offers_early_and_prack_answers() -> None:
     caller.answer(ANSWER)
     caller.wire.run(0.1)
     assert body_of(caller.wire.messages("PRACK")[0]) == ANSWER
+    assert "200 PRACK" in caller.wire.said()
+    assert [body_of(each) for each in caller.wire.messages("183 INVITE")[:2]] == [None, OFFER]
     assert callee.story() == ["Invited", "OfferAnswered", "Confirmed"]
     assert callee.heard(events.OfferAnswered)[0].body == ANSWER
     assert caller.heard(events.Answered)[0].exchange is Exchange.NONE
@@ -305,3 +307,30 @@ def test_a_wrong_status_is_no_provisional_response() -> None:
     for status in (100, 200, 99):
         with pytest.raises(LocalProtocolError):
             callee.ring(status)
+
+
+def test_who_requires_it_need_not_say_that_it_is_supported() -> None:
+    wire = Wire()
+    callee = Party(wire, "192.0.2.2")
+    headers = Headers((("Require", "100rel"), ("Content-Type", OFFER.type)))
+    invite = request(headers=headers, body=OFFER.octets, contacts=(party("alice"),))
+    inject(callee, invite, "192.0.2.1")
+    callee.ring(reliable=Reliability.REQUIRE)
+    assert wire.messages("180 INVITE")[0].headers.first("Require") == "100rel"
+    callee.refuse(486)
+    finish(callee)
+
+
+def test_a_second_description_is_left_out() -> None:
+    caller, callee = ringing()
+    callee.ring(183, body=ANSWER, reliable=RELIABLY)
+    caller.wire.run(0.1)
+    callee.ring(183, body=REANSWER, reliable=RELIABLY)
+    callee.ring(183, body=REANSWER)
+    caller.wire.run(0.1)
+    said = caller.wire.messages("183 INVITE")
+    assert [body_of(each) for each in said] == [ANSWER, None, None]
+    callee.accept(None)
+    caller.wire.run(0.1)
+    caller.hang_up()
+    finish(caller, callee)

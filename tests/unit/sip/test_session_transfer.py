@@ -386,3 +386,13 @@ def test_a_call_of_ours_that_rings_can_be_replaced() -> None:
     wire.run(0.1)
     carol.hang_up()
     finish(alice, bob, carol)
+
+
+def test_a_peer_that_does_not_know_the_call_ends_it() -> None:
+    alice, bob = pair()
+    connect(alice, bob)
+    alice.do("refer", TO_CAROL)
+    alice.wire.run(0.1)
+    take(bob, 481)
+    finish(alice, bob)
+    assert alice.heard(events.Ended)[0].cause is Cause.LOST
