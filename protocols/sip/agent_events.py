@@ -61,7 +61,7 @@ class Cause(StrEnum):
 
 
 class Invited(msgspec.Struct, frozen=True, kw_only=True):
-    """A peer calls: `provisional`, `accept` or `refuse` answers.
+    """A peer calls: `provisional`, `accept` or `refuse` answers, and nothing else does in the end.
 
     `offer` None: the peer wants ours. `supports` are option tags in small letters. `replaces` is
     the session, ours, that this one shall take the place of (RFC 3891): its end is the user's.
@@ -93,7 +93,8 @@ class Progressed(msgspec.Struct, frozen=True, kw_only=True):
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """A 2xx to our INVITE: the call stands. `exchange` OFFER waits for `answer`, which ACKs it.
 
-    NONE with an offer of ours out and nothing said before: the peer broke the rules.
+    NONE: the descriptions were exchanged before, and `body` is what the peer says once more; or
+    nothing was said at all, and the peer broke the rules.
     """
 
     session: SessionId

@@ -200,7 +200,6 @@ def _take_success(session: Session, asked: Asked, response: Response, now: float
         session.state = State.UP
         session.acknowledge(asked, fork, None)
     session.clock.start(timers.heard(response, session.refresh, None), now)
-    session.arm()
     host.tell(
         events.Answered(
             session=session.id,

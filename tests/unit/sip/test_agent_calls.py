@@ -67,6 +67,18 @@ def test_both_hang_up_at_once() -> None:
     assert not caller.heard(events.HungUp) and not callee.heard(events.HungUp)
 
 
+def test_a_bye_that_crosses_ours_ends_the_call_at_once() -> None:
+    wire = Wire()
+    caller, callee = pair(wire)
+    connect(caller, callee)
+    wire.drop = lambda to, message: to == callee.host
+    caller.hang_up()
+    callee.hang_up()
+    wire.run(0.1)
+    assert caller.story()[-1] == "Ended" and not caller.heard(events.HungUp)
+    finish(caller, callee)
+
+
 @pytest.mark.parametrize("status", [302, 404, 486, 503, 603])
 def test_a_call_is_refused(status: int) -> None:
     caller, callee = pair()

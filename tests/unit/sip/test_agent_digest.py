@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import Ask, By, Refer, Reliability, Reply, Settings
+from protocols.sip.agent_commands import Accept, Ask, By, Refer, Reliability, Reply, Settings
 from protocols.sip.agent_events import Source
 from protocols.sip.challenge import PROXY, Challenge, read_authorizations, write_challenge
 from protocols.sip.derive import reply
@@ -197,3 +197,18 @@ def test_a_request_outside_a_call_is_challenged() -> None:
     assert (responded.request, responded.response.status) == (id, 202)
     assert [each.cseq for each in wire.messages("MESSAGE")] == [1, 2]
     finish(caller, callee)
+
+
+def test_the_callee_has_credentials_too() -> None:
+    wire = Wire()
+    caller, callee = pair(wire)
+    caller.call(callee)
+    wire.run(0.1)
+    callee.agent.accept(callee.session, Accept(body=ANSWER), wire.now, alice())
+    callee.settle()
+    wire.run(0.1)
+    gate = Gate(wire, callee, caller)
+    callee.hang_up()
+    finish(caller, callee)
+    assert gate.asked == {"BYE": 1}
+    assert caller.story()[-2:] == ["HungUp", "Ended"]

@@ -221,6 +221,7 @@ def test_too_short_a_timer_is_refused_and_asked_for_anew() -> None:
         ("90", "timer", []),
         ("89", "", []),
         ("x", "timer", ["400 INVITE"]),
+        ("90;refresher=me", "timer", ["400 INVITE"]),
     ],
 )
 def test_eighty_nine_seconds_are_too_few(seconds: str, supported: str, answered: list[str]) -> None:
@@ -234,6 +235,29 @@ def test_eighty_nine_seconds_are_too_few(seconds: str, supported: str, answered:
         assert wire.messages("422 INVITE")[0].headers.first("Min-SE") == "90"
     callee.hang_up()
     finish(callee)
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_minimum_that_cannot_be_read_is_refused(method: str) -> None:
+    caller, callee = pair()
+    connect(caller, callee)
+    headers = Headers((("Session-Expires", "600"), ("Min-SE", "x")))
+    change = request_of(caller, method, 2, headers=headers, body=OFFER)
+    assert inject(callee, change, caller.host) == [f"400 {method}"]
+    callee.hang_up()
+    finish(caller, callee)
+
+
+def test_a_peer_may_say_anew_what_it_can_do() -> None:
+    caller, callee = pair(caller=wishing(PEER), callee=SHORT)
+    keep_up(caller)
+    connect(caller, callee)
+    headers = Headers((("Allow", "INVITE, ACK, BYE"), ("Session-Expires", "90;refresher=uas")))
+    inject(callee, request_of(caller, "UPDATE", 2, headers=headers), caller.host)
+    callee.wire.run(50.0)
+    assert callee.wire.said().count("INVITE") == 2
+    callee.hang_up()
+    finish(caller, callee)
 
 
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
