@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -39,7 +38,7 @@ TO = "+447700900123"
 ROLES = ("api", "smpp", "core")
 PAUSE = 0.1  # seconds between two texts
 DRAIN = 3.0  # seconds
-BETWEEN = 1.0  # seconds of load between two restarts
+BETWEEN = 20  # texts that are accepted between two restarts, at least
 
 
 class Load:
@@ -56,6 +55,11 @@ class Load:
 
     def start(self) -> None:
         self._thread.start()
+
+    def go_on(self) -> None:
+        """Wait until some more are accepted."""
+        enough = len(self.sids) + BETWEEN
+        wait_for(lambda: len(self.sids) >= enough, f"{enough} texts are accepted")
 
     def stop(self) -> None:
         self._stop.set()
@@ -172,12 +176,12 @@ def test_a_rolling_restart_of_each_role_under_load_loses_nothing(
     try:
         for role in ROLES:
             for gateway in processes.by_role[role]:
-                time.sleep(BETWEEN)  # of load, so that there is something under way
+                load.go_on()  # so that there is something under way
                 asyncio.run(restart(gateway, processes.url))
     finally:
         load.stop()
     assert not load.refused
-    assert len(load.sids) == len(set(load.sids)) > 100
+    assert len(load.sids) == len(set(load.sids)) >= 6 * BETWEEN
     for sid in load.sids:
         wait_for_status(api, sid, ["delivered"])
         wait_for(lambda sid=sid: states_told(app, sid) == {"sent", "delivered"}, "its app is told")
