@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.api import sip, sip_domains
 from gateway.api.http import answer_json, rfc2822
-from gateway.api.resources import Call, Operation, Param, Result
+from gateway.api.resources import Call, Handler, Operation, Param, Result
 from gateway.messages.draft import Refusal
 from gateway.sids import ACCESS_LIST, CREDENTIAL_LIST
 from gateway.sip.model import Domain, Mapping, Purpose
@@ -121,9 +121,7 @@ def _mapping(call: Call, kind: _Kind) -> Mapping | Refusal:
     return sip.found(call, call.services.sip.mappings, domain.sid, kind.purpose, sid)
 
 
-def _declared(kind: _Kind) -> tuple[Operation, ...]:
-    """The operations of one path."""
-
+def _creator(kind: _Kind) -> Handler:
     async def create(call: Call) -> Result:
         """Let the domain ask a list."""
         domain = sip.owned_by_rest(_domain(call))
@@ -144,6 +142,12 @@ def _declared(kind: _Kind) -> tuple[Operation, ...]:
             return answer_json(_body_maker(call, kind)(mapping), 201)
 
         return await sip.answered(call, _CODES, work())
+
+    return create
+
+
+def _declared(kind: _Kind) -> tuple[Operation, ...]:
+    """The operations of one path."""
 
     async def list_all(call: Call) -> Result:
         """The lists that the domain asks, the one mapped last first."""
@@ -176,7 +180,7 @@ def _declared(kind: _Kind) -> tuple[Operation, ...]:
             variable="Sid",
             list_key=kind.list_key,
             returns=kind.returns,
-            create=create,
+            create=_creator(kind),
             list_=list_all,
             fetch=fetch,
             delete=delete,
