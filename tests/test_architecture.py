@@ -20,7 +20,12 @@ IO = frozenset(
     {"asyncio", "socket", "ssl", "select", "selectors", "aiohttp", "uvloop", "threading", "dns"}
 )
 # What in `protocols` may import them.
-WORLDLY = ("protocols/*/endpoint.py", "protocols/sip/resolver.py", "protocols/sip/sockets/*.py")
+WORLDLY = (
+    "protocols/*/endpoint.py",
+    "protocols/sip/station.py",
+    "protocols/sip/resolver.py",
+    "protocols/sip/sockets/*.py",
+)
 AMBIENT = frozenset({"time", "random", "secrets", "logging", "structlog", "uuid"})
 CLOCKS = frozenset({"now", "utcnow", "today", "monotonic", "perf_counter"})
 

@@ -1,0 +1,236 @@
+"""A user agent on its sockets: what comes in goes to the agent, what it says goes out, in time.
+
+A turn is what happens at once: a batch of the endpoint's, a timer, or commands between `wake` and
+the next turn of the loop. At its end all events have been handed over and all that is to be written
+is. Whoever commands outside of a turn calls `wake` after it. Nothing here knows what a call is.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from protocols.sip import wire
+from protocols.sip.agent import Agent
+from protocols.sip.agent_commands import Settings
+from protocols.sip.agent_events import Event as AgentEvent
+from protocols.sip.codec import Malformed, Names, encode
+from protocols.sip.endpoint import Endpoint, open_endpoint
+from protocols.sip.ledger import Limits
+from protocols.sip.message import Message, NameAddr, Request, Response
+from protocols.sip.transport import SECURE, Destination, Flow, Transport
+from protocols.sip.uri import SipUri
+from protocols.sip.wire import Bounds, Closed, Failed, Listen, Opened, Patience, Refused, Tls
+
+BRANCH: Final = "z9hG4bK"
+"""RFC 3261 §8.1.1.7."""
+
+
+class Unread(msgspec.Struct, frozen=True, kw_only=True):
+    """What came by `flow` is no message; it was answered, where it can be."""
+
+    malformed: Malformed
+    flow: Flow
+
+
+Event = AgentEvent | Opened | Closed | Failed | Refused | Unread
+
+
+class Crossed(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that came or went at `at`; what went is octets, what came was read of them.
+
+    `way` is the flow that it came by, or where it went.
+    """
+
+    content: Message | bytes
+    way: Destination
+    came: bool
+    at: float
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """How a station stands: what it listens at, and what holds for all that it does.
+
+    `user` is that of its Contact, `names` how headers are written.
+    """
+
+    listens: tuple[Listen, ...]
+    settings: Settings = Settings()
+    limits: Limits = Limits()
+    bounds: Bounds = Bounds()
+    patience: Patience = Patience()
+    files: Tls | None = None
+    user: str = "trunkline"
+    names: Names = Names.FULL
+
+
+class Station:
+    """See the module; made by `open_station`.
+
+    `receiver` is told each event in its order and may command at once. `tap` sees what passes.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        receiver: Callable[[Event], None],
+        *,
+        token: Callable[[], str],
+        chance: Callable[[], float],
+        tap: Callable[[Crossed], None] | None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._terms = terms
+        self._receiver = receiver
+        self._tap = tap
+        self._endpoint: Endpoint | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._woken = False
+        self.agent = Agent(
+            branch=lambda: BRANCH + token(),
+            tag=token,
+            call_id=token,
+            chance=chance,
+            sent_by=self.advertised,
+            contact=self.contact,
+            encode=partial(encode, names=terms.names),
+            settings=terms.settings,
+            limits=terms.limits,
+        )
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Its sockets."""
+        assert self._endpoint is not None, "the station is not open"
+        return self._endpoint
+
+    def now(self) -> float:
+        """The clock that all of the agent's times are of: seconds, never back."""
+        return self._loop.time()
+
+    def wake(self) -> None:
+        """Let a turn follow: something was commanded."""
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon(self._turn)
+
+    def advertised(self, destination: Destination) -> tuple[str, int]:
+        """How whoever is at `destination` reaches us: a host and a port."""
+        return self.endpoint.advertised(destination)
+
+    def contact(self, destination: Destination) -> NameAddr:
+        """Our Contact for whoever is at `destination`."""
+        host, port = self.advertised(destination)
+        transport = destination.transport
+        params = () if transport is Transport.UDP else (("transport", _written(transport)),)
+        return NameAddr(uri=SipUri(user=self._terms.user, host=host, port=port, params=params))
+
+    async def close(self) -> None:
+        """Write what is left to write, and close the sockets; sessions are not ended by it."""
+        if self._endpoint is None:
+            return
+        self._turn()
+        await self._endpoint.close()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    # Inside
+
+    async def _open(self, chance: Callable[[], float]) -> None:
+        terms = self._terms
+        self._endpoint = await open_endpoint(
+            terms.listens,
+            self._take,
+            clock=self._loop.time,
+            chance=chance,
+            files=terms.files,
+            bounds=terms.bounds,
+            patience=terms.patience,
+        )
+
+    def _take(self, batch: list[wire.Event]) -> None:
+        for event in batch:
+            match event:
+                case wire.Received(message=Malformed() as malformed, flow=flow):
+                    self._refuse(malformed, flow)
+                case wire.Received(message=Request() | Response() as message, flow=flow, at=at):
+                    if self._tap is not None:
+                        self._tap(Crossed(content=message, way=flow, came=True, at=at))
+                    self.agent.receive(message, flow, at)
+                case Closed(flow=flow, reason=reason):
+                    self.agent.transport_failed(flow, reason, self.now())
+                    self._receiver(event)
+                case Failed(destination=destination, reason=reason):
+                    self.agent.transport_failed(destination, reason, self.now())
+                    self._receiver(event)
+                case _:
+                    self._receiver(event)
+        self._turn()
+
+    def _refuse(self, malformed: Malformed, flow: Flow) -> None:
+        if malformed.answer is not None:
+            self.agent.layer.refuse(malformed.answer, flow)
+        self._receiver(Unread(malformed=malformed, flow=flow))
+
+    def _turn(self) -> None:
+        """Hand over what happened until nothing more does, write, and wait for what is due."""
+        self._woken = False
+        agent, receiver = self.agent, self._receiver
+        try:
+            while (event := agent.next_event()) is not None:
+                receiver(event)
+        except Exception as error:
+            # One event's fault is not to keep the others from being told.
+            self._loop.call_exception_handler(
+                {"message": "a receiver of SIP failed", "exception": error}
+            )
+            self.wake()
+        self._write()
+        self._arm()
+
+    def _write(self) -> None:
+        endpoint, tap = self.endpoint, self._tap
+        for each in self.agent.outgoing():
+            if tap is not None:
+                at = self._loop.time()
+                tap(Crossed(content=each.octets, way=each.destination, came=False, at=at))
+            endpoint.send(each.octets, each.destination)
+
+    def _arm(self) -> None:
+        due, alarm = self.agent.timer(), self._alarm
+        if alarm is not None:
+            if due is not None and alarm.when() <= due and not alarm.cancelled():
+                return  # it wakes us earlier, and looks again
+            alarm.cancel()
+        self._alarm = None if due is None else self._loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.agent.handle_timer(self._loop.time())
+        self._turn()
+
+
+async def open_station(
+    terms: Terms,
+    receiver: Callable[[Event], None],
+    *,
+    token: Callable[[], str],
+    chance: Callable[[], float],
+    tap: Callable[[Crossed], None] | None = None,
+) -> Station:
+    """A station that listens at all that `terms` names, or at nothing and an error.
+
+    `token` makes texts that nobody can guess, never the same twice; `chance` gives numbers from 0
+    to below 1. Raises `OSError` and `LocalProtocolError` as `open_endpoint`.
+    """
+    station = Station(terms, receiver, token=token, chance=chance, tap=tap)
+    await station._open(chance)
+    return station
+
+
+def _written(transport: Transport) -> str:
+    # RFC 3261 §26.2.2 deprecates "tls" there, RFC 5630 §3.1.4 keeps to it: all phones read it.
+    return "tls" if transport in SECURE else transport.lower()

@@ -1,0 +1,135 @@
+"""Two user agents on their sockets: a call over UDP, TCP and at a place where nobody is."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+
+from protocols.sip import agent_events as events
+from protocols.sip.agent_commands import Accept, Invite, Provisional
+from protocols.sip.message import NameAddr
+from protocols.sip.session_offers import Body
+from protocols.sip.station import Crossed, Event, Station, Terms, Unread, open_station
+from protocols.sip.transport import Hop, Transport
+from protocols.sip.uri import SipUri
+from protocols.sip.wire import Failed, Listen
+
+E = TypeVar("E", bound=Any)
+PATIENCE = 20.0
+
+
+class Party:
+    """A station and what it was told; `reactions` by type of event act at once."""
+
+    def __init__(self) -> None:
+        self.told: list[Event] = []
+        self.crossed: list[Crossed] = []
+        self.reactions: dict[type[Any], Callable[[Any], None]] = {}
+        self.station: Station
+        self._news = asyncio.Event()
+
+    async def open(self, *transports: Transport) -> "Party":
+        self.station = await open_station(
+            Terms(listens=tuple(Listen(transport=each, host="127.0.0.1") for each in transports)),
+            self.take,
+            token=lambda: secrets.token_hex(8),
+            chance=random.random,
+            tap=self.crossed.append,
+        )
+        return self
+
+    def take(self, event: Event) -> None:
+        self.told.append(event)
+        self._news.set()
+        reaction = self.reactions.get(type(event))
+        if reaction is not None:
+            reaction(event)
+
+    async def until(self, kind: type[E]) -> E:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                for event in self.told:
+                    if isinstance(event, kind):
+                        return event
+                self._news.clear()
+                await self._news.wait()
+
+    def hop(self) -> Hop:
+        transport, (host, port) = self.station.endpoint.addresses()[0]
+        return Hop(transport=transport, host=host, port=port)
+
+    def call(self, hop: Hop) -> events.SessionId:
+        session = self.station.agent.invite(
+            Invite(
+                uri=SipUri(user="bob", host=hop.host, port=hop.port),
+                from_=NameAddr(uri=SipUri(user="alice", host="a.example")),
+                to=NameAddr(uri=SipUri(user="bob", host="b.example")),
+                body=Body(octets=b"v=0\r\n"),
+            ),
+            hop,
+            self.station.now(),
+        )
+        self.station.wake()
+        return session
+
+
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
+async def test_a_call_from_invite_to_bye(transport: Transport) -> None:
+    alice, bob = await Party().open(transport), await Party().open(transport)
+
+    def ring(event: events.Invited) -> None:
+        now = bob.station.now()
+        bob.station.agent.provisional(event.session, Provisional(status=180), now)
+        bob.station.agent.accept(event.session, Accept(body=Body(octets=b"v=1\r\n")), now)
+
+    bob.reactions[events.Invited] = ring
+    session = alice.call(bob.hop())
+    answered = await alice.until(events.Answered)
+    assert answered.body == Body(octets=b"v=1\r\n")
+    await bob.until(events.Confirmed)
+    alice.station.agent.hang_up(session, alice.station.now())
+    alice.station.wake()
+    await bob.until(events.HungUp)
+    await alice.until(events.Ended)
+    ways = [(each.came, str(each.way.transport)) for each in alice.crossed]
+    assert (False, str(transport)) in ways and (True, str(transport)) in ways
+    await alice.station.close()
+    await bob.station.close()
+
+
+async def test_nobody_is_there() -> None:
+    gone = await Party().open(Transport.UDP)
+    hop = gone.hop()
+    await gone.station.close()
+    alice = await Party().open(Transport.UDP)
+    alice.call(hop)
+    refused = await alice.until(events.Refused)
+    assert refused.source is events.Source.TRANSPORT
+    assert (await alice.until(Failed)).remote == (hop.host, hop.port)
+    await alice.station.close()
+
+
+async def test_what_is_no_message_is_answered_and_told() -> None:
+    bob = await Party().open(Transport.UDP)
+    loop, told = asyncio.get_running_loop(), asyncio.Queue[bytes]()
+
+    class Peer(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            told.put_nowait(data)
+
+    hop = bob.hop()
+    peer, _ = await loop.create_datagram_endpoint(Peer, remote_addr=(hop.host, hop.port))
+    peer.sendto(
+        b"OPTIONS sip:bob@b.example SIP/2.0\r\n"
+        b"Via: SIP/2.0/UDP 127.0.0.1:9;rport;branch=z9hG4bKx\r\n"
+        b"From: <sip:a@a.example>;tag=1\r\nTo: <sip:b@b.example>\r\nCall-ID: 1\r\n"
+        b"CSeq: nonsense OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    )
+    async with asyncio.timeout(PATIENCE):
+        assert (await told.get()).startswith(b"SIP/2.0 400 ")
+    assert (await bob.until(Unread)).malformed.header == "CSeq"
+    peer.close()
+    await bob.station.close()
