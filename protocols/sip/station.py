@@ -166,7 +166,7 @@ class Station:
                 case Failed(destination=destination, reason=reason):
                     self.agent.transport_failed(destination, reason, self.now())
                     self._receiver(event)
-                case _:
+                case Opened() | Refused():
                     self._receiver(event)
         self._turn()
 
