@@ -37,13 +37,12 @@ from gateway.core.archive import Folder
 from gateway.core.jobs import Entry, QueuePolicy, RetryPolicy, Scheduler, policies
 from gateway.core.runner import Bounds, Done, Handler, Job, JobOutcome, JobRunner, Retry, Sign
 from gateway.core.runner import insert as job_inserted
-from gateway.messages.callbacks import CallbackPolicy, Payload, StatusCallbacks, endpoint_of
-from gateway.model import MessageStates
 from gateway.process import spare_the_collector
 from gateway.sids import JOB, new_sid
 from gateway.store.base import Store
 from gateway.store.postgres import PostgresStore
 from gateway.store.sqlite import SqliteStore
+from gateway.webhooks.callbacks import Patience, Payload, StatusCallbacks, endpoint_of
 from gateway.webhooks.exchange import Connections
 from gateway.webhooks.fetch import Fetcher
 from gateway.webhooks.guard import Guard
@@ -238,8 +237,8 @@ async def webhooks(store: Store, folder: Path, seconds: float) -> Row:
     text = msgspec.json.encode(payload).decode()
     samples: list[float] = []
     async with Connections(Guard([ip_network("127.0.0.0/8")]), per_host=WORKERS) as connections:
-        policy = CallbackPolicy(states=MessageStates.ALL, retry_for=14400.0)
-        callbacks = StatusCallbacks(Fetcher(connections), Accounts(), policy)
+        patience = Patience(retry_for=14400.0)
+        callbacks = StatusCallbacks(Fetcher(connections), Accounts(), patience)
         under_test = runner(store, callbacks, per_host=WORKERS)
         under_test.start()
         started, used, made = time.monotonic(), cpu(), 0

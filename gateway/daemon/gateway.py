@@ -37,7 +37,7 @@ from gateway.fleet import Fleet
 from gateway.janitor import Janitor, Kept
 from gateway.messages import callbacks, inbound, path
 from gateway.messages.asked import sender_judge
-from gateway.messages.callbacks import CallbackPolicy, StatusCallbacks
+from gateway.messages.callbacks import CallbackPolicy
 from gateway.messages.copies import prune_inbound
 from gateway.messages.customers import jobs as customer_jobs
 from gateway.messages.customers.binds import Binds
@@ -54,6 +54,7 @@ from gateway.messages.wiped import prune_wiped
 from gateway.metrics import collectors, dedup_collector, limits_collector, sinks_collector
 from gateway.owners import EVERY_ROLE, Group, Owners, Role, Sharing, new_holder
 from gateway.store.base import Lease, Write
+from gateway.webhooks.callbacks import StatusCallbacks
 from gateway.webhooks.cookies import CookieBook
 
 _log = structlog.get_logger(__name__)

@@ -14,11 +14,12 @@ from carriers.numbers import Invalid, check_from, check_to
 from gateway.core.runner import Discard, Done, Job, JobOutcome
 from gateway.messages import notifications, records
 from gateway.messages.accept import Accepted
-from gateway.messages.callbacks import API_VERSION, Tokens, endpoint_of
+from gateway.messages.callbacks import API_VERSION
 from gateway.messages.draft import TWIML, Draft, Refusal
 from gateway.model import Message, PhoneNumber
 from gateway.sids import JOB, new_sid
 from gateway.store.base import Store, Write
+from gateway.webhooks.callbacks import Tokens, endpoint_of
 from gateway.webhooks.cookies import CookieBook
 from gateway.webhooks.fetch import Fetcher
 from gateway.webhooks.instructions import Fallback, Fetched, instructions
