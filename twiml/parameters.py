@@ -122,9 +122,9 @@ def voice_parameters(leg: Leg) -> Parameters:
         if (place := getattr(leg, field)) is not None:
             sent += [(side + name, getattr(place, part)) for name, part in _PLACE]
     sent += [(name, value) for name, field in _WHEN_KNOWN if (value := getattr(leg, field))]
-    sent += _headers("SipHeader_", leg.sip_headers)
+    sent += header_parameters("SipHeader_", leg.sip_headers)
     sent += leg.custom
-    return _sendable(sent)
+    return sendable(sent)
 
 
 def status_parameters(leg: Leg, progress: Progress) -> Parameters:
@@ -141,7 +141,7 @@ def status_parameters(leg: Leg, progress: Progress) -> Parameters:
     if progress.sip_response_code:
         sent.append(("SipResponseCode", str(progress.sip_response_code)))
     sent += [(name, value) for name, field in _RECORDING if (value := getattr(progress, field))]
-    return (*voice_parameters(leg), *_sendable(sent))
+    return (*voice_parameters(leg), *sendable(sent))
 
 
 def dial_parameters(ended: DialEnded) -> Parameters:
@@ -158,16 +158,18 @@ def dial_parameters(ended: DialEnded) -> Parameters:
         sent.append(("DialSipResponseCode", str(ended.sip_response_code)))
     if ended.sip_call_id:
         sent.append(("DialSipCallId", ended.sip_call_id))
-    sent += _headers("DialSipHeader_", ended.sip_headers)
-    return _sendable(sent)
+    sent += header_parameters("DialSipHeader_", ended.sip_headers)
+    return sendable(sent)
 
 
-def _headers(prefix: str, headers: Iterable[tuple[str, str]]) -> Parameters:
+def header_parameters(prefix: str, headers: Iterable[tuple[str, str]]) -> Parameters:
+    """The `X-` headers of a SIP message, `prefix` before their names; so many as are sent."""
     named = [(prefix + name, value) for name, value in headers if name[:2].upper() == "X-"]
     return tuple(named[:MAX_SIP_HEADERS])
 
 
-def _sendable(sent: Iterable[tuple[str, str]]) -> Parameters:
+def sendable(sent: Iterable[tuple[str, str]]) -> Parameters:
+    """`sent` as UTF-8 can write it."""
     # Octets of a SIP message that are no UTF-8 are lone surrogates in its values.
     return tuple((_utf8(name), _utf8(value)) for name, value in sent)
 

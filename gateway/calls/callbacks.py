@@ -1,0 +1,59 @@
+"""Status callbacks of calls: which events have one, and what it says.
+
+An app names the events that it wants to be told of; without a word from it, that the call is over.
+How a callback is sent stands in `gateway/webhooks/callbacks`. Source:
+https://www.twilio.com/docs/voice/api/call-resource#statuscallbackevent.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from gateway.calls.model import Call, CallStatus
+from gateway.calls.parameters import leg_of
+from gateway.core.runner import Job
+from gateway.webhooks.callbacks import Patience, Payload, callback
+from twiml.parameters import Progress, status_parameters
+from twiml.verbs import CallEvent
+
+KIND: Final = "call_status"
+
+# The end of a call is told with the status that it ended in.
+_STATUS: Final = {
+    CallEvent.INITIATED: CallStatus.INITIATED,
+    CallEvent.RINGING: CallStatus.RINGING,
+    CallEvent.ANSWERED: CallStatus.IN_PROGRESS,
+}
+
+
+def for_event(
+    call: Call,
+    event: CallEvent,
+    *,
+    sequence: int,
+    now: float,
+    policy: Patience,
+    extra: Iterable[tuple[str, str]] = (),
+) -> list[Job]:
+    """The job that tells of `event`, for the commit that makes it true; none if nobody asked.
+
+    `sequence` is how many were told of this call before, `now` seconds since the epoch. First
+    tries of one call's callbacks start in order. `extra` go along as in requests for documents.
+    """
+    if not call.status_callback or event.value not in call.status_callback_events:
+        return []
+    leg = leg_of(call, status=_STATUS.get(event), extra=extra)
+    parameters = [*status_parameters(leg, _progress(call, event, sequence, now))]
+    if event is CallEvent.COMPLETED and call.error_code:
+        parameters.append(("ErrorCode", str(call.error_code)))
+    payload = Payload(
+        url=call.status_callback, method=call.status_callback_method, parameters=parameters
+    )
+    return [callback(KIND, call.account_sid, call.sid, payload, now, policy)]
+
+
+def _progress(call: Call, event: CallEvent, sequence: int, now: float) -> Progress:
+    if event is not CallEvent.COMPLETED:
+        return Progress(at=now, sequence=sequence)
+    return Progress(
+        at=now, sequence=sequence, duration=call.duration, sip_response_code=call.sip_code
+    )
