@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
 
-from gateway.media import graph, wire
+from gateway.media import faults, graph, wire
 from gateway.media.graph import Graph
 from gateway.media.leg import Leg, Tools
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
@@ -74,7 +74,8 @@ class Switch:
         held = call.version if call is not None else 0
         if wanted.version < max(1, held):
             return _refused(wanted, f"version {held} holds already")
-        if (reason := graph.fault(wanted)) is not None:
+        reason = graph.fault(wanted) or faults.of_legs(wanted.nodes)
+        if reason is not None:
             return _refused(wanted, reason)
         if call is None:
             if len(self._calls) >= self._most_calls:

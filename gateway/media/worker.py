@@ -20,6 +20,7 @@ from typing import Final
 import uvloop
 
 from gateway.media import wire
+from gateway.media.graph import Graph
 from gateway.media.switch import TICK, Switch
 from protocols.rtp.endpoint import PortRange, Reader
 
@@ -60,11 +61,31 @@ def _switch(told: wire.SetUp, tell: _Connection) -> tuple[Switch, Reader]:
     return switch, reader
 
 
+def _apply(switch: Switch, graph: Graph, now: float) -> wire.Applied | wire.Refused:
+    """Make a graph true; a defect of ours that it shows ends its own call and no other."""
+    try:
+        return switch.apply(graph, now)
+    except Exception as error:
+        _report("a graph could not be applied", error)
+        switch.end(graph.call, now)
+        return wire.Refused(
+            call=graph.call,
+            version=graph.version,
+            reason=f"the media of the call broke: {type(error).__name__}",
+        )
+
+
+def _report(message: str, error: Exception) -> None:
+    """Have the loop log what should not have happened."""
+    context = {"message": message, "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)
+
+
 def _obey(switch: Switch, connection: _Connection, command: wire.Command) -> None:
     now = time.monotonic()
     match command:
         case wire.Apply(graph=graph):
-            connection.tell(switch.apply(graph, now))
+            connection.tell(_apply(switch, graph, now))
         case wire.Measure(call=call):
             switch.measure(call)
         case wire.End(call=call):
@@ -96,7 +117,10 @@ async def _serve(connection: _Connection) -> None:
 async def _tick(switch: Switch) -> None:
     while True:
         await asyncio.sleep(TICK)
-        switch.handle_timer(time.monotonic())
+        try:
+            switch.handle_timer(time.monotonic())
+        except Exception as error:  # of one leg; the others have their time all the same
+            _report("a timer of a leg failed", error)
 
 
 async def _run(number: int) -> None:

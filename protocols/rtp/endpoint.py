@@ -20,7 +20,7 @@ from protocols.rtp.events import Address
 Receiver = Callable[[bytes, Address, float], None]
 """Takes a datagram, where it came from, and the time of the wake-up that found it."""
 
-LARGEST: Final = 2048  # octets of a datagram that are read; RTP has to fit an MTU
+LARGEST: Final = 2048  # octets; a longer datagram is dropped, for RTP has to fit an MTU
 _BATCH: Final = 512  # sockets that one wake-up reads from
 _TAKEN: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 _IPV4_FIELDS: Final = 2  # IPv6 has a flow and a scope behind address and port
@@ -176,8 +176,10 @@ class Reader:
             if found is None:  # a receiver before it in this batch closed it
                 continue
             try:
-                octets, source = found[0](LARGEST)
+                octets, source = found[0](LARGEST + 1)
             except OSError:  # an error that the network reported, or nothing after all
+                continue
+            if len(octets) > LARGEST:
                 continue
             if len(source) != _IPV4_FIELDS:
                 source = source[:2]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import sys
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.media import wire
 from gateway.media.graph import Graph, Leg, both_ways
@@ -20,7 +22,7 @@ from protocols.rtp.errors import LocalProtocolError
 from protocols.rtp.packet import Packet
 from protocols.sdp.description import Direction
 from protocols.sdp.formats import PCMU
-from protocols.sdp.media import Chosen, Stream
+from protocols.sdp.media import Chosen, Srtp, Stream
 
 HOST = "127.0.0.1"
 PATIENCE = 60.0
@@ -111,6 +113,23 @@ def sound(sequence: int, payload: bytes = b"\x55" * 160) -> bytes:
     )
 
 
+def free_ports(pairs: int) -> int:
+    """Where so many pairs begin that no other program has now."""
+    while True:
+        first = random.randrange(10_000, 32_000 - 2 * pairs, 2)
+        made = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2 * pairs)]
+        try:
+            for port, each in enumerate(made, first):
+                each.bind((HOST, port))
+        except OSError:
+            continue
+        else:
+            return first
+        finally:
+            for each in made:
+                each.close()
+
+
 def peer() -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.bind((HOST, 0))
@@ -163,6 +182,48 @@ async def test_a_worker_that_is_killed_is_replaced_and_its_calls_are_told_lost(
     await until(lambda: world.plane.pids().get(0, first) != first)
     assert world.plane.open("four") == Opened(worker=0)
     await world.applied(graph("four", leg("a"), leg("b")))
+
+
+async def test_the_ports_of_a_worker_that_was_killed_are_free(start: Start) -> None:
+    """All of them: the next one takes the same calls, and none of what came for the dead."""
+    first = free_ports(4)
+    world = await start(first=first, last=first + 7)
+    with peer() as one, peer() as other:
+        for again in range(2):
+            for name in ("one", "two"):
+                assert isinstance(world.plane.open(name), Opened)
+            await world.applied(graph("one", leg("c"), leg("d")))
+            places = await world.applied(graph("two", leg("a", one), leg("b", other)))
+            one.sendto(sound(again), places["a"].address)
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.get_running_loop().sock_recvfrom(other, 2048)
+            pids = world.plane.pids()
+            os.kill(pids[0], signal.SIGKILL)
+            await until(lambda pids=pids: world.plane.pids().get(0, pids[0]) != pids[0])
+    assert world.of(WorkerLost) == [WorkerLost(worker=0, calls=("one", "two"))] * 2
+
+
+async def test_a_key_that_is_none_costs_its_call_an_answer_and_the_worker_nothing(
+    start: Start,
+) -> None:
+    world = await start()
+    with peer() as one, peer() as other:
+        world.plane.open("good")
+        places = await world.applied(graph("good", leg("a", one), leg("b", other)))
+        for number, (suite, key) in enumerate((("AES_CM_128_HMAC_SHA1_80", b"short"), ("?", b""))):
+            name = f"bad{number}"
+            keys = Srtp(suite=suite, send_key=key, receive_key=key)
+            bad = leg("a", one)
+            assert bad.stream is not None
+            bad = replace(bad, stream=replace(bad.stream, srtp=keys))
+            world.plane.open(name)
+            refused = await world.plane.apply(graph(name, bad))
+            assert isinstance(refused, wire.Refused)
+            await world.plane.end(name)
+        one.sendto(sound(1), places["a"].address)
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.get_running_loop().sock_recvfrom(other, 2048)
+    assert world.of(WorkerLost) == []
 
 
 async def test_who_waits_for_a_worker_that_dies_is_told(start: Start) -> None:

@@ -1,0 +1,77 @@
+"""What no graph may say of a leg, because a worker could not make it true.
+
+A graph comes from the gateway itself, but what stands in it comes from peers. Everything that the
+sockets, SRTP or the codecs would raise for is found here, before anything of the call is changed:
+a leg that can't be costs its own call an answer, and no other call anything.
+"""
+
+from collections.abc import Callable, Iterable
+from math import isfinite
+from typing import Final
+
+from gateway.media.graph import Leg
+from protocols.rtp.latch import address_of
+from protocols.sdp.crypto import SUITES, octets_of
+from protocols.sdp.media import Stream
+
+_LONGEST: Final = 200  # milliseconds of a packet
+_MOST_RATE: Final = 192_000  # hertz of an RTP clock
+_DYNAMIC_END: Final = 128
+_PORTS: Final = 1 << 16
+
+
+def of_leg(leg: Leg) -> str | None:
+    """Why this leg can't be; None if it can."""
+    if address_of(leg.host) is None or address_of(leg.signalling) is None:
+        return f"{leg.id}: {leg.host!r} and {leg.signalling!r} are to be IP addresses"
+    if not (isfinite(leg.silence) and leg.silence >= 0):
+        return f"{leg.id}: a silence of {leg.silence} s"
+    if leg.stream is None:
+        return None
+    for check in _CHECKS:
+        reason = check(leg.stream)
+        if reason is not None:
+            return f"{leg.id}: {reason}"
+    return None
+
+
+def _of_codecs(stream: Stream) -> str | None:
+    if not stream.codecs:
+        return "a stream without a codec"
+    for each in (*stream.codecs, *stream.events, *stream.noise):
+        for codec in (each.sent, each.received):
+            if not 0 <= codec.payload_type < _DYNAMIC_END:
+                return f"{codec.payload_type} is no payload type"
+            if not 0 < codec.clock_rate <= _MOST_RATE:
+                return f"{codec.name} with a clock of {codec.clock_rate} Hz"
+    if not 0 < stream.ptime <= _LONGEST:
+        return f"packets of {stream.ptime} ms"
+    return None
+
+
+def _of_addresses(stream: Stream) -> str | None:
+    for address in (stream.remote, stream.remote_rtcp):
+        if address is not None and not 0 <= address[1] < _PORTS:
+            return f"{address[1]} is no port"
+    return None
+
+
+def _of_keys(stream: Stream) -> str | None:
+    srtp = stream.srtp
+    if srtp is None:
+        return None
+    if srtp.suite not in SUITES:
+        return f"no SRTP suite {srtp.suite!r}"
+    wanted = octets_of(srtp.suite)
+    for key in (srtp.send_key, srtp.receive_key):
+        if len(key) != wanted:
+            return f"{srtp.suite} takes {wanted} octets of key and salt, not {len(key)}"
+    return None
+
+
+_CHECKS: Final[tuple[Callable[[Stream], str | None], ...]] = (_of_codecs, _of_addresses, _of_keys)
+
+
+def of_legs(legs: Iterable[Leg]) -> str | None:
+    """The first reason among several legs."""
+    return next((reason for leg in legs if (reason := of_leg(leg)) is not None), None)
