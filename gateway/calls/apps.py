@@ -1,0 +1,44 @@
+"""What runs for a call that comes in: the settings of the number or the domain it came by."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.model import PhoneNumber
+from gateway.sip.model import Domain
+from gateway.webhooks.instructions import Fallback
+
+
+class App(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to ask what to do with a call, and whom to tell of its end; "" is nobody."""
+
+    url: str = ""
+    method: str = "POST"
+    fallback: Fallback | None = None
+    status_callback: str = ""
+    status_callback_method: str = "POST"
+
+
+def app_of_number(number: PhoneNumber) -> App:
+    """What runs for calls to `number`."""
+    return _app(number.settings, "status_callback", "status_callback_method")
+
+
+def app_of_domain(domain: Domain) -> App:
+    """What runs for calls that come in by `domain`."""
+    return _app(domain.settings, "voice_status_callback_url", "voice_status_callback_method")
+
+
+def _app(settings: Mapping[str, str], callback: str, callback_method: str) -> App:
+    fallback = settings.get("voice_fallback_url", "")
+    return App(
+        url=settings.get("voice_url", ""),
+        method=settings.get("voice_method") or "POST",
+        fallback=(
+            Fallback(url=fallback, method=settings.get("voice_fallback_method") or "POST")
+            if fallback
+            else None
+        ),
+        status_callback=settings.get(callback, ""),
+        status_callback_method=settings.get(callback_method) or "POST",
+    )

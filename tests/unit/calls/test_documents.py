@@ -1,0 +1,340 @@
+"""Documents of calls, asked of a real server, and what is kept of the asking."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from twilio.request_validator import RequestValidator
+
+from gateway.calls.documents import (
+    MAX_SHOWN,
+    Documents,
+    Exchange,
+    Note,
+    NotObtained,
+    Obtained,
+    Reported,
+    found,
+    written,
+)
+from gateway.calls.model import Call, CallDirection, CallStatus
+from gateway.calls.parameters import call_parameters
+from gateway.messages import notifications
+from gateway.store.sqlite import SqliteStore
+from gateway.webhooks.instructions import Fallback
+from tests.integration.webhook_servers import (
+    TOKEN,
+    Reply,
+    Seen,
+    Server,
+    answer,
+    by_path,
+    fetching,
+    in_turn,
+    redirect,
+    serving,
+    twiml,
+)
+from twiml.errors import Finding, Level
+from twiml.outcome import Goto
+from twiml.verbs import Dial, Hangup, Redirect
+
+CALL = Call(
+    account_sid="AC1",
+    sid="CA1",
+    direction=CallDirection.INBOUND,
+    status=CallStatus.RINGING,
+    from_address="+15550002000",
+    to_address="+15550001000",
+    date_created=0.0,
+    date_updated=0.0,
+)
+HANGUP = "<Response><Hangup/></Response>"
+
+
+class Tokens:
+    """The accounts, of which `closed` has no token any more."""
+
+    def token_of(self, account_sid: str) -> str | None:
+        return None if account_sid == "closed" else TOKEN
+
+
+class Clock:
+    """Stands still, so that times can be told."""
+
+    def __call__(self) -> float:
+        return 1000.0
+
+
+@asynccontextmanager
+async def app(
+    reply: Reply, clock: Callable[[], float] = time.time
+) -> AsyncIterator[tuple[Server, Documents]]:
+    async with serving(reply) as server, fetching() as fetcher:
+        yield server, Documents(fetcher, Tokens(), clock)
+
+
+def valid(server: Server, seen: Seen) -> bool:
+    form = dict(seen.form) if seen.method == "POST" else {}
+    return RequestValidator(TOKEN).validate(
+        server.origin + seen.path, form, seen.headers["X-Twilio-Signature"]
+    )
+
+
+async def test_a_document_is_asked_for_and_read() -> None:
+    async with app(twiml(HANGUP), Clock()) as (server, documents):
+        goto = Goto(url=f"{server.origin}/a?x=1#rc=2", method="POST", parameters=(("Digits", "1"),))
+        got = await documents.fetch(CALL, goto, extra=[("SipCallId", "c1")])
+        assert isinstance(got, Obtained)
+        assert got.document.verbs == (Hangup(),)
+        assert (got.base, got.notes) == (f"{server.origin}/a?x=1", ())
+        (seen,) = server.seen
+        assert seen.form == [
+            *call_parameters(CALL),
+            ("SipCallId", "c1"),
+            ("Digits", "1"),
+        ]
+        assert valid(server, seen)
+        (exchange,) = got.exchanges
+        assert exchange.elapsed > 0
+        assert msgspec.structs.replace(exchange, elapsed=0.0) == Exchange(
+            at=1000.0,
+            url=f"{server.origin}/a?x=1",
+            method="POST",
+            status=200,
+            elapsed=0.0,
+            octets=len(HANGUP),
+            body=HANGUP,
+        )
+
+
+async def test_another_status_can_be_told_and_a_get_has_it_in_its_query() -> None:
+    async with app(twiml(HANGUP)) as (server, documents):
+        goto = Goto(url=server.origin, method="GET")
+        await documents.fetch(CALL, goto, status=CallStatus.IN_PROGRESS)
+        (seen,) = server.seen
+        assert seen.method == "GET" and "CallStatus=in-progress" in seen.path
+        assert valid(server, seen)
+
+
+async def test_each_request_has_a_token_of_its_own() -> None:
+    async with app(twiml(HANGUP)) as (server, documents):
+        for _ in range(2):
+            await documents.fetch(CALL, Goto(url=server.origin, method="POST"))
+        tokens = {seen.headers["I-Twilio-Idempotency-Token"] for seen in server.seen}
+        assert len(tokens) == 2
+
+
+async def test_the_fallback_is_asked_when_the_app_fails() -> None:
+    reply = by_path(
+        voice=answer("500 Oops", b"a stack trace"), fallback=twiml("<Response><Nod/></Response>")
+    )
+    async with app(reply, Clock()) as (server, documents):
+        goto = Goto(url=f"{server.origin}/voice", method="POST", parameters=(("Digits", "1"),))
+        fallback = Fallback(url=f"{server.origin}/fallback", method="GET")
+        got = await documents.fetch(CALL, goto, fallback)
+        assert isinstance(got, Obtained)
+        _, second = server.seen
+        assert (second.method, "ErrorCode=11200" in second.path) == ("GET", True)
+        assert "Digits=1" in second.path
+        assert [(note.error_code, note.level, note.line) for note in got.notes] == [
+            (11200, Level.ERROR, 0),
+            (12200, Level.WARNING, 1),
+        ]
+        # The query of a GET is in the question, not in the URL that is shown.
+        assert [note.url for note in got.notes] == [goto.url, fallback.url]
+        failed, taken = got.exchanges
+        assert (failed.method, failed.status, failed.error_code) == ("POST", 500, 11200)
+        assert (failed.octets, failed.body) == (13, "a stack trace")
+        assert (taken.method, taken.status, taken.error_code) == ("GET", 200, 0)
+        assert taken.at == failed.at + failed.elapsed
+
+
+NOTHING = [
+    (answer("500 Oops"), 11200),
+    (answer("404 Not Found"), 11200),
+    (twiml(""), 12100),
+    (twiml("<Response>"), 12100),
+    (twiml("<Reply/>"), 12102),
+    (answer(body=HANGUP.encode(), Content_Type="application/json"), 12300),
+    (answer(body=HANGUP.encode()), 12300),
+    (answer("204 No Content"), 12100),
+    (answer(body=b"x" * 70_000, Content_Type="text/xml"), 11750),
+]
+
+
+@pytest.mark.parametrize(("reply", "code"), NOTHING)
+async def test_what_is_no_document(reply: Reply, code: int) -> None:
+    async with app(reply) as (server, documents):
+        url = f"{server.origin}/voice"
+        got = await documents.fetch(CALL, Goto(url=url, method="POST"))
+        assert isinstance(got, NotObtained)
+        assert got.error_code == code and got.reason.startswith(f"{url}: ")
+        assert [(note.error_code, note.level) for note in got.notes] == [(code, Level.ERROR)]
+        assert [each.error_code for each in got.exchanges] == [code]
+        assert len(got.exchanges[0].body) <= MAX_SHOWN
+
+
+async def test_nobody_gives_a_document() -> None:
+    reply = by_path(voice=answer("503 Away"), fallback=twiml("<Reply/>"))
+    async with app(reply) as (server, documents):
+        got = await documents.fetch(
+            CALL,
+            Goto(url=f"{server.origin}/voice", method="POST"),
+            Fallback(url=f"{server.origin}/fallback"),
+        )
+        assert isinstance(got, NotObtained)
+        assert got.error_code == 12102 and got.reason.startswith(f"{server.origin}/fallback: ")
+        assert [note.error_code for note in got.notes] == [11200, 12102]
+        assert [each.status for each in got.exchanges] == [503, 200]
+
+
+@pytest.mark.parametrize("url", ["", "ftp://a.example/", "http://"])
+async def test_what_can_not_be_asked(url: str) -> None:
+    async with app(twiml(HANGUP)) as (server, documents):
+        got = await documents.fetch(CALL, Goto(url=url, method="POST"))
+        assert isinstance(got, NotObtained) and got.error_code == 11100
+        assert got.exchanges[0].status == 0 and not server.seen
+
+
+async def test_a_slow_app_has_as_long_as_its_url_says() -> None:
+    async def never(server: Server, seen: Seen, writer: object) -> None:
+        pass
+
+    async with app(never) as (server, documents):
+        got = await documents.fetch(CALL, Goto(url=f"{server.origin}/#tt=200", method="POST"))
+        assert isinstance(got, NotObtained) and got.error_code == 11203
+        assert 0.2 <= got.exchanges[0].elapsed < 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("text/plain", 13750), ("audio/mpeg", 13750), ("Audio/X-WAV; rate=8000", 13750)],
+)
+async def test_what_would_be_said_or_played_is_noted(kind: str, code: int) -> None:
+    async with app(answer(body=b"Hello", Content_Type=kind)) as (server, documents):
+        got = await documents.fetch(CALL, Goto(url=server.origin, method="POST"))
+        assert isinstance(got, Obtained) and got.document.verbs == ()
+        assert [(note.error_code, note.level) for note in got.notes] == [(code, Level.WARNING)]
+
+
+async def test_only_so_much_of_an_answer_is_kept() -> None:
+    long = f"<Response><!--{'é' * MAX_SHOWN}--></Response>"
+    async with app(twiml(long)) as (server, documents):
+        got = await documents.fetch(CALL, Goto(url=server.origin, method="POST"))
+        (exchange,) = got.exchanges
+        assert exchange.octets == len(long.encode())
+        assert exchange.body == long.encode()[:MAX_SHOWN].decode("utf-8", "replace")
+
+
+async def test_what_is_no_text_is_shown_as_far_as_it_goes() -> None:
+    body = b"a\x00b\xff" + HANGUP.encode()
+    async with app(answer("500 Oops", body)) as (server, documents):
+        got = await documents.fetch(CALL, Goto(url=server.origin, method="POST"))
+        assert got.exchanges[0].body == f"ab\ufffd{HANGUP}"
+
+
+async def test_a_document_is_where_it_was_found() -> None:
+    reply = by_path(
+        voice=redirect(307, "/moved/doc?x=1"),
+        moved=twiml("<Response><Redirect>next</Redirect></Response>"),
+    )
+    async with app(reply) as (server, documents):
+        url = server.origin.replace("//", "//me:secret@") + "/voice"
+        got = await documents.fetch(CALL, Goto(url=url, method="POST"))
+        assert isinstance(got, Obtained) and got.document.verbs == (Redirect(url="next"),)
+        assert got.exchanges[0].url == f"{server.origin}/moved/doc?x=1"
+
+
+async def test_a_password_is_for_the_base_alone() -> None:
+    async with app(twiml("<Response><Nod/></Response>")) as (server, documents):
+        url = server.origin.replace("//", "//me:secret@") + "/voice"
+        got = await documents.fetch(CALL, Goto(url=url, method="POST"))
+        assert isinstance(got, Obtained) and got.base == url
+        assert "secret" not in repr((got.notes, got.exchanges))
+
+
+async def test_cookies_come_back_for_as_long_as_the_call_lasts() -> None:
+    reply = in_turn(
+        answer(body=HANGUP.encode(), Content_Type="text/xml", Set_Cookie="a=1"), twiml(HANGUP)
+    )
+    async with app(reply) as (server, documents):
+        goto = Goto(url=server.origin, method="POST")
+        other = msgspec.structs.replace(CALL, sid="CA2")
+        await documents.fetch(CALL, goto)
+        await documents.fetch(CALL, goto)
+        await documents.fetch(other, goto)
+        await documents.report(CALL, goto)
+        documents.forget(CALL.sid)
+        documents.forget(CALL.sid)
+        await documents.fetch(CALL, goto)
+        sent = [seen.headers.get("Cookie", "") for seen in server.seen]
+        assert sent == ["", "a=1", "", "a=1", ""]
+
+
+async def test_a_report_passes_its_answer_over() -> None:
+    async with app(answer(body=b"{}", Content_Type="application/json"), Clock()) as (server, docs):
+        goto = Goto(url=server.origin, method="POST", parameters=(("DialCallStatus", "busy"),))
+        told = await docs.report(CALL, goto, status=CallStatus.COMPLETED, extra=[("X", "1")])
+        (seen,) = server.seen
+        assert seen.form == [
+            *call_parameters(CALL, status=CallStatus.COMPLETED),
+            ("X", "1"),
+            ("DialCallStatus", "busy"),
+        ]
+        assert valid(server, seen) and told.notes == ()
+        assert [(each.at, each.status, each.error_code) for each in told.exchanges] == [
+            (1000.0, 200, 0)
+        ]
+
+
+async def test_a_report_that_nobody_takes_is_noted() -> None:
+    async with app(answer("500 Oops")) as (server, documents):
+        goto = Goto(url=f"{server.origin}/#rp=5xx&rc=2", method="POST")
+        told = await documents.report(CALL, goto)
+        assert len(server.seen) == 3  # as often as its URL says
+        assert [note.error_code for note in told.notes] == [11200]
+        assert [each.error_code for each in told.exchanges] == [11200]
+
+
+async def test_nothing_is_asked_for_a_closed_account() -> None:
+    async with app(twiml(HANGUP)) as (server, documents):
+        call = msgspec.structs.replace(CALL, account_sid="closed")
+        goto = Goto(url=server.origin, method="POST")
+        got = await documents.fetch(call, goto, Fallback(url=server.origin))
+        assert isinstance(got, NotObtained) and "closed" in got.reason
+        assert await documents.report(call, goto) == Reported()
+        assert not server.seen
+
+
+async def test_a_document_may_come_with_the_call() -> None:
+    async with app(twiml("")) as (_, documents):
+        good = documents.inline(CALL, '<?xml version="1.0"?><Response><Dial>100</Dial></Response>')
+        assert isinstance(good, Obtained) and good.base == ""
+        assert [type(verb) for verb in good.document.verbs] == [Dial]
+        odd = documents.inline(CALL, "<Response><Nod/></Response>")
+        assert isinstance(odd, Obtained)
+        assert [(note.error_code, note.line, note.url) for note in odd.notes] == [(12200, 1, "")]
+        bad = documents.inline(CALL, "<Response>")
+        assert isinstance(bad, NotObtained) and bad.error_code == 12100
+        assert [note.level for note in bad.notes] == [Level.ERROR]
+
+
+async def test_notes_are_kept_as_notifications_of_the_call(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "t.db", max_queued=100, clock=time.time)
+    finding = Finding(code=14106, level=Level.ERROR, line=3, message="too many")
+    failed = Note(error_code=11200, level=Level.WARNING, message="500", url="http://a.example")
+    await store.commit(written(CALL, [failed, *found([finding])], 1000.0))
+    rows = await store.fetch(notifications.OF_RESOURCE, CALL.sid)
+    await store.close()
+    assert [(row[0], row[2], row[3], row[4]) for row in rows] == [
+        ("AC1", "CA1", 11200, "warning"),
+        ("AC1", "CA1", 14106, "error"),
+    ]
+    assert [msgspec.json.decode(row[5]) for row in rows] == [
+        {"message": "500", "url": "http://a.example"},
+        {"message": "too many", "url": "", "line": 3},
+    ]
