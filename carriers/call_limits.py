@@ -18,6 +18,13 @@ class Limit(StrEnum):
     CHANNELS = "channels"
 
 
+class Admission(StrEnum):
+    """Whether the limits hold for a call: they never do for one for help."""
+
+    ORDINARY = "ordinary"
+    EMERGENCY = "emergency"
+
+
 class Full(msgspec.Struct, frozen=True, kw_only=True):
     """A trunk takes no call now; `retry_at` is when it may, None if a call has to end first."""
 

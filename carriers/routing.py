@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from carriers.call_limits import Admission
+from carriers.emergency import CallForHelp
 from carriers.health import Health, HealthState
 from carriers.model import Carrier, CarrierKind, MediaPolicy, Route, Strategy
 from carriers.rates import CostTable
@@ -69,6 +71,14 @@ _SENTENCES: Final[dict[Verdict, str]] = {
     Verdict.NO_WEIGHT: "has weight 0",
     Verdict.UNKNOWN: "is not configured",
 }
+# A call does not wait: a trunk that is down is asked when nobody else is left.
+_SENTENCES_OF_CALLS: Final[dict[Verdict, str]] = {
+    **_SENTENCES,
+    Verdict.WAITS: "no gateway is up; calls try it last",
+    Verdict.DRAINING: "draining, takes no new calls",
+    Verdict.WRONG_KIND: "carries no calls",
+}
+_PRICED: Final[dict[Medium, str]] = {Medium.CALL: "a minute"}
 
 _CARRIES: Final[dict[CarrierKind, frozenset[Medium]]] = {
     CarrierKind.SMPP: frozenset({Medium.SMS, Medium.MMS}),
@@ -78,24 +88,29 @@ _CARRIES: Final[dict[CarrierKind, frozenset[Medium]]] = {
 
 
 class Considered(msgspec.Struct, frozen=True, kw_only=True):
-    """One carrier and what was found of it; `cost` is per segment, where that decided."""
+    """One carrier and what was found of it for a `medium`.
+
+    `cost` is that of a segment, or of a minute, where it decided.
+    """
 
     carrier: str
     verdict: Verdict
+    medium: Medium = Medium.SMS
     health: Health | None = None
     at: float = 0.0
     cost: Decimal | None = None
 
     def reason(self) -> str:
         """The verdict in words, with what the carrier's health says."""
-        words = _SENTENCES[self.verdict]
+        call = self.medium is Medium.CALL
+        words = (_SENTENCES_OF_CALLS if call else _SENTENCES)[self.verdict]
         health = self.health
         if health is not None and health.reason and self.verdict in _CANDIDATES:
             words = f"{words}: {health.reason}"
         if health is not None and self.verdict is Verdict.WAITS:
             words = f"{words} (for {max(0.0, self.at - health.since):.0f} s)"
         if self.cost is not None:
-            words = f"{words}, {self.cost} a segment"
+            words = f"{words}, {self.cost} {_PRICED.get(self.medium, 'a segment')}"
         return words
 
 
@@ -103,7 +118,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`candidates` in the order in which they are to be tried, and everything considered.
 
     `route` is None if none of the `routes` that there are serves the number (`considered` is
-    empty then) or if there are none at all (then the carriers of the file are considered).
+    empty then) or if there are none at all (then the carriers of the file are considered). A call
+    for `help` goes by none of them.
     """
 
     to: str
@@ -112,6 +128,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     routes: int
     candidates: tuple[Considered, ...]
     considered: tuple[Considered, ...]
+    help: CallForHelp | None = None
+
+    @property
+    def admission(self) -> Admission:
+        """Whether the limits of trunks hold for it."""
+        return Admission.ORDINARY if self.help is None else Admission.EMERGENCY
 
     def why(self) -> str:
         """The plan in one sentence, for a log, a refusal or a person."""
@@ -122,6 +144,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def rule(self) -> str:
         """Which route was taken and how it orders its carriers."""
+        if self.help is not None:
+            return self.help.reason()
         if self.route is None and self.routes:
             which = "the only route does not serve"
             if self.routes > 1:
@@ -225,7 +249,7 @@ def plan(
         )
     route = compiled.route
     considered = [
-        _consider(name, carrier, request.medium, health.get(name), now)
+        consider(name, carrier, request.medium, health.get(name), now)
         for name, carrier in compiled.carriers
     ]
     if route is not None and route.strategy is not Strategy.FAILOVER:
@@ -243,9 +267,10 @@ def plan(
     )
 
 
-def _consider(
+def consider(
     name: str, carrier: Carrier | None, medium: Medium, health: Health | None, now: float
 ) -> Considered:
+    """What is to be said of one carrier, whatever routes say; None for one that there is not."""
     if carrier is None:
         verdict = Verdict.UNKNOWN
     elif medium not in _CARRIES[carrier.kind]:
@@ -254,7 +279,7 @@ def _consider(
         verdict = Verdict.NO_MEDIA
     else:
         verdict = Verdict.READY if health is None else _BY_HEALTH[health.state]
-    return Considered(carrier=name, verdict=verdict, health=health, at=now)
+    return Considered(carrier=name, verdict=verdict, medium=medium, health=health, at=now)
 
 
 _Order = Callable[[list[Considered], CompiledRoute, RoutingTable, RouteRequest], list[Considered]]

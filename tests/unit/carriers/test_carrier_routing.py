@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from carriers.call_limits import Admission
 from carriers.health import Health, HealthState
 from carriers.model import Carrier, CarrierKind, MediaPolicy, Route, Strategy
 from carriers.routing import Medium, Plan, RouteRequest, RoutingTable, Verdict, plan
@@ -230,3 +231,16 @@ def test_what_an_account_is_charged_is_what_its_route_says_else_the_cost() -> No
     assert table.price("AC1", "acme", "+15550001000", 3) == Decimal("0.03")
     assert table.price("AC1", "sim", "+15550001000", 3) is None
     assert RoutingTable((), CARRIERS).price("AC1", "beta", "+4", 1) == Decimal("0.02")
+
+
+def test_of_a_call_it_is_said_what_holds_for_trunks() -> None:
+    down = health(HealthState.DOWN, "sip:a.example is silent (no answer)", since=88.0)
+    route = Route(carriers=("trunk", "acme", "sim"), strategy=Strategy.CHEAPEST)
+    found = planned(route, medium=Medium.CALL, trunk=down, sim=health(HealthState.DRAINING))
+    assert names(found) == ["trunk"]
+    assert [one.reason() for one in found.considered] == [
+        "carries no calls, 0.03 a minute",
+        "no gateway is up; calls try it last: sip:a.example is silent (no answer) (for 12 s)",
+        "draining, takes no new calls",
+    ]
+    assert found.admission is Admission.ORDINARY
