@@ -1,14 +1,16 @@
 """One HTTP exchange: octets out, one response in, within times and sizes; what broke, by code.
 
-Connections (DNS, TLS, keep-alive, the response parser) are aiohttp's; its session is not used,
-because for a callback of 300 octets it costs four times what the exchange itself does. This is
-the only room that knows aiohttp's connector, and the only one that tells its errors apart.
+Connections (DNS, TLS, the response parser) are aiohttp's; its session is not used, because for a
+callback of 300 octets it costs four times what the exchange itself does. A connection that can be
+used again waits here, with its parser, and not in aiohttp's pool: that alone would cost a tenth of
+an exchange. This is the only room that knows aiohttp's connector, and the only one that tells its
+errors apart.
 """
 
 import asyncio
+import math
 import ssl
-import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from types import TracebackType
 from typing import Final, Self
 
@@ -56,6 +58,7 @@ BODY_TOO_LARGE: Final = 11750
 MAX_BODY: Final = 65536  # "64 kB", Twilio's bound for a document
 
 _ORIGINS: Final = 1024
+_KEPT_FOR: Final = 15.0  # seconds that a connection may wait for its next exchange
 _NO_CEILING: Final = 1e9  # aiohttp rounds timeouts above this up to whole seconds
 
 # OpenSSL's X509_V_ERR_*: what is wrong with a certificate.
@@ -103,14 +106,66 @@ DOCUMENT: Final = Want(max_body=MAX_BODY, kept=True)
 RECEIPT: Final = Want(max_body=MAX_BODY, kept=False)
 
 
-class _Origin:
-    """A host that was asked, and how many more connections it may have."""
+class _Link(msgspec.Struct, eq=False):
+    """A connection and its protocol; idle since when, by the loop's clock (0: not used yet)."""
 
-    __slots__ = ("request", "slots")
+    connection: Connection
+    handler: ResponseHandler
+    idle_since: float = 0.0
+
+
+class _Origin:
+    """A host that was asked, its idle connections, and how many more it may have in use.
+
+    The one that was used last is used first, so that those too many grow old. The guard judged
+    each of them when it was opened, and a socket does not change the address it is connected to.
+    """
+
+    __slots__ = ("_idle", "forgotten", "request", "slots")
 
     def __init__(self, target: Target, connections: int) -> None:
         self.request = ClientRequest("GET", URL(f"{target.origin}/"))
         self.slots = asyncio.Semaphore(connections)
+        self.forgotten = False
+        self._idle: deque[_Link] = deque()
+
+    def take(self, now: float) -> _Link | None:
+        """An idle connection that is open, silent and young enough; None if there is none."""
+        idle = self._idle
+        while idle:
+            link = idle.pop()
+            if now - link.idle_since <= _KEPT_FOR and _is_usable(link.handler):
+                return link
+            link.connection.close()
+        return None
+
+    def keep(self, link: _Link, now: float) -> None:
+        """Have `link` wait for the next exchange, if the last one left it fit for that."""
+        if self.forgotten or not _is_usable(link.handler):
+            link.connection.close()
+            return
+        link.idle_since = now
+        self._idle.append(link)
+
+    def close_older(self, than: float) -> bool:
+        """Close what has been idle since before `than`, or was closed; whether any is left."""
+        links, self._idle = self._idle, deque()
+        for link in links:
+            if link.idle_since >= than and _is_usable(link.handler):
+                self._idle.append(link)
+            else:
+                link.connection.close()
+        return bool(self._idle)
+
+    def forget(self) -> None:
+        """Close what is idle, and keep nothing any more."""
+        self.forgotten = True
+        self.close_older(math.inf)
+
+
+def _is_usable(handler: ResponseHandler) -> bool:
+    # Closing, too, is what must happen to one whose server spoke unasked.
+    return handler.is_connected() and not handler.should_close
 
 
 class Connections:
@@ -123,12 +178,11 @@ class Connections:
     def __init__(
         self, guard: Guard, *, per_host: int = 64, tls: ssl.SSLContext | None = None
     ) -> None:
-        self._connector = TCPConnector(
-            limit=0, ssl=tls or True, socket_factory=guard.open_socket, keepalive_timeout=15.0
-        )
+        self._connector = TCPConnector(limit=0, ssl=tls or True, socket_factory=guard.open_socket)
         self._per_host = per_host
         self._origins: OrderedDict[str, _Origin] = OrderedDict()
-        self._used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
+        self._loop = asyncio.get_running_loop()
+        self._sweeper: asyncio.TimerHandle | None = None  # set while anything may be idle
         self._timeouts: dict[float, ClientTimeout] = {}
 
     async def __aenter__(self) -> Self:
@@ -145,6 +199,10 @@ class Connections:
     async def close(self) -> None:
         """Close every connection."""
         await self._connector.close()
+        for origin in self._origins.values():
+            origin.forget()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
 
     async def exchange(
         self, target: Target, octets: bytes, want: Want, remaining: float
@@ -171,24 +229,38 @@ class Connections:
         if origin is None:
             origin = self._origins[name] = _Origin(target, self._per_host)
             if len(self._origins) > _ORIGINS:
-                self._origins.popitem(last=False)
+                self._origins.popitem(last=False)[1].forget()
+        else:
+            self._origins.move_to_end(name)
         return origin
+
+    def _keep(self, origin: _Origin, link: _Link) -> None:
+        origin.keep(link, self._loop.time())
+        if self._sweeper is None and not self._connector.closed:
+            self._sweeper = self._loop.call_later(_KEPT_FOR, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        than = self._loop.time() - _KEPT_FOR
+        if any([origin.close_older(than) for origin in self._origins.values()]):
+            self._sweeper = self._loop.call_later(_KEPT_FOR, self._sweep)
 
     async def _converse(
         self, origin: _Origin, target: Target, octets: bytes, want: Want, remaining: float
     ) -> Response | Fault:
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + remaining
+        loop = self._loop
+        now = loop.time()
+        ends = now + remaining
         while True:
-            remaining = ends - loop.time()
-            connection = await self._connect(origin, target, remaining)
-            if isinstance(connection, Fault):
-                return connection
-            handler = connection.protocol
-            assert handler is not None  # aiohttp's type: it is None only after release
-            reused = handler in self._used
-            if not reused:
-                self._used.add(handler)
+            if remaining <= 0:
+                return _too_slow(target)
+            link = origin.take(now)
+            if link is None:
+                connected = await self._connect(origin, target, remaining)
+                if isinstance(connected, Fault):
+                    return connected
+                link = connected
+            handler = link.handler
             cutoff = _Cutoff(handler)
             timer = loop.call_at(ends, cutoff.end)
             try:
@@ -197,29 +269,27 @@ class Connections:
                 limit = silence if silence < remaining else None
                 response = await _ask(handler, octets, want, limit)
             except (ServerDisconnectedError, ClientOSError, ClientPayloadError) as error:
-                connection.close()
+                link.connection.close()
                 if cutoff.passed:
                     return _too_slow(target)
                 # The server closed an idle connection while we wrote: RFC 9112 9.3.1 lets it be
                 # asked again, and the idempotency token lets the app see that it was.
-                if reused and _unanswered(error):
+                if link.idle_since and _unanswered(error):
+                    now = loop.time()
+                    remaining = ends - now
                     continue
                 raise
             except BaseException:
-                connection.close()
+                link.connection.close()
                 raise
             finally:
                 timer.cancel()
-            connection.release()
+            self._keep(origin, link)
             # Cutting off an answer that only its end delimits makes it look whole.
             return _too_slow(target) if cutoff.passed else response
 
-    async def _connect(
-        self, origin: _Origin, target: Target, remaining: float
-    ) -> Connection | Fault:
+    async def _connect(self, origin: _Origin, target: Target, remaining: float) -> _Link | Fault:
         limit = target.overrides.connect_timeout
-        if remaining <= 0:
-            return _too_slow(target)
         timeout = self._timeouts.get(limit)
         if timeout is None:
             timeout = ClientTimeout(total=None, connect=limit, ceil_threshold=_NO_CEILING)
@@ -227,7 +297,7 @@ class Connections:
         if remaining < limit:
             timeout = ClientTimeout(total=None, connect=remaining, ceil_threshold=_NO_CEILING)
         try:
-            return await self._connector.connect(origin.request, [], timeout)
+            connection = await self._connector.connect(origin.request, [], timeout)
         except TimeoutError:
             if remaining < limit:
                 return _too_slow(target)
@@ -236,6 +306,12 @@ class Connections:
                 message=f"{target.authority} took no connection within {limit:g} s",
                 retry=RetryOn.CONNECT,
             )
+        handler = connection.protocol
+        assert handler is not None  # aiohttp's type: it is None only after release
+        handler.set_response_params(
+            read_until_eof=True, read_timeout=None, timeout_ceil_threshold=_NO_CEILING
+        )
+        return _Link(connection, handler)
 
 
 class _Cutoff:
@@ -256,9 +332,7 @@ class _Cutoff:
 async def _ask(
     handler: ResponseHandler, octets: bytes, want: Want, read_timeout: float | None
 ) -> Response | Fault:
-    handler.set_response_params(
-        read_until_eof=True, read_timeout=read_timeout, timeout_ceil_threshold=_NO_CEILING
-    )
+    handler.read_timeout = read_timeout
     transport = handler.transport
     if transport is None or transport.is_closing():
         raise ServerDisconnectedError

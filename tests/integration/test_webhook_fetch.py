@@ -22,6 +22,7 @@ from webhook_servers import (
     serving,
 )
 
+from gateway.webhooks import exchange
 from gateway.webhooks.cookies import CookieBook
 from gateway.webhooks.request import Answer, Failure, Request
 
@@ -193,6 +194,98 @@ async def test_a_response_that_breaks_off_is_not_asked_for_again() -> None:
         assert isinstance(await fetcher.notify(asked(f"{server.origin}/status")), Answer)
         assert isinstance(await fetcher.notify(asked(f"{server.origin}/status")), Failure)
         assert len(server.seen) == 2
+
+
+async def test_what_a_server_says_unasked_is_nobodys_answer() -> None:
+    spoken = asyncio.Event()
+
+    async def chatter(server: Server, seen: Seen, writer: asyncio.StreamWriter) -> None:
+        await answer(body=b"first" if seen.connection == 1 else b"second")(server, seen, writer)
+        if seen.connection == 1:
+            await writer.drain()
+            await asked_again.wait()
+            await answer(body=b"unasked")(server, seen, writer)
+            await writer.drain()
+            spoken.set()
+
+    asked_again = asyncio.Event()
+    async with serving(chatter) as server, serving(answer()) as other, fetching() as fetcher:
+        first = await fetcher.fetch(asked(f"{server.origin}/sms"))
+        asked_again.set()
+        await asyncio.wait_for(spoken.wait(), 10)
+        # It lies in the socket: once another exchange is through, it has been read.
+        await fetcher.fetch(asked(f"{other.origin}/sms"))
+        second = await fetcher.fetch(asked(f"{server.origin}/sms"))
+        assert isinstance(first, Answer) and isinstance(second, Answer)
+        assert (first.body, second.body) == (b"first", b"second")
+        assert server.connections == 2
+
+
+async def none_open(server: Server) -> None:
+    while server.open:
+        server.left.clear()
+        await asyncio.wait_for(server.left.wait(), 10)
+
+
+async def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "_KEPT_FOR", 0.1)
+    async with serving(answer()) as server, fetching() as fetcher:
+        for _ in range(2):
+            assert isinstance(await fetcher.notify(asked(f"{server.origin}/status")), Answer)
+            await none_open(server)
+        assert server.connections == 2
+
+
+async def test_one_that_is_too_old_is_not_used_even_if_nobody_closed_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(answer()) as server, fetching() as fetcher:
+        assert isinstance(await fetcher.notify(asked(f"{server.origin}/status")), Answer)
+        monkeypatch.setattr(exchange, "_KEPT_FOR", 0.0)
+        assert isinstance(await fetcher.notify(asked(f"{server.origin}/status")), Answer)
+        assert server.connections == 2
+
+
+async def test_the_connections_of_a_host_that_is_forgotten_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchange, "_ORIGINS", 2)
+    async with (
+        serving(answer()) as often,
+        serving(answer()) as once,
+        serving(answer()) as new,
+        fetching() as fetcher,
+    ):
+        for server in (often, once, often, new, often):
+            assert isinstance(await fetcher.notify(asked(f"{server.origin}/status")), Answer)
+        await none_open(once)
+        assert (often.connections, often.open, new.open) == (1, 1, 1)
+
+
+async def test_what_is_under_way_to_a_host_that_is_forgotten_ends_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchange, "_ORIGINS", 1)
+    answered = asyncio.Event()
+
+    async def late(server: Server, seen: Seen, writer: asyncio.StreamWriter) -> None:
+        await answered.wait()
+        await answer()(server, seen, writer)
+
+    async with serving(late) as slow, serving(answer()) as quick, fetching() as fetcher:
+        task = asyncio.create_task(fetcher.notify(asked(f"{slow.origin}/status")))
+        await asyncio.wait_for(slow.arrived.wait(), 10)
+        assert isinstance(await fetcher.notify(asked(f"{quick.origin}/status")), Answer)
+        answered.set()
+        assert isinstance(await task, Answer)
+        await none_open(slow)
+
+
+async def test_closing_leaves_no_connection_open() -> None:
+    async with serving(answer()) as server:
+        async with fetching() as fetcher:
+            assert isinstance(await fetcher.notify(asked(f"{server.origin}/status")), Answer)
+        await none_open(server)
 
 
 async def test_one_host_gets_no_more_connections_than_allowed() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import ipaddress
 import socket
 import ssl
 from typing import Any
@@ -402,6 +403,22 @@ async def test_a_callback_does_not_read_a_long_answer() -> None:
         assert isinstance(await fetcher.notify(asked(f"{server.origin}/status")), Answer)
         assert isinstance(await fetcher.notify(asked(f"{server.origin}/status")), Answer)
         assert server.connections == 2
+
+
+async def test_nothing_is_written_when_the_time_is_up() -> None:
+    async with (
+        serving(answer()) as server,
+        Connections(Guard([ipaddress.ip_network("127.0.0.1/32")])) as connections,
+    ):
+        target = parse_target(f"{server.origin}/status")
+        assert isinstance(target, Target)
+        octets = b"GET / HTTP/1.1\r\n\r\n"
+        assert not isinstance(await connections.exchange(target, octets, RECEIPT, 5.0), Fault)
+        fault = await connections.exchange(target, octets, RECEIPT, 0.0)
+        assert isinstance(fault, Fault)
+        assert fault.error_code == 11203
+        assert not isinstance(await connections.exchange(target, octets, RECEIPT, 5.0), Fault)
+        assert (len(server.seen), server.connections) == (2, 1)
 
 
 async def test_one_that_hangs_does_not_hold_up_the_others() -> None:

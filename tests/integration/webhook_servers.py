@@ -50,6 +50,7 @@ class Server:
     open: int = 0
     most_open: int = 0
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)  # a connection has ended
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -65,6 +66,7 @@ class Server:
             pass
         finally:
             self.open -= 1
+            self.left.set()
             writer.close()
 
     async def _read(self, reader: asyncio.StreamReader, number: int) -> Seen | None:
