@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import MultiDict
@@ -35,3 +36,11 @@ _words = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 def test_the_sdk_accepts_every_form(pairs: list[tuple[str, str]], token: str) -> None:
     signature = sign(URL, pairs, token)
     assert RequestValidator(token).validate(URL, MultiDict(pairs), signature)
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 200])
+def test_a_token_of_any_length_signs_as_the_sdk_does(length: int) -> None:
+    token = "é" + "t" * (length - 1)
+    assert sign(URL, PARAMETERS, token) == RequestValidator(token).compute_signature(
+        URL, MultiDict(PARAMETERS)
+    )
