@@ -124,7 +124,6 @@ _LATER_KEYS: Final = frozenset(
         "http": "public_url",
         "smpp": "tls_listen tls_cert tls_key",
         "daemon": "drain_calls",
-        "numbers": "voice_url voice_method voice_fallback_url status_callback",
         "carriers": "order",
     }.items()
     for name in names.split()

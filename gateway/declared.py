@@ -5,6 +5,7 @@ sources.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from gateway.accounts import Accounts
 from gateway.config import Config
@@ -15,6 +16,19 @@ from gateway.phone_numbers import declared_number
 from gateway.sip.declared import declared_domain
 from gateway.sip.model import Entry
 from gateway.sources import Source
+
+# What a number and a domain keep as REST's settings, under the names that the file has for them.
+_VOICE: Final = ("voice_url", "voice_method", "voice_fallback_url", "voice_fallback_method")
+_OF_NUMBER: Final = (
+    "sms_url",
+    "sms_method",
+    "sms_fallback_url",
+    "sms_fallback_method",
+    *_VOICE,
+    "status_callback",
+    "status_callback_method",
+)
+_OF_DOMAIN: Final = (*_VOICE, "voice_status_callback_url", "voice_status_callback_method")
 
 
 class UnknownAccount(Exception):
@@ -27,12 +41,7 @@ def numbers(config: Config, main_sid: str, now: float) -> list[PhoneNumber]:
         declared_number(
             each.account or main_sid,
             each.number,
-            {
-                "sms_url": each.sms_url,
-                "sms_method": each.sms_method,
-                "sms_fallback_url": each.sms_fallback_url,
-                "sms_fallback_method": each.sms_fallback_method,
-            },
+            {name: getattr(each, name) for name in _OF_NUMBER},
             now,
         )
         for each in config.numbers
@@ -62,7 +71,7 @@ def domains(config: Config, main_sid: str, now: float) -> list[Entry]:
         for entry in declared_domain(
             each.account or main_sid,
             each.name,
-            {"voice_url": each.voice_url, "voice_method": each.voice_method},
+            {name: getattr(each, name) for name in _OF_DOMAIN},
             [(user.username, user.password) for user in each.users],
             now,
         )

@@ -235,7 +235,7 @@ class Sink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
-    """A phone number that the file gives to an account, and what runs when somebody texts it."""
+    """A phone number that the file gives to an account, and what runs for its texts and calls."""
 
     number: str = key(REQUIRED, _E164, "in E.164")
     account: str = key("", ACCOUNT, "whose it is; default: the first account")
@@ -243,6 +243,12 @@ class Number:
     sms_method: str = key("POST", _METHOD, "")
     sms_fallback_url: str = key("", forms.url(), "asked when sms_url fails")
     sms_fallback_method: str = key("POST", _METHOD, "")
+    voice_url: str = key("", forms.url(), "asked what to do with a call")
+    voice_method: str = key("POST", _METHOD, "")
+    voice_fallback_url: str = key("", forms.url(), "asked when voice_url fails")
+    voice_fallback_method: str = key("POST", _METHOD, "")
+    status_callback: str = key("", forms.url(), "told that a call is over")
+    status_callback_method: str = key("POST", _METHOD, "")
 
 
 class DomainUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,6 +281,10 @@ class Domain:
     account: str = key("", ACCOUNT, "whose it is; default: the first account")
     voice_url: str = key("", forms.url(), "asked what to do with a call")
     voice_method: str = key("POST", _METHOD, "")
+    voice_fallback_url: str = key("", forms.url(), "asked when voice_url fails")
+    voice_fallback_method: str = key("POST", _METHOD, "")
+    voice_status_callback_url: str = key("", forms.url(), "told that a call is over")
+    voice_status_callback_method: str = key("POST", _METHOD, "")
     users: tuple[DomainUser, ...] = key(
         (), forms.list_of(_USER), "whose phones may register and call"
     )

@@ -23,7 +23,7 @@ from gateway.sids import PHONE_NUMBER, new_sid
 _API_VERSION: Final = "2010-04-01"
 _PATH: Final = f"/{_API_VERSION}/Accounts/{{AccountSid}}/IncomingPhoneNumbers"
 _MAX_NAME: Final = 64
-_CAPABILITIES: Final = {"fax": False, "mms": True, "sms": True, "voice": False}
+_CAPABILITIES: Final = {"fax": False, "mms": True, "sms": True, "voice": True}
 
 # Parameters that are kept as they are given, and the names under which `settings` holds them.
 _URLS: Final = {

@@ -5,14 +5,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rest_world import NUMBER, OTHER_NUMBER, World, rest_world
 from twilio.base.exceptions import TwilioRestException
 
 from gateway.accounts import Accounts
+from gateway.calls.apps import App, app_of_number
 from gateway.model import AccountStatus
 from gateway.phone_numbers import PhoneNumbers
 from gateway.store.base import StoreUnavailable
+from gateway.webhooks.instructions import Fallback
 
 TO = "+447700900123"
 NO_MESSAGE = "SM" + "0" * 32
@@ -234,6 +237,40 @@ async def test_a_number_is_taken_changed_and_let_go(world: World) -> None:
     assert await world.call(lambda: client.incoming_phone_numbers(number.sid).delete())
     error = await refused(world, lambda: client.incoming_phone_numbers(number.sid).fetch())
     assert (error.status, error.code) == (404, 20404)
+
+
+async def test_what_a_numbers_calls_run_is_what_rest_was_told(world: World) -> None:
+    client = world.sdk(world.main)
+    number = await world.call(
+        lambda: client.incoming_phone_numbers.create(
+            phone_number="+442071838750",
+            voice_url="https://app.example/voice",
+            voice_method="get",
+            voice_fallback_url="https://app.example/fallback",
+            status_callback="https://app.example/status",
+            status_callback_method="GET",
+        )
+    )
+    assert number.capabilities["voice"] is True
+    held = world.services.phone_numbers.holder("+442071838750")
+    assert held is not None
+    app = App(
+        url="https://app.example/voice",
+        method="GET",
+        fallback=Fallback(url="https://app.example/fallback", method="POST"),
+        status_callback="https://app.example/status",
+        status_callback_method="GET",
+    )
+    assert app_of_number(held) == app
+    # What is emptied runs no more.
+    await world.call(
+        lambda: client.incoming_phone_numbers(number.sid).update(
+            voice_fallback_url="", status_callback=""
+        )
+    )
+    changed = world.services.phone_numbers.holder("+442071838750")
+    assert changed is not None
+    assert app_of_number(changed) == msgspec.structs.replace(app, fallback=None, status_callback="")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the config file declares, for accounts that are there."""
 
+import json
 import time
 from pathlib import Path
 
@@ -34,6 +35,31 @@ async def test_an_account_that_is_not_there_is_named(tmp_path: Path, section: st
         declared.check_accounts(config(section, ENTRIES[section] % OTHER), accounts)
     declared.check_accounts(config(section, ENTRIES[section] % ""), accounts)
     await store.close()
+
+
+def url_and_method(name: str) -> dict[str, str]:
+    method = f"{name.removesuffix('_url')}_method"
+    return {name: f"https://a.example/{name}", method: "GET"}
+
+
+VOICE = url_and_method("voice_url") | url_and_method("voice_fallback_url")
+
+
+def test_a_number_runs_what_the_file_says() -> None:
+    settings = VOICE | url_and_method("status_callback")
+    settings |= url_and_method("sms_url") | url_and_method("sms_fallback_url")
+    entry = json.dumps({"number": "+442071838750", "account": OTHER, **settings})
+    (number,) = declared.numbers(config("numbers", entry), MAIN, 5.0)
+    assert (number.account_sid, number.declared) == (OTHER, True)
+    assert number.settings == settings
+
+
+def test_a_domain_runs_what_the_file_says() -> None:
+    settings = VOICE | url_and_method("voice_status_callback_url")
+    entry = json.dumps({"name": "office.example", **settings})
+    (domain,) = declared.domains(config("domains", entry), MAIN, 5.0)
+    assert isinstance(domain, Domain)
+    assert domain.settings == {**settings, "sip_registration": "true"}
 
 
 def test_a_domain_and_its_users_are_the_accounts() -> None:
