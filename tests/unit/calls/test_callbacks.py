@@ -2,11 +2,14 @@
 
 import msgspec
 import pytest
+from twilio.request_validator import RequestValidator
 
 from gateway.calls.callbacks import KIND, for_event
 from gateway.calls.model import Call, CallDirection, CallStatus
 from gateway.calls.parameters import call_parameters
-from gateway.webhooks.callbacks import Patience, Payload
+from gateway.core.runner import Done
+from gateway.webhooks.callbacks import Patience, Payload, StatusCallbacks
+from tests.integration.webhook_servers import TOKEN, answer, fetching, serving
 from twiml.verbs import CallEvent
 
 ALL = tuple(event.value for event in CallEvent)
@@ -121,3 +124,24 @@ def test_a_child_names_its_parent() -> None:
     call = changed(parent_sid="CA0", direction=CallDirection.OUTBOUND_DIAL)
     said = dict(told(call, CallEvent.ANSWERED).parameters)
     assert (said["CallSid"], said["ParentCallSid"]) == ("CA1", "CA0")
+
+
+class Tokens:
+    """One account with a token."""
+
+    def token_of(self, account_sid: str) -> str | None:
+        return TOKEN
+
+
+async def test_an_app_gets_it_signed() -> None:
+    async with serving(answer("204 No Content")) as server, fetching() as fetcher:
+        call = changed(status_callback=f"{server.origin}/status", status_callback_method="POST")
+        (job,) = for_event(call, CallEvent.ANSWERED, sequence=2, now=NOW, policy=PATIENCE)
+        assert await StatusCallbacks(fetcher, Tokens(), PATIENCE)(job, 1) == Done()
+        (seen,) = server.seen
+    assert dict(seen.form)["CallStatus"] == "in-progress"
+    assert seen.form == told(call, CallEvent.ANSWERED, 2).parameters
+    assert seen.headers["I-Twilio-Idempotency-Token"] == job.id
+    assert RequestValidator(TOKEN).validate(
+        f"{server.origin}/status", dict(seen.form), seen.headers["X-Twilio-Signature"]
+    )
