@@ -107,6 +107,11 @@ class Endpoint:
         """What was bound, in the order in which it was asked for."""
         return [(listen.transport, bound) for listen, bound in self._ours.bound]
 
+    def path(self, local: Address, remote: Address) -> Flow | None:
+        """The flow from our UDP socket at `local` to `remote`; None if none of ours is there."""
+        found = self._at.get(local)
+        return None if found is None else found.flow(remote)
+
     def connections(self) -> int:
         """How many stand, are being made or are being closed."""
         return len(self._alive)

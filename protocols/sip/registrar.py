@@ -104,6 +104,17 @@ class Registrar:
         live.sort(key=lambda each: (-each.q, -each.registered_at))
         return tuple(live)
 
+    def held(self, aor: str) -> tuple[Binding, ...]:
+        """All bindings of `aor`, those whose time is over too, until `expire` finds them."""
+        return tuple(self._bindings.get(aor, {}).values())
+
+    def reset(self, aor: str, bindings: Iterable[Binding]) -> None:
+        """Let `aor` have exactly these, for a caller who can't keep what followed them."""
+        for binding in self.held(aor):
+            self._apply(Change(binding=binding, cause=Cause.UNREGISTERED))
+        for binding in bindings:
+            self._apply(Change(binding=binding, cause=Cause.REGISTERED))
+
     def flow_closed(self, flow_id: int) -> Changes:
         """A connection is gone, and what was bound over it."""
         changes = tuple(

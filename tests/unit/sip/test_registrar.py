@@ -417,6 +417,22 @@ def test_refreshing_for_long_keeps_the_timer_small() -> None:
     assert domain.registrar.timer() == NOW + 999 + 3600
 
 
+def test_an_address_goes_back_to_what_it_had() -> None:
+    registrar = Registrar(Limits())
+    registrar.register(ALICE, register(contact()), udp(), NOW)
+    before = registrar.held(ALICE)
+    other = contact("sip:alice@192.0.2.8")
+    registrar.register(
+        ALICE, register(contact(PHONE, ("expires", "0")), other, cseq=2), tls(7), NOW + 1
+    )
+    registrar.reset(ALICE, before)
+    assert registrar.held(ALICE) == registrar.bindings(ALICE, NOW + 1) == before
+    assert registrar.flow_closed(7) == ()
+    assert registrar.timer() is not None and len(registrar) == 1
+    registrar.reset(ALICE, ())
+    assert (registrar.held(ALICE), len(registrar)) == ((), 0)
+
+
 def test_a_restart_keeps_what_needs_no_connection() -> None:
     domain = Domain()
     domain.send(contact("sip:udp@h", display="Zoë"), User_Agent="\udcff phone")
