@@ -20,10 +20,14 @@ UPDATE: Final = Update(
     table="sip_bindings", key=("aor", "id"), columns=("account_sid", "expires_at", "binding")
 )
 DELETE: Final = Delete(table="sip_bindings", key=("aor", "id"))
-ALL: Final = Query("sip_bindings_all", "SELECT binding FROM sip_bindings ORDER BY aor, id")
+DELETE_ACCOUNT: Final = Delete(table="sip_bindings", key=("account_sid",))
+ALL: Final = Query(
+    "sip_bindings_all", "SELECT account_sid, binding FROM sip_bindings ORDER BY aor, id"
+)
 OF_ACCOUNT: Final = Query(
     "sip_bindings_of_account",
-    "SELECT binding FROM sip_bindings WHERE account_sid = $1 AND expires_at > $2 ORDER BY aor, id",
+    "SELECT binding FROM sip_bindings WHERE account_sid = $1 AND expires_at > $2"
+    " AND (aor, id) > ($3, $4) ORDER BY aor, id LIMIT $5",
 )
 
 _decode = msgspec.json.Decoder(Binding).decode
@@ -36,7 +40,7 @@ def writes_of(account_sid: str, changes: Iterable[Change]) -> list[Write]:
     for change in changes:
         binding = change.binding
         if change.cause in REMOVED:
-            writes.append((DELETE, (binding.aor, binding.id)))
+            writes.append(removed(binding.aor, binding.id))
             continue
         written = _encode(binding).decode()
         key, rest = (binding.aor, binding.id), (account_sid, binding.expires_at, written)
@@ -46,11 +50,22 @@ def writes_of(account_sid: str, changes: Iterable[Change]) -> list[Write]:
     return writes
 
 
-async def load(store: Store) -> list[Binding]:
-    """Every binding that is stored, those whose time is over too."""
-    return [_decode(written) for (written,) in await store.fetch(ALL)]
+def removed(aor: str, binding_id: str) -> Write:
+    """The write after which a binding is not there, if it ever was."""
+    return DELETE, (aor, binding_id)
 
 
-async def of_account(store: Store, account_sid: str, now: float) -> list[Binding]:
-    """The bindings of an account that are good at `now`, by address-of-record."""
-    return [_decode(written) for (written,) in await store.fetch(OF_ACCOUNT, account_sid, now)]
+async def load(store: Store) -> list[tuple[str, Binding]]:
+    """Every binding that is stored, those whose time is over too, and whose account's it is."""
+    return [(account_sid, _decode(written)) for account_sid, written in await store.fetch(ALL)]
+
+
+async def of_account(
+    store: Store, account_sid: str, now: float, limit: int, after: tuple[str, str] = ("", "")
+) -> list[Binding]:
+    """The first `limit` bindings of an account that are good at `now`, by address-of-record.
+
+    `after` is the address-of-record and the id that they follow.
+    """
+    rows = await store.fetch(OF_ACCOUNT, account_sid, now, *after, limit)
+    return [_decode(written) for (written,) in rows]

@@ -20,6 +20,7 @@ import msgspec
 from gateway.accounts import HINT
 from gateway.sids import ACCESS_LIST, CREDENTIAL_LIST
 from gateway.sip import model, tables
+from gateway.sip.bindings import DELETE_ACCOUNT
 from gateway.sip.model import AccessList, Address, Credential, CredentialList, Domain, Need, Purpose
 from gateway.sip.shelf import Shelf
 from gateway.store.base import Conflict, Stale, Store, Write
@@ -243,7 +244,7 @@ class SipDirectory:
             if gone:
                 every = [shelf.table.delete_account for shelf in self._shelves.values()]
                 writes += [(delete, (account_sid,)) for delete in every]
-            yield writes
+            yield [*writes, (DELETE_ACCOUNT, (account_sid,))]
             self._closed.add(account_sid)
             for each in gone:
                 self._drop(each)

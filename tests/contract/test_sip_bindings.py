@@ -2,7 +2,7 @@
 
 import msgspec
 
-from gateway.sip.bindings import load, of_account, writes_of
+from gateway.sip.bindings import DELETE_ACCOUNT, load, of_account, writes_of
 from gateway.store.base import Store
 from protocols.sip.binding import Binding, Cause
 from protocols.sip.registrar import Change, Limits, Registrar
@@ -41,12 +41,12 @@ async def test_what_was_registered_is_given_back(store: Store) -> None:
     refreshed = msgspec.structs.replace(one, cseq=8, expires_at=NOW + 120)
     await store.commit(writes_of(ACCOUNT, registered(refreshed, cause=Cause.REFRESHED)))
     await store.commit(writes_of(ACCOUNT, registered(two, cause=Cause.UNREGISTERED)))
-    assert await load(store) == [refreshed, path]
+    assert await load(store) == [(ACCOUNT, refreshed), (ACCOUNT, path)]
     registrar = Registrar(Limits())
     today = msgspec.structs.replace(UDP, id=9)
-    assert registrar.restore(await load(store), NOW + 100, lambda flow: today) == (
-        Change(binding=path, cause=Cause.EXPIRED),
-    )
+    assert registrar.restore(
+        [each for _, each in await load(store)], NOW + 100, lambda flow: today
+    ) == (Change(binding=path, cause=Cause.EXPIRED),)
     [restored] = registrar.bindings(one.aor, NOW + 100)
     assert (restored.id, restored.flow.id, restored.cseq) == ("one", 9, 8)
 
@@ -62,7 +62,7 @@ async def test_what_comes_and_goes_in_one_commit(store: Store) -> None:
         *registered(binding("two"), cause=Cause.CROWDED_OUT),
     ]
     await store.commit(writes_of(ACCOUNT, changes))
-    assert await load(store) == [again]
+    assert await load(store) == [(ACCOUNT, again)]
 
 
 async def test_an_account_sees_its_own_that_are_good(store: Store) -> None:
@@ -70,5 +70,18 @@ async def test_an_account_sees_its_own_that_are_good(store: Store) -> None:
     theirs = binding("one", aor="bob@b.example")
     await store.commit(writes_of(ACCOUNT, registered(mine, late)))
     await store.commit(writes_of(OTHER, registered(theirs)))
-    assert await of_account(store, ACCOUNT, NOW) == [mine]
-    assert await of_account(store, OTHER, NOW) == [theirs]
+    assert await of_account(store, ACCOUNT, NOW, 10) == [mine]
+    assert await of_account(store, OTHER, NOW, 10) == [theirs]
+    await store.commit([(DELETE_ACCOUNT, (ACCOUNT,))])
+    assert await load(store) == [(OTHER, theirs)]
+
+
+async def test_an_account_reads_its_own_in_pages(store: Store) -> None:
+    users = [binding(name, aor=aor) for aor in ("a@b", "b@b") for name in ("one", "two")]
+    await store.commit(writes_of(ACCOUNT, registered(*users)))
+    read, after = [], ("", "")
+    while page := await of_account(store, ACCOUNT, NOW, 1, after):
+        [last] = page
+        read.append(last)
+        after = last.aor, last.id
+    assert read == users
