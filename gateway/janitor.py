@@ -1,4 +1,6 @@
-"""Forgets in time: finished jobs, old facts, PDUs and messages; notes receipts that never came."""
+"""Forgets in time: finished jobs, old facts, PDUs, messages and calls; notes receipts that never
+came.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -9,6 +11,7 @@ import msgspec
 import structlog
 
 from carriers.model import Carrier
+from gateway.calls import orders
 from gateway.core.retention import JobRetention, prune_backlog, prune_facts, prune_trace
 from gateway.messages import notifications
 from gateway.messages.overdue import note_overdue
@@ -26,7 +29,7 @@ Forget = Callable[[Store, float], Awaitable[object]]
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """How much is kept: rows of the trace, facts (and seconds), seconds of finished jobs and of
-    messages with their segments, and of notifications.
+    messages with their segments and of notifications, and those of calls with their legs.
     """
 
     trace_rows: int
@@ -34,6 +37,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     facts_for: float
     jobs_for: float
     messages_for: float = 400 * 86400.0
+    calls_for: float = 400 * 86400.0
 
 
 class Janitor:
@@ -80,6 +84,9 @@ class Janitor:
         await prune_backlog(store, kept.facts)
         for table in ("messages", "segments"):
             await store.forget(table, now - kept.messages_for)
+        for table in ("calls", "call_legs"):
+            await store.forget(table, now - kept.calls_for)
+        await orders.forget(store, now)
         await notifications.forget(store, now - kept.messages_for)
         for forget in self._also:
             await forget(store, now)

@@ -82,7 +82,8 @@ class StoreSection:
     trace_rows: int = key(
         2_000_000,
         forms.whole_number(1000),
-        "rows of PDUs kept for timelines, about two a message; beyond that the oldest go",
+        "rows of PDUs and ladders kept for timelines, about two a message and one a call;"
+        " beyond that the oldest go",
     )
     facts_for: float = key(
         7 * 86400.0, forms.duration(), "how long facts are kept for timelines and readers"
@@ -94,6 +95,11 @@ class StoreSection:
         400 * 86400.0,
         forms.duration(86400.0),
         "how long messages are kept, with their segments, and notifications",
+    )
+    calls_for: float = key(
+        400 * 86400.0,
+        forms.duration(86400.0),
+        "how long calls are kept, with their legs, which are the CDRs",
     )
 
 

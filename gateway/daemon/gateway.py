@@ -385,6 +385,7 @@ class Gateway:
             facts_for=store.facts_for,
             jobs_for=store.jobs_for,
             messages_for=store.messages_for,
+            calls_for=store.calls_for,
         )
         unfinished = Unfinished(lambda: self._ground.customers, self._runner.offer, self._owners)
         forgets = (*_FORGETS, self._sinks.forget, unfinished.forget)

@@ -34,6 +34,8 @@ Row = tuple[Any, ...]
 TIMED: Final = {
     "messages": "sid",
     "segments": "sid",
+    "calls": "sid",
+    "call_legs": "sid",
     "trace": "sid",
     "facts": "at",
 }

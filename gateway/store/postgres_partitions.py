@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from asyncpg import exceptions as pg
 
-from gateway.sids import MMS, SMS, first_sid, made_at
+from gateway.sids import CALL, MMS, SMS, first_sid, made_at
 from gateway.store.postgres_link import Connection
 from gateway.store.postgres_schema import LOCK
 
@@ -36,7 +36,9 @@ class _Parted(msgspec.Struct, frozen=True, kw_only=True):
 _TABLES: Final = {
     "messages": _Parted(column="sid", span=30 * _DAY, kinds=(SMS, MMS)),
     "segments": _Parted(column="sid", span=30 * _DAY, kinds=(SMS, MMS)),
-    "trace": _Parted(column="sid", span=_DAY, kinds=(SMS, MMS)),
+    "calls": _Parted(column="sid", span=30 * _DAY, kinds=(CALL,)),
+    "call_legs": _Parted(column="sid", span=30 * _DAY, kinds=(CALL,)),
+    "trace": _Parted(column="sid", span=_DAY, kinds=(SMS, MMS, CALL)),
     "facts": _Parted(column="at", span=_DAY),
 }
 COLUMNS: Final = {name: parted.column for name, parted in _TABLES.items()}

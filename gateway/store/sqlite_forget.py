@@ -5,14 +5,16 @@ are the facts, whose ids grow with time. A fact with the time of a clock that wa
 its neighbours do.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from gateway.sids import MMS, SMS, first_sid
+from gateway.sids import CALL, MMS, SMS, first_sid
 from gateway.store.base import TIMED, Delete, Query, Row, Store, StoreError
 
 _PAGE: Final = 500  # rows in one commit
-_KINDS: Final = (SMS, MMS)
+_TEXTS: Final = (SMS, MMS)
+
+Kinds = tuple[str, ...]
 
 _MESSAGE: Final = Delete(table="messages", key=("account_sid", "sid"))
 _NEXT_ACCOUNT: Final = Query(
@@ -22,6 +24,21 @@ _MESSAGES: Final = Query(
     "forget_messages",
     "SELECT account_sid, sid FROM messages WHERE account_sid = $1 AND sid >= $2 AND sid < $3"
     " ORDER BY sid LIMIT $4",
+)
+_CALL: Final = Delete(table="calls", key=("account_sid", "sid"))
+_NEXT_CALLER: Final = Query(
+    "forget_caller", "SELECT min(account_sid) FROM calls WHERE account_sid > $1"
+)
+_CALLS: Final = Query(
+    "forget_calls",
+    "SELECT account_sid, sid FROM calls WHERE account_sid = $1 AND sid >= $2 AND sid < $3"
+    " ORDER BY sid LIMIT $4",
+)
+_LEG: Final = Delete(table="call_legs", key=("sid", "attempt"))
+_LEGS: Final = Query(
+    "forget_call_legs",
+    "SELECT sid, attempt FROM call_legs WHERE sid >= $1 AND sid < $2"
+    " ORDER BY sid, attempt LIMIT $3",
 )
 _SEGMENT: Final = Delete(table="segments", key=("sid", "part", "attempt"))
 _SEGMENTS: Final = Query(
@@ -45,25 +62,23 @@ async def forget(store: Store, table: str, before: float) -> int:
 
 
 async def _messages(store: Store, before: float) -> int:
-    count = 0
-    async for account_sid in _accounts(store):
-        for kind in _KINDS:
-            count += await _pages(
-                store, _MESSAGE, _MESSAGES, account_sid, kind, first_sid(kind, before)
-            )
-    return count
+    return await _of_accounts(store, _MESSAGE, _NEXT_ACCOUNT, _MESSAGES, _TEXTS, before)
+
+
+async def _calls(store: Store, before: float) -> int:
+    return await _of_accounts(store, _CALL, _NEXT_CALLER, _CALLS, (CALL,), before)
 
 
 async def _segments(store: Store, before: float) -> int:
-    return sum(
-        [await _pages(store, _SEGMENT, _SEGMENTS, kind, first_sid(kind, before)) for kind in _KINDS]
-    )
+    return await _of_kinds(store, _SEGMENT, _SEGMENTS, _TEXTS, before)
+
+
+async def _call_legs(store: Store, before: float) -> int:
+    return await _of_kinds(store, _LEG, _LEGS, (CALL,), before)
 
 
 async def _trace(store: Store, before: float) -> int:
-    return sum(
-        [await _pages(store, _TRACE_ROW, _TRACE, kind, first_sid(kind, before)) for kind in _KINDS]
-    )
+    return await _of_kinds(store, _TRACE_ROW, _TRACE, (*_TEXTS, CALL), before)
 
 
 async def _facts(store: Store, before: float) -> int:
@@ -81,15 +96,28 @@ async def _facts(store: Store, before: float) -> int:
 _FORGET: Final[dict[str, Callable[[Store, float], Awaitable[int]]]] = {
     "messages": _messages,
     "segments": _segments,
+    "calls": _calls,
+    "call_legs": _call_legs,
     "trace": _trace,
     "facts": _facts,
 }
 
 
-async def _accounts(store: Store) -> AsyncIterator[str]:
+async def _of_accounts(
+    store: Store, delete: Delete, next_account: Query, query: Query, kinds: Kinds, before: float
+) -> int:
+    count = 0
     account_sid: str | None = ""
-    while (account_sid := (await store.fetch(_NEXT_ACCOUNT, account_sid))[0][0]) is not None:
-        yield account_sid
+    while (account_sid := (await store.fetch(next_account, account_sid))[0][0]) is not None:
+        for kind in kinds:
+            end = first_sid(kind, before)
+            count += await _pages(store, delete, query, account_sid, kind, end)
+    return count
+
+
+async def _of_kinds(store: Store, delete: Delete, query: Query, kinds: Kinds, before: float) -> int:
+    counts = [await _pages(store, delete, query, kind, first_sid(kind, before)) for kind in kinds]
+    return sum(counts)
 
 
 async def _pages(store: Store, delete: Delete, query: Query, *where: str) -> int:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from gateway.calls import tables as calls
+from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus
 from gateway.messages import notifications
 from gateway.sids import NOTIFICATION, first_sid
 from gateway.store.base import Delete, Fact, Insert, Query, Store, Update, Write
@@ -151,6 +153,28 @@ def message(sid: str, account_sid: str = "AC1", carrier: str = "acme") -> Write:
 
 def segment(sid: str) -> Write:
     return SEGMENT, ("AC1", sid, 1, 1, "acme", "", "", "held", 0, 1.5)
+
+
+def call(sid: str, account_sid: str = "AC1") -> Write:
+    return calls.inserted(
+        Call(
+            account_sid=account_sid,
+            sid=sid,
+            direction=CallDirection.INBOUND,
+            status=CallStatus.RINGING,
+            from_address="+447700900123",
+            to_address="+15550001000",
+            owner="w",
+            date_created=1.5,
+            date_updated=1.5,
+        )
+    )
+
+
+def call_leg(sid: str) -> Write:
+    return calls.leg_inserted(
+        CallLeg(account_sid="AC1", sid=sid, direction=CallDirection.INBOUND, began=1.5)
+    )
 
 
 def jobs_table(generation: int) -> Insert:

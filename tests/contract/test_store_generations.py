@@ -5,13 +5,15 @@ import time
 
 import pytest
 
-from gateway.sids import SMS, first_sid
+from gateway.sids import CALL, SMS, first_sid
 from gateway.store.base import TIMED, Conflict, Delete, Query, Store, StoreError, Update, Write
 from tests.contract.backends import Backend
 from tests.contract.rows import (
     FACT,
     META,
     TRACE,
+    call,
+    call_leg,
     job,
     job_ids,
     message,
@@ -140,6 +142,8 @@ def made(table: str, at: float) -> Write:
     rows: dict[str, Write] = {
         "messages": message(sid),
         "segments": segment(sid),
+        "calls": call(first_sid(CALL, at) + "0" * 16),
+        "call_legs": call_leg(first_sid(CALL, at) + "0" * 16),
         "trace": (TRACE, (sid, b"pdu")),
         "facts": (FACT, ("AC1", sid, 1, "message.queued", at, "{}")),
     }

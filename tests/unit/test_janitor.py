@@ -7,13 +7,14 @@ import pytest
 
 from carriers.model import Carrier, CarrierKind
 from gateway import janitor
+from gateway.calls import orders
 from gateway.events import FactType, fact
 from gateway.janitor import Janitor, Kept
 from gateway.messages import trace
-from gateway.sids import SMS, first_sid
+from gateway.sids import CALL, SMS, first_sid
 from gateway.store.base import Insert, Query
 from gateway.store.sqlite import SqliteStore
-from tests.contract.rows import notification
+from tests.contract.rows import call, call_leg, notification
 
 FACTS = Query("facts", "SELECT sid FROM facts ORDER BY id")
 KEPT = Kept(trace_rows=10, facts=3, facts_for=100.0, jobs_for=100.0)
@@ -96,6 +97,25 @@ async def test_old_messages_go_with_their_segments_and_pdus(tmp_path: Path) -> N
     ]
     left = await store.fetch(Query("t", "SELECT sid FROM trace ORDER BY id"))
     assert left in ([(sid,) for sid in sids[19:]], [(sid,) for sid in sids[20:]])
+    await store.close()
+
+
+async def test_old_calls_go_with_their_legs_and_so_do_orders_that_nobody_took(
+    tmp_path: Path,
+) -> None:
+    now = 1_800_000_000.0
+    store = await SqliteStore.open(tmp_path / "db", max_queued=100, clock=lambda: now)
+    sids = [f"{first_sid(CALL, now - age)}{'0' * 16}" for age in (1000.0, 976.0, 975.0, 1.0)]
+    await store.commit([write for sid in sids for write in (call(sid), call_leg(sid))])
+    for age in (61.0, 59.0):
+        await orders.leave(store, "AC1", sids[-1], orders.Complete(), now - age)
+    kept = Kept(trace_rows=10, facts=3, facts_for=100.0, jobs_for=100.0, calls_for=975.5)
+    await Janitor(store, kept, CARRIERS, lambda: now).round()
+    for table in ("calls", "call_legs"):
+        left = await store.fetch(Query("c", f"SELECT sid FROM {table} ORDER BY sid"))
+        assert left == [(sid,) for sid in sids[2:]]
+    left = await store.fetch(Query("o", "SELECT at FROM call_orders"))
+    assert left == [(now - 59.0,)]
     await store.close()
 
 

@@ -2,8 +2,9 @@
 
 A counter is named by its account, its day in UTC and a metric: the type of the fact, such as
 `message.sent`; the short messages on the air, `segments.outbound` and `segments.inbound`; what
-went by a carrier, `carrier.acme.message.sent`; an error code, `error.30003`. A fact of a type that
-is not known here counts as `unknown`, one whose data can't be read as `unreadable` too.
+went by a carrier, `carrier.acme.message.sent`; minutes of calls, each begun one whole,
+`minutes.outbound` and `minutes.inbound`; an error code, `error.30003`. A fact of a type that is
+not known here counts as `unknown`, one whose data can't be read as `unreadable` too.
 """
 
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.calls.model import CallDirection
 from gateway.events import FactType
 from gateway.store.base import Fact
 
@@ -27,6 +29,11 @@ _KNOWN: Final = frozenset(FactType)
 _SEGMENTS: Final = {
     FactType.MESSAGE_QUEUED: "segments.outbound",
     FactType.MESSAGE_RECEIVED: "segments.inbound",
+}
+_MINUTES: Final = {
+    CallDirection.INBOUND: "minutes.inbound",
+    CallDirection.OUTBOUND_API: "minutes.outbound",
+    CallDirection.OUTBOUND_DIAL: "minutes.outbound",
 }
 _DAY: Final = 86400.0
 _MOST: Final = 2**31  # more than a number in a fact can rightly be
@@ -77,6 +84,8 @@ def _metrics(type_: str, said: str) -> Iterable[tuple[str, int]]:
     segments = _SEGMENTS.get(FactType(type_))
     if segments is not None and (number := _number(data.get("segments"))):
         yield segments, number
+    if type_ == FactType.CALL_COMPLETED and (seconds := _number(data.get("duration"))):
+        yield _MINUTES.get(str(data.get("direction")), UNKNOWN), -(-seconds // 60)
     carrier = data.get("carrier")
     if isinstance(carrier, str) and carrier:
         yield f"carrier.{carrier}.{type_}", 1

@@ -32,6 +32,27 @@ def test_a_text_that_comes_counts_its_segments_apart() -> None:
     assert counted(received)["segments.inbound"] == 2
 
 
+@pytest.mark.parametrize(
+    "direction, seconds, counts",
+    [
+        ('"inbound"', 1, {"minutes.inbound": 1}),
+        ('"outbound-api"', 60, {"minutes.outbound": 1}),
+        ('"outbound-dial"', 61, {"minutes.outbound": 2}),
+        ('"inbound"', 0, {}),
+        ('["sideways"]', 5, {"unknown": 1}),
+    ],
+)
+def test_a_call_counts_its_minutes_each_begun_one_whole(
+    direction: str, seconds: int, counts: dict[str, int]
+) -> None:
+    data = f'{{"direction":{direction},"duration":{seconds},"carrier":"acme"}}'
+    assert counted(fact("call.completed", data)) == {
+        "call.completed": 1,
+        "carrier.acme.call.completed": 1,
+        **counts,
+    }
+
+
 def test_an_error_counts_by_its_code() -> None:
     failed = fact("message.failed", '{"error_code":30003,"reason":"gone"}')
     assert counted(failed) == {"message.failed": 1, "error.30003": 1}

@@ -1,0 +1,130 @@
+"""What REST wants of a call that is up, and how it reaches the process that has the call.
+
+The process that was asked may have the call itself. If it hasn't, the order waits in the store
+for the one that has, which is told by a hint; orders to one call are carried out as they came.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from gateway.calls.model import Call
+from gateway.sids import ORDER, new_sid
+from gateway.store.base import Delete, Insert, Query, Row, Store, Write
+
+HINT: Final = "calls"
+_PAGE: Final = 200
+_LOOK: Final = 0.05  # seconds between looks at whether an order was taken
+_STALE: Final = 60.0  # seconds after which nobody will take one
+
+
+class Complete(msgspec.Struct, frozen=True, kw_only=True, tag="complete"):
+    """End the call, whatever its state."""
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
+    """End the call if it was not answered yet."""
+
+
+class Redirect(msgspec.Struct, frozen=True, kw_only=True, tag="redirect"):
+    """Run another document at once: the one at `url`, or `twiml` itself if that is "".
+
+    `fallback_url` is "" for none.
+    """
+
+    url: str = ""
+    method: str = "POST"
+    fallback_url: str = ""
+    fallback_method: str = "POST"
+    twiml: str = ""
+
+
+Order = Complete | Cancel | Redirect
+
+
+class Orders(Protocol):
+    """What REST asks of the calls of its own process: `gateway/calls/service.py`."""
+
+    async def order(self, account_sid: str, sid: str, order: Order) -> Call | None:
+        """The call after `order`; None if this process does not have it.
+
+        An order that its state does not allow changes nothing.
+        """
+        ...
+
+
+class NoCalls:
+    """`Orders` of a process that carries no calls."""
+
+    async def order(self, account_sid: str, sid: str, order: Order) -> Call | None:
+        """None."""
+        return None
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """An order in the store."""
+
+    id: str
+    account_sid: str
+    sid: str
+    order: Order
+
+
+INSERT: Final = Insert(table="call_orders", columns=("sid", "id", "account_sid", "wanted", "at"))
+DELETE: Final = Delete(table="call_orders", key=("sid", "id"))
+WIPE: Final = Delete(table="call_orders", key=("sid",))
+_WAITING: Final = Query(
+    "call_orders_waiting",
+    "SELECT sid, id, account_sid, wanted FROM call_orders"
+    " WHERE sid > $1 OR (sid = $2 AND id > $3) ORDER BY sid, id LIMIT $4",
+)
+_THERE: Final = Query("call_order_there", "SELECT at FROM call_orders WHERE sid = $1 AND id = $2")
+_OLD: Final = Query("call_orders_old", "SELECT sid, id FROM call_orders WHERE at < $1 LIMIT $2")
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Order).decode
+
+
+async def leave(store: Store, account_sid: str, sid: str, order: Order, now: float) -> str:
+    """Leave an order for the process that has the call; the id under which it waits."""
+    id = new_sid(ORDER, now)
+    await store.commit([(INSERT, (sid, id, account_sid, _encode(order).decode(), now))])
+    store.hint(HINT)
+    return id
+
+
+async def taken(store: Store, sid: str, id: str, within: float) -> bool:
+    """Whether somebody has carried the order out, `within` seconds from now."""
+    for _ in range(max(1, round(within / _LOOK))):
+        await asyncio.sleep(_LOOK)
+        if not await store.fetch(_THERE, sid, id):
+            return True
+    return False
+
+
+async def waiting(store: Store, after: Waiting | None = None) -> list[Waiting]:
+    """A page of the orders that wait, those of one call in their order."""
+    sid, id = ("", "") if after is None else (after.sid, after.id)
+    rows = await store.fetch(_WAITING, sid, sid, id, _PAGE)
+    return [_waiting_of(row) for row in rows]
+
+
+def _waiting_of(row: Row) -> Waiting:
+    sid, id, account_sid, wanted = row
+    return Waiting(id=id, account_sid=account_sid, sid=sid, order=_decode(wanted))
+
+
+def done(orders: Sequence[Waiting]) -> list[Write]:
+    """The writes that take orders away."""
+    return [(DELETE, (order.sid, order.id)) for order in orders]
+
+
+async def forget(store: Store, now: float) -> int:
+    """Take away orders that nobody took: their calls are gone; how many."""
+    count = 0
+    while rows := await store.fetch(_OLD, now - _STALE, _PAGE):
+        await store.commit([(DELETE, row) for row in rows])
+        count += len(rows)
+    return count
