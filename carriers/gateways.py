@@ -19,7 +19,7 @@ ANSWERS_TO_RETURN: Final = 2
 
 # A gateway that can't take a call; every other answer to OPTIONS, 404 and 405 too, is a sign of
 # life: many carriers know no OPTIONS.
-_DEAD: Final = frozenset({0, 408, 500, 502, 503, 504})
+DEAD: Final = frozenset({0, 408, 500, 502, 503, 504})
 
 
 class GatewayState(StrEnum):
@@ -103,12 +103,12 @@ class Gateways:
         return tuple(found)
 
     def answered(
-        self, uri: str, status: int, now: float, *, retry_after: int = 0
+        self, uri: str, status: int, now: float, *, retry_after: int = 0, reason: str = "no answer"
     ) -> GatewayChanged | None:
         """The gateway answered an INVITE or OPTIONS with `status`, 0 if it did not at all.
 
-        `retry_after` is what the answer said, in seconds. Answers of a gateway that is no more
-        are passed over.
+        `retry_after` is what the answer said, in seconds, `reason` why there was none. Answers of a
+        gateway that is no more are passed over.
         """
         door = self._doors.get(uri)
         if door is None:
@@ -117,11 +117,11 @@ class Gateways:
         if retry_after > 0 and status >= 300:
             door.resting = max(door.resting, now + min(retry_after, LONGEST_REST))
             door.reason = f"{status} with Retry-After: {retry_after}"
-        elif status in _DEAD:
+        elif status in DEAD:
             door.failures += 1
             door.answers = 0
             door.silent = door.silent or door.failures >= FAILURES_TO_LEAVE
-            door.reason = f"{status}" if status else "no answer"
+            door.reason = f"{status}" if status else reason
         else:
             door.answers += 1
             door.failures = 0

@@ -113,6 +113,21 @@ class Registration:
         sending, self._outgoing = self._outgoing, None
         return sending
 
+    def reached_at(self, contact: NameAddr) -> Request | None:
+        """Let the server that is asked reach us at `contact`: the request as it goes out now.
+
+        It is known only where the request goes; those that follow name it too. What is taken back
+        keeps the contact that was registered. None if nothing is asked.
+        """
+        asked = self._asked
+        if asked is None or _is_end(asked):
+            return asked
+        ours = asked.contacts[0].params[len(self._terms.contact.params) :]
+        self._terms = msgspec.structs.replace(self._terms, contact=contact)
+        named = msgspec.structs.replace(contact, params=(*contact.params, *ours))
+        self._asked = msgspec.structs.replace(asked, contacts=(named,))
+        return self._asked
+
     def next_event(self) -> Event | None:
         """What happened, in its order."""
         return self._events.popleft() if self._events else None
