@@ -14,6 +14,7 @@ from rest_world import NUMBER, World, basic, rest_world
 from gateway.api.app import OWN, V2010
 from gateway.api.resources import JSON, Access, Operation
 from gateway.messages.draft import REST, Draft
+from gateway.sip import bindings
 from gateway.sip.directory import SipDirectory
 from gateway.sip.model import (
     AccessList,
@@ -26,6 +27,10 @@ from gateway.sip.model import (
     Purpose,
 )
 from gateway.store.base import StoreUnavailable
+from protocols.sip.binding import Binding, Cause
+from protocols.sip.registrar import Change
+from protocols.sip.transport import Flow, Transport
+from protocols.sip.uri import SipUri
 
 PRIVATE = [operation for operation in (*V2010, *OWN) if operation.access is not Access.PUBLIC]
 FINITE = [operation for operation in PRIVATE if operation.produces == JSON]
@@ -79,6 +84,19 @@ ENTRIES: tuple[Entry, ...] = (
     ),
 )
 
+PHONE = Binding(
+    aor="private.user@private.example",
+    id="private phone",
+    uri=SipUri(host="192.0.2.77", user="private.user"),
+    call_id="private call",
+    cseq=1,
+    registered_at=1.0,
+    expires_at=4e9,
+    flow=Flow(
+        id=1, transport=Transport.UDP, local=("192.0.2.1", 5060), remote=("192.0.2.77", 5060)
+    ),
+)
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
@@ -115,6 +133,9 @@ async def stored_sids(world: World) -> list[str]:
     for entry in ENTRIES:
         owned = msgspec.structs.replace(entry, account_sid=world.main.sid)
         await world.services.sip.add(owned)
+    await world.services.store.commit(
+        bindings.writes_of(world.main.sid, [Change(binding=PHONE, cause=Cause.REGISTERED)])
+    )
     return [message.sid, number.sid, *(entry.sid for entry in ENTRIES)]
 
 
@@ -164,6 +185,7 @@ async def still_there(world: World, sids: list[str]) -> None:
     owned = [msgspec.structs.replace(each, account_sid=world.main.sid) for each in ENTRIES]
     sip = await SipDirectory.load(world.services.store)
     assert sorted(sip.entries(), key=repr) == sorted(owned, key=repr)
+    assert await bindings.load(world.services.store) == [(world.main.sid, PHONE)]
 
 
 @pytest.mark.parametrize("operation", PRIVATE, ids=named)
