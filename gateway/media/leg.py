@@ -21,9 +21,9 @@ from protocols.rtp.events import Address
 from protocols.rtp.latch import Verdict
 from protocols.rtp.packet import (
     HEADER,
+    HEADER_OCTETS,
     Kind,
     Malformed,
-    is_rtp,
     kind,
     payload_bounds,
 )
@@ -37,6 +37,7 @@ Way = Callable[[bytes, float], None]
 """Takes a packet that is the peer's, and the time."""
 
 VISITED: Final = 1.0  # seconds after which a leg is looked at, whatever its timers say
+_ACCEPTED: Final = Verdict.ACCEPTED
 _PLAIN: Final = 0x80  # the first octet of a packet with neither CSRCs, extension nor padding
 
 
@@ -59,6 +60,22 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
 
 class Leg:
     """A node at work; `due` is when it was asked to be woken and is its waker's."""
+
+    __slots__ = (
+        "_call",
+        "_digits",
+        "_node",
+        "_opener",
+        "_session",
+        "_tools",
+        "_unusable",
+        "_ways",
+        "due",
+        "id",
+        "outlet",
+        "ports",
+        "source",
+    )
 
     def __init__(
         self, call: str, node: graph.Leg, ports: PortPair, tools: Tools, now: float
@@ -196,7 +213,7 @@ class Leg:
     # What the peer does
 
     def _receive(self, octets: bytes, source: Address, now: float) -> None:
-        if not is_rtp(octets):
+        if len(octets) < HEADER_OCTETS or octets[0] & 0xC0 != 0x80 or 192 <= octets[1] <= 223:
             self._receive_other(octets, source, now)
             return
         ways = self._ways.get(octets[1] & 0x7F)
@@ -213,7 +230,7 @@ class Leg:
             self._drop(Verdict.MALFORMED.value)
             return
         verdict = self._session.receive_packet(octets, source, now)
-        if verdict is not Verdict.ACCEPTED:
+        if verdict is not _ACCEPTED:
             if verdict is not Verdict.LATCHED:
                 return
             self._flush(now)

@@ -18,24 +18,47 @@ from protocols.rtp.srtp import Refusal, SrtpSender
 _NOBODY: Final = -1
 _REMEMBERED: Final = 8  # SSRCs of one source whose clocks are known
 _WORD: Final = 0xFFFF_FFFF
+_unpack: Final = HEADER.unpack_from
+_pack: Final = HEADER.pack
 
 
 class Outlet:
     """A leg's way out; `chance` gives numbers evenly spread over 0 to 1, 1 excluded."""
+
+    __slots__ = (
+        "_ahead",
+        "_at",
+        "_clock",
+        "_clocks",
+        "_followed",
+        "_latch",
+        "_newest",
+        "_ports",
+        "_reporter",
+        "_send",
+        "_shift",
+        "clock_rate",
+        "is_open",
+        "refused",
+        "sealer",
+    )
 
     def __init__(self, session: Session, ports: PortPair, chance: Callable[[], float]) -> None:
         self.sealer: SrtpSender | None = None
         self.is_open = False  # the peer wants to hear something
         self.clock_rate = 8000
         self.refused = 0  # packets that SRTP did not take
-        self._session = session
+        self._latch = session.latch
+        self._reporter = session.reporter
         self._ports = ports
+        self._send = ports.rtp.sendto
         self._newest = int(chance() * 0x10000)
         self._clock = int(chance() * (1 << 32))  # the timestamp of the newest packet
         self._at: float | None = None  # when it went out
         self._followed = _NOBODY
         self._ahead = 0  # of the followed source's numbers
-        self._clocks: dict[int, int] = {}  # the same of timestamps, by SSRC
+        self._shift = 0  # the same of timestamps
+        self._clocks: dict[int, int] = {}  # of which each SSRC has its own
 
     def turn(self) -> None:
         """From now on another source speaks."""
@@ -44,31 +67,32 @@ class Outlet:
 
     def relay(self, payload_type: int, octets: bytes, now: float) -> None:
         """Pass a packet on, under the payload type that this peer has for it."""
-        session = self._session
-        destination = session.destination() if self.is_open else None
+        destination = self._latch.goes_to if self.is_open else None
         if destination is None:
             self._followed = _NOBODY
             return
-        flags, second, sequence, timestamp, ssrc = HEADER.unpack_from(octets)
+        flags, second, sequence, timestamp, ssrc = _unpack(octets)
         second = second & 0x80 | payload_type
         if ssrc != self._followed:
             self._follow(ssrc, sequence, timestamp, now)
             second |= 0x80
         sequence = (sequence + self._ahead) & 0xFFFF
-        timestamp = (timestamp + self._clocks[ssrc]) & _WORD
+        timestamp = (timestamp + self._shift) & _WORD
         if (sequence - self._newest) & 0x8000 == 0:
             self._newest, self._clock, self._at = sequence, timestamp, now
-        head = HEADER.pack(flags, second, sequence, timestamp, session.ssrc)
-        packet = head + octets[HEADER_OCTETS:]
-        if self.sealer is None:
-            self._ports.send(packet, destination)
-        else:
+        reporter = self._reporter
+        packet = _pack(flags, second, sequence, timestamp, reporter.ssrc) + octets[HEADER_OCTETS:]
+        if self.sealer is not None:
             sealed = self.sealer.protect(packet)
             if isinstance(sealed, Refusal):
                 self.refused += 1
                 return
-            self._ports.send(sealed, destination)
-        session.packet_sent(packet, now)
+            packet = sealed
+        try:
+            self._send(packet, destination)
+        except OSError:
+            self._ports.unsent += 1  # lost, as the network may lose any
+        reporter.count(timestamp, len(octets) - HEADER_OCTETS, now)
 
     def _follow(self, ssrc: int, sequence: int, timestamp: int, now: float) -> None:
         """Go on from the last packet that went out with the first of another SSRC.
@@ -78,9 +102,10 @@ class Outlet:
         self._followed = ssrc
         self._ahead = (self._newest + 1 - sequence) & 0xFFFF
         if ssrc in self._clocks:
+            self._shift = self._clocks[ssrc]
             return
         passed = 0.0 if self._at is None else now - self._at
         continued = self._clock + round(passed * self.clock_rate)
-        self._clocks[ssrc] = (continued - timestamp) & _WORD
+        self._shift = self._clocks[ssrc] = (continued - timestamp) & _WORD
         if len(self._clocks) > _REMEMBERED:
             del self._clocks[next(iter(self._clocks))]

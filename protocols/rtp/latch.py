@@ -2,8 +2,8 @@
 
 What SDP says of the peer's address is a claim, and behind a NAT it is wrong. So media is sent to
 and taken from where packets really come from, the first one that is allowed to fix it: the latch.
-Allowed are the address in SDP, and any port of the host that signals, when the address in SDP is
-private or is another host than that; other sources only under `LatchPolicy.ANY`. One latch holds
+Allowed are the address in SDP and any port of the host that signals, which is where media come
+from behind a NAT, whatever SDP says; other sources only under `LatchPolicy.ANY`. One latch holds
 for an offer and its answer; another source gets it with a new offer, or after `silence`, and
 then it has to go on with the stream or to show a stream of its own.
 
@@ -98,6 +98,27 @@ class Latch:
     IP addresses as text: whoever finds a name in SDP resolves it first. Times are in seconds.
     """
 
+    __slots__ = (
+        "_address",
+        "_agreed",
+        "_candidate",
+        "_heard",
+        "_held",
+        "_host",
+        "_ip",
+        "_lingering",
+        "_proof",
+        "_sequence",
+        "_silence",
+        "_ssrc",
+        "_told",
+        "_trusted",
+        "goes_to",
+        "locked",
+        "policy",
+        "source",
+    )
+
     def __init__(
         self,
         *,
@@ -109,8 +130,9 @@ class Latch:
     ) -> None:
         self.policy = policy
         self.source: Address | None = None  # what media is latched to
+        self.locked: Address | None = None  # the same, unless another source may latch now
+        self.goes_to: Address | None = None  # see `destination`
         self._silence = silence
-        self._locked: Address | None = None  # the same, unless another source may latch now
         self._ssrc = -1
         self._sequence = -1  # of the newest packet; RTCP has none
         self._heard = -inf
@@ -123,7 +145,7 @@ class Latch:
     def _tell(self, address: Address | None, signalling: str, now: float) -> None:
         self._host = address_of(signalling)
         self._told = now
-        self._locked = None
+        self.locked = None
         self._candidate = None
         ip = address_of(address[0]) if address is not None else None
         self._ip = ip
@@ -132,6 +154,7 @@ class Latch:
         self._trusted = not self._held and _is_trusted(ip, self._host)
         if not self._held:
             self._agreed = address
+        self._aim()
 
     def reoffered(self, *, address: Address | None, signalling: str, now: float) -> None:
         """A new offer and its answer are agreed on: the next source that is allowed latches.
@@ -145,29 +168,38 @@ class Latch:
         self._lingering = None
         if not self._held and (address != agreed or self._host != host):
             self._lingering, self.source = self.source, None
+            self._aim()
+
+    def _aim(self) -> None:
+        if self._held:
+            self.goes_to = None
+        elif self.source is not None:
+            self.goes_to = self.source
+        else:
+            self.goes_to = self._address if self._trusted else None
 
     def destination(self) -> Address | None:
         """Where to send to now; None if nothing may be sent."""
-        if self._held:
-            return None
-        if self.source is not None:
-            return self.source
-        return self._address if self._trusted else None
+        return self.goes_to
+
+    def heard(self, ssrc: int, sequence: int, now: float) -> None:
+        """What came last from `locked`, whose packets need not be judged one by one."""
+        self._ssrc = ssrc
+        self._sequence = sequence
+        self._heard = now
 
     def admits(self, source: Address) -> bool:
         """Whether a packet without a number, RTCP on the port of RTP, is the peer's."""
         if source == self.source:
             return True
-        return self._locked is None and self._is_allowed(source)
+        return self.locked is None and self._is_allowed(source)
 
     def packet(self, source: Address, ssrc: int, sequence: int, now: float) -> Verdict:
         """Judge a packet by where it came from; `sequence` is -1 for RTCP."""
-        if source == self._locked:
-            self._ssrc = ssrc
-            self._sequence = sequence
-            self._heard = now
+        if source == self.locked:
+            self.heard(ssrc, sequence, now)
             return Verdict.ACCEPTED
-        if self._locked is None:
+        if self.locked is None:
             return self._first(source, ssrc, sequence, now)
         return self._another(source, ssrc, sequence, now)
 
@@ -224,9 +256,8 @@ class Latch:
 
     def _latch(self, source: Address, ssrc: int, sequence: int, now: float) -> Verdict:
         before = self.source
-        self.source = self._locked = source
+        self.source = self.locked = source
         self._candidate = self._lingering = None
-        self._ssrc = ssrc
-        self._sequence = sequence
-        self._heard = now
+        self.heard(ssrc, sequence, now)
+        self._aim()
         return Verdict.ACCEPTED if source == before else Verdict.LATCHED

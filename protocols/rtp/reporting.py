@@ -46,6 +46,27 @@ class Reporter:
     timestamps that we send, in Hz.
     """
 
+    __slots__ = (
+        "_average_size",
+        "_chance",
+        "_config",
+        "_initial",
+        "_last",
+        "_next",
+        "_octets_before",
+        "_packets_before",
+        "_reported",
+        "_reported_earlier",
+        "_sent_at",
+        "_timestamp",
+        "clock_rate",
+        "heard",
+        "octets",
+        "packets",
+        "round_trip",
+        "ssrc",
+    )
+
     def __init__(
         self,
         config: ReporterConfig,
@@ -82,6 +103,10 @@ class Reporter:
         """A packet went out with so many octets of payload; another SSRC than before is ours."""
         if ssrc != self.ssrc:
             self.change_ssrc(ssrc)
+        self.count(timestamp, octets, now)
+
+    def count(self, timestamp: int, octets: int, now: float) -> None:
+        """The same for a packet that went out under `ssrc`."""
         self.packets += 1
         self.octets += octets
         self._timestamp = timestamp

@@ -24,6 +24,7 @@ from protocols.rtp.reporting import Reporter, ReporterConfig
 from protocols.rtp.rtcp import Goodbye, ReceiverReport, Report, SenderReport, SourceDescription
 from protocols.rtp.sources import Sources
 
+_ACCEPTED: Final = Verdict.ACCEPTED
 CONTROL_SILENCE: Final = 15.0  # seconds without RTCP after which it may come from elsewhere
 
 
@@ -76,6 +77,28 @@ class Session:
     `chance` gives numbers evenly spread over 0 to 1, 1 excluded.
     """
 
+    __slots__ = (
+        "_adopted",
+        "_collided",
+        "_control_latch",
+        "_discarded",
+        "_dropped",
+        "_events",
+        "_heard",
+        "_looped",
+        "_new_ssrc",
+        "_octets",
+        "_outbox",
+        "_remote",
+        "_sources",
+        "_timed_out",
+        "_watched",
+        "config",
+        "latch",
+        "peer_cname",
+        "reporter",
+    )
+
     def __init__(
         self,
         config: SessionConfig,
@@ -89,14 +112,14 @@ class Session:
         self.config = config
         self.peer_cname = ""
         self._remote = remote
-        self._latch = Latch(
+        self.latch = Latch(
             address=remote.address,
             signalling=remote.signalling,
             now=now,
             policy=config.policy,
         )
         self._control_latch = self._latch_control(remote, now)
-        self._reporter = Reporter(
+        self.reporter = Reporter(
             config.reports, ssrc=ssrc, clock_rate=remote.clock_rate, chance=chance, now=now
         )
         self._new_ssrc = new_ssrc
@@ -127,20 +150,21 @@ class Session:
     @property
     def ssrc(self) -> int:
         """What packets of our own are to bear, asked for each: a collision changes it."""
-        return self._reporter.ssrc
+        return self.reporter.ssrc
 
     # What the peer did
 
     def receive_packet(self, octets: Octets, source: Address, now: float) -> Verdict:
         """Judge and count a datagram that is RTP by `packet.kind`."""
-        if len(octets) < HEADER_OCTETS or octets[0] & 0xC0 != 0x80:
+        size = len(octets)
+        if size < HEADER_OCTETS or octets[0] & 0xC0 != 0x80:
             return self._drop(Verdict.MALFORMED)
         _, _, sequence, timestamp, ssrc = HEADER.unpack_from(octets)
-        verdict = self._latch.packet(source, ssrc, sequence, now)
-        if verdict is not Verdict.ACCEPTED:
-            if verdict is not Verdict.LATCHED:
+        verdict = _ACCEPTED
+        if source != self.latch.locked:
+            verdict = self._judge(source, ssrc, sequence, now)
+            if not verdict.is_accepted:
                 return self._drop(verdict)
-            self._events.append(events.Latched(source=source))
         reception = self._sources.current
         if reception is None or ssrc != reception.ssrc:
             reception = self._switch(ssrc, sequence, timestamp, now)
@@ -148,7 +172,17 @@ class Session:
         if self._timed_out:
             self._resume(now)
         self._heard = now
-        self._octets += len(octets) - HEADER_OCTETS
+        self._octets += size - HEADER_OCTETS
+        return verdict
+
+    def _judge(self, source: Address, ssrc: int, sequence: int, now: float) -> Verdict:
+        """Ask the latch about a packet that is not from where it is latched to."""
+        latest = self._sources.current
+        if latest is not None:
+            self.latch.heard(latest.ssrc, latest.highest, self._heard)
+        verdict = self.latch.packet(source, ssrc, sequence, now)
+        if verdict is Verdict.LATCHED:
+            self._events.append(events.Latched(source=source))
         return verdict
 
     def receive_control(self, octets: Octets, source: Address, now: float) -> Verdict:
@@ -159,7 +193,7 @@ class Session:
         verdict = self._judge_control(octets, source, now)
         if not verdict.is_accepted:
             return self._drop(verdict)
-        self._reporter.weigh(len(octets))
+        self.reporter.weigh(len(octets))
         for report in reports:
             self._take(report, now)
         return verdict
@@ -168,7 +202,7 @@ class Session:
         if self._control_latch is not None:
             ssrc = int.from_bytes(octets[4:8], "big")
             return self._control_latch.packet(source, ssrc, -1, now)
-        return Verdict.ACCEPTED if self._latch.admits(source) else Verdict.STRANGER
+        return Verdict.ACCEPTED if self.latch.admits(source) else Verdict.STRANGER
 
     def _take(self, report: Report, now: float) -> None:
         match report:
@@ -189,14 +223,14 @@ class Session:
                         self._events.append(events.PeerLeft(ssrc=ssrc, reason=reason))
 
     def _take_blocks(self, blocks: tuple[rtcp.ReportBlock, ...], now: float) -> None:
-        block = self._reporter.take(blocks, now)
+        block = self.reporter.take(blocks, now)
         if block is not None:
-            round_trip = self._reporter.round_trip
+            round_trip = self.reporter.round_trip
             self._events.append(events.ReportReceived(block=block, round_trip=round_trip))
 
     def _switch(self, ssrc: int, sequence: int, timestamp: int, now: float) -> Reception:
         """The peer sends under another SSRC than before, old or new."""
-        if ssrc == self._reporter.ssrc:
+        if ssrc == self.reporter.ssrc:
             self._collide(ssrc, now)
         before = self._sources.current
         found = self._sources.switch(ssrc)
@@ -223,8 +257,8 @@ class Session:
             return
         self._collided = True
         self._say_goodbye("SSRC collision", now)
-        self._reporter.change_ssrc(self._new_ssrc())
-        self._events.append(events.SsrcCollided(ssrc=self._reporter.ssrc, before=ssrc))
+        self.reporter.change_ssrc(self._new_ssrc())
+        self._events.append(events.SsrcCollided(ssrc=self.reporter.ssrc, before=ssrc))
 
     def _drop(self, verdict: Verdict) -> Verdict:
         self._dropped[verdict] = self._dropped.get(verdict, 0) + 1
@@ -239,18 +273,18 @@ class Session:
     def packet_sent(self, octets: Octets, now: float) -> None:
         """A packet went out; one that was passed on under another SSRC makes that one ours."""
         _, _, _, timestamp, ssrc = HEADER.unpack_from(octets)
-        if ssrc != self._reporter.ssrc:
+        if ssrc != self.reporter.ssrc:
             self._adopted = True
-        self._reporter.sent(ssrc, timestamp, len(octets) - HEADER_OCTETS, now)
+        self.reporter.sent(ssrc, timestamp, len(octets) - HEADER_OCTETS, now)
 
     def reoffered(self, remote: Remote, now: float) -> None:
         """A new offer and its answer are agreed on."""
         if remote.clock_rate != self._remote.clock_rate:
-            self._reporter.clock_rate = remote.clock_rate
+            self.reporter.clock_rate = remote.clock_rate
             for reception in self._sources:
                 reception.retime(remote.clock_rate)
         self._remote = remote
-        self._latch.reoffered(address=remote.address, signalling=remote.signalling, now=now)
+        self.latch.reoffered(address=remote.address, signalling=remote.signalling, now=now)
         if self._control_latch is None or remote.control is None:
             self._control_latch = self._latch_control(remote, now)
         else:
@@ -274,21 +308,21 @@ class Session:
     def leave(self, now: float, reason: str = "") -> None:
         """Say goodbye; nothing is reported from here on, and silence is no fault."""
         self._say_goodbye(reason, now)
-        self._reporter.stop()
+        self.reporter.stop()
         self.expect_silence()
 
     def _say_goodbye(self, reason: str, now: float) -> None:
-        if self._reporter.packets and self.config.reports.bandwidth > 0:
-            goodbye = Goodbye(ssrcs=(self._reporter.ssrc,), reason=reason)
-            self._outbox.append(self._reporter.compound(self._sources, now, goodbye))
+        if self.reporter.packets and self.config.reports.bandwidth > 0:
+            goodbye = Goodbye(ssrcs=(self.reporter.ssrc,), reason=reason)
+            self._outbox.append(self.reporter.compound(self._sources, now, goodbye))
 
     def destination(self) -> Address | None:
         """Where our packets go now; None if none may be sent."""
-        return self._latch.destination()
+        return self.latch.destination()
 
     def control_destination(self) -> Address | None:
         """Where our RTCP goes now; None if none may be sent."""
-        return (self._control_latch or self._latch).destination()
+        return (self._control_latch or self.latch).destination()
 
     def control_to_send(self) -> list[bytes]:
         """The compounds that are to be sent now, once."""
@@ -300,15 +334,15 @@ class Session:
 
     def timer(self) -> float | None:
         """When `handle_timer` wants to be called, at the latest; None for never."""
-        due = self._reporter.timer()
+        due = self.reporter.timer()
         first = min(inf if due is None else due, self._silence_deadline())
         return None if first == inf else first
 
     def handle_timer(self, now: float) -> None:
         """Do what is due by `now`; harmless when nothing is."""
         fresh = any(each.is_fresh for each in self._sources)
-        if self._reporter.is_due(now, 1 if fresh else 0) and self.control_destination():
-            self._outbox.append(self._reporter.compound(self._sources, now))
+        if self.reporter.is_due(now, 1 if fresh else 0) and self.control_destination():
+            self._outbox.append(self.reporter.compound(self._sources, now))
         if self._silence_deadline() <= now:
             self._timed_out = True
             since = max(self._heard, self._watched)
@@ -331,7 +365,7 @@ class Session:
         return Statistics(
             received=self._received(),
             sent=self._sent(),
-            round_trip=self._reporter.round_trip,
+            round_trip=self.reporter.round_trip,
             dropped=dict(self._dropped),
         )
 
@@ -351,7 +385,7 @@ class Session:
         )
 
     def _sent(self) -> StreamQuality:
-        reporter = self._reporter
+        reporter = self.reporter
         block = reporter.heard
         if block is None:
             return StreamQuality(packets=reporter.packets, octets=reporter.octets)
@@ -369,4 +403,4 @@ class Session:
 
     def _delay(self) -> float:
         """One way, from mouth to ear, if both ways take the same time."""
-        return (self._reporter.round_trip or 0.0) / 2 + self.config.buffered
+        return (self.reporter.round_trip or 0.0) / 2 + self.config.buffered

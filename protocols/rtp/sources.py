@@ -31,6 +31,12 @@ _COUNTS: Final = Totals.__struct_fields__
 class Sources:
     """Receptions by their SSRC; `current` is that of the packet that came last."""
 
+    __slots__ = (
+        "_earlier",
+        "_kept",
+        "current",
+    )
+
     def __init__(self) -> None:
         self.current: Reception | None = None
         self._kept: dict[int, Reception] = {}
