@@ -171,6 +171,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             "to": self.to,
             "medium": self.medium,
             "rule": self.rule(),
+            "help": self.help is not None,
             "candidates": [one.carrier for one in self.candidates],
             "considered": [
                 {"carrier": one.carrier, "verdict": one.verdict, "reason": one.reason()}

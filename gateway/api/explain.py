@@ -2,6 +2,7 @@
 happened to a message (`/v1/messages/{sid}/timeline`).
 """
 
+import re
 from typing import Any, Final
 
 from carriers.routing import Medium, RouteRequest
@@ -11,21 +12,31 @@ from gateway.api.resources import JSON, Access, Call, Operation, Param, Result
 from gateway.messages.draft import Refusal
 from protocols.smpp.text import Explanation, explain
 
+_SHORT: Final = re.compile(r"[0-9]{2,6}")
 _MAX_TEXT: Final = 20_000  # code points; the cost of hostile clusters grows with the square
 
 
 async def route(call: Call) -> Result:
-    """The carriers that a text would be offered to, in order, with the reasons for each."""
-    to_address = recipient(call.text("to"))
+    """The carriers that a text or a call would be offered to, in order, with the reasons for each.
+
+    A call may be to an emergency number, as it is dialled; `from` tells its country.
+    """
+    medium = Medium(call.text("medium") or Medium.SMS)
+    to_address = _callee(call.text("to")) if medium is Medium.CALL else recipient(call.text("to"))
     if isinstance(to_address, Refusal):
         return to_address
     from_address = sender(call.text("from")) if call.text("from") else ""
     if isinstance(from_address, Refusal):
         return from_address
     request = RouteRequest(
-        medium=Medium.SMS, account_sid=call.account.sid, to=to_address, from_=from_address
+        medium=medium, account_sid=call.account.sid, to=to_address, from_=from_address
     )
     return answer_json(call.services.plan(request, call.now).as_json())
+
+
+def _callee(given: str) -> str | Refusal:
+    """What is dialled: E.164, or a short number as it is."""
+    return given if _SHORT.fullmatch(given) else recipient(given)
 
 
 async def text(call: Call) -> Result:
@@ -56,8 +67,13 @@ OPERATIONS: Final = (
         handler=route,
         access=Access.READ,
         params=(
-            Param(name="to", required=True, doc="The number that would be sent to, in E.164."),
-            Param(name="from", doc="The sender that would be shown."),
+            Param(
+                name="to",
+                required=True,
+                doc="The number to be reached, in E.164.",
+            ),
+            Param(name="from", doc="The sender or caller that would be shown."),
+            Param(name="medium", choices=tuple(Medium), doc="What is to be carried; sms without."),
         ),
         returns=_ANY,
     ),

@@ -10,7 +10,7 @@ from gateway.cli import show
 from gateway.cli.client import Gateway, GatewayError
 
 texts = typer.Typer(no_args_is_help=True, help="How a text is written on the wire.")
-routes = typer.Typer(no_args_is_help=True, help="Where a text goes.")
+routes = typer.Typer(no_args_is_help=True, help="Where a text or a call goes.")
 documents = typer.Typer(no_args_is_help=True, help="What TwiML says.")
 
 _FETCH_TIMEOUT: Final = 15.0  # seconds, as long as a webhook has
@@ -77,22 +77,27 @@ def explain_text(
 def explain_route(
     number: Annotated[str, typer.Argument(help="The number that would be texted, in E.164.")],
     from_: Annotated[str | None, typer.Option("--from", help="The sender.")] = None,
+    call: Annotated[bool, typer.Option("--call", help="Where a call to it goes.")] = False,
     json: show.AsJson = False,
     data: show.Data = show.DATA,
 ) -> None:
-    """Which carriers a text to a number would be offered to, and why."""
-    plan = Gateway.find(data).get("/v1/route", to=number, **{"from": from_})
+    """Which carriers a text to a number would be offered to, or a call, and why."""
+    medium = "call" if call else None
+    plan = Gateway.find(data).get("/v1/route", to=number, medium=medium, **{"from": from_})
     if json:
         show.as_json(plan)
         return
     show.line(f"{show.plain(plan['to'])}: {show.plain(plan['rule'])}")
-    if not plan["considered"]:
+    refused = "  [red]it would be refused[/]" + ("" if call else " (error 21612)")
+    if plan.get("help"):
+        show.line("  it is a call for help: no limit holds for it")
+    if not plan["considered"] and not plan.get("help"):
         show.line(
-            "  [red]it would be refused[/] (error 21612); add a route for it to the config:"
+            f"{refused}; add a route for it to the config:"
             " \\[\\[routes]] with its prefix and carriers"
         )
     elif not plan["candidates"]:
-        show.line("  [red]it would be refused[/] (error 21612): no carrier takes it now")
+        show.line(f"{refused}: no carrier takes it now")
     for each in plan["considered"]:
         chosen = each["carrier"] in plan["candidates"]
         place = f"{plan['candidates'].index(each['carrier']) + 1}." if chosen else " -"

@@ -8,9 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 
 from carriers import routing
+from carriers.call_plan import call_plan
 from carriers.health import Health
 from carriers.model import Carrier
-from carriers.routing import Plan, RouteRequest, RoutingTable
+from carriers.routing import Medium, Plan, RouteRequest, RoutingTable
 from gateway import credentials, declared
 from gateway.accounts import Accounts
 from gateway.config import Config
@@ -151,6 +152,8 @@ class Ground:
 
     def plan(self, request: RouteRequest, health: Mapping[str, Health], now: float) -> Plan:
         """Which carriers may take it."""
+        if request.medium is Medium.CALL:
+            return call_plan(request, self._table, self.carriers, health, now)
         return routing.plan(request, self._table, health, now)
 
     def price(self, message: Message) -> Decimal | None:

@@ -17,9 +17,11 @@ from multidict import CIMultiDict
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
+from carriers.call_plan import call_plan
 from carriers.health import Health, HealthState, Intake
 from carriers.model import Carrier, CarrierKind, Route
-from carriers.routing import Plan, RouteRequest, RoutingTable, plan
+from carriers.routing import Medium, Plan, RouteRequest, RoutingTable, plan
+from carriers.trunks import Trunk
 from gateway.accounts import Accounts, new_token
 from gateway.api.app import build_app
 from gateway.api.services import ApiLimits, Services
@@ -223,8 +225,15 @@ def new_account(name: str, kind: AccountKind = AccountKind.FULL) -> Account:
 
 
 def _planner() -> Callable[[RouteRequest, float], Plan]:
-    table = RoutingTable((), (Carrier(name="acme", kind=CarrierKind.SIMULATED),))
-    return lambda request, now: plan(request, table, {}, now)
+    acme = Carrier(name="acme", kind=CarrierKind.SIMULATED, trunk=Trunk(emergency=("GB",)))
+    table = RoutingTable((), (acme,))
+
+    def plan_(request: RouteRequest, now: float) -> Plan:
+        if request.medium is Medium.CALL:
+            return call_plan(request, table, {"acme": acme}, {}, now)
+        return plan(request, table, {}, now)
+
+    return plan_
 
 
 ROUTE = Route(prefix="+44", carriers=("acme",), price=Decimal("0.0075"))

@@ -93,6 +93,28 @@ async def test_a_route_is_explained(world: World) -> None:
         assert (status, body["code"]) == (400, code)
 
 
+async def test_the_way_of_a_call_is_explained(world: World) -> None:
+    async def ask(query: str) -> tuple[int, dict[str, Any]]:
+        status, body, _ = await world.ask("GET", f"/v1/route?{query}", world.main)
+        return status, body
+
+    status, body = await ask(f"to=%2B{TO[1:]}&medium=call")
+    assert (status, body["medium"], body["candidates"], body["help"]) == (
+        200,
+        "call",
+        ["acme"],
+        False,
+    )
+    status, body = await ask("to=999&from=%2B442071838750&medium=call")
+    assert (status, body["candidates"], body["help"]) == (200, ["acme"], True)
+    assert body["rule"] == "emergency call to 999, by acme"
+    for query in ("to=999", "to=999&medium=sms", "to=1&medium=call", "to=1234567&medium=call"):
+        status, body = await ask(query)
+        assert (status, body["code"]) == (400, 21211)
+    status, body = await ask(f"to=%2B{TO[1:]}&medium=letter")
+    assert (status, body["code"]) == (400, 20001)
+
+
 async def test_a_text_is_explained(world: World) -> None:
     text = "x" * 159 + "€"
     for given in ({"json": {"text": text}}, {"data": {"text": text}}):

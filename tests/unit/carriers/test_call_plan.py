@@ -78,7 +78,8 @@ def test_a_call_for_help_goes_by_those_that_take_it(
     assert names(found) == expected
     assert found.admission is Admission.EMERGENCY
     assert found.rule() == f"emergency call to {to.strip('+')}, by {', '.join(expected)}"
-    assert found.as_json()["candidates"] == expected
+    told = found.as_json()
+    assert (told["candidates"], told["help"]) == (expected, True)
 
 
 def test_nothing_keeps_a_call_for_help_from_being_tried() -> None:

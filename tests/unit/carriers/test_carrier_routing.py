@@ -244,3 +244,4 @@ def test_of_a_call_it_is_said_what_holds_for_trunks() -> None:
         "draining, takes no new calls",
     ]
     assert found.admission is Admission.ORDINARY
+    assert found.as_json()["help"] is False

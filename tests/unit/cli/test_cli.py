@@ -356,6 +356,25 @@ def test_route_explain_orders_the_candidates(gateway: StandIn) -> None:
     assert json.loads(said("route", "explain", "+447700900123", "--json")) == plan
 
 
+def test_route_explain_tells_of_calls(gateway: StandIn) -> None:
+    plan = {
+        "to": "999",
+        "medium": "call",
+        "rule": "emergency call to 999 refused: no carrier takes it",
+        "help": True,
+        "candidates": [],
+        "considered": [],
+    }
+    gateway.answer("GET", "/v1/route", plan)
+    lines = said("route", "explain", "999", "--call", "--from", "+44").splitlines()
+    assert lines == [
+        "999: emergency call to 999 refused: no carrier takes it",
+        "  it is a call for help: no limit holds for it",
+        "  it would be refused: no carrier takes it now",
+    ]
+    assert gateway.asked[-1][1] == "/v1/route?to=999&medium=call&from=%2B44"
+
+
 @pytest.mark.parametrize(
     ("considered", "expected"),
     [
