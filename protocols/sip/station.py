@@ -69,7 +69,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 class Station:
     """See the module; made by `open_station`.
 
-    `receiver` is told each event in its order and may command at once. `tap` sees what passes.
+    `receiver` is told each event in its order and may command at once. `tap` sees what passes, and
+    `passes` decides it: what it says no to is lost, whichever way it goes.
     """
 
     def __init__(
@@ -80,11 +81,13 @@ class Station:
         token: Callable[[], str],
         chance: Callable[[], float],
         tap: Callable[[Crossed], None] | None,
+        passes: Callable[[Crossed], bool] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._terms = terms
         self._receiver = receiver
         self._tap = tap
+        self._passes = passes
         self._endpoint: Endpoint | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._woken = False
@@ -157,9 +160,8 @@ class Station:
                 case wire.Received(message=Malformed() as malformed, flow=flow):
                     self._refuse(malformed, flow)
                 case wire.Received(message=Request() | Response() as message, flow=flow, at=at):
-                    if self._tap is not None:
-                        self._tap(Crossed(content=message, way=flow, came=True, at=at))
-                    self.agent.receive(message, flow, at)
+                    if self._is_let(message, flow, at, came=True):
+                        self.agent.receive(message, flow, at)
                 case Closed(flow=flow, reason=reason):
                     self.agent.transport_failed(flow, reason, self.now())
                     self._receiver(event)
@@ -192,12 +194,22 @@ class Station:
         self._arm()
 
     def _write(self) -> None:
-        endpoint, tap = self.endpoint, self._tap
+        endpoint, at = self.endpoint, self._loop.time()
         for each in self.agent.outgoing():
-            if tap is not None:
-                at = self._loop.time()
-                tap(Crossed(content=each.octets, way=each.destination, came=False, at=at))
-            endpoint.send(each.octets, each.destination)
+            if self._is_let(each.octets, each.destination, at, came=False):
+                endpoint.send(each.octets, each.destination)
+
+    def _is_let(self, content: Message | bytes, way: Destination, at: float, *, came: bool) -> bool:
+        """Whether a message passes; who taps is shown it if it does."""
+        tap, passes = self._tap, self._passes
+        if tap is None and passes is None:
+            return True
+        crossed = Crossed(content=content, way=way, came=came, at=at)
+        if passes is not None and not passes(crossed):
+            return False
+        if tap is not None:
+            tap(crossed)
+        return True
 
     def _arm(self) -> None:
         due, alarm = self.agent.timer(), self._alarm
@@ -220,13 +232,14 @@ async def open_station(
     token: Callable[[], str],
     chance: Callable[[], float],
     tap: Callable[[Crossed], None] | None = None,
+    passes: Callable[[Crossed], bool] | None = None,
 ) -> Station:
     """A station that listens at all that `terms` names, or at nothing and an error.
 
     `token` makes texts that nobody can guess, never the same twice; `chance` gives numbers from 0
     to below 1. Raises `OSError` and `LocalProtocolError` as `open_endpoint`.
     """
-    station = Station(terms, receiver, token=token, chance=chance, tap=tap)
+    station = Station(terms, receiver, token=token, chance=chance, tap=tap, passes=passes)
     await station._open(chance)
     return station
 

@@ -29,7 +29,11 @@ class Party:
         self.crossed: list[Crossed] = []
         self.reactions: dict[type[Any], Callable[[Any], None]] = {}
         self.station: Station
+        self.is_deaf = self.is_mute = False
         self._news = asyncio.Event()
+
+    def passes(self, crossed: Crossed) -> bool:
+        return not (self.is_deaf if crossed.came else self.is_mute)
 
     async def open(self, *transports: Transport) -> "Party":
         self.station = await open_station(
@@ -38,6 +42,7 @@ class Party:
             token=lambda: secrets.token_hex(8),
             chance=random.random,
             tap=self.crossed.append,
+            passes=self.passes,
         )
         return self
 
@@ -96,6 +101,31 @@ async def test_a_call_from_invite_to_bye(transport: Transport) -> None:
     await alice.until(events.Ended)
     ways = [(each.came, str(each.way.transport)) for each in alice.crossed]
     assert (False, str(transport)) in ways and (True, str(transport)) in ways
+    await alice.station.close()
+    await bob.station.close()
+
+
+async def test_what_may_not_pass_is_lost_either_way() -> None:
+    alice, bob = await Party().open(Transport.UDP), await Party().open(Transport.UDP)
+
+    def ring(event: events.Invited) -> None:
+        bob.is_mute = True
+        bob.station.agent.provisional(event.session, Provisional(status=180), bob.station.now())
+
+    bob.reactions[events.Invited] = ring
+    bob.is_deaf = True
+    alice.call(bob.hop())
+    tries = 0
+    async with asyncio.timeout(PATIENCE):
+        while tries < 2:  # an INVITE without an answer goes again
+            await asyncio.sleep(0.05)
+            tries = sum(not each.came for each in alice.crossed)
+    assert bob.told == [] and bob.crossed == []
+    bob.is_deaf = False
+    await bob.until(events.Invited)
+    await asyncio.sleep(0.05)
+    assert not any(each.came for each in alice.crossed)
+    assert all(each.came for each in bob.crossed)
     await alice.station.close()
     await bob.station.close()
 
