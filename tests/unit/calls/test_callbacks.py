@@ -41,7 +41,11 @@ def told(call: Call, event: CallEvent, sequence: int = 0, **given: object) -> Pa
 
 def test_a_callback_is_a_job_of_its_call() -> None:
     (job,) = for_event(CALL, CallEvent.RINGING, sequence=1, now=NOW, policy=PATIENCE)
-    assert (job.kind, job.account_sid, job.sid) == (KIND, "AC1", "CA1")
+    assert (
+        (job.kind, job.account_sid, job.sid)
+        == (KIND, "AC1", "CA1")
+        == ("call_status", "AC1", "CA1")
+    )
     assert (job.endpoint, job.sequence) == ("https://app.example", "CA1")
     assert job.expire_at == NOW + PATIENCE.retry_for
     payload = msgspec.json.decode(job.payload, type=Payload)

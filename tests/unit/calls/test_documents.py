@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 from twilio.request_validator import RequestValidator
 
 from gateway.calls.documents import (
@@ -211,17 +212,36 @@ async def test_a_slow_app_has_as_long_as_its_url_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "code"),
-    [("text/plain", 13750), ("audio/mpeg", 13750), ("Audio/X-WAV; rate=8000", 13750)],
+    "kind",
+    [
+        "text/plain",
+        "Audio/X-WAV; rate=8000",
+        *(
+            f"audio/{each}"
+            for each in (
+                *("aiff", "basic", "gsm", "mp3", "mpeg", "ulaw"),
+                *("wav", "wave", "x-aifc", "x-aiff", "x-gsm", "x-wav"),
+            )
+        ),
+    ],
 )
-async def test_what_would_be_said_or_played_is_noted(kind: str, code: int) -> None:
+async def test_what_would_be_said_or_played_is_noted(kind: str) -> None:
     async with app(answer(body=b"Hello", Content_Type=kind)) as (server, documents):
         got = await documents.fetch(CALL, Goto(url=server.origin, method="POST"))
         assert isinstance(got, Obtained) and got.document.verbs == ()
-        assert [(note.error_code, note.level) for note in got.notes] == [(code, Level.WARNING)]
+        (note,) = got.notes
+        assert (note.error_code, note.level, note.line) == (13750, Level.WARNING, 0)
+        assert "this version does not do" in note.message
+
+
+async def test_an_unknown_kind_of_audio_is_no_answer() -> None:
+    async with app(answer(body=b"Hello", Content_Type="audio/flac")) as (server, documents):
+        got = await documents.fetch(CALL, Goto(url=server.origin, method="POST"))
+        assert isinstance(got, NotObtained) and got.error_code == 12300
 
 
 async def test_only_so_much_of_an_answer_is_kept() -> None:
+    assert MAX_SHOWN == 4096
     long = f"<Response><!--{'é' * MAX_SHOWN}--></Response>"
     async with app(twiml(long)) as (server, documents):
         got = await documents.fetch(CALL, Goto(url=server.origin, method="POST"))
@@ -291,6 +311,32 @@ async def test_a_report_passes_its_answer_over() -> None:
         ]
 
 
+async def test_what_a_report_was_given_comes_back() -> None:
+    reply = in_turn(answer(Set_Cookie="a=1"), twiml(HANGUP))
+    async with app(reply) as (server, documents):
+        goto = Goto(url=server.origin, method="POST")
+        await documents.report(CALL, goto)
+        await documents.fetch(CALL, goto)
+        assert server.seen[1].headers["Cookie"] == "a=1"
+
+
+async def test_what_failed_is_logged_with_its_call() -> None:
+    async with app(answer("500 Oops")) as (server, documents):
+        goto = Goto(url=server.origin, method="POST")
+        with capture_logs() as logged:
+            got = await documents.fetch(CALL, goto)
+            await documents.report(CALL, goto)
+            documents.inline(CALL, "<Reply/>")
+        assert isinstance(got, NotObtained)
+        assert [(each["log_level"], each["code"], each["call"]) for each in logged] == [
+            ("warning", 11200, "CA1"),
+            ("warning", 11200, "CA1"),
+            ("warning", 12102, "CA1"),
+        ]
+        (note,) = got.notes
+        assert note.message == logged[0]["reason"] and "500" in note.message
+
+
 async def test_a_report_that_nobody_takes_is_noted() -> None:
     async with app(answer("500 Oops")) as (server, documents):
         goto = Goto(url=f"{server.origin}/#rp=5xx&rc=2", method="POST")
@@ -306,6 +352,7 @@ async def test_nothing_is_asked_for_a_closed_account() -> None:
         goto = Goto(url=server.origin, method="POST")
         got = await documents.fetch(call, goto, Fallback(url=server.origin))
         assert isinstance(got, NotObtained) and "closed" in got.reason
+        assert got.error_code == 0 and not got.notes and not got.exchanges
         assert await documents.report(call, goto) == Reported()
         assert not server.seen
 
@@ -318,9 +365,10 @@ async def test_a_document_may_come_with_the_call() -> None:
         odd = documents.inline(CALL, "<Response><Nod/></Response>")
         assert isinstance(odd, Obtained)
         assert [(note.error_code, note.line, note.url) for note in odd.notes] == [(12200, 1, "")]
-        bad = documents.inline(CALL, "<Response>")
+        bad = documents.inline(CALL, "<Response>\udcff")
         assert isinstance(bad, NotObtained) and bad.error_code == 12100
-        assert [note.level for note in bad.notes] == [Level.ERROR]
+        assert [(note.level, note.message) for note in bad.notes] == [(Level.ERROR, bad.reason)]
+        assert "well-formed" in bad.reason
 
 
 async def test_notes_are_kept_as_notifications_of_the_call(tmp_path: Path) -> None:
