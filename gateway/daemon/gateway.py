@@ -22,6 +22,7 @@ from gateway.api.app import build_app, build_status_app
 from gateway.api.services import ApiLimits, Services
 from gateway.bus.base import Bus
 from gateway.bus.embedded import EmbeddedBus
+from gateway.calls import callbacks as call_callbacks
 from gateway.config import Config
 from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
 from gateway.core.owned import EVERYTHING, NOTHING
@@ -300,8 +301,10 @@ class Gateway:
 
     def _make_handlers(self) -> dict[str, Handler]:
         ground = self._ground
+        told = StatusCallbacks(ground.fetcher, ground.tokens, self._callback_policy)
         return {
-            callbacks.KIND: StatusCallbacks(ground.fetcher, ground.tokens, self._callback_policy),
+            callbacks.KIND: told,
+            call_callbacks.KIND: told,
             inbound.KIND: inbound.InboundTexts(
                 store=ground.store,
                 fetcher=ground.fetcher,
