@@ -140,11 +140,13 @@ class Trunks:
         self._changed()
 
     def steer(self, name: str, intake: Intake) -> None:
-        """Do what the operator says of new calls; KeyError for a trunk that is not served."""
+        """Do what the operator says of new calls; KeyError for a trunk that is not served.
+
+        A registration that was given up is tried again.
+        """
         line = self._lines[name]
-        before = line.registering
         gone = line.steer(intake)
-        self._begin(gone, line.registering if line.registering is not before else None)
+        self._begin(gone, line.registering)
 
     # What happens
 
@@ -173,9 +175,13 @@ class Trunks:
         if line is not None:
             line.answered(uri, status, retry_after=retry_after)
 
+    def unreached(self, hop: Hop) -> None:
+        """Nothing came back from `hop`: calls of the next minute try it last."""
+        self._places.failed(hop)
+
     # Calls
 
-    async def doors(self, name: str, now: float) -> tuple[Door, ...]:
+    async def doors(self, name: str) -> tuple[Door, ...]:
         """Where to try a call by `name`, in turn; may take as long as DNS does.
 
         A gateway that DNS knows no way to is passed over, and counts as silent.
@@ -184,7 +190,7 @@ class Trunks:
         if line is None:
             return ()
         trunk = line.trunk
-        found = await self._find(trunk, line.gateways.order(now))
+        found = await self._find(trunk, line.gateways.order(self._station.now()))
         doors = []
         for gateway, each in found:
             if isinstance(each, Unlocated):

@@ -23,9 +23,10 @@ from protocols.sip.registration_events import (
     Unregistered,
 )
 from protocols.sip.transport import Flow, Transport
-from protocols.sip.uri import SipUri, parameter, parse_uri
+from protocols.sip.uri import SipUri, format_uri, parameter, parse_uri
 
 HERE = SipUri(host="192.0.2.1", user="trunk", port=5060)
+THERE = SipUri(host="198.51.100.7", user="trunk", port=5070)
 ONE, TWO = SipUri(host="one.example"), SipUri(host="two.example")
 CHALLENGE = ("WWW-Authenticate", 'Digest realm="carrier", nonce="n1", qop="auth"')
 FLOW = Flow(id=1, transport=Transport.UDP, local=("192.0.2.9", 5060), remote=("192.0.2.1", 5060))
@@ -658,6 +659,39 @@ def test_what_is_refused_while_closing_is_not_asked_again() -> None:
     ours.answer(request, 500)
     assert ours.quiet()
     assert [type(each) for each in ours.events()] == [Unregistered]
+
+
+def test_where_we_are_reached_is_said_when_the_way_is_known() -> None:
+    ours = Ours(instance="urn:uuid:1", contact=NameAddr(uri=HERE, params=(("q", "0.5"),)))
+    assert ours.machine.reached_at(NameAddr(uri=THERE)) is None
+    ours.machine.start(ours.now)
+    first, _ = ours.asks()
+    named = ours.machine.reached_at(NameAddr(uri=THERE, params=(("q", "1.0"),)))
+    assert named is not None
+    (contact,) = named.contacts
+    assert contact.uri == THERE
+    assert contact.params == (("q", "1.0"), *first.contacts[0].params[1:])
+    assert msgspec.structs.replace(named, contacts=first.contacts) == first
+    # It is by that that the server is understood, and that is what is taken back.
+    response = with_contacts(first, (format_uri(HERE), "100"), (format_uri(THERE), "1800"))
+    ours.machine.responded(response, ours.now)
+    (event,) = ours.events()
+    assert isinstance(event, Registered) and event.expires_at == ours.now + 1800
+    ours.machine.close(ours.now)
+    last, _ = ours.asks()
+    assert last.contacts[0].uri == THERE
+    assert ours.machine.reached_at(NameAddr(uri=HERE)) == last
+
+
+def test_the_next_request_names_where_we_were_reached_last() -> None:
+    ours = Ours()
+    ours.machine.start(ours.now)
+    first, _ = ours.asks()
+    ours.machine.reached_at(NameAddr(uri=THERE))
+    ours.answer(first, 401, CHALLENGE)
+    second, _ = ours.asks()
+    assert second.contacts[0].uri == THERE
+    assert second.contacts[0].params == first.contacts[0].params
 
 
 def test_a_439_where_no_flow_was_asked_for_is_a_failure() -> None:

@@ -13,6 +13,7 @@ from carriers.trunk import Door
 from carriers.trunk_events import AddressesChanged, GatewayChanged
 from carriers.trunk_places import LAST_FOR, target
 from carriers.trunks import Gateway, Inbound, TransportChoice, Trunk
+from protocols.sip.ledger import Limits
 from protocols.sip.locating import Found, Kind, Question, Srv
 from protocols.sip.transport import Hop, Transport
 from protocols.sip.uri import format_uri
@@ -28,7 +29,7 @@ def uris(doors: tuple[Door, ...]) -> list[str]:
 
 
 async def doors(world: World, name: str = "acme") -> list[str]:
-    return uris(await world.trunks.doors(name, world.station.now()))
+    return uris(await world.trunks.doors(name))
 
 
 # Signs of life
@@ -156,13 +157,48 @@ async def test_one_hop_that_answers_is_enough(world: World) -> None:
     assert len(living.of("OPTIONS")) >= 4
     assert not world.of(GatewayChanged)
     # Calls begin where somebody is.
-    (door,) = await world.trunks.doors("acme", world.station.now())
+    (door,) = await world.trunks.doors("acme")
     assert [hop.port for hop in door.hops] == [living.port, silent.port]
     await asyncio.sleep(0)
     del silent.says["OPTIONS"]
     await asyncio.sleep(LAST_FOR + 40)
-    (door,) = await world.trunks.doors("acme", world.station.now())
+    (door,) = await world.trunks.doors("acme")
     assert [hop.port for hop in door.hops] == [silent.port, living.port]
+
+
+async def test_one_that_is_waited_for_is_not_asked_again(world: World) -> None:
+    far = await world.far()
+    far.says["OPTIONS"] = None
+    world.serve(acme=behind(far, options_interval=5.0))
+    await world.trunks.start()
+    await eventually(lambda: bool(far.asked))
+    await asyncio.sleep(30)
+    assert len({each.call_id for each in far.asked}) == 1
+
+
+async def test_that_we_have_no_room_is_not_held_against_a_gateway(world: World) -> None:
+    far = await world.far()
+    await world.reopen(Limits(clients=0))
+    world.serve(acme=behind(far))
+    await world.trunks.start()
+    await asyncio.sleep(1000)
+    assert far.asked == [] and world.told == []
+    assert world.trunks.health()["acme"].state is HealthState.BOUND
+
+
+async def test_a_call_says_which_hop_is_silent(world: World) -> None:
+    world.name("carrier.example", ("192.0.2.1", 5060), ("192.0.2.2", 5060))
+    world.serve(acme=Trunk(uri="sip:carrier.example", options_interval=0.0))
+
+    async def hosts() -> list[str]:
+        (door,) = await world.trunks.doors("acme")
+        return [hop.host for hop in door.hops]
+
+    assert await hosts() == ["192.0.2.1", "192.0.2.2"]
+    world.trunks.unreached(Hop(transport=Transport.UDP, host="192.0.2.1", port=5060))
+    assert await hosts() == ["192.0.2.2", "192.0.2.1"]
+    await asyncio.sleep(LAST_FOR + 1)
+    assert await hosts() == ["192.0.2.1", "192.0.2.2"]
 
 
 async def test_none_are_asked_where_the_interval_is_0_or_the_trunk_is_gone(world: World) -> None:
@@ -197,7 +233,7 @@ async def test_what_is_known_of_a_gateway_survives_a_reload(world: World) -> Non
 async def test_doors_are_where_dns_says(world: World) -> None:
     world.name("carrier.example", ("192.0.2.1", 5080), ("192.0.2.2", 5070))
     world.serve(acme=Trunk(uri="sip:carrier.example", options_interval=0.0))
-    (door,) = await world.trunks.doors("acme", world.station.now())
+    (door,) = await world.trunks.doors("acme")
     assert door == Door(
         gateway=Gateway(uri="sip:carrier.example"),
         hops=(
@@ -206,7 +242,7 @@ async def test_doors_are_where_dns_says(world: World) -> None:
         ),
         pinned=False,
     )
-    assert await world.trunks.doors("gone", world.station.now()) == ()
+    assert await world.trunks.doors("gone") == ()
 
 
 @pytest.mark.parametrize(
@@ -237,7 +273,7 @@ async def test_what_is_spoken_is_what_the_trunk_says(
     world: World, transport: TransportChoice, spoken: Transport, pinned: bool
 ) -> None:
     world.serve(acme=Trunk(uri="sip:192.0.2.1", transport=transport, options_interval=0.0))
-    (door,) = await world.trunks.doors("acme", world.station.now())
+    (door,) = await world.trunks.doors("acme")
     assert ([hop.transport for hop in door.hops], door.pinned) == ([spoken], pinned)
 
 

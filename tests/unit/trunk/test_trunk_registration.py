@@ -15,11 +15,14 @@ from carriers.trunk_events import (
     Unregistered,
 )
 from carriers.trunks import Trunk
+from protocols.sip.agent_commands import Ask
 from protocols.sip.challenge import PROXY, SERVER, Side
+from protocols.sip.locating import Found, Kind, Question, Srv
 from protocols.sip.message import NameAddr
 from protocols.sip.registration_events import Patience, State
-from protocols.sip.transport import Transport
+from protocols.sip.transport import Flow, Hop, Transport
 from protocols.sip.uri import SipUri, format_uri, parameter
+from protocols.sip.wire import Closed, Failed, Opened
 
 
 @pytest.mark.parametrize("algorithms", [("SHA-256",), ("MD5",), ("SHA-256", "MD5")])
@@ -221,6 +224,108 @@ async def test_calls_go_by_the_service_route(world: World) -> None:
     assert world.trunks.service_route("beta") == world.trunks.service_route("gone") == ()
 
 
+async def test_times_are_told_in_seconds_of_the_epoch(world: World) -> None:
+    far, gone = await world.far(), await world.far()
+    world.serve(acme=registering(far), beta=registering(gone))
+    await gone.station.close()
+    await world.trunks.start()
+    await asyncio.sleep(2)
+    now = world.clock()
+    standing = world.trunks.standing("acme")
+    assert standing is not None and standing.registration is not None
+    assert standing.registration.expires_at == pytest.approx(now + 58, abs=1)
+    assert standing.registration.next_at is not None
+    assert now < standing.registration.next_at < now + 60
+    bound_at = world.trunks.health()["acme"].next_bind_at
+    assert bound_at == pytest.approx(standing.registration.next_at, abs=0.1)
+    health = world.trunks.health()["beta"]
+    assert (health.failed_binds, health.failures) == (1, 0)
+    assert now < health.next_bind_at < now + 10
+    (failed,) = world.of(RegistrationFailed)
+    assert failed.retry_at == pytest.approx(health.next_bind_at, abs=0.1)
+
+
+async def test_without_a_domain_the_carrier_is_its_first_gateway(world: World) -> None:
+    far = await world.far()
+    world.serve(acme=registering(far, domain=""))
+    await world.trunks.start()
+    await world.until(Registered)
+    (asked,) = far.of("REGISTER")
+    assert format_uri(asked.uri) == f"sip:127.0.0.1:{far.port}"
+    assert format_uri(asked.to.uri) == "sip:alice@127.0.0.1"
+
+
+async def test_a_name_with_every_character_registers(world: World) -> None:
+    far = await world.far(algorithms=("MD5",))
+    name = 'al"i\\ce@x.example;a=b c?\u00e9'
+    world.serve(acme=registering(far, username=name))
+    await world.trunks.start()
+    await world.until(Registered)
+    assert {contact_of(each).user for each in far.asked} == {name}
+
+
+async def test_who_wants_sips_is_reached_by_sips(world: World) -> None:
+    asked: list[tuple[Ask, Hop]] = []
+    hop = Hop(transport=Transport.TLS, host="127.0.0.1", port=5061, domain="carrier.example")
+    desk = world.trunks._desk
+    desk.ask = lambda command, hop, taker: asked.append((command, hop))  # type: ignore[assignment]
+    world.names[Question(kind=Kind.SRV, name="_sips._tcp.carrier.example")] = Found(
+        records=(Srv(priority=0, weight=0, port=5061, target="edge.example"),), ttl=60
+    )
+    world.names[Question(kind=Kind.A, name="edge.example")] = Found(records=("127.0.0.1",), ttl=60)
+    world.serve(
+        acme=Trunk(
+            uri="sips:carrier.example",
+            register=True,
+            username="alice",
+            password="x",
+            options_interval=0.0,
+        )
+    )
+    await world.trunks.start()
+    await eventually(lambda: bool(asked))
+    command, place = asked[0]
+    assert place == hop
+    uri = command.contacts[0].uri
+    assert isinstance(uri, SipUri)
+    assert (uri.scheme, uri.user, uri.params) == ("sips", "alice", ())
+    assert format_uri(command.uri) == "sips:carrier.example"
+
+
+async def test_what_is_its_own_is_told_from_what_is_others(world: World) -> None:
+    far = await world.far(transport=Transport.TCP)
+    world.serve(acme=registering(far))
+    await world.trunks.start()
+    await world.until(Registered)
+    known = Hop(transport=Transport.TCP, host="127.0.0.1", port=far.port)
+    other = Hop(transport=Transport.TCP, host="127.0.0.1", port=1)
+
+    def opened(number: int, hop: Hop | None) -> Opened:
+        flow = Flow(id=number, transport=Transport.TCP, local=("", 0), remote=("", 0))
+        return Opened(flow=flow, hop=hop, names=())
+
+    take = world.trunks.take
+    assert take(opened(1001, known))
+    assert not take(opened(1002, other))
+    assert not take(opened(1003, None))
+    assert take(Closed(flow=opened(1001, None).flow, reason="gone"))
+    for number in (1001, 1002, 1003):
+        assert not take(Closed(flow=opened(number, None).flow, reason="gone"))
+    assert not take(Failed(destination=known, reason="gone"))
+    stranger = world.station.agent.request(
+        Ask(
+            method="OPTIONS",
+            uri=SipUri(host="127.0.0.1"),
+            from_=NameAddr(uri=SipUri(host="a.example")),
+            to=NameAddr(uri=SipUri(host="b.example")),
+        ),
+        known,
+        world.station.now(),
+    )
+    world.station.wake()
+    await eventually(lambda: any(each.request == stranger for each in world.passed))
+
+
 # What changes while it runs
 
 
@@ -312,6 +417,36 @@ async def test_an_operator_drains_and_resumes(world: World) -> None:
     assert world.trunks.health()["acme"].state is HealthState.BOUND
     with pytest.raises(KeyError):
         world.trunks.steer("gone", Intake.PAUSED)
+
+
+async def test_an_operator_has_what_was_given_up_tried_again(world: World) -> None:
+    far = await world.far()
+    far.says["REGISTER"] = (403, ())
+    world.another(Patience(refusals=1))
+    world.serve(acme=registering(far))
+    await world.trunks.start()
+    await world.until(RegistrationGivenUp)
+    del far.says["REGISTER"]
+    world.trunks.steer("acme", Intake.OPEN)
+    await world.until(Registered)
+    world.trunks.steer("acme", Intake.OPEN)
+    await asyncio.sleep(10)
+    assert len(far.of("REGISTER")) == 2
+
+
+async def test_one_that_waits_for_its_turn_is_not_begun_by_the_operator(world: World) -> None:
+    far, other = await world.far(), await world.far()
+    world.serve(acme=registering(far))
+    await world.trunks.start()
+    await world.until(Registered)
+    far.says["REGISTER"] = None
+    world.serve(acme=registering(other))
+    world.trunks.steer("acme", Intake.OPEN)
+    await asyncio.sleep(4)
+    assert other.asked == []
+    world.trunks.steer("acme", Intake.DRAINING)
+    await asyncio.sleep(100)
+    assert other.asked == []
 
 
 # The end

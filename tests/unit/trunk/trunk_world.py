@@ -14,6 +14,7 @@ from carriers.trunk import Trunks
 from carriers.trunk_events import TrunkEvent
 from carriers.trunks import Gateway, Trunk
 from protocols.sip import agent_events as events
+from protocols.sip import ledger
 from protocols.sip.agent_commands import Reply
 from protocols.sip.challenge import SERVER, Side
 from protocols.sip.challenger import Accepted, Challenger, Demand
@@ -41,7 +42,7 @@ async def eventually(held: Callable[[], bool], within: float = LONG) -> None:
     """Let time pass until `held` is so."""
     async with asyncio.timeout(within):
         while not held():  # noqa: ASYNC110  # there are no events of others, and time leaps
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.5)
 
 
 class Far:
@@ -132,6 +133,7 @@ class World:
 
     def __init__(self) -> None:
         self.told: list[TrunkEvent] = []
+        self.passed: list[events.Responded] = []
         self.names: dict[Question, Answer] = {}
         self.fars: list[Far] = []
         self.station: Station
@@ -140,17 +142,7 @@ class World:
 
     async def open(self) -> "World":
         loop = asyncio.get_running_loop()
-        self.station = await open_station(
-            Terms(
-                listens=tuple(
-                    Listen(transport=each, host="127.0.0.1")
-                    for each in (Transport.UDP, Transport.TCP)
-                )
-            ),
-            self._take,
-            token=token,
-            chance=random.random,
-        )
+        self.station = await self._station(ledger.Limits())
         self.resolver = Resolver(
             self._dns,
             clock=loop.time,
@@ -162,6 +154,20 @@ class World:
         self.began = loop.time()
         self.trunks = self.another()
         return self
+
+    async def reopen(self, limits: ledger.Limits) -> None:
+        """Another station with these limits, and trunks over it."""
+        await self.station.close()
+        self.station = await self._station(limits)
+        self.another()
+
+    async def _station(self, limits: ledger.Limits) -> Station:
+        listens = tuple(
+            Listen(transport=each, host="127.0.0.1") for each in (Transport.UDP, Transport.TCP)
+        )
+        return await open_station(
+            Terms(listens=listens, limits=limits), self._take, token=token, chance=random.random
+        )
 
     def another(self, patience: Patience | None = None) -> Trunks:
         """Trunks with other patience, in the place of those that there are."""
@@ -226,7 +232,9 @@ class World:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, events.Responded | Opened | Closed | Failed):
-            self.trunks.take(event)
+            taken = self.trunks.take(event)
+            if isinstance(event, events.Responded) and not taken:
+                self.passed.append(event)
 
 
 def registering(far: Far, *others: Far, **given: Any) -> Trunk:
