@@ -38,6 +38,7 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from gateway.webhooks.cutoffs import Cutoff, Watch
 from gateway.webhooks.guard import AddressRefused, Guard
 from gateway.webhooks.overrides import RetryOn
 from gateway.webhooks.target import INVALID_URL, Target
@@ -182,6 +183,7 @@ class Connections:
         self._per_host = per_host
         self._origins: OrderedDict[str, _Origin] = OrderedDict()
         self._loop = asyncio.get_running_loop()
+        self._watch = Watch(self._loop)
         self._sweeper: asyncio.TimerHandle | None = None  # set while anything may be idle
         self._timeouts: dict[float, ClientTimeout] = {}
 
@@ -201,6 +203,7 @@ class Connections:
         await self._connector.close()
         for origin in self._origins.values():
             origin.forget()
+        self._watch.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
 
@@ -261,8 +264,8 @@ class Connections:
                     return connected
                 link = connected
             handler = link.handler
-            cutoff = _Cutoff(handler)
-            timer = loop.call_at(ends, cutoff.end)
+            cutoff = Cutoff(handler.transport, ends)
+            self._watch.add(cutoff)
             try:
                 # Without a shorter one, the total timeout is watch enough.
                 silence = target.overrides.read_timeout
@@ -283,7 +286,7 @@ class Connections:
                 link.connection.close()
                 raise
             finally:
-                timer.cancel()
+                self._watch.discard(cutoff)
             self._keep(origin, link)
             # Cutting off an answer that only its end delimits makes it look whole.
             return _too_slow(target) if cutoff.passed else response
@@ -312,21 +315,6 @@ class Connections:
             read_until_eof=True, read_timeout=None, timeout_ceil_threshold=_NO_CEILING
         )
         return _Link(connection, handler)
-
-
-class _Cutoff:
-    """Ends an exchange whose time is up by ending its connection: a timer, and no task's."""
-
-    __slots__ = ("_handler", "passed")
-
-    def __init__(self, handler: ResponseHandler) -> None:
-        self._handler = handler
-        self.passed = False
-
-    def end(self) -> None:
-        self.passed = True
-        if self._handler.transport is not None:
-            self._handler.transport.abort()
 
 
 async def _ask(

@@ -405,6 +405,26 @@ async def test_a_callback_does_not_read_a_long_answer() -> None:
         assert server.connections == 2
 
 
+async def test_each_of_many_ends_at_its_own_time() -> None:
+    async with serving(by_path(slow=never, quick=answer())) as server, fetching() as fetcher:
+        limits = (3000, 200, 500, 300, 250)
+        asks = [asked(f"{server.origin}/slow#tt={each}&rc=0") for each in limits]
+        tasks = [asyncio.create_task(fetcher.notify(each)) for each in asks]
+        # One that ends well leaves the others their time, though its own end came first.
+        assert isinstance(await fetcher.notify(asked(f"{server.origin}/quick#tt=150")), Answer)
+        failures = await asyncio.gather(*tasks)
+        for limit, failure in zip(limits, failures, strict=True):
+            assert isinstance(failure, Failure)
+            assert failure.error_code == 11203
+            assert limit / 1000 - 0.01 < failure.elapsed
+        ends = [failure.elapsed for failure in failures]
+        assert [ends.index(each) for each in sorted(ends)] == [1, 4, 3, 2, 0]
+        assert max(ends[1:]) < 2.5
+        # What was over in time keeps its connection, whenever its end would have come.
+        assert isinstance(await fetcher.notify(asked(f"{server.origin}/quick")), Answer)
+        assert server.connections == 6
+
+
 async def test_nothing_is_written_when_the_time_is_up() -> None:
     async with (
         serving(answer()) as server,
