@@ -349,5 +349,7 @@ class Trunks:
         self, trunk: Trunk, gateways: Iterable[Gateway]
     ) -> list[tuple[Gateway, Door | Unlocated]]:
         asked = tuple(gateways)
+        if len(asked) == 1:
+            return [(asked[0], await self._places.find(asked[0], trunk.transport))]
         finding = (self._places.find(each, trunk.transport) for each in asked)
         return list(zip(asked, await asyncio.gather(*finding), strict=True))

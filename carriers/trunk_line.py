@@ -3,7 +3,7 @@
 It does what it is told when it is told: `trunk` has the sockets, the timers and all of the lines.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -52,7 +52,7 @@ class Line:
         self._trouble, self._trouble_at = "", 0.0
         self._account = account_of(trunk)
         self._renew(now)
-        self._state, self._since = self._judge(now)[0], desk.clock()
+        self._state, self._since = self._judge(self.gateways.health(now))[0], desk.clock()
 
     # Commands
 
@@ -133,18 +133,16 @@ class Line:
 
     def settle(self) -> None:
         """Note in which state it is, and since when."""
-        state = self._judge(self._desk.station.now())[0]
-        if state is not self._state:
-            self._state, self._since = state, self._desk.clock()
+        self._settle(self.gateways.health(self._desk.station.now()))
 
     def health(self) -> Health:
         """For routing: a gateway counts as a bind does. Times are of the epoch."""
-        self.settle()
-        now = self._desk.station.now()
-        gateways = [self._dated(each) for each in self.gateways.health(now)]
+        gateways = self.gateways.health(self._desk.station.now())
+        reason = self._settle(gateways)
         up = sum(each.state is GatewayState.UP for each in gateways)
         standing = self.registering.standing() if self.registering is not None else None
         next_at = standing.next_at if standing is not None else None
+        rest = 0.0 if up else min((each.until for each in gateways), default=0.0)
         return Health(
             carrier=self.name,
             state=self._state,
@@ -152,11 +150,11 @@ class Line:
             binds_wanted=len(gateways),
             transmitters_up=up,
             since=self._since,
-            reason=self._judge(now)[1],
-            throttled_until=0.0 if up else min((g.until for g in gateways), default=0.0),
+            reason=reason,
+            throttled_until=self._epoch(rest),
             failures=max((each.failures for each in gateways), default=0),
             failed_binds=standing.failures if standing is not None else 0,
-            next_bind_at=0.0 if next_at is None else self._desk.epoch(next_at),
+            next_bind_at=self._epoch(next_at or 0.0),
         )
 
     def standing(self) -> TrunkStanding:
@@ -198,26 +196,36 @@ class Line:
         self.answered(sign.uri, sign.status, retry_after=sign.retry_after, reason=sign.reason)
 
     def _dated(self, health: GatewayHealth) -> GatewayHealth:
-        if not health.until:
-            return health
-        return msgspec.structs.replace(health, until=self._desk.epoch(health.until))
+        return msgspec.structs.replace(health, until=self._epoch(health.until))
 
-    def _judge(self, now: float) -> tuple[HealthState, str]:
+    def _epoch(self, at: float) -> float:
+        return self._desk.epoch(at) if at else 0.0
+
+    def _settle(self, gateways: Sequence[GatewayHealth]) -> str:
+        """Note the state; gives why it is not `BOUND`."""
+        state, reason = self._judge(gateways)
+        if state is not self._state:
+            self._state, self._since = state, self._desk.clock()
+        return reason
+
+    def _judge(self, gateways: Sequence[GatewayHealth]) -> tuple[HealthState, str]:
         closed = _CLOSED.get(self.intake)
         if closed is not None:
             return closed
-        gateways = self.gateways.health(now)
         if not gateways:
             return HealthState.DOWN, "it has no gateway: calls only come from it"
         down = [each for each in gateways if each.state is not GatewayState.UP]
+        if not down:
+            return self._judge_registration()
         why = ", ".join(
             f"{each.gateway.uri} is {each.state} ({each.reason})" for each in down[:_MAX_REASONS]
         )
         if len(down) == len(gateways):
             return HealthState.DOWN, why
-        if down:
-            up = f"{len(gateways) - len(down)} of {len(gateways)} gateways up"
-            return HealthState.DEGRADED, f"{up}: {why}"
+        up = f"{len(gateways) - len(down)} of {len(gateways)} gateways up"
+        return HealthState.DEGRADED, f"{up}: {why}"
+
+    def _judge_registration(self) -> tuple[HealthState, str]:
         standing = self.registering.standing() if self.registering is not None else None
         if standing is not None and standing.state is not State.REGISTERED:
             # It may take calls of ours all the same: many carriers know us by our address.

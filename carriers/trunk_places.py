@@ -6,6 +6,7 @@ call finds out anew.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -62,6 +63,7 @@ class Places:
         self._silent.pop(hop, None)
 
 
+@lru_cache(maxsize=1024)  # each call asks
 def target(gateway: Gateway, transport: TransportChoice) -> SipUri:
     """What is asked of DNS: the gateway's URI, over what the trunk says."""
     uri = gateway_uri(gateway)
