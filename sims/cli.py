@@ -1,4 +1,4 @@
-"""The command line of the simulators: `python -m sims smsc|esme|webapp`.
+"""The command line of the simulators: `python -m sims smsc|esme|webapp|carrier|phone`.
 
 Every command prints one JSON line when it is ready (its ports and its process id), or writes the
 same to `--ready-file`; SIGTERM, SIGINT or the end of `--parent-pid` ends it.
@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from aiohttp import web
 
-from sims import control, webapp
+from sims import sip_options, webapp
 from sims.faults import Timing
 from sims.ledger import Ledger
 from sims.message_ids import IdForm, IdPlace, MessageIds
+from sims.phone_script import ScriptError as PhoneScriptError
 from sims.process import Stop, announce, run
 from sims.script import ScriptError, named_answers, read_script, texts
 from sims.smsc import Settings, Smsc
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
-    except ScriptError as error:
+    except (ScriptError, PhoneScriptError) as error:
         parser.error(str(error))
     except OSError as error:
         print(f"sims {options.simulator}: {error}", file=sys.stderr)
@@ -39,9 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sims", description=__doc__)
     commands = parser.add_subparsers(dest="simulator", required=True)
-    _smsc_options(commands.add_parser("smsc", help="a carrier: SMPP server with handsets"))
+    _smsc_options(commands.add_parser("smsc", help="a carrier: SMPP handsets, SIP phones"))
     _esme_options(commands.add_parser("esme", help="a customer's SMPP client (smpplib)"))
     _webapp_options(commands.add_parser("webapp", help="a customer's TwiML app"))
+    carrier = commands.add_parser("carrier", help="a SIP carrier with phones")
+    sip_options.carrier_program_arguments(carrier)
+    carrier.set_defaults(run=_run_carrier)
+    phone = commands.add_parser("phone", help="a phone that registers")
+    sip_options.phone_arguments(phone)
+    phone.set_defaults(run=_run_phone)
     return parser
 
 
@@ -56,7 +62,6 @@ def _server_options(parser: argparse.ArgumentParser, port: str) -> None:
 def _smsc_options(parser: argparse.ArgumentParser) -> None:
     _server_options(parser, "SMPP port")
     add = parser.add_argument
-    add("--control-port", type=int, default=0, help="HTTP port of /sim on 127.0.0.1")
     add("--system-id", help="binds with another system_id are refused; default: any is taken")
     add("--password", help="binds with another password are refused; default: any is taken")
     add("--window", type=int, default=100, help="deliver_sm in flight per bind")
@@ -69,6 +74,7 @@ def _smsc_options(parser: argparse.ArgumentParser) -> None:
     add("--answer", action="append", default=[], help="last four digits and behaviour: 0555=slow")
     add("--script", type=Path, help="JSON file of answers by last four digits")
     add("--inbox-limit", type=int, default=100_000, help="texts kept over all handsets")
+    sip_options.carrier_arguments(parser)
     parser.set_defaults(run=_run_smsc)
 
 
@@ -77,6 +83,9 @@ def _any_of(forms: type[IdForm] | type[IdPlace]) -> str:
 
 
 def _run_smsc(options: argparse.Namespace) -> int:
+    # SIP and sound take long to load, and the other simulators do without.
+    from sims import control, sip_programs
+
     timing = Timing(receipt_delay=options.receipt_delay, response_timeout=options.response_timeout)
     extra = {} if options.script is None else read_script(options.script)
     script = texts(timing, extra | named_answers(options.answer, timing))
@@ -90,24 +99,40 @@ def _run_smsc(options: argparse.Namespace) -> int:
         receipt_id_in=options.receipt_id_in,
         inbox_limit=options.inbox_limit,
     )
+    terms = sip_programs.read_carrier(options)
 
     async def live(stop: Stop) -> None:
         ledger = Ledger(options.ledger)
         smsc = Smsc(settings, script, MessageIds.since(time.time()), ledger)
-        runner = web.AppRunner(control.application(smsc), access_log=None, shutdown_timeout=0.2)
+        carrier = terms.carrier()
         try:
-            port = await smsc.listen(options.host, options.port)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", options.control_port).start()
-            announce({"smpp": port, "control": runner.addresses[0][1]}, options.ready_file)
-            await stop.wait()
+            ports = {
+                "smpp": await smsc.listen(options.host, options.port),
+                "sip": await carrier.open(),
+            }
+            app = control.application(smsc, carrier)
+            async with control.listening(app, options.control_port) as port:
+                announce({**ports, "control": port}, options.ready_file)
+                await stop.wait()
         finally:
-            await runner.cleanup()
+            await carrier.close()
             await smsc.close()
             ledger.close()
 
     run(live, options.parent_pid)
     return 0
+
+
+def _run_carrier(options: argparse.Namespace) -> int:
+    from sims import sip_programs
+
+    return sip_programs.run_carrier(options)
+
+
+def _run_phone(options: argparse.Namespace) -> int:
+    from sims import sip_programs
+
+    return sip_programs.run_phone(options)
 
 
 def _webapp_options(parser: argparse.ArgumentParser) -> None:
