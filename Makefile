@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := gateway protocols twiml carriers sims
-PEERS := smpplib image node kannel tshark postgres kafka kcat
+PEERS := smpplib image node kannel tshark postgres kafka kcat \
+  sipp kamailio baresip
 
 export TRUNKLINE_CACHE
 export PIP_CACHE_DIR := $(TRUNKLINE_CACHE)/pip
@@ -63,6 +64,7 @@ interop: $(PEERS:%=interop-%)
 LIMIT = 600
 TESTED = -m interop tests/interop/test_*$**.py
 interop-image: TESTED = -m interop tests/test_packaging.py
+interop-tshark interop-sipp: TESTED = -m interop tests/interop/test_interop_$*.py
 interop-kafka: LIMIT = 1200
 interop-kafka: TESTED = -m interop tests/interop/test_*kafka*.py tests/contract
 interop-postgres: TESTED = -p tests.interop.postgres_peer -k postgres \

@@ -2,17 +2,26 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
 from tests.integration.gateway_process import App
 from tests.interop.kannel_peer import Kannel
 from tests.interop.node_peer import NodePeer
+from tests.interop.sip.flow import Side, Steps
+from tests.interop.sipp_peer import Sipp
 from tests.interop.smpplib_peer import Esme
 
 StartNode = Callable[..., NodePeer]
 StartKannel = Callable[[int, str], Kannel]
 StartEsme = Callable[..., Esme]
+
+
+class StartSipp(Protocol):
+    """Starts one side of a flow; more keywords as `Sipp` has them."""
+
+    def __call__(self, side: Side, steps: Steps, **more: Any) -> Sipp: ...
 
 
 @pytest.fixture
@@ -65,6 +74,20 @@ def start_kannel(tmp_path: Path) -> Iterator[StartKannel]:
         folder.mkdir()
         started.append(Kannel(folder, port, text_url))
         started[-1].start()
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+@pytest.fixture
+def start_sipp(tmp_path: Path) -> Iterator[StartSipp]:
+    """Starts sides of SIP flows."""
+    started: list[Sipp] = []
+
+    def start(side: Side, steps: Steps, **more: Any) -> Sipp:
+        started.append(Sipp(tmp_path / f"sipp{len(started)}", side, steps, **more))
         return started[-1]
 
     yield start
