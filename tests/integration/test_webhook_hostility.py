@@ -409,7 +409,9 @@ async def test_each_of_many_ends_at_its_own_time() -> None:
     async with serving(by_path(slow=never, quick=answer())) as server, fetching() as fetcher:
         limits = (3000, 200, 500, 300, 250)
         asks = [asked(f"{server.origin}/slow#tt={each}&rc=0") for each in limits]
-        tasks = [asyncio.create_task(fetcher.notify(each)) for each in asks]
+        tasks = [asyncio.create_task(fetcher.notify(asks[0]))]
+        await asyncio.wait_for(server.arrived.wait(), 10)  # the last end is known first
+        tasks += [asyncio.create_task(fetcher.notify(each)) for each in asks[1:]]
         # One that ends well leaves the others their time, though its own end came first.
         assert isinstance(await fetcher.notify(asked(f"{server.origin}/quick#tt=150")), Answer)
         failures = await asyncio.gather(*tasks)
