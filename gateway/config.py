@@ -30,9 +30,12 @@ from gateway.sections import (
     Daemon,
     Domain,
     Http,
+    Media,
     MessagesSection,
     Number,
+    Rtp,
     Sink,
+    Sip,
     Smpp,
     Source,
     StoreSection,
@@ -66,6 +69,9 @@ class Config:
 
     http: Http = field(default_factory=Http)
     smpp: Smpp = field(default_factory=Smpp)
+    sip: Sip = field(default_factory=Sip)
+    rtp: Rtp = field(default_factory=Rtp)
+    media: Media = field(default_factory=Media)
     store: StoreSection = field(default_factory=StoreSection)
     bus: Bus = field(default_factory=Bus)
     messages: MessagesSection = field(default_factory=MessagesSection)
@@ -117,13 +123,11 @@ _ROUTE: Final = {
     "price": (forms.price(), "what one segment is charged"),
 }
 
-_LATER_SECTIONS: Final = frozenset({"sip", "rtp", "media"})
 _LATER_KEYS: Final = frozenset(
     f"{section}.{name}"
     for section, names in {
         "http": "public_url",
         "smpp": "tls_listen tls_cert tls_key",
-        "daemon": "drain_calls",
         "carriers": "order",
     }.items()
     for name in names.split()
@@ -139,6 +143,9 @@ SECTIONS: Final[Mapping[str, tuple[type, Mapping[str, Key]]]] = {
     for name, section in (
         ("http", Http),
         ("smpp", Smpp),
+        ("sip", Sip),
+        ("rtp", Rtp),
+        ("media", Media),
         ("store", StoreSection),
         ("bus", Bus),
         ("messages", MessagesSection),
@@ -157,8 +164,6 @@ LISTS: Final[Mapping[str, tuple[Callable[..., Any], Mapping[str, Key]]]] = {
 }
 
 SIP_KEYS: Final[Mapping[str, Key]] = sip_keys(LISTS["carriers"][1])
-# Carriers whose keys are read and checked, and which nothing serves yet.
-LATER_KINDS: Final = frozenset({CarrierKind.SIP})
 
 _TITLES: Final = {
     "carriers": "name",
@@ -244,9 +249,6 @@ def _read(
             values[name] = reader.table(section, keys, content, f"[{name}]", name, named)
         elif name in LISTS:
             values[name] = _read_list(name, content, origin.get("", ""), reader)
-        elif name in _LATER_SECTIONS:
-            note = "this section comes with a later version"
-            reader.note(f"[{name}]", note, "leave it out until then", origin.get("", ""))
         else:
             remedy = suggestion(name, [*SECTIONS, *LISTS])
             reader.note(f"[{name}]", "there is no such section", remedy, origin.get("", ""))
@@ -276,9 +278,6 @@ def _read_carrier(
 ) -> Carrier | None:
     """A carrier, by the keys of its kind."""
     kind = found.get("kind")
-    if kind in LATER_KINDS:
-        problem = f'kind "{kind}" comes with a later version'
-        reader.note(where, problem, "leave it out until then", origin)
     into, keys = LISTS["carriers"]
     others: Mapping[str, Key] = SIP_KEYS
     if kind == CarrierKind.SIP:
@@ -352,6 +351,11 @@ def _check(config: Config, reader: Reader) -> None:
     for problem in problems_of_emergency(trunks):
         reader.note("[[carriers]]", problem)
     _check_routes(config.routes, config.carriers, reader)
+    if config.sip.tls and not (config.sip.tls_cert and config.sip.tls_key):
+        remedy = "give tls_cert and tls_key, the paths of two PEM files"
+        reader.note("[sip] tls", "TLS needs a certificate", remedy)
+    if config.sip.min_expires > config.sip.max_expires:
+        reader.note("[sip] min_expires", "it is more than max_expires", "give less, or raise that")
     if config.http.tls_listen and not (config.http.tls_cert and config.http.tls_key):
         remedy = "give tls_cert and tls_key, the paths of two PEM files"
         reader.note("[http] tls_listen", "TLS needs a certificate", remedy)

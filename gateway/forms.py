@@ -239,6 +239,25 @@ def address() -> Form:
     )
 
 
+def span() -> Form:
+    """Two numbers of ports, from and to, written "20000-21999"."""
+
+    def read(found: object, environ: Mapping[str, str]) -> tuple[int, int]:
+        first, dash, last = _text(found).partition("-")
+        if not (dash and first.strip().isdecimal() and last.strip().isdecimal()):
+            raise Unreadable
+        span = int(first), int(last)
+        if not 1 <= span[0] < span[1] <= 65535:
+            raise Unreadable
+        return span
+
+    return Form(
+        'two ports and what lies between, such as "20000-21999"',
+        read,
+        write=lambda value: f'"{value[0]}-{value[1]}"',
+    )
+
+
 def network() -> Form:
     """A network in CIDR form; a bare address stands for itself alone."""
 

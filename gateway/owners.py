@@ -35,6 +35,7 @@ class Role(StrEnum):
 
     API = "api"
     SMPP = "smpp"
+    VOICE = "voice"
     CORE = "core"
 
 

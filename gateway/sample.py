@@ -7,8 +7,6 @@ their default are commented out: what a person writes is what differs.
 import textwrap
 from collections.abc import Iterable, Mapping
 
-from carriers.model import CarrierKind
-from gateway import config
 from gateway.config import LISTS, SECTIONS, SIP_KEYS
 from gateway.tables import REQUIRED, Key
 
@@ -56,7 +54,7 @@ def sample() -> str:
         parts.append(f"# {_first_line(section)}\n[{name}]\n" + "".join(_lines(keys.values())))
     for name, (_, keys) in LISTS.items():
         parts.append(f"# {_ABOUT_LISTS[name]}\n# [[{name}]]\n" + "".join(_lines(keys.values())))
-        if name == "carriers" and _knows_trunks():
+        if name == "carriers":
             lines = _lines(SIP_KEYS.values(), _TRUNK_EXAMPLES)
             parts.append(f"# {_ABOUT_TRUNKS}\n# [[carriers]]\n" + "".join(lines))
     return "\n".join(parts)
@@ -69,7 +67,7 @@ def rows() -> Mapping[str, list[tuple[str, str, str, str]]]:
         for title, keys in (
             *((f"[{name}]", keys) for name, (_, keys) in SECTIONS.items()),
             *((f"[[{name}]]", keys) for name, (_, keys) in LISTS.items()),
-            *(((_TRUNKS, SIP_KEYS),) if _knows_trunks() else ()),
+            (_TRUNKS, SIP_KEYS),
         )
     }
 
@@ -79,10 +77,6 @@ def default_of(key: Key) -> str:
     if key.default is REQUIRED or (key.default is None and not key.form.takes_none):
         return ""
     return key.form.write(key.default)
-
-
-def _knows_trunks() -> bool:
-    return CarrierKind.SIP not in config.LATER_KINDS
 
 
 def _lines(keys: Iterable[Key], examples: Mapping[str, str] = _EXAMPLES) -> Iterable[str]:

@@ -17,6 +17,8 @@ from gateway.forms import Address, Network, Secret
 from gateway.model import BusSecurity, MessageStates, SaslMechanism
 from gateway.sip.rules import DOMAIN_NAME, USERNAME
 from gateway.tables import REQUIRED, key
+from protocols.sip.codec import Names
+from protocols.sip.wire import Clients
 
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _E164: Final = forms.matching(r"\+[1-9]\d{6,14}", 'a number in E.164, such as "+442071838750"')
@@ -60,6 +62,68 @@ class Smpp:
     listen: Address | None = key(
         Address("127.0.0.1", 2775), forms.address(), "customers bind here ([[customers]])"
     )
+
+
+_HERE: Final = Address("127.0.0.1", 5060)
+_LISTS: Final = forms.list_of(forms.address())
+_IP: Final = forms.matching(r"|[0-9A-Fa-f:.]+", 'an IP address such as "192.0.2.7", or ""')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sip:
+    """SIP: carriers' trunks, phones and domains. Without any address there are no calls."""
+
+    udp: tuple[Address, ...] = key((_HERE,), _LISTS, "where it is listened over UDP; [] is off")
+    tcp: tuple[Address, ...] = key((_HERE,), _LISTS, "over TCP")
+    tls: tuple[Address, ...] = key((), _LISTS, 'over TLS, such as ["127.0.0.1:5061"]')
+    advertised: str = key(
+        "",
+        forms.matching(r"|[^\s:/@]+|\[[0-9A-Fa-f:]+\]", "a host, without a port"),
+        'how peers reach us, where that is not the address that is listened at; "": it is',
+    )
+    tls_cert: Path | None = key(None, forms.file_path(), "PEM: certificate and chain")
+    tls_key: Path | None = key(None, forms.file_path(), "PEM: its private key")
+    tls_ca: Path | None = key(
+        None, forms.file_path(), "authorities for peers' certificates; default: the system's"
+    )
+    tls_clients: Clients = key(
+        Clients.UNASKED, forms.one_of(Clients), "whether peers that connect must show one"
+    )
+    names: Names = key(
+        Names.FULL, forms.one_of(Names), "how headers are written: full, or compact (one letter)"
+    )
+    session_expires: float = key(
+        1800.0, forms.duration(90.0), "session timers (RFC 4028) of calls that no trunk says it of"
+    )
+    min_expires: float = key(60.0, forms.duration(1.0), "of a phone's registration, at least")
+    max_expires: float = key(7200.0, forms.duration(1.0), "and at most")
+    max_calls: int = key(
+        20_000, forms.whole_number(1), "calls at once in one process; over that: 503"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rtp:
+    """Media: where it is received."""
+
+    listen: str = key("127.0.0.1", _IP, "the address that media is received at")
+    ports: tuple[int, int] = key(
+        (20_000, 21_999), forms.span(), 'two for each leg, such as "20000-21999"'
+    )
+    advertised: str = key("", _IP, 'how peers reach it, where that is another; "": it is not')
+    silence: float = key(
+        0.0, forms.duration(), 'a leg that nothing came from for so long is told of; "0s": never'
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """The workers that media lives in."""
+
+    workers: int = key(
+        0, forms.whole_number(0), "processes; 0: one for each core but one, at least one"
+    )
+    calls: int = key(1000, forms.whole_number(1), "that one of them takes; over that: 503")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +264,9 @@ class Daemon:
 
     drain: float = key(
         5.0, forms.duration(), "after SIGTERM: how long what is in flight may take to end"
+    )
+    drain_calls: float = key(
+        0.0, forms.duration(), "after SIGTERM: how long calls may go on before they are ended"
     )
     lease: float = key(
         5.0,

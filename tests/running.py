@@ -19,6 +19,10 @@ READY_WITHIN = 60.0
 END_WITHIN = 8.0  # what a person is promised after SIGTERM
 
 
+# What has no calls needs no media workers, and takes no port that others want.
+NO_CALLS = {"TRUNKLINE_SIP__UDP": "[]", "TRUNKLINE_SIP__TCP": "[]"}
+
+
 class RunningGateway:
     """`trunkline serve` with `config` (TOML) in the folder `home`."""
 
@@ -39,6 +43,7 @@ class RunningGateway:
             "TRUNKLINE_DATA": str(self.data),
             "TRUNKLINE_HTTP__LISTEN": "127.0.0.1:0",
             "TRUNKLINE_SMPP__LISTEN": "127.0.0.1:0",
+            **NO_CALLS,
             **(environ or {}),
         }
         self._command = command

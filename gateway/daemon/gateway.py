@@ -23,17 +23,20 @@ from gateway.api.services import ApiLimits, Services
 from gateway.bus.base import Bus
 from gateway.bus.embedded import EmbeddedBus
 from gateway.calls import callbacks as call_callbacks
+from gateway.calls.orders import NoCalls
 from gateway.config import Config
 from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
 from gateway.core.owned import EVERYTHING, NOTHING
 from gateway.core.replay import Replay
 from gateway.core.runner import Bounds, Handler, Job, JobRunner
 from gateway.core.tracking.tracker import Tracker
+from gateway.daemon import voice
 from gateway.daemon.core import SHARD_NAMES, JobsEstate, Maker, WorksEstate
 from gateway.daemon.ground import Ground, chance
 from gateway.daemon.kafka import Kafka
 from gateway.daemon.sinks import Sinks
 from gateway.daemon.smpp import CarrierEstate, CustomerEstate, bound
+from gateway.daemon.voice import Voice
 from gateway.fleet import Fleet
 from gateway.janitor import Janitor, Kept
 from gateway.messages import callbacks, inbound, path
@@ -128,6 +131,8 @@ class Gateway:
         """Take what the file owns from `config`; binds that did not change stay up."""
         await self._ground.declare(config)
         await self._carrier_estate.reload()
+        if self._voice is not None:
+            self._voice.reload()
         self._owners.hurry()
         self._server.declare(self._ground.customers)
         others = replace(config, **{name: getattr(self._config, name) for name in _RELOADED})
@@ -162,6 +167,7 @@ class Gateway:
         )
         self._make_bus()
         self._messages, self._follower = self._make_path()
+        self._voice = self._make_voice()
         self._submitter = Submitter(
             store=ground.store,
             path=self._messages,
@@ -181,7 +187,7 @@ class Gateway:
         self._fleet = Fleet(
             store=ground.store,
             network=self._network,
-            configured=lambda: list(ground.carriers),
+            configured=ground.bound_to,
             control_url=self._carrier_estate.control_url,
             owner=self._owners,
             holder=self._holder,
@@ -199,6 +205,21 @@ class Gateway:
             clock=self._clock,
         )
         self._handlers.update(self._make_handlers())
+
+    def _make_voice(self) -> Voice | None:
+        """SIP and media, where this process has the role and anything is listened at."""
+        if Role.VOICE not in self._roles or not voice.is_wanted(self._config):
+            return None
+        return Voice(
+            self._ground,
+            owner=self._holder,
+            lease=self._owners.lease,
+            offer=self._runner.offer,
+            patience=self._callback_policy,
+            carriers=lambda: [
+                self._carrier_estate.reached(each) for each in self._ground.carriers.values()
+            ],
+        )
 
     def _make_bus(self) -> None:
         """The bus of the config, and the works that keep it."""
@@ -237,7 +258,7 @@ class Gateway:
             Group(
                 kind="carrier",
                 role=Role.SMPP,
-                names=lambda: list(ground.carriers),
+                names=ground.bound_to,
                 estate=self._carrier_estate,
             ),
             Group(kind="work", role=Role.CORE, names=self._works.names, estate=self._works),
@@ -336,6 +357,7 @@ class Gateway:
             plan=self._plan,
             price=ground.price,
             sources=ground.sources,
+            calls=self._voice.calls if self._voice is not None else NoCalls(),
             replay=Replay(ground.store, ground.archive, self._runner.offer, self._clock),
             unready=self._why_unready,
             clock=self._clock,
@@ -376,8 +398,11 @@ class Gateway:
             return "the lease of this process has run out: the store does not answer"
         return self._ground.store.stats().trouble
 
-    def _carrier_opened(self, name: str) -> None:
+    async def _carrier_opened(self, name: str) -> None:
         self._fleet.obey(name)
+        if self._voice is not None:
+            await self._carrier_estate.tell_gateway(name, self._voice.address)
+            self._voice.reload()
         self._owners.hurry()
 
     async def _start_janitor(self, lease: Lease) -> Janitor:
@@ -420,6 +445,9 @@ class Gateway:
         await self._follower.start()
         self._stack.push_async_callback(lambda: self._runner.close(self._patience()))
         self._stack.push_async_callback(self._works.close)
+        if self._voice is not None:
+            await self._voice.open(self._stack)
+            self.ports.update(self._voice.ports)
         if Role.SMPP in self._roles:
             await self._follower.tell_of_strays(self._ground.carriers)
             await self._serve_customers()

@@ -10,7 +10,7 @@ from pathlib import Path
 from carriers import routing
 from carriers.call_plan import call_plan
 from carriers.health import Health
-from carriers.model import Carrier
+from carriers.model import Carrier, CarrierKind
 from carriers.routing import Medium, Plan, RouteRequest, RoutingTable
 from gateway import credentials, declared
 from gateway.accounts import Accounts
@@ -148,6 +148,10 @@ class Ground:
         if self._directory is not None:
             await self._directory.look()
 
+    def bound_to(self) -> list[str]:
+        """The carriers that SMPP is spoken with."""
+        return [each.name for each in self.carriers.values() if each.kind is not CarrierKind.SIP]
+
     # -- what rooms ask --------------------------------------------------------------------
 
     def plan(self, request: RouteRequest, health: Mapping[str, Health], now: float) -> Plan:
@@ -155,6 +159,10 @@ class Ground:
         if request.medium is Medium.CALL:
             return call_plan(request, self._table, self.carriers, health, now)
         return routing.plan(request, self._table, health, now)
+
+    def call_plan(self, request: RouteRequest, health: Mapping[str, Health], now: float) -> Plan:
+        """Which carriers may take a call; one for help goes by its own rules."""
+        return call_plan(request, self._table, self.carriers, health, now)
 
     def price(self, message: Message) -> Decimal | None:
         """What a text that was sent is charged."""

@@ -1,6 +1,6 @@
 """The role `smpp`: carriers that are ours, and the deliveries of customers who are bound here."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from carriers.model import Carrier, CarrierKind
@@ -25,7 +25,7 @@ class CarrierEstate:
         network: Network,
         follower: Follower,
         stack: AsyncExitStack,
-        opened: Callable[[str], None],
+        opened: Callable[[str], Awaitable[None]],
     ) -> None:
         """`opened` is told when a carrier is served; `stack` ends simulators with the daemon."""
         self._ground = ground
@@ -46,7 +46,7 @@ class CarrierEstate:
             raise
         self._served[name] = carrier
         self._network.reload(self._served.values())
-        self._opened(name)
+        await self._opened(name)
 
     async def give_up(self, name: str) -> None:
         """`Estate.give_up`."""
@@ -64,6 +64,16 @@ class CarrierEstate:
             if name in self._ground.carriers:
                 self._served[name] = await self._reached(self._ground.carriers[name])
         self._network.reload(self._served.values())
+
+    def reached(self, carrier: Carrier) -> Carrier:
+        """`carrier` as it is reached now: a simulated one at its simulator, if that runs here."""
+        return self._served.get(carrier.name, carrier)
+
+    async def tell_gateway(self, name: str, address: tuple[str, int]) -> None:
+        """Tell a simulated carrier where our SIP is; nothing for any other."""
+        simulator = self._simulators.get(name)
+        if simulator is not None:
+            await simulator.tell_gateway(*address)
 
     def control_url(self, name: str) -> str:
         """Where a simulated carrier that is ours takes orders; "" for any other."""

@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from gateway.config import LISTS, SECTIONS, load
+from gateway.config import LISTS, SECTIONS, SIP_KEYS, load
 from gateway.sample import rows, sample
 
 KEY = re.compile(r"# (\w+ = .*)")
@@ -29,9 +29,12 @@ def test_every_key_stands_in_it_and_can_be_set(tmp_path: Path) -> None:
         assert parsed[name].keys() == keys.keys()
     for name, (_, keys) in LISTS.items():
         assert parsed[name][0].keys() == keys.keys()
+    assert parsed["carriers"][1].keys() == SIP_KEYS.keys()
     path = tmp_path / "trunkline.toml"
     # A carrier needs a name to bind with and another port than ours.
     named = live.replace('system_id = ""', 'system_id = "me"')
+    # A trunk needs to be told where it goes, and whose calls for help it takes.
+    named = named.replace('uri = ""', 'uri = "sip:sip.carrier.example"')
     path.write_text(re.sub(r"^port = 2775", "port = 2776", named, flags=re.MULTILINE))
     config = load(path, {"CUSTOMER1_PASSWORD": "secret", "SOURCE1_WRITE_KEY": "key"})
     default = load(None, {})
@@ -44,6 +47,7 @@ def test_lines_fit_a_terminal() -> None:
 
 
 def test_documentation_has_a_row_for_each_key() -> None:
-    count = sum(len(keys) for _, keys in [*SECTIONS.values(), *LISTS.values()])
+    tables = [keys for _, keys in (*SECTIONS.values(), *LISTS.values())]
+    count = sum(len(keys) for keys in (*tables, SIP_KEYS))
     assert sum(len(found) for found in rows().values()) == count
     assert ("max_body", "1600") in {row[:2] for row in rows()["[messages]"]}

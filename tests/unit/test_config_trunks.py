@@ -8,8 +8,8 @@ import pytest
 
 from carriers.model import Carrier, CarrierKind
 from carriers.trunks import Gateway, Inbound, NumberFormat, Trunk
-from gateway import config, sample
-from gateway.config import LISTS, SIP_KEYS, ConfigError, load
+from gateway import sample
+from gateway.config import SIP_KEYS, ConfigError, load
 
 ACME = """
 [[carriers]]
@@ -27,11 +27,6 @@ port = 2776
 """
 
 
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "LATER_KINDS", frozenset())
-
-
 def read(tmp_path: Path, text: str, **environ: str) -> tuple[Carrier, ...]:
     path = tmp_path / "trunkline.toml"
     path.write_text(text)
@@ -44,17 +39,14 @@ def findings(tmp_path: Path, text: str) -> list[str]:
     return [str(finding).removeprefix(f"{tmp_path}/") for finding in caught.value.findings]
 
 
-def test_until_it_is_served_the_kind_is_refused_and_its_keys_are_read(tmp_path: Path) -> None:
+def test_keys_are_read_by_their_own_names_and_forms(tmp_path: Path) -> None:
     assert findings(tmp_path, ACME + 'codec = ["PCMU"]\nchannels = "two"') == [
-        'trunkline.toml: [[carriers]] 1 (acme): kind "sip" comes with a later version;'
-        " leave it out until then",
         "trunkline.toml: [[carriers]] 1 (acme): there is no key codec; did you mean codecs?",
         'trunkline.toml: [[carriers]] 1 (acme) channels: found the text "two"; it should be'
         " a whole number of at least 0",
     ]
 
 
-@pytest.mark.usefixtures("served")
 def test_its_words_become_values(tmp_path: Path) -> None:
     text = """
 [[carriers]]
@@ -94,14 +86,12 @@ set_headers = { X-Account = "{account_sid}" }
     assert "s3cret" not in repr(carrier)
 
 
-@pytest.mark.usefixtures("served")
 def test_what_is_not_said_is_at_its_default(tmp_path: Path) -> None:
     carrier, texts = read(tmp_path, ACME + SMPP)
     assert carrier.trunk == Trunk(uri="sip:sip.acme.example", emergency=())
     assert texts.trunk is None
 
 
-@pytest.mark.usefixtures("served")
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -142,13 +132,11 @@ def test_mistakes_are_told_with_what_would_be_right(tmp_path: Path, text: str, s
     assert said in finding
 
 
-@pytest.mark.usefixtures("served")
 def test_a_password_is_not_shown_in_a_finding(tmp_path: Path) -> None:
     (finding,) = findings(tmp_path, ACME + 'username = "u"\npassword = 12345678')
     assert "12345678" not in finding
 
 
-@pytest.mark.usefixtures("served")
 def test_the_sample_has_a_table_of_its_own_for_them_that_may_be_set(tmp_path: Path) -> None:
     text = sample.sample()
     assert max(len(line) for line in text.splitlines()) <= 100
@@ -163,11 +151,3 @@ def test_the_sample_has_a_table_of_its_own_for_them_that_may_be_set(tmp_path: Pa
     rows = sample.rows()['[[carriers]] of kind = "sip"']
     assert [row[0] for row in rows] == list(SIP_KEYS)
     assert all(about for _, _, _, about in rows)
-
-
-def test_until_then_no_page_shows_them() -> None:
-    assert "SIP trunks are carriers" not in sample.sample()
-    assert list(sample.rows()) == [
-        *(f"[{name}]" for name in config.SECTIONS),
-        *(f"[[{name}]]" for name in LISTS),
-    ]

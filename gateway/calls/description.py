@@ -1,0 +1,142 @@
+"""What one leg and its peer agree on about media: offers and answers as octets, forks, holds.
+
+Descriptions come and go as the bodies of SIP; what they come to goes into the call's media. A
+provisional answer of one fork may be followed by the final one of another: each has its own
+negotiation, and the last that was heard is what holds.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from gateway.calls.media import CallMedia
+from gateway.media.wire import Place
+from protocols.sdp import codec as sdp
+from protocols.sdp.description import SessionDescription
+from protocols.sdp.errors import RemoteProtocolError, WarningCode
+from protocols.sdp.matching import Refused
+from protocols.sdp.media import LocalMedia, MediaPolicy, Stream
+from protocols.sdp.negotiation import Negotiation
+from protocols.sdp.offer_answer import Accepted, Answered, refusal
+from protocols.sip.agent_commands import Reply
+from protocols.sip.headers import SipWarning, write_warning
+from protocols.sip.message import Headers
+from protocols.sip.session_offers import Body
+
+AGENT: Final = "trunkline"
+"""Who warns, in the header Warning."""
+
+
+class Disagreed(Exception):
+    """Nothing came of an offer; `reply` is what it is refused with."""
+
+    def __init__(self, reply: Reply, reason: str) -> None:
+        super().__init__(reason)
+        self.reply = reply
+
+
+class Description:
+    """One leg's. `address` is how the peer is to see where `place` is, `id` the leg's node."""
+
+    def __init__(
+        self,
+        media: CallMedia,
+        id: str,
+        *,
+        address: str,
+        place: Place,
+        policy: MediaPolicy,
+        session_id: int,
+        key: Callable[[int], bytes],
+    ) -> None:
+        self._media = media
+        self._id = id
+        self._local = LocalMedia(
+            address=address, port=place.address[1], rtcp_port=place.control, policy=policy
+        )
+        self._first = Negotiation(session_id=session_id, key=key)
+        self._forks: dict[str, Negotiation] = {}
+        self._offers = 0
+        self.stream: Stream | None = None
+
+    def offer(self, fork: str = "") -> Body:
+        """Our offer."""
+        return _written(sdp.write(self._of(fork).offer(self._local)))
+
+    def accept(self, fork: str, body: Body) -> None:
+        """Take the peer's answer to it; raises `Disagreed`."""
+        negotiation = self._forks.get(fork)
+        if negotiation is None:
+            negotiation = self._forks[fork] = self._first.fork()
+        result = negotiation.accept(read(body))
+        if not isinstance(result, Accepted):
+            raise disagreed(result)
+        self._agree(result.plan.audio)
+
+    def answer(self, fork: str, body: Body) -> Body:
+        """Our answer to the peer's offer; raises `Disagreed`."""
+        negotiation = self._of(fork)
+        negotiation.receive_offer(read(body))
+        result = negotiation.answer(self._local)
+        if not isinstance(result, Answered):
+            raise disagreed(result)
+        self._agree(result.plan.audio)
+        return _written(sdp.write(result.description))
+
+    def withdraw(self, fork: str) -> None:
+        """An offer of ours was refused: what held holds on."""
+        self._of(fork).withdraw()
+
+    def _of(self, fork: str) -> Negotiation:
+        return self._forks.get(fork, self._first)
+
+    def _agree(self, stream: Stream | None) -> None:
+        self._offers += 1
+        self.stream = stream
+        self._media.describe(self._id, stream, self._offers)
+
+
+def read(body: Body) -> SessionDescription:
+    """The description in a body; raises `Disagreed`."""
+    try:
+        return sdp.read(body.octets)
+    except RemoteProtocolError as error:
+        raise Disagreed(_warned(error.status, error.warning, str(error)), str(error)) from error
+
+
+def objection(body: Body, policy: MediaPolicy, address: str) -> Disagreed | None:
+    """Why an offer would be refused, before there is anything to answer it with."""
+    try:
+        refused = refusal(read(body), LocalMedia(address=address, port=0, policy=policy))
+    except Disagreed as error:
+        return error
+    return None if refused is None else disagreed(refused)
+
+
+def disagreed(refused: Refused) -> Disagreed:
+    """A refusal of SDP as one of SIP (RFC 3261 §21.4.26)."""
+    return Disagreed(_warned(refused.status, refused.warning, refused.reason), refused.reason)
+
+
+def _warned(status: int, code: WarningCode, text: str) -> Reply:
+    warning = write_warning(SipWarning(code=code, agent=AGENT, text=text))
+    return Reply(status=status, headers=Headers((warning,)))
+
+
+def _written(octets: bytes) -> Body:
+    return Body(octets=octets)
+
+
+def codecs_of(stream: Stream | None) -> tuple[str, ...]:
+    """The names of what is spoken, the one that is sent first."""
+    if stream is None:
+        return ()
+    return tuple(dict.fromkeys(each.sent.name for each in stream.codecs))
+
+
+def offered(body: Body) -> tuple[str, ...]:
+    """The names of the codecs in an offer, in its order; none of one that can't be read."""
+    try:
+        media = read(body).media
+    except Disagreed:
+        return ()
+    return tuple(dict.fromkeys(codec.name for each in media for codec in each.codecs))

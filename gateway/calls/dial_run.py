@@ -1,0 +1,400 @@
+"""A `<Dial>` at work: carries out what `dial` says, and tells it what became of that.
+
+Each branch is a child call with a SID of its own; its arms ring at once, and the ways of an arm are
+tried in turn, each with a leg. The first leg that answers is the branch's, and the first branch
+that answers is the dial's.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from carriers.call_outcomes import CallOutcome, outcome_of_call
+from carriers.trunks import EarlyMedia
+from gateway.calls import dial as machine
+from gateway.calls.dial import Dialling, Do, Order, Pickup
+from gateway.calls.hands import Spawn
+from gateway.calls.house import House
+from gateway.calls.keeping import Keeping
+from gateway.calls.leg import Answered, Event, Finished, Gone, Leg, Rang, Tell
+from gateway.calls.line import STATUS_OF_END, Line
+from gateway.calls.media import CallMedia, NoMedia
+from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Party
+from gateway.calls.reach import Arm, Asked
+from gateway.calls.sip_leg import SipLeg
+from gateway.calls.way import Way
+from protocols.sip.agent_events import Source
+from protocols.sip.transport import Destination, Flow, Hop
+from twiml.call import DialEnded, DialStatus
+from twiml.verbs import Dial, Noun, Number
+
+TCP_PATIENCE: Final = 4.0
+"""Seconds for a large request over TCP to be answered, before it goes over UDP."""
+
+_CANCELLED: Final = 487
+
+
+class Branch:
+    """One noun: its child call, its arms, and the leg that answered."""
+
+    def __init__(self, number: int, noun: Noun, line: Line, arms: Sequence[Arm]) -> None:
+        self.number = number
+        self.noun = noun
+        self.line = line
+        self.arms = list(arms)
+        self.legs: list[SipLeg] = []
+        self.leg: SipLeg | None = None
+        self.attempts = 0
+        self.outcome: CallOutcome | None = None
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self.call_id = ""
+        self.tasks: list[asyncio.Task[None]] = []
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose dial it is, and what it takes to work in that call.
+
+    `leg` is the caller's. `tell` takes what legs tell, `track` a leg whose end is to be awaited.
+    `join` joins a leg to the caller, who is answered if need be, `whisper` runs the document of
+    a branch, `ended` takes the result.
+    """
+
+    line: Line
+    leg: SipLeg
+    asked: Asked
+    media: CallMedia
+    keeping: Keeping
+    spawn: Spawn
+    max_forwards: int
+    tell: Tell
+    track: Callable[[SipLeg], None]
+    join: Callable[[SipLeg], None]
+    whisper: Callable[[Branch], None]
+    ended: Callable[[DialEnded], None]
+
+
+class DialRun:
+    """See the module; `start` begins it, `stop` ends it early."""
+
+    def __init__(self, house: House, parent: Parent, ask: int, dial: Dial) -> None:
+        self._house = house
+        self._parent = parent
+        self._ask = ask
+        self._dial = dial
+        self._timer: asyncio.TimerHandle | None = None
+        self._limit: asyncio.TimerHandle | None = None
+        self._answers: dict[str, asyncio.Future[Gone | Answered]] = {}
+        self._of_leg: dict[str, Branch] = {}
+        self._progress: dict[str, int] = {}
+        self._ways: dict[int, list[Way]] = {}
+        self.branches = [self._branch(number, noun) for number, noun in enumerate(dial.nouns)]
+        pickups = [Pickup.WHISPER if each.url else Pickup.JOIN for each in dial.nouns]
+        order = Order.SEQUENTIAL if dial.sequential else Order.PARALLEL
+        self._machine = Dialling(pickups, order)
+
+    def start(self) -> None:
+        """Call whoever is called first."""
+        self._do(self._machine.start())
+
+    def stop(self, reason: str) -> None:
+        """Release everybody; `DialEnded` is given as for any other end."""
+        self._do(self._machine.stop(reason))
+
+    def ready(self, branch: Branch) -> None:
+        """The branch has heard its document: join it."""
+        self._do(self._machine.ready(branch.number))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self._machine.is_over
+
+    # What legs tell
+
+    def on(self, leg: Leg, event: Event) -> bool:
+        """Take what a leg told; whether it is one of this dial's."""
+        branch = self._of_leg.get(leg.id)
+        if branch is None:
+            return False
+        match event:
+            case Rang():
+                self._on_rang(branch, leg, event)
+            case Answered():
+                self._settle(leg.id, event)
+                self._on_answered(branch, leg, event)
+            case Gone():
+                self._settle(leg.id, event)
+                if branch.leg is leg:
+                    self._on_left(branch, event)
+            case Finished():
+                self._of_leg.pop(leg.id, None)
+        return True
+
+    def _on_rang(self, branch: Branch, leg: Leg, event: Rang) -> None:
+        self._progress[leg.id] = max(self._progress.get(leg.id, 0), event.status)
+        branch.line.move(CallStatus.RINGING, leg.record)
+        if event.early and branch.leg is None and len(self._of_leg) == 1:
+            self._parent.media.join(self._parent.leg.id, leg.id)
+        self._do(self._machine.rang(branch.number, event))
+
+    def _on_answered(self, branch: Branch, leg: Leg, event: Answered) -> None:
+        if branch.leg is not None or not isinstance(leg, SipLeg):
+            if branch.leg is not leg:
+                leg.hang_up(_CANCELLED, machine.ELSEWHERE)
+            return
+        branch.leg = leg
+        branch.headers = tuple(event.headers)
+        branch.call_id = leg.record.call_id
+        for task in branch.tasks:
+            task.cancel()
+        for other in branch.legs:
+            if other is not leg:
+                other.hang_up(_CANCELLED, machine.ELSEWHERE)
+                self._parent.media.remove(other.id)
+        branch.line.move(CallStatus.IN_PROGRESS, leg.saved)
+        self._do(self._machine.answered(branch.number))
+
+    def _on_left(self, branch: Branch, gone: Gone) -> None:
+        leg = branch.leg
+        assert leg is not None
+        branch.line.end(CallStatus.COMPLETED, reason=gone.reason, leg=leg.record, sip_code=200)
+        for arm in branch.arms:
+            arm.release()
+        self._do(self._machine.failed(branch.number, DialStatus.COMPLETED))
+
+    # What the machine wants
+
+    def _do(self, dos: Sequence[Do]) -> None:
+        for each in dos:
+            match each:
+                case machine.Call(branch=number):
+                    self._call(self.branches[number])
+                case machine.Release(branch=number, reason=reason):
+                    self._release(self.branches[number], reason)
+                case machine.Ring(branch=number, rang=rang):
+                    self._ring(self.branches[number], rang)
+                case machine.Whisper(branch=number):
+                    self._hush()
+                    self._parent.whisper(self.branches[number])
+                case machine.Join(branch=number):
+                    self._join(self.branches[number])
+                case machine.Finish():
+                    self._finish(each)
+
+    def _call(self, branch: Branch) -> None:
+        self._hush()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._dial.timeout, self._time_out)
+        branch.line.begin(None)
+        branch.tasks = [self._parent.spawn(self._try_all(branch, arm)) for arm in list(branch.arms)]
+
+    def _time_out(self) -> None:
+        self._timer = None
+        self._do(self._machine.timed_out())
+
+    def _release(self, branch: Branch, reason: str) -> None:
+        for task in branch.tasks:
+            task.cancel()
+        for leg in branch.legs:
+            leg.hang_up(_CANCELLED, reason)
+        for arm in branch.arms:
+            arm.release()
+        ended = _ENDED_BY.get(reason, CallStatus.CANCELED)
+        last = branch.legs[-1].record if branch.legs else None
+        branch.line.end(ended, reason=reason, leg=last)
+
+    def _ring(self, branch: Branch, rang: Rang) -> None:
+        caller = self._parent.leg
+        if caller.is_up:
+            return
+        hears = rang.early and self._way_passes(branch)
+        caller.ring(status=183 if hears else 180)
+
+    def _way_passes(self, branch: Branch) -> bool:
+        return all(
+            each.early_media is EarlyMedia.PASS for each in self._ways.get(branch.number, ())
+        )
+
+    def _join(self, branch: Branch) -> None:
+        self._hush()
+        leg = branch.leg
+        assert leg is not None
+        loop = asyncio.get_running_loop()
+        self._limit = loop.call_later(self._dial.time_limit, self.stop, machine.LIMIT)
+        self._parent.join(leg)
+
+    def _hush(self) -> None:
+        for timer in (self._timer, self._limit):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._limit = None
+
+    def _finish(self, finished: machine.Finish) -> None:
+        self._hush()
+        branch = self.branches[finished.branch] if finished.branch >= 0 else None
+        self._parent.media.part(self._parent.leg.id)
+        call = None if branch is None else branch.line.call
+        self._parent.ended(
+            DialEnded(
+                ask=self._ask,
+                status=finished.status,
+                call_sid="" if call is None else call.sid,
+                duration=call.duration if call is not None and call.started else None,
+                bridged=finished.bridged,
+                sip_response_code=0 if call is None else call.sip_code,
+                sip_call_id="" if branch is None else branch.call_id,
+                sip_headers=() if branch is None else branch.headers,
+            )
+        )
+
+    # One arm
+
+    async def _try_all(self, branch: Branch, arm: Arm) -> None:
+        """Try the ways of an arm until one answers or none is left."""
+        outcome: CallOutcome | None = None
+        gone: Gone | None = None
+        while (way := await arm.next(outcome, gone)) is not None:
+            self._ways.setdefault(branch.number, []).append(way)
+            gone = await self._try(branch, way)
+            if gone is None:
+                return
+            outcome = branch.outcome = outcome_of_call(
+                gone.status if gone.source is not Source.TRANSPORT else 0,
+                progress=self._progress.get(branch.legs[-1].id, 0),
+                stop_codes=way.stop_codes,
+            )
+        arm.release()
+        branch.arms.remove(arm)
+        if not branch.arms:
+            self._came_to_nothing(branch, arm.reason)
+
+    def _came_to_nothing(self, branch: Branch, reason: str) -> None:
+        outcome = branch.outcome
+        status = CallStatus.FAILED if outcome is None else STATUS_OF_END[outcome.end]
+        branch.line.end(
+            status,
+            reason=reason if outcome is None else outcome.reason,
+            sip_code=0 if outcome is None else outcome.sip_code,
+            error_code=0 if outcome is None else outcome.error_code,
+        )
+        self._do(self._machine.failed(branch.number, _DIAL_STATUS[status]))
+
+    async def _try(self, branch: Branch, way: Way) -> Gone | None:
+        """One way, over TCP first where the request is large; None if it was answered."""
+        gone: Gone | None = None
+        for destination in self._destinations(way):
+            leg = self._leg(branch, way, destination)
+            try:
+                await leg.prepare(_signalling(destination), way.latch)
+            except NoMedia as error:
+                return Gone(by=Party.GATEWAY, status=0, source=Source.OVERLOAD, reason=str(error))
+            answer = self._answers[leg.id] = asyncio.get_running_loop().create_future()
+            self._parent.track(leg)
+            leg.call(way, destination, self._parent.max_forwards)
+            branch.line.trying(leg.saved)
+            over_tcp = destination is not way.destination
+            result = await self._answer(leg, answer, TCP_PATIENCE if over_tcp else None)
+            if isinstance(result, Answered):
+                return None
+            gone = result
+            self._parent.media.remove(leg.id)
+            branch.line.tried(leg.record)
+            if over_tcp and isinstance(destination, Hop):
+                if gone.source is Source.PEER:
+                    return gone
+                self._house.sizes.fail(destination, self._house.tools.station.now())
+        return gone
+
+    async def _answer(
+        self, leg: SipLeg, answer: "asyncio.Future[Gone | Answered]", patience: float | None
+    ) -> Gone | Answered:
+        if patience is not None:
+            done, _ = await asyncio.wait({answer}, timeout=patience)
+            if not done and not self._progress.get(leg.id):
+                leg.hang_up(_CANCELLED, "no answer over TCP")
+        return await answer
+
+    def _destinations(self, way: Way) -> tuple[Destination, ...]:
+        destination = way.destination
+        if isinstance(destination, Flow) or way.pinned:
+            return (destination,)
+        now = self._house.tools.station.now()
+        return self._house.sizes.hops(destination, way.size, now)
+
+    def _leg(self, branch: Branch, way: Way, destination: Destination) -> SipLeg:
+        branch.attempts += 1
+        call = branch.line.call
+        record = CallLeg(
+            account_sid=call.account_sid,
+            sid=call.sid,
+            attempt=branch.attempts,
+            direction=CallDirection.OUTBOUND_DIAL,
+            carrier=way.carrier,
+            peer=way.gateway or _where(destination),
+            transport=destination.transport,
+            began=self._house.clock(),
+        )
+        leg = SipLeg(
+            self._house.tools,
+            self._parent.media,
+            self._parent.tell,
+            id=f"{call.sid}.{branch.attempts}",
+            record=record,
+            policy=way.policy,
+        )
+        branch.legs.append(leg)
+        self._of_leg[leg.id] = branch
+        return leg
+
+    def _settle(self, leg_id: str, event: Gone | Answered) -> None:
+        answer = self._answers.pop(leg_id, None)
+        if answer is not None and not answer.done():
+            answer.set_result(event)
+
+    def _branch(self, number: int, noun: Noun) -> Branch:
+        parent, house, now = self._parent, self._house, self._house.clock()
+        call = Call(
+            account_sid=parent.line.call.account_sid,
+            sid=house.sid(),
+            parent_sid=parent.line.call.sid,
+            direction=CallDirection.OUTBOUND_DIAL,
+            status=CallStatus.INITIATED,
+            from_address=parent.asked.caller.number,
+            to_address=noun.number if isinstance(noun, Number) else noun.uris[0].uri,
+            origin=f"dial:{parent.line.call.sid}",
+            owner=house.owner,
+            status_callback=noun.status_callback,
+            status_callback_method=noun.status_callback_method,
+            status_callback_events=tuple(each.value for each in noun.status_callback_event),
+            date_created=now,
+            date_updated=now,
+        )
+        return Branch(
+            number, noun, house.line(call, parent.keeping), house.reach.arms(noun, parent.asked)
+        )
+
+
+def _signalling(destination: Destination) -> str:
+    return destination.remote[0] if isinstance(destination, Flow) else destination.host
+
+
+def _where(destination: Destination) -> str:
+    host, port = (
+        destination.remote
+        if isinstance(destination, Flow)
+        else (destination.host, destination.port)
+    )
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+# What a child call ends as that was let go of before it was answered.
+_ENDED_BY: Final = {machine.TOO_LATE: CallStatus.NO_ANSWER}
+_DIAL_STATUS: Final = {
+    CallStatus.BUSY: DialStatus.BUSY,
+    CallStatus.NO_ANSWER: DialStatus.NO_ANSWER,
+    CallStatus.CANCELED: DialStatus.CANCELED,
+    CallStatus.FAILED: DialStatus.FAILED,
+    CallStatus.COMPLETED: DialStatus.COMPLETED,
+}

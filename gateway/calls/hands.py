@@ -1,0 +1,90 @@
+"""What a document may ask of any call, whoever's: to wait, to fetch, to report, to note.
+
+What takes time runs in the call's scope under the number of the asking; its event is given to the
+interpreter when it is done, and not at all after `stop`.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from gateway.calls import documents
+from gateway.calls.documents import Documents, NotObtained
+from gateway.calls.line import Line
+from gateway.webhooks.instructions import Fallback
+from twiml.call import Event, Fetched, NotFetched, Paused
+from twiml.errors import Finding
+from twiml.outcome import Goto
+
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+class Hands:
+    """See the module; `spawn` runs what takes time, `errand` what goes on when the call is over."""
+
+    def __init__(
+        self,
+        line: Line,
+        *,
+        documents: Documents,
+        fallback: Fallback | None,
+        clock: Callable[[], float],
+        spawn: Spawn,
+        errand: Spawn,
+        give: Callable[[Event], None],
+    ) -> None:
+        self.line = line
+        self._documents = documents
+        self._fallback = fallback
+        self._clock = clock
+        self._spawn = spawn
+        self._errand = errand
+        self._give = give
+        self._asked: dict[int, asyncio.Task[None]] = {}
+
+    def pause(self, ask: int, seconds: int) -> None:
+        """See `twiml.call.Call`."""
+        self._begin(ask, self._pause(ask, seconds))
+
+    def fetch(self, ask: int, goto: Goto) -> None:
+        """See `twiml.call.Call`."""
+        self._begin(ask, self._fetch(ask, goto))
+
+    def report(self, goto: Goto) -> None:
+        """See `twiml.call.Call`."""
+        self._errand(self._report(goto))
+
+    def stop(self, ask: int) -> None:
+        """See `twiml.call.Call`."""
+        task = self._asked.pop(ask, None)
+        if task is not None:
+            task.cancel()
+
+    def note(self, finding: Finding) -> None:
+        """See `twiml.call.Call`."""
+        self._keep(documents.found((finding,)))
+
+    def _begin(self, ask: int, work: Coroutine[Any, Any, None]) -> None:
+        task = self._asked[ask] = self._spawn(work)
+        task.add_done_callback(lambda _: self._asked.pop(ask, None))
+
+    async def _pause(self, ask: int, seconds: int) -> None:
+        await asyncio.sleep(seconds)
+        self._give(Paused(ask=ask))
+
+    async def _fetch(self, ask: int, goto: Goto) -> None:
+        line = self.line
+        found = await self._documents.fetch(line.call, goto, self._fallback, extra=line.extra)
+        self._keep(found.notes)
+        if isinstance(found, NotObtained):
+            self._give(NotFetched(ask=ask))
+        else:
+            self._give(Fetched(ask=ask, document=found.document, base=found.base))
+
+    async def _report(self, goto: Goto) -> None:
+        told = await self._documents.report(self.line.call, goto, extra=self.line.extra)
+        self._keep(told.notes)
+
+    def _keep(self, notes: tuple[documents.Note, ...]) -> None:
+        if notes:
+            self.line.note(documents.written(self.line.call, notes, self._clock()))

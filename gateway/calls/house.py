@@ -1,0 +1,96 @@
+"""What every call of a process is given: its tools, and the way to make new ones."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import msgspec
+
+from gateway.calls.book import Book
+from gateway.calls.documents import Documents
+from gateway.calls.keeping import Keeping
+from gateway.calls.ladder import Ladder
+from gateway.calls.line import Line
+from gateway.calls.model import Call
+from gateway.calls.reach import Reach
+from gateway.calls.sip_leg import Tools
+from gateway.core.runner import Job
+from gateway.media.plane import Plane
+from gateway.sids import new_sid
+from gateway.store.base import Lease, Store
+from gateway.webhooks.callbacks import Patience
+from protocols.sip.sizes import Sizes
+
+CALL: Final = "CA"
+
+
+class House(msgspec.Struct, frozen=True, kw_only=True):
+    """See the module; `owner` is this process's name as a member, `clock` epoch seconds."""
+
+    tools: Tools
+    plane: Plane
+    reach: Reach
+    documents: Documents
+    book: Book
+    store: Store
+    lease: Callable[[], Lease | None]
+    offer: Callable[[Job], None]
+    patience: Patience
+    ladder: Ladder
+    sizes: Sizes
+    owner: str
+    clock: Callable[[], float]
+
+    def keeping(self, sid: str) -> Keeping:
+        """What makes a call's changes durable."""
+        return Keeping(self.store, self.lease, self.offer, sid)
+
+    def line(self, call: Call, keeping: Keeping, extra: tuple[tuple[str, str], ...] = ()) -> Line:
+        """A call that begins."""
+        return Line(
+            call,
+            book=self.book,
+            keeping=keeping,
+            patience=self.patience,
+            clock=self.clock,
+            extra=extra,
+        )
+
+    def sid(self) -> str:
+        """A new call's."""
+        return new_sid(CALL, self.clock())
+
+
+class Scope:
+    """The tasks of one call: begun here, gone when it is left; an error in one ends all.
+
+    Errands go on when the call is over, and are waited for.
+    """
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that ends with the call."""
+        return self._begin(work, self._tasks)
+
+    def errand(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that the end of the call does not end."""
+        return self._begin(work, self._errands)
+
+    async def leave(self) -> None:
+        """End what ends with the call, and wait for the errands."""
+        for task in list(self._tasks):
+            task.cancel()
+        while self._errands:
+            await asyncio.wait(self._errands)
+
+    def _begin(
+        self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]
+    ) -> asyncio.Task[None]:
+        task = self._group.create_task(work)
+        among.add(task)
+        task.add_done_callback(among.discard)
+        return task

@@ -1,0 +1,126 @@
+"""One call as it is kept while it lives: its status, its legs, and who is told of them.
+
+Every change is put into the call's `Keeping` in the order in which it happened: the row, the fact
+and the callbacks that it makes due, together.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from carriers.call_outcomes import CallEnd
+from gateway.calls import callbacks
+from gateway.calls.book import Book, advanced
+from gateway.calls.keeping import Keeping
+from gateway.calls.model import OVER, Call, CallDirection, CallLeg, CallStatus
+from gateway.core.runner import Job
+from gateway.store.base import Write
+from gateway.webhooks.callbacks import Patience
+from twiml.verbs import CallEvent
+
+_EVENTS = {
+    CallStatus.INITIATED: CallEvent.INITIATED,
+    CallStatus.RINGING: CallEvent.RINGING,
+    CallStatus.IN_PROGRESS: CallEvent.ANSWERED,
+}
+
+
+class Line:
+    """See the module. `extra` are further parameters of what an app is told, as of SIP."""
+
+    def __init__(
+        self,
+        call: Call,
+        *,
+        book: Book,
+        keeping: Keeping,
+        patience: Patience,
+        clock: Callable[[], float],
+        extra: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.call = call
+        self.extra = extra
+        self._book = book
+        self._keeping = keeping
+        self._patience = patience
+        self._clock = clock
+        self._told = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its status is one of the last ones."""
+        return self.call.status in OVER
+
+    def begin(self, leg: CallLeg | None) -> None:
+        """Keep it for the first time, with its first leg if it has one."""
+        told = self.call.direction is not CallDirection.INBOUND
+        jobs = self._tell(CallEvent.INITIATED) if told else []
+        self._keeping.put(self._book.begun(self.call, leg, jobs), jobs)
+
+    def trying(self, leg: CallLeg) -> None:
+        """Keep another leg of it."""
+        self._keeping.put(self._book.trying(leg))
+
+    def tried(self, leg: CallLeg) -> None:
+        """Keep how a leg ended while the call goes on."""
+        self._keeping.put(self._book.tried(self.call, leg))
+
+    def move(self, status: CallStatus, leg: CallLeg | None, **changes: Any) -> None:
+        """Go on to `status`, if that may follow; `leg` is as it is now."""
+        moved = advanced(self.call, status, self._clock(), **changes)
+        if moved is None:
+            return
+        self.call = moved
+        jobs = self._tell(_EVENTS[status])
+        self._keeping.put(self._book.changed(moved, jobs, leg), jobs)
+
+    def end(
+        self,
+        status: CallStatus,
+        *,
+        reason: str,
+        leg: CallLeg | None = None,
+        sip_code: int = 0,
+        error_code: int = 0,
+    ) -> None:
+        """End it; one that was answered is completed, whatever broke it."""
+        if self.call.status is CallStatus.IN_PROGRESS:
+            status = CallStatus.COMPLETED
+        ended = advanced(
+            self.call,
+            status,
+            self._clock(),
+            reason=reason,
+            sip_code=sip_code or self.call.sip_code,
+            error_code=error_code,
+        )
+        if ended is None:
+            return
+        self.call = ended
+        jobs = self._tell(CallEvent.COMPLETED)
+        self._keeping.put(self._book.ended(ended, leg, jobs=jobs), jobs)
+
+    def note(self, writes: Iterable[Write]) -> None:
+        """Keep what an app's developer should know."""
+        self._keeping.put(list(writes))
+
+    def _tell(self, event: CallEvent) -> list[Job]:
+        jobs = callbacks.for_event(
+            self.call,
+            event,
+            sequence=self._told,
+            now=self._clock(),
+            policy=self._patience,
+            extra=self.extra,
+        )
+        self._told += len(jobs)
+        return jobs
+
+
+STATUS_OF_END = {
+    CallEnd.COMPLETED: CallStatus.COMPLETED,
+    CallEnd.BUSY: CallStatus.BUSY,
+    CallEnd.FAILED: CallStatus.FAILED,
+    CallEnd.NO_ANSWER: CallStatus.NO_ANSWER,
+    CallEnd.CANCELED: CallStatus.CANCELED,
+}
+"""What an attempt's end makes of a call that was never answered."""

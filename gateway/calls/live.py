@@ -1,0 +1,416 @@
+"""One call that came in, while it lives: its scope, and what its documents make of it.
+
+It forwards: documents ask through `twiml.call.Call`, legs tell, a dial is at work in `dial_run`.
+Leaving `run` is the only way in which a call ends: then its tasks, ports and sessions are gone.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from carriers.caller_id import Caller
+from gateway.calls import tables
+from gateway.calls.apps import App
+from gateway.calls.description import Disagreed
+from gateway.calls.dial import CALLER_GONE
+from gateway.calls.dial_run import Branch, DialRun, Parent
+from gateway.calls.documents import Obtained
+from gateway.calls.hands import Hands
+from gateway.calls.house import House, Scope
+from gateway.calls.keeping import NotKept
+from gateway.calls.leg import Event, Finished, Gone, Leg, Tell, Transferred
+from gateway.calls.line import Line
+from gateway.calls.media import CallMedia, NoMedia, quality_of
+from gateway.calls.model import Call, CallStatus
+from gateway.calls.orders import Cancel, Complete, Order, Redirect
+from gateway.calls.reach import Asked
+from gateway.calls.sip_leg import SipLeg
+from gateway.media.wire import Readings
+from protocols.rtp.latch import LatchPolicy
+from protocols.sip.agent_commands import Reply
+from protocols.sip.agent_events import Invited
+from protocols.sip.headers import Reason, write_reason
+from protocols.sip.message import Headers
+from twiml.call import DialEnded, Ending, HungUp
+from twiml.call import Event as TwimlEvent
+from twiml.errors import Finding
+from twiml.outcome import Goto
+from twiml.verbs import Dial, RejectReason
+from twiml.voice import Interpreter, Part, Pickup
+
+_log = structlog.get_logger(__name__)
+
+_NORMAL: Final = 200
+_UNAVAILABLE: Final = 480
+_FAULT: Final = 500
+_OVERLOADED: Final = 503
+_NO_DOCUMENT: Final = 11200
+_REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
+_NO_TRANSFER: Final = Reply(status=603)
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call that was never answered ends as, and why any ends; "" is what its leg says."""
+
+    status: CallStatus
+    reason: str = ""
+    error_code: int = 0
+
+
+_ENDINGS: Final = {
+    Ending.DONE: (_UNAVAILABLE, Ended(status=CallStatus.FAILED, reason="its document is done")),
+    Ending.FAILED: (
+        _FAULT,
+        Ended(
+            status=CallStatus.FAILED,
+            reason="no document said what to do",
+            error_code=_NO_DOCUMENT,
+        ),
+    ),
+}
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was let in: what it is, who calls, what runs for it, how its media may latch."""
+
+    call: Call
+    caller: Caller
+    app: App
+    latch: LatchPolicy = LatchPolicy.SIGNALLED
+    extra: tuple[tuple[str, str], ...] = ()
+
+
+class Live:
+    """See the module; made in the turn in which its INVITE came, then `run`.
+
+    `make_leg` makes its leg of the call's media and of who is told.
+    """
+
+    def __init__(
+        self, house: House, arrival: Arrival, make_leg: Callable[[CallMedia, Tell], SipLeg]
+    ) -> None:
+        self._house = house
+        self._arrival = arrival
+        self._keeping = house.keeping(arrival.call.sid)
+        self._media = CallMedia(house.plane, arrival.call.sid)
+        self.line = house.line(arrival.call, self._keeping, arrival.extra)
+        self.leg = make_leg(self._media, self.on)
+        self._legs: dict[str, SipLeg] = {self.leg.id: self.leg}
+        self._unfinished = {self.leg.id}
+        self._over = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._ending = Ended(status=CallStatus.NO_ANSWER)
+        self._dial: DialRun | None = None
+        self._scope: Scope | None = None
+        self._interpreter = Interpreter(self, pickup=Pickup.RINGING)
+        self._hands = self.hands_of(self.line, self._interpreter.on)
+
+    def start(self, event: Invited) -> None:
+        """Take the INVITE, in its turn."""
+        self.leg.receive(event)
+        self.line.begin(self.leg.saved)
+
+    async def run(self) -> None:
+        """Live until nothing is left."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._scope = scope = Scope(group)
+                scope.spawn(self._begin())
+                await self._over.wait()
+                await scope.leave()
+        except* Exception as errors:
+            _log.error("a call fell", call=self.line.call.sid, exc_info=errors)
+            self._fall()
+        await self._media.close()
+        await self._empty.wait()
+        self._keep_legs()
+        with contextlib.suppress(NotKept):
+            await self._keeping.durable()
+        self._house.documents.forget(self.line.call.sid)
+
+    async def _begin(self) -> None:
+        """Find the call a place, and ask what to do with it."""
+        app = self._arrival.app
+        try:
+            self._media.open()
+            await self.leg.prepare(self.leg.invited.flow.remote[0], self._arrival.latch)
+        except NoMedia as error:
+            code = _OVERLOADED if error.is_full else _FAULT
+            self._end(code, Ended(status=CallStatus.FAILED, reason=str(error)))
+            return
+        if not app.url:
+            reason = "no voice_url says what to do with it"
+            self._end(_UNAVAILABLE, Ended(status=CallStatus.FAILED, reason=reason))
+            return
+        self._interpreter.start(Goto(url=app.url, method=app.method))
+
+    # What its documents ask: `twiml.call.Call`
+
+    def answer(self) -> None:
+        """See `twiml.call.Call`."""
+        self._spawn(self._answer())
+
+    async def _answer(self) -> None:
+        """Take the call: what a restart needs is durable before the 2xx (RFC 3261 §13.3.1.4)."""
+        if self.leg.is_up or self.line.is_over:
+            return
+        self.line.move(CallStatus.IN_PROGRESS, self.leg.saved)
+        try:
+            await self._keeping.durable()
+            await self.leg.answer()
+        except (NotKept, NoMedia, Disagreed) as error:
+            self._end(_FAULT, Ended(status=CallStatus.FAILED, reason=str(error)))
+
+    def reject(self, reason: RejectReason) -> None:
+        """See `twiml.call.Call`."""
+        code = _REJECTED[reason]
+        self._end(code, Ended(status=CallStatus.BUSY, reason=f"<Reject reason='{reason}'>"))
+
+    def hang_up(self, ending: Ending) -> None:
+        """See `twiml.call.Call`."""
+        code, ended = _ENDINGS[ending]
+        self._end(code, ended)
+
+    def connect(self) -> None:
+        """See `twiml.call.Call`: of whispers alone."""
+
+    def pause(self, ask: int, seconds: int) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.pause(ask, seconds)
+
+    def fetch(self, ask: int, goto: Goto) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.fetch(ask, goto)
+
+    def report(self, goto: Goto) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.report(goto)
+
+    def note(self, finding: Finding) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.note(finding)
+
+    def dial(self, ask: int, dial: Dial) -> None:
+        """See `twiml.call.Call`."""
+        caller = self._arrival.caller
+        if dial.caller_id:
+            caller = Caller(number=dial.caller_id, display=caller.display)
+        parent = Parent(
+            line=self.line,
+            leg=self.leg,
+            asked=Asked(call=self.line.call, caller=caller, codecs=self.leg.codecs),
+            media=self._media,
+            keeping=self._keeping,
+            spawn=self._spawn,
+            max_forwards=max(0, self.leg.invited.request.max_forwards - 1),
+            tell=self.on,
+            track=self._track,
+            join=self._join,
+            whisper=self._whisper,
+            ended=self._dial_ended,
+        )
+        self._dial = DialRun(self._house, parent, ask, dial)
+        self._dial.start()
+
+    def stop(self, ask: int) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.stop(ask)
+        if self._dial is not None:
+            self._dial.stop("another document goes on")
+
+    # What its dial asks
+
+    def _track(self, leg: SipLeg) -> None:
+        self._legs[leg.id] = leg
+        self._unfinished.add(leg.id)
+
+    def _join(self, leg: SipLeg) -> None:
+        self._media.join(self.leg.id, leg.id)
+        if not self.leg.is_up:
+            self._spawn(self._answer())
+
+    def _whisper(self, branch: Branch) -> None:
+        leg, dial = branch.leg, self._dial
+        assert leg is not None and dial is not None
+        Whisper(self, dial, branch, leg).start()
+
+    def _dial_ended(self, ended: DialEnded) -> None:
+        self._dial = None
+        self._give(ended)
+
+    def hands_of(self, line: Line, give: Callable[[TwimlEvent], None]) -> Hands:
+        """What a document of this call may ask."""
+        return Hands(
+            line,
+            documents=self._house.documents,
+            fallback=self._arrival.app.fallback,
+            clock=self._house.clock,
+            spawn=self._spawn,
+            errand=self._errand,
+            give=give,
+        )
+
+    # What legs tell
+
+    def on(self, leg: Leg, event: Event) -> None:
+        """Take what a leg of this call tells."""
+        if isinstance(event, Transferred) and isinstance(leg, SipLeg):
+            leg.answer_transfer(event.transfer, _NO_TRANSFER)
+        elif self._dial is not None and self._dial.on(leg, event):
+            pass
+        elif leg is self.leg and isinstance(event, Gone):
+            self._on_gone(event)
+        if isinstance(event, Finished):
+            self._finish(leg.id)
+
+    def heard(self, leg_id: str, readings: Readings) -> None:
+        """How a leg's media was."""
+        leg = self._legs.get(leg_id)
+        if leg is not None:
+            leg.measured(quality_of(readings.received), quality_of(readings.sent))
+
+    def _on_gone(self, gone: Gone) -> None:
+        """The caller's leg is over: so is the call, but for what is reported of it."""
+        ending = self._ending
+        self.line.end(
+            ending.status,
+            reason=ending.reason or gone.reason,
+            leg=self.leg.record,
+            sip_code=gone.status,
+            error_code=ending.error_code,
+        )
+        self._give(HungUp())
+        if self._dial is not None:
+            self._dial.stop(CALLER_GONE)
+        self._over.set()
+
+    def _finish(self, leg_id: str) -> None:
+        self._unfinished.discard(leg_id)
+        if not self._unfinished and self._over.is_set():
+            self._empty.set()
+
+    # Ends
+
+    def order(self, order: Order) -> None:
+        """Do what REST wants of it."""
+        match order:
+            case Complete() | Cancel():
+                ended = Ended(status=CallStatus.CANCELED, reason="ended over REST")
+                self._end(_UNAVAILABLE, ended)
+            case Redirect(url=url, method=method) if url:
+                self._interpreter.start(Goto(url=url, method=method))
+            case Redirect(twiml=text):
+                found = self._house.documents.inline(self.line.call, text)
+                if isinstance(found, Obtained):
+                    self._interpreter.run(found.document, found.base)
+                else:
+                    self._end(_FAULT, Ended(status=CallStatus.FAILED, reason=found.reason))
+
+    def end(self, reason: str) -> None:
+        """End it, whatever it does: the process drains, or its media is lost."""
+        self._end(_FAULT, Ended(status=CallStatus.FAILED, reason=reason))
+
+    def _end(self, code: int, ended: "Ended") -> None:
+        """Let the caller go: `code` refuses one that still rings."""
+        if self._over.is_set():
+            return
+        self._ending = ended
+        reason = ended.reason
+        if self.leg.is_up:
+            self.leg.hang_up(_NORMAL, reason)
+        else:
+            headers = Headers((write_reason(Reason(protocol="SIP", cause=code, text=reason)),))
+            self.leg.refuse(Reply(status=code, headers=headers))
+
+    def _fall(self) -> None:
+        """Something here broke: let everybody go."""
+        self._end(_FAULT, Ended(status=CallStatus.FAILED, reason="the gateway had a fault"))
+        for leg_id in list(self._unfinished):
+            self._legs[leg_id].hang_up(_FAULT, "the gateway had a fault")
+        self._over.set()
+        if not self._unfinished:
+            self._empty.set()
+
+    def _keep_legs(self) -> None:
+        """Keep what is known of each leg in the end, and the ladder."""
+        legs = self._legs.values()
+        writes = [tables.leg_updated(leg.closed) for leg in legs if leg.record.call_id]
+        crossings = self._house.ladder.take(leg.record.call_id for leg in legs)
+        if crossings:
+            writes.append(tables.ladder_kept(self.line.call.sid, crossings))
+        self.line.note(writes)
+
+    # Inside
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        assert self._scope is not None, "the call does not run"
+        return self._scope.spawn(work)
+
+    def _errand(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        assert self._scope is not None, "the call does not run"
+        return self._scope.errand(work)
+
+    def _give(self, event: TwimlEvent) -> None:
+        """Tell the interpreter, which may be asking at this moment, a little later."""
+        if self._scope is not None:
+            self._scope.errand(self._given(event))
+
+    async def _given(self, event: TwimlEvent) -> None:
+        self._interpreter.on(event)
+
+
+class Whisper:
+    """The document of who answered a dial, before the caller is joined: `twiml.call.Call`."""
+
+    def __init__(self, live: Live, dial: DialRun, branch: Branch, leg: SipLeg) -> None:
+        self._dial = dial
+        self._branch = branch
+        self._leg = leg
+        self._interpreter = Interpreter(self, pickup=Pickup.ANSWERED, part=Part.WHISPER)
+        self._hands = live.hands_of(branch.line, self._interpreter.on)
+
+    def start(self) -> None:
+        """Fetch and run it."""
+        self._interpreter.start(Goto(url=self._branch.noun.url, method=self._branch.noun.method))
+
+    def answer(self) -> None:
+        """It is answered."""
+
+    def reject(self, reason: RejectReason) -> None:
+        """It is answered, and is hung up."""
+        self.hang_up(Ending.DONE)
+
+    def hang_up(self, ending: Ending) -> None:
+        """See `twiml.call.Call`: the caller is not wanted."""
+        self._leg.hang_up(_UNAVAILABLE, "the whisper hung up")
+
+    def connect(self) -> None:
+        """See `twiml.call.Call`."""
+        self._dial.ready(self._branch)
+
+    def dial(self, ask: int, dial: Dial) -> None:
+        """Whispers don't dial: the interpreter refuses it."""
+
+    def pause(self, ask: int, seconds: int) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.pause(ask, seconds)
+
+    def fetch(self, ask: int, goto: Goto) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.fetch(ask, goto)
+
+    def report(self, goto: Goto) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.report(goto)
+
+    def stop(self, ask: int) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.stop(ask)
+
+    def note(self, finding: Finding) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.note(finding)

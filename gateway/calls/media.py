@@ -1,0 +1,176 @@
+"""The media of one call: the graph as it should be, made true one version after the other.
+
+Changes may come faster than a worker answers: the newest graph is sent when the last one is true.
+Whoever needs a port or sound waits for the version that has it.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from gateway.calls.model import Quality
+from gateway.media.graph import Graph, Join, Leg
+from gateway.media.plane import Full, Lost, Plane
+from gateway.media.wire import Applied, Place, Refused
+from protocols.rtp.quality import StreamQuality
+from protocols.sdp.media import Stream
+
+
+class NoMedia(Exception):
+    """The call can't have what it needs; the text says why. `is_full` if a later time might."""
+
+    def __init__(self, reason: str, *, is_full: bool) -> None:
+        super().__init__(reason)
+        self.is_full = is_full
+
+
+_LOST: Final = "the media worker of the call is gone"
+
+
+class CallMedia:
+    """Made by whoever begins a call and closed by its end; `call` is its name in the plane."""
+
+    def __init__(self, plane: Plane, call: str) -> None:
+        self.call = call
+        self._plane = plane
+        self._nodes: dict[str, Leg] = {}
+        self._heard: dict[str, str] = {}  # hearer -> source
+        self._places: dict[str, Place] = {}
+        self._version = self._true = 0
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._work: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def open(self) -> None:
+        """Take a place in the plane; raises `NoMedia` if there is none."""
+        opened = self._plane.open(self.call)
+        if isinstance(opened, Full):
+            raise NoMedia(opened.reason, is_full=True)
+
+    async def place(self, leg: Leg) -> Place:
+        """Give a leg its ports; raises `NoMedia`."""
+        self._nodes[leg.id] = leg
+        await self._changed()
+        return self._places[leg.id]
+
+    def describe(self, id: str, stream: Stream | None, offers: int) -> None:
+        """Say what a leg's offer and answer came to; `offers` counts them. One gone is none."""
+        leg = self._nodes.get(id)
+        if leg is not None and (leg.stream, leg.offers) != (stream, offers):
+            self._nodes[id] = msgspec.structs.replace(leg, stream=stream, offers=offers)
+            self._change()
+
+    def join(self, one: str, other: str) -> None:
+        """Let two legs hear each other, and nobody else."""
+        if self._heard.get(one) == other and self._heard.get(other) == one:
+            return
+        self._heard[one], self._heard[other] = other, one
+        self._change()
+
+    def part(self, id: str) -> None:
+        """Let a leg hear nobody, and nobody hear it."""
+        kept = {
+            hearer: source for hearer, source in self._heard.items() if id not in (hearer, source)
+        }
+        if kept != self._heard:
+            self._heard = kept
+            self._change()
+
+    def remove(self, id: str) -> None:
+        """Take a leg's ports away; one that is gone is passed over."""
+        if self._nodes.pop(id, None) is not None:
+            self.part(id)
+            self._places.pop(id, None)
+            self._change()
+
+    async def settled(self) -> None:
+        """Return when all that was said is true; raises `NoMedia`."""
+        if self._true < self._version:
+            await self._wait(self._version)
+
+    async def close(self) -> None:
+        """Release everything; the readings of each leg have come when this returns."""
+        self._closed = True
+        self._nodes.clear()
+        self._heard.clear()
+        if self._work is not None:
+            self._work.cancel()
+        self._fail(NoMedia("the call is over", is_full=False))
+        await self._plane.end(self.call)
+
+    # Inside
+
+    async def _changed(self) -> None:
+        self._change()
+        await self._wait(self._version)
+
+    async def _wait(self, version: int) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((version, done))
+        await done
+
+    def _change(self) -> None:
+        if self._closed:
+            raise NoMedia("the call is over", is_full=False)
+        self._version += 1
+        if self._work is None:
+            self._work = asyncio.get_running_loop().create_task(self._make_true())
+
+    async def _make_true(self) -> None:
+        while self._true < self._version:
+            wanted = Graph(
+                call=self.call,
+                version=self._version,
+                nodes=tuple(self._nodes.values()),
+                joins=tuple(
+                    Join(source=source, hearer=hearer)
+                    for hearer, source in self._heard.items()
+                    if source in self._nodes and hearer in self._nodes
+                ),
+            )
+            answer = await self._plane.apply(wanted)
+            match answer:
+                case Applied(places=places):
+                    self._places = places
+                    self._true = wanted.version
+                    self._wake()
+                case Refused(reason=reason, is_full=is_full):
+                    self._take_back(wanted)
+                    self._fail(NoMedia(reason, is_full=is_full))
+                case Lost():
+                    self._fail(NoMedia(_LOST, is_full=False))
+                    break
+        self._work = None
+
+    def _take_back(self, refused: Graph) -> None:
+        """Forget what was new in a graph that can't be made true, so that the rest can."""
+        self._true = refused.version
+        for leg in refused.nodes:
+            if leg.id not in self._places:
+                self._nodes.pop(leg.id, None)
+        self._heard = {
+            hearer: source
+            for hearer, source in self._heard.items()
+            if hearer in self._nodes and source in self._nodes
+        }
+
+    def _wake(self) -> None:
+        ready = [done for version, done in self._waiting if version <= self._true]
+        self._waiting = [each for each in self._waiting if each[0] > self._true]
+        for done in ready:
+            if not done.done():
+                done.set_result(None)
+
+    def _fail(self, error: NoMedia) -> None:
+        waiting, self._waiting = self._waiting, []
+        for _, done in waiting:
+            if not done.done():
+                done.set_exception(error)
+
+
+def quality_of(stream: StreamQuality) -> Quality:
+    """How one direction was, as a leg's record has it."""
+    return Quality(
+        packets=stream.packets, lost=stream.lost, jitter=stream.jitter, mos=stream.mos or 0.0
+    )

@@ -1,0 +1,309 @@
+"""The calls of this process: what the station tells goes to whose it is, and calls come to be.
+
+One table knows the sessions that are legs, one the calls that live. A call that is let in becomes
+a `Live` in the turn in which its INVITE came; whoever is not is refused in it.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import structlog
+
+from carriers.caller_id import Caller
+from carriers.trunk import Trunks
+from gateway.calls.apps import App, app_of_domain, app_of_number
+from gateway.calls.description import objection
+from gateway.calls.house import House
+from gateway.calls.leg import Tell
+from gateway.calls.live import Arrival, Live
+from gateway.calls.media import CallMedia
+from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus
+from gateway.calls.orders import Order
+from gateway.calls.parameters import DOMAIN, sip_address, sip_parameters
+from gateway.calls.reach import phone_policy, policy_of
+from gateway.calls.sip_leg import SipLeg
+from gateway.media.plane import Happened, WorkerLost
+from gateway.media.wire import LegClosed
+from gateway.sip.admission import Admission, Admitted, FromAddress, FromTrunk, FromUser
+from gateway.sip.refusals import Ask, Deny
+from gateway.sip.registrations import Registrations
+from protocols.rtp.latch import LatchPolicy
+from protocols.sdp.media import MediaPolicy
+from protocols.sip import agent_events as events
+from protocols.sip.agent_commands import Reply
+from protocols.sip.agent_events import SessionId
+from protocols.sip.station import Event, Station, Unread
+from protocols.sip.wire import Closed, Failed, Opened
+
+_log = structlog.get_logger(__name__)
+
+NUMBER: Final = "number:"
+"""How the `origin` of a call begins that came in for a number; the number's SID follows."""
+
+_DRAINING: Final = 503
+_OK: Final = 200
+_MEDIA_LOST: Final = "its media worker died"
+
+
+class Calls:
+    """See the module; `take` is the station's receiver, `told` the media plane's."""
+
+    def __init__(self, *, clock: Callable[[], float], most: int = 20_000) -> None:
+        self._clock = clock
+        self._most = most
+        self._legs: dict[SessionId, SipLeg] = {}
+        self._live: dict[str, Live] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._draining = False
+        self._house: House
+        self._station: Station
+        self._trunks: Trunks
+        self._registrations: Registrations
+        self._admission: Admission
+
+    def furnish(
+        self,
+        house: House,
+        *,
+        trunks: Trunks,
+        registrations: Registrations,
+        admission: Admission,
+    ) -> None:
+        """Say with what it works, before anything can come."""
+        self._house = house
+        self._station = house.tools.station
+        self._trunks = trunks
+        self._registrations = registrations
+        self._admission = admission
+
+    def __len__(self) -> int:
+        """How many calls came in that live."""
+        return len(self._running)
+
+    def watch(self, session: SessionId, leg: SipLeg) -> None:
+        """Have the events of a session told to a leg."""
+        self._legs[session] = leg
+
+    # What the station tells
+
+    def take(self, event: Event) -> None:
+        """Take one event of the station, in its turn."""
+        handle = _HANDLERS.get(type(event))
+        if handle is not None:
+            handle(self, event)
+            return
+        session = getattr(event, "session", None)
+        leg = self._legs.get(session) if session is not None else None
+        if leg is not None:
+            leg.on(event)
+            if isinstance(event, events.Ended):
+                self._legs.pop(event.session, None)
+
+    def _on_invited(self, event: events.Invited) -> None:
+        if self._draining or len(self._running) >= self._most:
+            self._refuse(event, Reply(status=_DRAINING))
+            return
+        verdict = self._admission.judge(event)
+        match verdict:
+            case Ask(reply=reply) | Deny(reply=reply):
+                self._refuse(event, reply)
+            case _:
+                self._let_in(event, verdict)
+
+    def _let_in(self, event: events.Invited, admitted: Admitted) -> None:
+        policy = self._policy(admitted)
+        host = self._house.tools.advertised or self._house.tools.host
+        if event.offer is not None:
+            refused = objection(event.offer, policy, host)
+            if refused is not None:
+                _log.info("an offer was refused", call_id=event.request.call_id, why=str(refused))
+                self._refuse(event, refused.reply)
+                return
+        arrival = self._arrival(event, admitted)
+
+        def make_leg(media: CallMedia, tell: Tell) -> SipLeg:
+            return self._leg(event, arrival, policy, media, tell)
+
+        live = Live(self._house, arrival, make_leg)
+        self._live[arrival.call.sid] = live
+        live.start(event)
+        task = asyncio.get_running_loop().create_task(self._run(live))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(self, live: Live) -> None:
+        try:
+            await live.run()
+        finally:
+            self._live.pop(live.line.call.sid, None)
+
+    def _arrival(self, event: events.Invited, admitted: Admitted) -> Arrival:
+        """What a call is that was let in."""
+        request = event.request
+        match admitted:
+            case FromTrunk():
+                trunk = self._trunks.get(admitted.carrier)
+                app = app_of_number(admitted.number)
+                caller = admitted.caller
+                from_, to = caller.number or "anonymous", admitted.number.phone_number
+                origin = NUMBER + admitted.number.sid
+                latch = LatchPolicy.SIGNALLED if trunk is None else trunk.latch
+                extra = sip_parameters(request, event.flow)
+            case FromUser() | FromAddress():
+                app = app_of_domain(admitted.domain)
+                from_, to = sip_address(request.from_.uri), sip_address(request.uri)
+                caller = Caller(number=from_, display=request.from_.display)
+                origin = DOMAIN + admitted.domain.sid
+                latch = LatchPolicy.SIGNALLED
+                username = admitted.username if isinstance(admitted, FromUser) else ""
+                extra = sip_parameters(request, event.flow, username=username)
+        call = self._call(admitted, app, from_, to, origin, caller)
+        return Arrival(call=call, caller=caller, app=app, latch=latch, extra=extra)
+
+    def _call(
+        self, admitted: Admitted, app: App, from_: str, to: str, origin: str, caller: Caller
+    ) -> Call:
+        now = self._clock()
+        number_sid = carrier = domain = ""
+        if isinstance(admitted, FromTrunk):
+            number_sid, carrier = admitted.number.sid, admitted.carrier
+        else:
+            domain = admitted.domain.domain_name
+        return Call(
+            account_sid=admitted.account_sid,
+            sid=self._house.sid(),
+            direction=CallDirection.INBOUND,
+            status=CallStatus.RINGING,
+            from_address=from_,
+            to_address=to,
+            caller_name=caller.display,
+            phone_number_sid=number_sid,
+            carrier=carrier,
+            domain=domain,
+            origin=origin,
+            owner=self._house.owner,
+            status_callback=app.status_callback,
+            status_callback_method=app.status_callback_method,
+            date_created=now,
+            date_updated=now,
+        )
+
+    def _leg(
+        self,
+        event: events.Invited,
+        arrival: Arrival,
+        policy: MediaPolicy,
+        media: CallMedia,
+        tell: Tell,
+    ) -> SipLeg:
+        call, flow = arrival.call, event.flow
+        host, port = flow.remote
+        record = CallLeg(
+            account_sid=call.account_sid,
+            sid=call.sid,
+            direction=CallDirection.INBOUND,
+            carrier=call.carrier,
+            peer=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            transport=flow.transport,
+            call_id=event.request.call_id,
+            began=self._clock(),
+        )
+        return SipLeg(
+            self._house.tools, media, tell, id=f"{call.sid}.1", record=record, policy=policy
+        )
+
+    def _policy(self, admitted: Admitted) -> MediaPolicy:
+        trunk = self._trunks.get(admitted.carrier) if isinstance(admitted, FromTrunk) else None
+        return phone_policy() if trunk is None else policy_of(trunk)
+
+    def _refuse(self, event: events.Invited, reply: Reply) -> None:
+        self._station.agent.refuse(event.session, reply, self._station.now())
+        self._house.ladder.forget(event.request.call_id)
+
+    def _on_options(self, event: events.OptionsReceived) -> None:
+        """RFC 3261 §11.2; who drains says so, and its peers go elsewhere."""
+        agent = self._station.agent
+        status = _DRAINING if self._draining else _OK
+        reply = Reply(status=status, headers=agent.abilities())
+        agent.respond(event.key, reply, self._station.now())
+        self._house.ladder.forget(event.request.call_id)
+
+    def _on_register(self, event: events.RegisterReceived) -> None:
+        self._house.ladder.forget(event.request.call_id)
+        self._registrations.take(event)
+
+    def _on_responded(self, event: events.Responded) -> None:
+        self._house.ladder.forget(event.response.call_id)
+        self._trunks.take(event)
+
+    def _on_closed(self, event: Closed) -> None:
+        self._trunks.take(event)
+        self._registrations.flow_closed(event.flow)
+
+    def _on_connection(self, event: Opened | Failed) -> None:
+        self._trunks.take(event)
+
+    def _on_unread(self, event: Unread) -> None:
+        malformed = event.malformed
+        _log.warning(
+            "a SIP message can't be read",
+            source=event.flow.remote[0],
+            header=malformed.header,
+            reason=malformed.reason,
+            answered=malformed.status if malformed.answer is not None else 0,
+        )
+
+    # What the media plane tells
+
+    def told(self, event: Happened) -> None:
+        """Take what happened to media."""
+        match event:
+            case LegClosed(call=sid, leg=leg, readings=readings):
+                live = self._live.get(sid)
+                if live is not None:
+                    live.heard(leg, readings)
+            case WorkerLost(calls=sids):
+                for sid in sids:
+                    if sid in self._live:
+                        self._live[sid].end(_MEDIA_LOST)
+
+    # What REST wants
+
+    async def order(self, account_sid: str, sid: str, order: Order) -> Call | None:
+        """See `Orders`."""
+        live = self._live.get(sid)
+        if live is None or live.line.call.account_sid != account_sid:
+            return None
+        live.order(order)
+        return live.line.call
+
+    # Its end
+
+    async def drain(self, patience: float) -> None:
+        """Take no calls; those that live have `patience` seconds to end, and are ended then."""
+        self._draining = True
+        if self._running and patience > 0:
+            await asyncio.wait(self._running, timeout=patience)
+        for live in list(self._live.values()):
+            live.end("the gateway goes down")
+        if self._running:
+            await asyncio.wait(self._running, timeout=_LAST_WORDS)
+        for task in list(self._running):
+            task.cancel()
+
+
+_LAST_WORDS: Final = 3.0
+"""Seconds for BYEs to be answered when the process ends."""
+
+_HANDLERS: Final[Mapping[type[Any], Callable[[Calls, Any], None]]] = {
+    events.Invited: Calls._on_invited,
+    events.OptionsReceived: Calls._on_options,
+    events.RegisterReceived: Calls._on_register,
+    events.Responded: Calls._on_responded,
+    Closed: Calls._on_closed,
+    Opened: Calls._on_connection,
+    Failed: Calls._on_connection,
+    Unread: Calls._on_unread,
+}

@@ -1,0 +1,473 @@
+"""A leg whose peer speaks SIP: one session of the agent, one node of the call's media.
+
+It answers by itself what concerns nobody else: offers in mid-call (hold, another codec, another
+port), INFO, refreshes. What concerns the call it tells. Media is ours on both sides, so what one
+peer changes the other need not know.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from gateway.calls.description import Description, Disagreed, codecs_of, offered
+from gateway.calls.leg import Answered, Finished, Gone, Rang, Tell, Transferred
+from gateway.calls.media import CallMedia
+from gateway.calls.model import CallLeg, Party, Quality
+from gateway.calls.way import Way
+from gateway.media import graph
+from protocols.rtp.latch import LatchPolicy
+from protocols.sdp.media import MediaPolicy
+from protocols.sip import agent_events as events
+from protocols.sip.agent import Agent
+from protocols.sip.agent_commands import (
+    Accept,
+    HangUp,
+    Invite,
+    Provisional,
+    Reliability,
+    Reply,
+)
+from protocols.sip.agent_events import Cause, SessionId, Source, TransferId
+from protocols.sip.errors import RemoteProtocolError
+from protocols.sip.headers import Reason, read_reason, read_retry_after, write_reason
+from protocols.sip.message import Headers
+from protocols.sip.session_offers import Body, Exchange
+from protocols.sip.station import Station
+from protocols.sip.status import phrase
+from protocols.sip.transport import Destination
+
+_CALL_ID_OCTETS: Final = 12
+_TRYING: Final = 100
+_RINGING: Final = 180
+_PROGRESS: Final = 183
+_OK: Final = 200
+_TIMEOUT: Final = 408
+_NOT_ACCEPTABLE: Final = 488
+_RELIABLE: Final = "100rel"
+
+
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """What all legs share.
+
+    `host` is where their media is received, `advertised` how peers see that ("": as it is).
+    `watch` has events of a session told to a leg, `clock` is the time of day in seconds.
+    `number` gives numbers for `o=`, `key` octets of chance.
+    """
+
+    station: Station
+    watch: Callable[[SessionId, "SipLeg"], None]
+    host: str
+    advertised: str
+    clock: Callable[[], float]
+    number: Callable[[], int]
+    key: Callable[[int], bytes]
+    silence: float = 0.0
+
+
+class SipLeg:
+    """See the module, and `Leg` for what others may ask."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        media: CallMedia,
+        tell: Tell,
+        *,
+        id: str,
+        record: CallLeg,
+        policy: MediaPolicy,
+    ) -> None:
+        self.id = id
+        self.record = record
+        self.session = SessionId(0)
+        self.policy = policy
+        self._tools = tools
+        self._media = media
+        self._tell = tell
+        self._description: Description | None = None
+        self._invited: events.Invited | None = None
+        self._told_gone = False
+        self._is_described = False  # our answer to the INVITE's offer went out
+        self.is_up = False
+
+    # What a call asks
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """See `Leg`: before there is an answer, those of the offer."""
+        if self.has_media or self._invited is None or self._invited.offer is None:
+            return codecs_of(None if self._description is None else self._description.stream)
+        return offered(self._invited.offer)
+
+    @property
+    def has_media(self) -> bool:
+        """Whether there is something to hear, or soon will be."""
+        return self._description is not None and self._description.stream is not None
+
+    @property
+    def saved(self) -> CallLeg:
+        """Its record with what a restart needs."""
+        self._keep(saved=self._tools.station.agent.saved(self.session))
+        return self.record
+
+    @property
+    def closed(self) -> CallLeg:
+        """Its record when nothing is left to set free."""
+        self._keep(saved=None)
+        return self.record
+
+    @property
+    def invited(self) -> events.Invited:
+        """What began it, of a call that came in."""
+        assert self._invited is not None, "it is a call of ours"
+        return self._invited
+
+    def measured(self, received: Quality, sent: Quality) -> None:
+        """Keep how its media was."""
+        self._keep(received=received, sent=sent)
+
+    def receive(self, event: events.Invited) -> None:
+        """Become the leg of a call that came in; nothing is answered yet."""
+        self._invited = event
+        self.session = event.session
+        self._tools.watch(event.session, self)
+
+    async def prepare(self, signalling: str, latch: LatchPolicy) -> None:
+        """Get ports for its media; raises `NoMedia`."""
+        tools = self._tools
+        place = await self._media.place(
+            graph.Leg(
+                id=self.id,
+                host=tools.host,
+                signalling=signalling,
+                latch=latch,
+                silence=tools.silence,
+            )
+        )
+        self._description = Description(
+            self._media,
+            self.id,
+            address=tools.advertised or place.address[0],
+            place=place,
+            policy=self.policy,
+            session_id=tools.number(),
+            key=tools.key,
+        )
+
+    def call(self, way: Way, destination: Destination, max_forwards: int) -> None:
+        """Send the INVITE, prepared; it goes out when this turn ends."""
+        if self._told_gone:
+            return
+        station = self._tools.station
+        call_id = self._tools.key(_CALL_ID_OCTETS).hex()
+        self._keep(call_id=call_id)
+        command = Invite(
+            call_id=call_id,
+            uri=way.uri,
+            from_=way.from_,
+            to=way.to,
+            routes=way.routes,
+            headers=way.headers,
+            body=self._described.offer(),
+            max_forwards=max_forwards,
+            refresh=way.refresh,
+        )
+        self.session = station.agent.invite(command, destination, station.now(), way.sessions)
+        self._tools.watch(self.session, self)
+        station.wake()
+
+    def ring(self, *, status: int = 180) -> None:
+        """See `Leg`. An answer to the offer goes along with 183, reliably where that is known."""
+        invited = self._invited
+        if invited is None or self.is_up or self._told_gone:
+            return
+        body = None
+        if status == _PROGRESS and not self._is_described:
+            body = self._answer_offer()
+            status = _PROGRESS if body is not None else _RINGING
+        reliable = body is not None and _RELIABLE in invited.supports
+        self._keep_ringing()
+        self._agent.provisional(
+            self.session,
+            Provisional(
+                status=status,
+                body=body,
+                reliable=Reliability.IF_SUPPORTED if reliable else Reliability.NEVER,
+            ),
+            self._now(),
+        )
+        self._tools.station.wake()
+
+    async def answer(self) -> None:
+        """See `Leg`. What must be durable before is the caller's to see to."""
+        if self._invited is None or self._told_gone or self.is_up:
+            return
+        body = None
+        if not self._is_described:
+            body = self._described.offer() if self._invited.offer is None else self._answer_offer()
+        await self._media.settled()
+        if self._told_gone:
+            return
+        self.is_up = True
+        self._keep(answered=self._tools.clock(), sip_code=_OK)
+        self._keep_codecs()
+        self._agent.accept(self.session, Accept(body=body), self._now())
+        self._tools.station.wake()
+
+    def refuse(self, reply: Reply) -> None:
+        """Refuse a call that came in."""
+        self._agent.refuse(self.session, reply, self._now())
+        self._tools.station.wake()
+        reason = f"{reply.status} {reply.reason or phrase(reply.status)}"
+        self._gone(Party.GATEWAY, reply.status, Source.PEER, reason)
+
+    def hang_up(self, status: int, reason: str) -> None:
+        """See `Leg`."""
+        headers = Headers((write_reason(_reason(status, reason)),))
+        refused = self._invited is not None and not self.is_up
+        command = HangUp(status=status if refused else 480, headers=headers)
+        self._agent.hang_up(self.session, self._now(), command)
+        self._tools.station.wake()
+        self._gone(Party.GATEWAY, status if refused else 0, Source.PEER, reason)
+        if not self.session:
+            self._tell(self, Finished())
+
+    def answer_transfer(self, transfer: TransferId, reply: Reply) -> None:
+        """Take or refuse a transfer that the peer asked for."""
+        self._agent.answer_refer(transfer, reply, self._now())
+        self._tools.station.wake()
+
+    def notify(self, transfer: TransferId, status: int) -> None:
+        """Tell the peer how the call goes that it asked for."""
+        self._agent.notify(transfer, Reply(status=status), self._now())
+        self._tools.station.wake()
+
+    # What the agent tells
+
+    def on(self, event: Any) -> None:
+        """Take an event of its session."""
+        handle = _HANDLERS.get(type(event))
+        if handle is not None:
+            handle(self, event)
+
+    def _on_progressed(self, event: events.Progressed) -> None:
+        status = event.response.status
+        if status == _TRYING:
+            return
+        if event.body is not None and event.exchange in (Exchange.ANSWER, Exchange.PREVIEW):
+            try:
+                self._described.accept(event.fork, event.body)
+            except Disagreed as error:
+                if event.exchange is Exchange.ANSWER:
+                    self.hang_up(_NOT_ACCEPTABLE, str(error))
+                    return
+        self._keep_ringing()
+        self._tell(self, Rang(status=status, early=self.has_media))
+
+    def _on_answered(self, event: events.Answered) -> None:
+        self.is_up = True
+        self._keep(answered=self._tools.clock(), sip_code=event.response.status)
+        try:
+            if event.body is not None and event.exchange is Exchange.ANSWER:
+                self._described.accept(event.fork, event.body)
+        except Disagreed as error:
+            self.hang_up(_NOT_ACCEPTABLE, str(error))
+            return
+        if not self.has_media:
+            self.hang_up(_NOT_ACCEPTABLE, "the answer describes no audio")
+            return
+        self._keep_codecs()
+        self._tell(self, Answered(headers=event.response.headers))
+
+    def _on_refused(self, event: events.Refused) -> None:
+        retry = _retry_after(event.headers)
+        by = Party.PEER if event.source is Source.PEER else Party.NOBODY
+        status = event.status if event.source is Source.PEER else 0
+        reason = f"{event.status} {event.reason}".strip()
+        if event.source is not Source.PEER:
+            reason = f"{event.reason or phrase(event.status)} ({event.source})"
+        self._gone(
+            by,
+            status or (_TIMEOUT if event.source is Source.TIMEOUT else 0),
+            event.source,
+            reason,
+            headers=event.headers,
+            contacts=event.contacts,
+            retry_after=retry,
+        )
+
+    def _on_confirmed(self, event: events.Confirmed) -> None:
+        if self._invited is not None and self._invited.offer is None:
+            if event.body is None:
+                self.hang_up(_NOT_ACCEPTABLE, "the ACK has no answer to our offer")
+                return
+            try:
+                self._described.accept("", event.body)
+            except Disagreed as error:
+                self.hang_up(_NOT_ACCEPTABLE, str(error))
+                return
+        self._keep_codecs()
+        self._tell(self, Answered())
+
+    def _on_cancelled(self, event: events.Cancelled) -> None:
+        self._gone(Party.PEER, 487, Source.PEER, "the caller gave up", headers=event.headers)
+
+    def _on_hung_up(self, event: events.HungUp) -> None:
+        self._gone(Party.PEER, 0, Source.PEER, _said(event.headers), headers=event.headers)
+
+    def _on_expired(self, event: events.Expired) -> None:
+        self._gone(Party.GATEWAY, 0, Source.TIMEOUT, "nobody refreshed the session (RFC 4028)")
+
+    def _on_never_confirmed(self, event: events.NeverConfirmed) -> None:
+        self._gone(Party.GATEWAY, 0, Source.TIMEOUT, "our answer was never acknowledged")
+
+    def _on_unreliable(self, event: events.Unreliable) -> None:
+        reason = "a reliable provisional response was never acknowledged (RFC 3262)"
+        self._gone(Party.GATEWAY, event.status, Source.TIMEOUT, reason)
+
+    def _on_ended(self, event: events.Ended) -> None:
+        by, status = _BY_CAUSE.get(event.cause, (Party.NOBODY, 0))
+        self._gone(by, status, Source.PEER, str(event.cause))
+        self._tell(self, Finished())
+
+    def _on_offer_received(self, event: events.OfferReceived) -> None:
+        if event.unchanged:
+            self._agent.answer(self.session, None, self._now(), fork=event.fork)
+            return
+        try:
+            body = self._described.answer(event.fork, event.body)
+        except Disagreed as error:
+            self._agent.refuse_offer(self.session, self._now(), error.reply, fork=event.fork)
+            return
+        self._keep_codecs()
+        self._agent.answer(self.session, body, self._now(), fork=event.fork)
+
+    def _on_offer_wanted(self, event: events.OfferWanted) -> None:
+        body = self._described.offer(event.fork)
+        self._agent.answer(self.session, body, self._now(), fork=event.fork)
+
+    def _on_offer_answered(self, event: events.OfferAnswered) -> None:
+        try:
+            self._described.accept(event.fork, event.body)
+        except Disagreed as error:
+            self.hang_up(_NOT_ACCEPTABLE, str(error))
+            return
+        self._keep_codecs()
+
+    def _on_offer_refused(self, event: events.OfferRefused) -> None:
+        self._described.withdraw(event.fork)
+
+    def _on_info(self, event: events.InfoReceived) -> None:
+        self._agent.respond(event.key, Reply(status=_OK), self._now())
+
+    def _on_message(self, event: events.MessageReceived) -> None:
+        self._agent.respond(event.key, Reply(status=_OK), self._now())
+
+    def _on_referred(self, event: events.Referred) -> None:
+        self._tell(
+            self,
+            Transferred(
+                transfer=event.transfer,
+                refer_to=event.refer_to,
+                replaces=event.replaces,
+                referred_by=event.referred_by,
+            ),
+        )
+
+    # Inside
+
+    @property
+    def _described(self) -> Description:
+        assert self._description is not None, "the leg has no ports"
+        return self._description
+
+    def _answer_offer(self) -> Body | None:
+        """Our answer to the offer of the INVITE, once; None if it wants ours."""
+        offer = self._invited.offer if self._invited is not None else None
+        if offer is None:
+            return None
+        self._is_described = True
+        return self._described.answer("", offer)
+
+    @property
+    def _agent(self) -> Agent:
+        return self._tools.station.agent
+
+    def _now(self) -> float:
+        return self._tools.station.now()
+
+    def _gone(self, by: Party, status: int, source: Source, reason: str, **more: Any) -> None:
+        if self._told_gone:
+            return
+        self._told_gone = True
+        self.is_up = False
+        self._keep(
+            ended=self._tools.clock(),
+            cause=reason,
+            released_by=by,
+            sip_code=self.record.sip_code if self.record.answered else status,
+        )
+        self._tell(self, Gone(by=by, status=status, source=source, reason=reason, **more))
+
+    def _keep(self, **changes: Any) -> None:
+        self.record = msgspec.structs.replace(self.record, **changes)
+
+    def _keep_ringing(self) -> None:
+        if not self.record.ringing:
+            self._keep(ringing=self._tools.clock())
+
+    def _keep_codecs(self) -> None:
+        stream = self._described.stream
+        if stream is not None and stream.codecs:
+            first = stream.codecs[0]
+            self._keep(codec_sent=first.sent.name, codec_received=first.received.name)
+
+
+def _reason(status: int, text: str) -> Reason:
+    return Reason(protocol="SIP", cause=status, text=text)
+
+
+def _said(headers: Headers) -> str:
+    """Why the peer hung up, in its own words if it has any (RFC 3326)."""
+    told = [each.text or f"{each.protocol} {each.cause}" for each in read_reason(headers)]
+    return f"BYE: {told[0]}" if told else "BYE"
+
+
+def _retry_after(headers: Headers) -> int:
+    try:
+        found = read_retry_after(headers)
+    except RemoteProtocolError:
+        return 0
+    return 0 if found is None else found.seconds
+
+
+# By whom a session ended, and the status of its INVITE, where no other event said so before.
+_BY_CAUSE: Final[dict[Cause, tuple[Party, int]]] = {
+    Cause.HUNG_UP: (Party.PEER, 0),
+    Cause.CLOSED: (Party.GATEWAY, 0),
+    Cause.DECLINED: (Party.GATEWAY, 480),
+    Cause.CANCELLED: (Party.PEER, 487),
+    Cause.EXPIRED: (Party.GATEWAY, 0),
+    Cause.UNCONFIRMED: (Party.GATEWAY, 0),
+}
+
+_HANDLERS: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
+    events.Progressed: SipLeg._on_progressed,
+    events.Answered: SipLeg._on_answered,
+    events.Refused: SipLeg._on_refused,
+    events.Confirmed: SipLeg._on_confirmed,
+    events.Cancelled: SipLeg._on_cancelled,
+    events.HungUp: SipLeg._on_hung_up,
+    events.Expired: SipLeg._on_expired,
+    events.NeverConfirmed: SipLeg._on_never_confirmed,
+    events.Unreliable: SipLeg._on_unreliable,
+    events.Ended: SipLeg._on_ended,
+    events.OfferReceived: SipLeg._on_offer_received,
+    events.OfferWanted: SipLeg._on_offer_wanted,
+    events.OfferAnswered: SipLeg._on_offer_answered,
+    events.OfferRefused: SipLeg._on_offer_refused,
+    events.InfoReceived: SipLeg._on_info,
+    events.MessageReceived: SipLeg._on_message,
+    events.Referred: SipLeg._on_referred,
+}

@@ -1,0 +1,311 @@
+"""The role `voice`: SIP, media, and the calls between them, put together for one process."""
+
+import asyncio
+import itertools
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+
+from carriers.call_limits import Admission as Kind
+from carriers.model import Carrier
+from carriers.routing import Medium, RouteRequest
+from carriers.trunk import Trunks
+from carriers.trunk_events import TrunkEvent
+from gateway.calls.book import Book
+from gateway.calls.documents import Documents
+from gateway.calls.house import House
+from gateway.calls.ladder import Ladder
+from gateway.calls.reach import Device, Reach
+from gateway.calls.restart import Restart
+from gateway.calls.service import Calls
+from gateway.calls.sip_leg import Tools
+from gateway.config import Config
+from gateway.core.runner import Job
+from gateway.daemon.ground import Ground, chance
+from gateway.forms import Address
+from gateway.media.workers import Workers, WorkersConfig, default_workers
+from gateway.sip.admission import Admission
+from gateway.sip.directory import SipDirectory
+from gateway.sip.floods import Floods
+from gateway.sip.gate import Gate
+from gateway.sip.refusals import RefusalLog
+from gateway.sip.registrations import Registrations
+from gateway.store.base import Lease
+from gateway.webhooks.callbacks import Patience
+from protocols.sip import locating, registrar
+from protocols.sip.agent_commands import Settings
+from protocols.sip.challenger import Challenger
+from protocols.sip.ledger import Limits
+from protocols.sip.resolver import NameServers, Resolver
+from protocols.sip.session_refresh import Wish
+from protocols.sip.sizes import Sizes
+from protocols.sip.station import Station, Terms, open_station
+from protocols.sip.transport import Transport
+from protocols.sip.wire import Certificate, Listen, Tls
+
+_log = structlog.get_logger(__name__)
+
+OUTSIDE: Final = frozenset({"INVITE", "OPTIONS", "REGISTER"})
+SOFTWARE: Final = "trunkline"
+_UNREGISTER_WITHIN: Final = 2.0  # seconds
+_SECRET: Final = 32  # octets
+_TOKEN: Final = 12
+
+
+class Voice:
+    """See the module. `open` makes it, the stack that it is given ends it."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        *,
+        owner: str,
+        lease: Callable[[], Lease | None],
+        offer: Callable[[Job], None],
+        patience: Patience,
+        carriers: Callable[[], Iterable[Carrier]],
+    ) -> None:
+        """`carriers` are those of the file as they are reached now."""
+        self._ground = ground
+        self._owner = owner
+        self._lease = lease
+        self._offer = offer
+        self._patience = patience
+        self._carriers = carriers
+        self.calls = Calls(clock=ground.clock, most=ground.config.sip.max_calls)
+        self.trunks: Trunks
+        self.station: Station
+        self.ports: dict[str, int] = {}
+        self._numbers = itertools.count(int(time.time()) << 20)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where carriers on this machine reach us first."""
+        return self.station.endpoint.addresses()[0][1]
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Begin: media first, then the sockets, then what is registered and where."""
+        config = self._ground.config
+        workers = Workers(_workers_of(config), self.calls.told)
+        await workers.start()
+        stack.push_async_callback(workers.close)
+        ladder = Ladder(
+            clock=self._ground.clock,
+            steady=asyncio.get_running_loop().time,
+            local=lambda destination: self.station.advertised(destination),
+        )
+        self.station = await open_station(
+            _terms_of(config),
+            self.calls.take,
+            token=lambda: secrets.token_hex(_TOKEN),
+            chance=chance,
+            tap=ladder.see,
+        )
+        stack.push_async_callback(self.station.close)
+        self._note_ports()
+        registrations = self._furnish(workers, ladder, stack)
+        await registrations.start()
+        stack.push_async_callback(registrations.close)
+        self.trunks.reload(self._carriers())
+        await self.trunks.start()
+        stack.push_async_callback(lambda: self.trunks.close(_UNREGISTER_WITHIN))
+        await self._restart.begin()
+        stack.push_async_callback(self._restart.close)
+        stack.push_async_callback(lambda: self.calls.drain(config.daemon.drain_calls))
+
+    def reload(self) -> None:
+        """The carriers changed, or where they are reached."""
+        self.trunks.reload(self._carriers())
+
+    def _furnish(self, workers: Workers, ladder: Ladder, stack: AsyncExitStack) -> Registrations:
+        ground, config, station = self._ground, self._ground.config, self.station
+        resolver = self._resolver(stack)
+        gate = Gate(ground.sip, ground.accounts, Challenger(secrets.token_bytes(_SECRET)), Floods())
+        refusals = RefusalLog()
+        registrations = Registrations(
+            ground.store,
+            ground.sip,
+            station,
+            gate,
+            clock=ground.clock,
+            limits=registrar.Limits(
+                min_expires=int(config.sip.min_expires), max_expires=int(config.sip.max_expires)
+            ),
+            fence=self._lease,
+            log=refusals,
+        )
+        self.trunks = Trunks(
+            station,
+            resolver,
+            clock=ground.clock,
+            chance=chance,
+            token=lambda: secrets.token_hex(_TOKEN),
+            report=_report,
+        )
+        admission = Admission(
+            gate, self.trunks, ground.numbers.holder, clock=ground.clock, log=refusals
+        )
+        house = self._house(workers, ladder, resolver, registrations)
+        self.calls.furnish(
+            house, trunks=self.trunks, registrations=registrations, admission=admission
+        )
+        self._restart = Restart(house, is_shared=lambda: ground.shared)
+        return registrations
+
+    def _house(
+        self, workers: Workers, ladder: Ladder, resolver: Resolver, registrations: Registrations
+    ) -> House:
+        ground, rtp = self._ground, self._ground.config.rtp
+        return House(
+            tools=Tools(
+                station=self.station,
+                watch=self.calls.watch,
+                host=rtp.listen,
+                advertised=rtp.advertised,
+                clock=ground.clock,
+                number=lambda: next(self._numbers),
+                key=secrets.token_bytes,
+                silence=rtp.silence,
+            ),
+            plane=workers,
+            reach=Reach(
+                trunks=self.trunks,
+                resolver=resolver,
+                users=Users(ground.sip, registrations),
+                plan=self._plan,
+                host=lambda: self.station.endpoint.addresses()[0][1][0],
+                clock=ground.clock,
+                cnonce=lambda: secrets.token_hex(_TOKEN),
+            ),
+            documents=Documents(ground.fetcher, ground.tokens, ground.clock),
+            book=Book(ground.store, self._lease),
+            store=ground.store,
+            lease=self._lease,
+            offer=self._offer,
+            patience=self._patience,
+            ladder=ladder,
+            sizes=Sizes(),
+            owner=self._owner,
+            clock=ground.clock,
+        )
+
+    def _resolver(self, stack: AsyncExitStack) -> Resolver:
+        sip = self._ground.config.sip
+        spoken = {Transport.UDP: sip.udp, Transport.TCP: sip.tcp}
+        transports = tuple(each for each, listens in spoken.items() if listens)
+        resolver = Resolver(
+            NameServers(),
+            clock=asyncio.get_running_loop().time,
+            chance=chance,
+            abilities=locating.Abilities(transports=(*transports, Transport.TLS)),
+        )
+        stack.push_async_callback(resolver.close)
+        return resolver
+
+    def _plan(self, account_sid: str, to: str, from_: str) -> Sequence[tuple[str, Kind]]:
+        """The carriers of a call, the best first."""
+        request = RouteRequest(
+            medium=Medium.CALL, account_sid=account_sid, to=to, from_=from_, fraction=chance()
+        )
+        plan = self._ground.call_plan(request, self.trunks.health(), self._ground.clock())
+        kind = Kind.ORDINARY if plan.help is None else Kind.EMERGENCY
+        return [(each.carrier, kind) for each in plan.candidates]
+
+    def _note_ports(self) -> None:
+        for transport, (_, port) in self.station.endpoint.addresses():
+            self.ports.setdefault(f"sip_{transport.lower()}", port)
+
+
+class Users:
+    """The users of our domains, and their devices: `reach.Users`."""
+
+    def __init__(self, directory: SipDirectory, registrations: Registrations) -> None:
+        self._directory = directory
+        self._registrations = registrations
+
+    def is_ours(self, domain: str) -> bool:
+        """See `reach.Users`."""
+        return self._directory.domain(domain) is not None
+
+    def devices(self, account_sid: str, user: str, domain: str) -> Sequence[Device]:
+        """See `reach.Users`: those of another account are nobody's business."""
+        found = self._directory.domain(domain)
+        if found is None or found.account_sid != account_sid:
+            return ()
+        return [
+            Device(
+                uri=target.uri,
+                destinations=(
+                    target.destination,
+                    *(other.destination for other in target.alternates),
+                ),
+                routes=target.routes,
+            )
+            for target in self._registrations.targets(f"{user}@{found.domain_name}")
+        ]
+
+
+def _workers_of(config: Config) -> WorkersConfig:
+    first, last = config.rtp.ports
+    return WorkersConfig(
+        workers=config.media.workers or default_workers(),
+        first=first,
+        last=last,
+        calls=config.media.calls,
+        cname=SOFTWARE,
+    )
+
+
+def _terms_of(config: Config) -> Terms:
+    sip = config.sip
+    listens = [
+        _listen(transport, address, sip.advertised)
+        for transport, addresses in (
+            (Transport.UDP, sip.udp),
+            (Transport.TCP, sip.tcp),
+            (Transport.TLS, sip.tls),
+        )
+        for address in addresses
+    ]
+    return Terms(
+        listens=tuple(listens),
+        settings=Settings(
+            outside=OUTSIDE, software=SOFTWARE, refresh=Wish(seconds=int(sip.session_expires))
+        ),
+        limits=Limits(),
+        files=_files_of(config),
+        names=sip.names,
+    )
+
+
+def _listen(transport: Transport, address: Address, advertised: str) -> Listen:
+    return Listen(
+        transport=transport,
+        host=address.host,
+        port=address.port,
+        advertised=(advertised.strip("[]"), 0),
+    )
+
+
+def _files_of(config: Config) -> Tls | None:
+    sip = config.sip
+    shown: tuple[Certificate, ...] = ()
+    if sip.tls_cert is not None and sip.tls_key is not None:
+        shown = (Certificate(chain=str(sip.tls_cert), key=str(sip.tls_key)),)
+    trust = str(sip.tls_ca) if sip.tls_ca is not None else ""
+    return Tls(certificates=shown, clients=sip.tls_clients, trust=trust)
+
+
+def _report(event: TrunkEvent) -> None:
+    """What happens to trunks, for who reads the log."""
+    told = {name: str(getattr(event, name)) for name in event.__struct_fields__}
+    _log.info("trunk: " + type(event).__name__, **told)
+
+
+def is_wanted(config: Config) -> bool:
+    """Whether calls are listened for at all."""
+    return bool(config.sip.udp or config.sip.tcp or config.sip.tls)

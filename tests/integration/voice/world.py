@@ -1,0 +1,156 @@
+"""A whole gateway with calls, in this process, and an app that answers with TwiML."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from gateway import config as configuration
+from gateway.calls.model import Call, CallLeg
+from gateway.daemon.gateway import Gateway
+from protocols.sip.transport import Hop, Transport
+
+PATIENCE = 30.0
+SILENT = "<Response/>"
+ACCOUNT = "AC" + "5" * 32
+TOKEN = "5" * 32
+
+
+@dataclass
+class App:
+    """Answers `/voice` with `twiml`, other paths with what `pages` has; keeps what it was asked."""
+
+    twiml: str = SILENT
+    pages: dict[str, str] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    url: str = ""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        self.asked.append((request.path, {name: str(value) for name, value in form.items()}))
+        self.news.set()
+        text = self.pages.get(request.path, self.twiml if request.path == "/voice" else SILENT)
+        return web.Response(text=text, content_type="text/xml")
+
+    async def until(
+        self, path: str, where: Callable[[dict[str, str]], bool] = lambda form: True
+    ) -> dict[str, str]:
+        """The form of the first request for `path` that fits."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                for asked, form in self.asked:
+                    if asked == path and where(form):
+                        return form
+                self.news.clear()
+                await self.news.wait()
+
+
+@dataclass
+class World:
+    gateway: Gateway
+    app: App
+    http: aiohttp.ClientSession
+
+    def hop(self, transport: Transport = Transport.UDP) -> Hop:
+        port = self.gateway.ports[f"sip_{transport.lower()}"]
+        return Hop(transport=transport, host="127.0.0.1", port=port)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.gateway.ports['http']}"
+
+    @property
+    def book(self) -> Any:
+        voice = self.gateway._voice
+        assert voice is not None
+        return voice.calls._house.book
+
+    async def get(self, path: str) -> Any:
+        async with self.http.get(self.url + path) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def calls(self) -> list[dict[str, Any]]:
+        found = await self.get(f"/2010-04-01/Accounts/{ACCOUNT}/Calls.json")
+        return list(found["calls"])
+
+    async def call(self, sid: str) -> Call:
+        found = await self.book.get(ACCOUNT, sid)
+        assert isinstance(found, Call)
+        return found
+
+    async def legs(self, sid: str) -> list[CallLeg]:
+        return list(await self.book.legs(sid))
+
+    async def ended(self) -> None:
+        """Return when no call lives."""
+        voice = self.gateway._voice
+        assert voice is not None
+        async with asyncio.timeout(PATIENCE):
+            while len(voice.calls):
+                await asyncio.wait(list(voice.calls._running))
+
+    def ledger(self) -> dict[str, int]:
+        """What the process holds for calls: empty when nothing is left of any.
+
+        An INVITE of ours is known for as long as a 2xx of another fork may come: 64*T1.
+        """
+        voice = self.gateway._voice
+        assert voice is not None
+        held = dict(voice.station.agent.ledger()) | {"invites": 0}
+        calls = voice.calls
+        held |= {"live": len(calls._live), "legs": len(calls._legs), "running": len(calls)}
+        held["ladder"] = len(calls._house.ladder)
+        held["channels"] = sum(
+            standing.calls
+            for name in voice.trunks.names()
+            if (standing := voice.trunks.standing(name)) is not None
+        )
+        return {name: count for name, count in held.items() if count}
+
+
+BASE = """
+[http]
+listen = "127.0.0.1:0"
+[smpp]
+listen = ""
+[sip]
+udp = ["127.0.0.1:0"]
+tcp = ["127.0.0.1:0"]
+[media]
+workers = 1
+"""
+
+
+@asynccontextmanager
+async def world(folder: Path, config: str, twiml: str = SILENT) -> AsyncIterator[World]:
+    """`{app}` in `config` stands for the app's URL."""
+    app = App(twiml=twiml)
+    web_app = web.Application()
+    web_app.router.add_route("*", "/{path:.*}", app.answer)
+    runner = web.AppRunner(web_app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    app.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    file = folder / "trunkline.toml"
+    file.write_text(BASE + config.replace("{app}", app.url))
+    data = folder / "var"
+    data.mkdir(exist_ok=True)
+    environ = {"TRUNKLINE_ACCOUNT_SID": ACCOUNT, "TRUNKLINE_AUTH_TOKEN": TOKEN}
+    gateway = Gateway(configuration.load(file, {}), data, environ)
+    await gateway.start()
+    basic = b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
+    try:
+        async with aiohttp.ClientSession(headers={"Authorization": f"Basic {basic}"}) as http:
+            yield World(gateway, app, http)
+    finally:
+        await gateway.close()
+        await runner.cleanup()
