@@ -5,15 +5,15 @@ the peer's, and goes each way that its payload type has. RTCP ends here: each le
 itself. Nothing here waits, and nothing is decoded but for those who speak no codec of the peer's.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
 
 import msgspec
 
-from gateway.media import graph, transcode, wire
+from gateway.media import graph, wire
 from gateway.media.outlet import Outlet
+from gateway.media.routing import Routing
 from protocols.rtp import events
 from protocols.rtp.dtmf import DigitReceiver
 from protocols.rtp.endpoint import PortPair, Reader
@@ -30,11 +30,7 @@ from protocols.rtp.packet import (
 from protocols.rtp.reporting import ReporterConfig
 from protocols.rtp.session import Remote, Session, SessionConfig
 from protocols.rtp.srtp import Refusal, SrtpReceiver, SrtpSender, Suite
-from protocols.sdp.formats import is_same
-from protocols.sdp.media import Chosen, Stream
-
-Way = Callable[[bytes, float], None]
-"""Takes a packet that is the peer's, and the time."""
+from protocols.sdp.media import Stream
 
 VISITED: Final = 1.0  # seconds after which a leg is looked at, whatever its timers say
 _ACCEPTED: Final = Verdict.ACCEPTED
@@ -66,6 +62,7 @@ class Leg:
         "_digits",
         "_node",
         "_opener",
+        "_routing",
         "_session",
         "_tools",
         "_unusable",
@@ -103,7 +100,12 @@ class Leg:
         self.outlet = Outlet(self._session, ports, tools.chance)
         self._opener: SrtpReceiver | None = None
         self._digits: DigitReceiver | None = None
-        self._ways: dict[int, tuple[Way, ...]] = {}
+        self._routing = Routing(
+            ssrc=tools.ssrc,
+            wake=lambda due: tools.wake(self, due),
+            late=lambda: self._session.discard(1),
+        )
+        self._ways = self._routing.ways
         self._unusable: dict[str, int] = {}
         tools.reader.add(ports.rtp, self._receive)
         tools.reader.add(ports.rtcp, self._receive_control)
@@ -168,47 +170,12 @@ class Leg:
     def connect(self, hearers: Sequence["Leg"]) -> None:
         """Whoever is to hear the peer from now on, each by its own payload types."""
         stream = self.stream
-        self._ways = {}
         if stream is None:
-            return
-        heard = hearers if stream.direction.receives else ()
-        for each in stream.codecs:
-            made_over = tuple(self._make_over(each, heard))
-            self._ways[each.received.payload_type] = (*_ways(each, heard), *made_over)
-        for each in stream.noise:
-            self._ways[each.received.payload_type] = tuple(_ways(each, heard))
-        for each in stream.events:
-            translated = tuple(self._translate_digits(each, heard))
-            ways = (self._press, *_ways(each, heard), *translated)
-            self._ways[each.received.payload_type] = ways
-
-    def _make_over(self, chosen: Chosen, hearers: Sequence["Leg"]) -> Iterable[Way]:
-        """How what comes as `chosen` gets to those who don't speak it."""
-        for hearer in hearers:
-            stream = hearer.stream
-            if stream is None or any(is_same(chosen.received, each.sent) for each in stream.codecs):
-                continue
-            way = transcode.between(
-                chosen.received,
-                stream.codecs[0].sent,
-                ptime=stream.ptime,
-                ssrc=self._tools.ssrc(),
-                outlet=hearer.outlet,
-            )
-            if way is not None:
-                yield way
-
-    def _translate_digits(self, chosen: Chosen, hearers: Sequence["Leg"]) -> Iterable[Way]:
-        """How digits get to those who count them by another clock."""
-        for hearer in hearers:
-            theirs = hearer.stream.events if hearer.stream is not None else ()
-            if theirs and not any(is_same(chosen.received, each.sent) for each in theirs):
-                yield transcode.DigitTranslator(
-                    chosen.received.clock_rate,
-                    theirs[0].sent,
-                    ssrc=self._tools.ssrc(),
-                    outlet=hearer.outlet,
-                )
+            self._routing.disconnect()
+        else:
+            heard = hearers if stream.direction.receives else ()
+            self._routing.connect(stream, heard, self._press)
+        self._ways = self._routing.ways
 
     # What the peer does
 
@@ -297,11 +264,13 @@ class Leg:
         return min(
             now + VISITED,
             self._session.timer() or inf,
+            self._routing.timer(),
             inf if digits is None else digits,
         )
 
     def handle_timer(self, now: float) -> None:
         """Do what is due by `now`; harmless when nothing is."""
+        self._routing.handle_timer(now)
         self._session.handle_timer(now)
         if self._digits is not None:
             self._digits.handle_timer(now)
@@ -366,15 +335,3 @@ class Leg:
             self._tools.reader.remove(each)
         self.ports.close()
         self._tools.tell(wire.LegClosed(call=self._call, leg=self.id, readings=self.readings()))
-
-
-def _ways(chosen: Chosen, hearers: Iterable[Leg]) -> Iterable[Way]:
-    """How what comes as `chosen` gets to those who speak it as well."""
-    for hearer in hearers:
-        stream = hearer.stream
-        if stream is None:
-            continue
-        for each in (*stream.codecs, *stream.events, *stream.noise):
-            if is_same(chosen.received, each.sent):
-                yield partial(hearer.outlet.relay, each.sent.payload_type)
-                break

@@ -1,124 +1,170 @@
-"""From one codec to another, for two legs that have none in common: the only place that decodes.
+"""From one codec to another, for two legs that have none in common.
 
-Digits as events go through as they are; where the two sides count them by different clocks, the
-durations and timestamps are made over too.
-
-What comes in is made over as it comes, without a buffer that waits for late packets: one that
-comes behind a newer one is left out. Where packets were lost or the speaker paused, the numbers
-that go out leave the same gap, and the peer conceals it as it does any other.
+What comes in goes through a playout of its own: late packets are waited for, lost ones concealed,
+and what goes out has a packet's length of its own. While the peer is silent nothing goes out,
+unless it says what its silence sounds like. Digits as events go through as they are; where the two
+sides count them by different clocks, the durations and timestamps are made over too.
 """
 
+from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from struct import Struct
 from typing import Final
 
 import numpy as np
 
 from gateway.media.outlet import Outlet
+from gateway.media.playout import Playout
 from protocols.rtp import codecs, formats
-from protocols.rtp.audio import Pcm
-from protocols.rtp.packet import (
-    HEADER,
-    Malformed,
-    payload_bounds,
-    sequences_ahead,
-    timestamps_ahead,
-)
+from protocols.rtp.audio import Pcm, Samples
+from protocols.rtp.errors import LocalProtocolError
+from protocols.rtp.jitter import Arrival
+from protocols.rtp.packet import HEADER, Malformed, payload_bounds
 from protocols.rtp.resample import Resampler
 from protocols.sdp.formats import Codec
 
 _WORD: Final = 0xFFFF_FFFF
 _DIGIT: Final = Struct(">BBH")  # code, flags with the volume, duration (RFC 4733 §2.3)
 _LONGEST_DIGIT: Final = 0xFFFF  # units; a longer one is told as that long
-_LONGEST_GAP: Final = 3000  # packets; more is a source that began anew
+_LATE: Final = 0.2  # seconds; a driver that comes later than that leaves out what it missed
+_STILL: Final = 1.0  # seconds without a packet after which nobody has to look
+_LOOK: Final = 0.01  # seconds between two looks during a pause
+_NOTHING: Final[Samples] = np.zeros(0, dtype=np.int16)
 
 
 class Transcoder:
-    """One direction between two legs; `ssrc` tells its packets from others at the outlet."""
+    """One direction between two legs, of all codecs of one clock that the hearer does not speak.
+
+    Its driver gives it packets and calls `handle_timer` when `timer` says so. `ssrc` tells its
+    packets from others at the outlet; `wake` is called with a time when `timer` came nearer, and
+    `late` for each packet that came too late to be heard.
+    """
 
     def __init__(
         self,
-        heard: formats.Format,
+        playout: Playout,
         said: formats.Format,
         *,
         payload_type: int,
         ptime: int,
         ssrc: int,
         outlet: Outlet,
+        wake: Callable[[float], None],
+        late: Callable[[], None],
     ) -> None:
-        self._decoder = codecs.decoder(heard)
+        self._playout = playout
         self._encoder = codecs.encoder(said, ptime)
-        self._resampler = Resampler(self._decoder.rate, self._encoder.rate)
-        self._heard, self._said = heard, said
+        self._resampler = Resampler(playout.rate, self._encoder.rate)
         self._payload_type = payload_type
         self._outlet = outlet
         self._ssrc = ssrc
+        self._wake = wake
+        self._late = late
         self._frame = said.samples(ptime)
-        self._ticks = said.clock_rate * ptime // 1000
-        self._waiting = np.zeros(0, dtype=np.int16)
-        self._source = -1
-        self._newest = 0  # sequence number of the source
-        self._expected = 0  # its next timestamp, if nothing is lost
-        self._sequence = 0  # ours
-        self._timestamp = 0
+        self._clock_rate = said.clock_rate
+        self._step = ptime / 1000
+        self._waiting = _NOTHING
+        self._anchor = 0.0  # when the timestamp was 0
+        self._sequence = 0
+        self._speaks = False
+        self._at = inf  # when the next packet is due
+        self._heard = -inf
 
-    def __call__(self, octets: bytes, now: float) -> None:
-        """Take a packet of the codec that is heard."""
-        bounds = payload_bounds(octets)
-        if isinstance(bounds, Malformed):
+    def push(self, octets: bytes, now: float) -> None:
+        """Take a packet of a codec that is heard, or of comfort noise."""
+        arrival = self._playout.push(octets, now)
+        if arrival is None:
             return
-        _, _, sequence, timestamp, ssrc = HEADER.unpack_from(octets)
-        payload = octets[bounds[0] : bounds[1]]
-        if not self._goes_on(ssrc, sequence, timestamp):
-            return
-        pcm = self._decoder.decode(payload)
-        if pcm is None:
-            return
-        self._expected = (timestamp + self._heard.ticks(payload)) & _WORD
-        self._say(self._resampler.convert(pcm), now)
+        if arrival is Arrival.LATE:
+            self._late()
+        self._heard = now
+        if self._at == inf:
+            self._anchor = self._anchor or now
+            self._at = now
+            self._wake(now)
 
-    def _goes_on(self, ssrc: int, sequence: int, timestamp: int) -> bool:
-        """Whether a packet is the newest; a gap before it becomes one of ours."""
-        if ssrc == self._source:
-            ahead = sequences_ahead(sequence, self._newest)
-            if -_LONGEST_GAP < ahead <= 0:
+    def hush(self, octets: bytes, now: float) -> None:
+        """The source says something that does not come this way."""
+        self._playout.hush(now)
+
+    def timer(self) -> float:
+        """When `handle_timer` wants to be called, at the latest."""
+        return self._at
+
+    def handle_timer(self, now: float) -> None:
+        """Send what is due by `now`."""
+        if now - self._at > _LATE:
+            self._at = now
+        while self._at <= now:
+            if self._fill():
+                self._say(now)
+                self._at += self._step
+            elif now - self._heard > _STILL:
+                self._at = inf
+            else:
+                self._speaks = False
+                self._waiting = _NOTHING
+                self._at += _LOOK
+
+    def _fill(self) -> bool:
+        """Pull until there is a packet; whether there is."""
+        rate = self._encoder.rate
+        while len(self._waiting) < self._frame:
+            pcm = self._playout.pull(self._at + len(self._waiting) / rate)
+            if pcm is None:
                 return False
-            if 0 < ahead < _LONGEST_GAP:
-                self._sequence += ahead - 1
-                gap = timestamps_ahead(timestamp, self._expected)
-                self._timestamp += max(0, gap) * self._said.clock_rate // self._heard.clock_rate
-        self._source, self._newest = ssrc, sequence
+            if pcm.rate != self._resampler.from_rate:
+                self._resampler = Resampler(pcm.rate, rate)
+            self._waiting = np.concatenate((self._waiting, self._resampler.convert(pcm).samples))
         return True
 
-    def _say(self, pcm: Pcm, now: float) -> None:
-        waiting = np.concatenate((self._waiting, pcm.samples))
-        while len(waiting) >= self._frame:
-            frame, waiting = waiting[: self._frame], waiting[self._frame :]
-            payload = self._encoder.encode(Pcm(rate=pcm.rate, samples=frame))
-            head = HEADER.pack(
-                0x80, 0, self._sequence & 0xFFFF, self._timestamp & _WORD, self._ssrc
-            )
-            self._outlet.relay(self._payload_type, head + payload, now)
-            self._sequence += 1
-            self._timestamp += self._ticks
-        self._waiting = waiting
+    def _say(self, now: float) -> None:
+        frame, self._waiting = self._waiting[: self._frame], self._waiting[self._frame :]
+        payload = self._encoder.encode(Pcm(rate=self._encoder.rate, samples=frame))
+        timestamp = round((self._at - self._anchor) * self._clock_rate) & _WORD
+        marker = 0 if self._speaks else 0x80
+        head = HEADER.pack(0x80, marker, self._sequence, timestamp, self._ssrc)
+        self._outlet.relay(self._payload_type, head + payload, now)
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self._speaks = True
+
+
+def format_of(codec: Codec) -> formats.Format | None:
+    """What of ours a codec of SDP is; None if it is none, or no sound by itself."""
+    found = formats.find(codec.name, codec.clock_rate)
+    return None if found is formats.CN else found
 
 
 def between(
-    heard: Codec, said: Codec, *, ptime: int, ssrc: int, outlet: Outlet
-) -> Transcoder | None:
-    """What makes `heard` over to `said`; None if one of them is none of our codecs."""
-    from_format = formats.find(heard.name, heard.clock_rate)
-    to_format = formats.find(said.name, said.clock_rate)
-    if from_format is None or to_format is None or formats.CN in (from_format, to_format):
-        return None
+    heard: Mapping[int, formats.Format],
+    said: Codec,
+    *,
+    noises: Iterable[int],
+    ptime: int,
+    ssrc: int,
+    outlet: Outlet,
+    wake: Callable[[float], None],
+    late: Callable[[], None],
+) -> Transcoder:
+    """What makes over payload types of one clock, and comfort noise of that clock, to `said`.
+
+    `said` is a codec that `format_of` knows; its packets are the longest that it has and that are
+    not longer than `ptime` milliseconds.
+    """
+    to_format = format_of(said)
+    if to_format is None:
+        raise LocalProtocolError(f"{said.name} is no codec of ours")
+    clock_rate = next(iter(heard.values())).clock_rate
     length = max((each for each in to_format.ptimes if each <= ptime), default=to_format.ptimes[0])
     return Transcoder(
-        from_format,
+        Playout(dict(heard), clock_rate=clock_rate, noises=noises, seed=ssrc),
         to_format,
         payload_type=said.payload_type,
         ptime=length,
         ssrc=ssrc,
         outlet=outlet,
+        wake=wake,
+        late=late,
     )
 
 

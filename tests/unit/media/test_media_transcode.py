@@ -1,13 +1,21 @@
 """Two legs without a codec in common: a tone goes in, and the same tone comes out."""
 
+import asyncio
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
-from media_world import World, chosen, leg, stream, telephone_events, until
+from media_world import Peer, World, chosen, leg, stream, telephone_events, until
+from msgspec.structs import replace
 
+from gateway.media import wire
 from gateway.media.graph import both_ways
 from protocols.rtp import codecs, formats
-from protocols.rtp.audio import Pcm, Samples
-from protocols.sdp.formats import G722, L16_16000, OPUS, PCMA, PCMU, Codec
+from protocols.rtp.audio import Pcm, Samples, level, rms
+from protocols.rtp.packet import Packet
+from protocols.sdp.formats import COMFORT_NOISE, G722, L16_16000, OPUS, PCMA, PCMU, Codec
+
+pytestmark = pytest.mark.realtime
 
 FREQUENCY = 1000
 PACKETS = 60
@@ -18,10 +26,11 @@ def tone(rate: int) -> Samples:
     return np.rint(8000 * np.sin(2 * np.pi * FREQUENCY * at)).astype(np.int16)
 
 
-def payloads(codec: Codec) -> list[bytes]:
-    """The tone in packets of 20 ms."""
+def payloads(codec: Codec, ptime: int = 20) -> list[bytes]:
+    """The tone in packets of `ptime` milliseconds."""
     format = _format(codec)
-    encoder, size, samples = codecs.encoder(format), format.samples(20), tone(format.sample_rate)
+    encoder, size = codecs.encoder(format, ptime), format.samples(ptime)
+    samples = tone(format.sample_rate)
     return [
         encoder.encode(Pcm(rate=encoder.rate, samples=samples[at : at + size]))
         for at in range(0, len(samples), size)
@@ -34,6 +43,12 @@ def _format(codec: Codec) -> formats.Format:
     return found
 
 
+def _pcm(payload: bytes, codec: Codec) -> Samples:
+    pcm = codecs.decoder(_format(codec)).decode(payload)
+    assert pcm is not None
+    return pcm.samples
+
+
 def loudest(heard: list[bytes], codec: Codec) -> tuple[float, float]:
     """The loudest frequency in hertz of what was heard, and its share of the power."""
     decoder = codecs.decoder(_format(codec))
@@ -44,9 +59,41 @@ def loudest(heard: list[bytes], codec: Codec) -> tuple[float, float]:
     return peak * decoder.rate / len(samples), float(power[peak - 3 : peak + 4].sum() / power.sum())
 
 
+async def speak(
+    peer: Peer, to: wire.Place, said: Iterable[bytes | None], codec: Codec, *, ptime: int = 20
+) -> None:
+    """Send packets as a phone does, one in `ptime` milliseconds; None is one that gets lost."""
+    ticks = codec.clock_rate * ptime // 1000
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    for payload in said:
+        octets = peer.write(payload or b"", payload_type=codec.payload_type, ticks=ticks)
+        if payload is not None:
+            peer.ports.send(octets, to.address)
+        due += ptime / 1000
+        await asyncio.sleep(due - loop.time())
+
+
+def clocks(heard: list[Packet]) -> list[int]:
+    return [(each.timestamp - heard[0].timestamp) & 0xFFFF_FFFF for each in heard]
+
+
+def numbers(heard: list[Packet]) -> list[int]:
+    return [(each.sequence - heard[0].sequence) & 0xFFFF for each in heard]
+
+
 @pytest.mark.parametrize(
     ("one_codec", "other_codec"),
-    [(PCMU, PCMA), (PCMA, G722), (G722, PCMU), (PCMU, OPUS), (OPUS, PCMA), (L16_16000, PCMU)],
+    [
+        (PCMU, PCMA),
+        (PCMA, G722),
+        (G722, PCMU),
+        (PCMU, OPUS),
+        (OPUS, PCMA),
+        (OPUS, G722),
+        (G722, OPUS),
+        (L16_16000, PCMU),
+    ],
     ids=lambda codec: codec.name,
 )
 async def test_a_tone_stays_a_tone(world: World, one_codec: Codec, other_codec: Codec) -> None:
@@ -54,65 +101,142 @@ async def test_a_tone_stays_a_tone(world: World, one_codec: Codec, other_codec: 
     to_a, _ = world.joined(
         stream(one.address, chosen(one_codec)), stream(other.address, chosen(other_codec))
     )
-    ticks = one_codec.clock_rate // 50
-    for each in payloads(one_codec):
-        one.say(to_a, each, payload_type=one_codec.payload_type, ticks=ticks)
-    await until(lambda: len(other.heard) >= PACKETS - 1)
+    await speak(one, to_a, payloads(one_codec), one_codec)
+    await until(lambda: len(other.heard) >= PACKETS - 3)
     assert {each.payload_type for each in other.heard} == {other_codec.payload_type}
-    frequency, share = loudest([each.payload for each in other.heard], other_codec)
+    heard = other.heard[: PACKETS - 3]  # what comes after the end is made up
+    frequency, share = loudest([each.payload for each in heard], other_codec)
     assert frequency == pytest.approx(FREQUENCY, abs=10)
     assert share > 0.95
-    first, last = other.heard[0], other.heard[-1]
-    steps = len(other.heard) - 1
-    assert (last.sequence - first.sequence) & 0xFFFF == steps
-    assert (last.timestamp - first.timestamp) & 0xFFFF_FFFF == steps * other_codec.clock_rate // 50
+    assert numbers(heard) == list(range(len(heard)))
+    assert heard[0].marker
+    assert clocks(heard)[-1] == (len(heard) - 1) * other_codec.clock_rate // 50
 
 
-async def test_packets_of_another_length(world: World) -> None:
+@pytest.mark.parametrize(("came", "goes"), [(20, 30), (30, 20), (10, 40), (60, 20), (20, 10)])
+async def test_packets_of_another_length(world: World, came: int, goes: int) -> None:
     one, other = world.peer(), world.peer()
-    b = stream(other.address, chosen(PCMA), ptime=30)
+    b = stream(other.address, chosen(PCMA), ptime=goes)
     to_a, _ = world.joined(stream(one.address, chosen(PCMU)), b)
-    for each in payloads(PCMU)[:6]:
-        one.say(to_a, each)
-    await until(lambda: len(other.heard) == 4)
-    assert {len(each.payload) for each in other.heard} == {240}
+    await speak(one, to_a, payloads(PCMU, came), PCMU, ptime=came)
+    wanted = 1000 // goes
+    await until(lambda: len(other.heard) >= wanted)
+    heard = other.heard[:wanted]
+    assert {len(each.payload) for each in heard} == {8 * goes}
+    assert clocks(heard) == [8 * goes * number for number in range(wanted)]
+    frequency, share = loudest([each.payload for each in heard], PCMA)
+    assert frequency == pytest.approx(FREQUENCY, abs=10)
+    assert share > 0.9
 
 
-async def test_a_gap_stays_a_gap_and_what_comes_late_is_left_out(world: World) -> None:
+async def test_what_is_lost_is_concealed_and_what_comes_late_is_waited_for(world: World) -> None:
     one, other = world.peer(), world.peer()
     to_a, _ = world.joined(stream(one.address, chosen(PCMU)), stream(other.address, chosen(PCMA)))
-    first, late, third = (one.write(each) for each in payloads(PCMU)[:3])
-    for octets in (first, third, late, third):
-        one.ports.send(octets, to_a.address)
-    one.say(to_a, payloads(PCMU)[3])
-    await until(lambda: len(other.heard) == 3)
-    clocks = [(each.timestamp - other.heard[0].timestamp) & 0xFFFF_FFFF for each in other.heard]
-    numbers = [(each.sequence - other.heard[0].sequence) & 0xFFFF for each in other.heard]
-    assert (numbers, clocks) == ([0, 2, 3], [0, 320, 480])
+    said: list[bytes | None] = list(payloads(PCMU))
+    for number in range(10, 60, 10):
+        said[number] = None
+    await speak(one, to_a, said, PCMU)
+    await until(lambda: len(other.heard) >= PACKETS - 3)
+    heard = other.heard[: PACKETS - 3]
+    assert numbers(heard) == list(range(len(heard)))
+    assert min(rms(_pcm(each.payload, PCMA)) for each in heard[5:]) > 1500  # of 5,657
+    assert world.readings("a").received.lost == 5
+
+
+async def test_a_pause_is_a_pause(world: World) -> None:
+    """Nothing is made up for a peer that stops, and its clock goes on."""
+    one, other = world.peer(), world.peer()
+    to_a, _ = world.joined(stream(one.address, chosen(PCMU)), stream(other.address, chosen(PCMA)))
+    await speak(one, to_a, payloads(PCMU)[:10], PCMU)
+    await until(lambda: len(other.heard) >= 10)
+    await asyncio.sleep(0.6)
+    before = len(other.heard)
+    assert before < 30  # what might still have come was concealed for a fifth of a second
+    one.timestamp = (one.timestamp + 4800) & 0xFFFF_FFFF
+    await speak(one, to_a, payloads(PCMU)[:10], PCMU)
+    await until(lambda: len(other.heard) > before + 5)
+    again = other.heard[before]
+    assert again.marker
+    assert 3000 < (again.timestamp - other.heard[before - 1].timestamp) & 0xFFFF_FFFF < 8000
+    assert numbers(other.heard) == list(range(len(other.heard)))
+
+
+async def test_comfort_noise_is_heard_by_who_does_not_know_it(world: World) -> None:
+    one, other = world.peer(), world.peer()
+    a = replace(stream(one.address, chosen(PCMU)), noise=(chosen(COMFORT_NOISE),))
+    to_a, _ = world.joined(a, stream(other.address, chosen(PCMA)))
+    await speak(one, to_a, payloads(PCMU)[:10], PCMU)
+    one.say(to_a, bytes((40,)), payload_type=13, ticks=160)
+    await until(lambda: len(other.heard) >= 60)
+    levels = {level(_pcm(each.payload, PCMA)) for each in other.heard[40:60]}
+    assert levels <= set(range(37, 44))
+
+
+async def test_comfort_noise_passes_to_who_knows_it(world: World) -> None:
+    one, other = world.peer(), world.peer()
+    noise = (chosen(COMFORT_NOISE),)
+    a = replace(stream(one.address, chosen(PCMU)), noise=noise)
+    b = replace(stream(other.address, chosen(PCMA)), noise=noise)
+    to_a, _ = world.joined(a, b)
+    one.say(to_a, bytes((40,)), payload_type=13)
+    await until(lambda: other.heard)
+    assert (other.heard[0].payload_type, other.heard[0].payload) == (13, bytes((40,)))
+
+
+async def test_a_graph_that_changes_elsewhere_is_not_heard(world: World) -> None:
+    one, other = world.peer(), world.peer()
+    a, b = stream(one.address, chosen(PCMU)), stream(other.address, chosen(PCMA))
+    to_a, _ = world.joined(a, b)
+    await speak(one, to_a, payloads(PCMU)[:20], PCMU)
+    legs = [leg("a", a), leg("b", b), leg("c")]
+    world.apply(legs, both_ways("a", "b"))
+    await speak(one, to_a, payloads(PCMU)[20:40], PCMU)
+    await until(lambda: len(other.heard) >= 37)
+    assert [each.marker for each in other.heard[:37]] == [True] + [False] * 36
+    assert clocks(other.heard[:37]) == [160 * number for number in range(37)]
 
 
 async def test_a_codec_in_common_is_relayed_beside_one_that_is_not(world: World) -> None:
+    """A peer that changes its codec is heard in one way at a time."""
     one, other = world.peer(), world.peer()
     a = stream(one.address, chosen(G722), chosen(PCMA))
     places = world.apply(
         [leg("a", a), leg("b", stream(other.address, chosen(PCMA)))], both_ways("a", "b")
     )
-    one.say(places["a"], b"as it is", payload_type=8)
-    one.say(places["a"], payloads(G722)[0], payload_type=9)
-    await until(lambda: len(other.heard) == 2)
-    assert other.heard[0].payload == b"as it is"
-    assert len(other.heard[1].payload) == 160
+    await speak(one, places["a"], payloads(G722)[:20], G722)
+    await until(lambda: len(other.heard) >= 18)
+    await speak(one, places["a"], [b"as it is"] * 20, PCMA)
+    await until(lambda: other.heard[-1].payload == b"as it is")
+    relayed = [each for each in other.heard if each.payload == b"as it is"]
+    assert len(relayed) == 20
+    assert len(other.heard) < 46
     assert {each.payload_type for each in other.heard} == {8}
 
 
 async def test_noise_in_a_payload_harms_nobody(world: World) -> None:
     one, other = world.peer(), world.peer()
     to_a, _ = world.joined(stream(one.address, chosen(OPUS)), stream(other.address, chosen(PCMU)))
-    for octets in (b"", b"\xff" * 40, bytes(range(200))):
-        one.say(to_a, octets, payload_type=OPUS.payload_type, ticks=960)
-    for each in payloads(OPUS)[:5]:
-        one.say(to_a, each, payload_type=OPUS.payload_type, ticks=960)
-    await until(lambda: len(other.heard) >= 4)
+    wild = [b"", b"\xff" * 40, bytes(range(200)), *payloads(OPUS)[:20]]
+    await speak(one, to_a, wild, OPUS)
+    await until(lambda: len(other.heard) >= 15)
+
+
+async def test_what_comes_too_late_counts_as_unheard(world: World) -> None:
+    one, other = world.peer(), world.peer()
+    to_a, _ = world.joined(stream(one.address, chosen(PCMU)), stream(other.address, chosen(PCMA)))
+    said = payloads(PCMU)
+    await speak(one, to_a, said[:10], PCMU)
+    late = one.write(said[10])
+    await speak(one, to_a, said[11:40], PCMU)
+    before = world.readings("a").received
+    one.ports.send(late, to_a.address)
+    await until(lambda: world.readings("a").received.reordered == 1)
+    after = world.readings("a").received
+    assert before.lost == 1
+    assert after.lost == 0
+    assert after.mos is not None
+    assert before.mos is not None
+    assert after.mos == pytest.approx(before.mos, abs=0.02)
 
 
 async def test_digits_go_from_one_clock_to_another(world: World) -> None:
