@@ -1,23 +1,28 @@
 """The simulated carrier as a child: started by command line, reached over sockets, ended with us.
 
 `sims` is a program of its own; nothing of it is imported here. What it complains of goes to a
-log in the data folder.
+log in the data folder. It carries texts over SMPP and calls over SIP.
 """
 
 import asyncio
 import os
+import secrets
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from http import HTTPStatus
 from pathlib import Path
 
 import msgspec
 import structlog
+from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from carriers.model import Carrier
+from carriers.trunks import Inbound, Trunk
 
 _log = structlog.get_logger(__name__)
 _READY_WITHIN = 30.0  # seconds, on a slow machine
 _END_WITHIN = 3.0
+_TOLD_WITHIN = ClientTimeout(total=10.0)
 
 
 class SimulatorError(Exception):
@@ -28,6 +33,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """What a simulator says, as its first line, when it listens."""
 
     smpp: int
+    sip: int
     control: int
     pid: int
 
@@ -38,10 +44,42 @@ class Simulator:
     def __init__(self, process: Process, ports: Ports) -> None:
         self.ports = ports
         self._process = process
+        # What comes from 127.0.0.1 may be anybody's on this machine: its calls have to prove it.
+        self._username = f"simulated-{secrets.token_hex(4)}"
+        self._password = secrets.token_urlsafe(16)
 
     def reached(self, carrier: Carrier) -> Carrier:
-        """`carrier` with the address at which the simulator listens."""
-        return msgspec.structs.replace(carrier, host="127.0.0.1", port=self.ports.smpp)
+        """`carrier` with the addresses at which the simulator listens; each time the same."""
+        trunk = Trunk(
+            uri=f"sip:127.0.0.1:{self.ports.sip}",
+            inbound=Inbound.DIGEST,
+            username=self._username,
+            password=self._password,
+            emergency=(),
+        )
+        return msgspec.structs.replace(carrier, host="127.0.0.1", port=self.ports.smpp, trunk=trunk)
+
+    async def tell_gateway(self, host: str, port: int) -> None:
+        """Say where we take calls: an IP address and a port of SIP over UDP.
+
+        Raises `SimulatorError` if it does not take that.
+        """
+        where = {
+            "host": host,
+            "port": port,
+            "username": self._username,
+            "password": self._password,
+        }
+        try:
+            async with (
+                ClientSession(timeout=_TOLD_WITHIN) as session,
+                session.put(f"{self.control_url}/sim/gateway", json=where) as response,
+            ):
+                status, text = response.status, await response.text()
+        except (ClientError, TimeoutError) as error:
+            raise SimulatorError(f"the simulated carrier does not answer: {error}") from error
+        if status != HTTPStatus.NO_CONTENT:
+            raise SimulatorError(f"the simulated carrier can't call {host}:{port}: {text}")
 
     @property
     def control_url(self) -> str:
@@ -89,5 +127,5 @@ async def start(carrier: Carrier, data: Path) -> Simulator:
         if not isinstance(error, TimeoutError | msgspec.DecodeError):
             raise
         raise SimulatorError(f"the simulated carrier did not start; {path} says why") from None
-    _log.info("simulated carrier is up", carrier=carrier.name, smpp=ports.smpp)
+    _log.info("simulated carrier is up", carrier=carrier.name, smpp=ports.smpp, sip=ports.sip)
     return Simulator(process, ports)

@@ -1,7 +1,8 @@
-"""Simulated handsets: `/sim`, forwarded to the simulator, which is a program of its own.
+"""Simulated handsets and phones: `/sim`, forwarded to the simulator, a program of its own.
 
-It exists while a simulated carrier is configured. With several, a handset's texts are those of
-all of them, and a text comes in over the first that is bound.
+It exists while a simulated carrier is configured. With several, a handset's texts and a phone's
+calls are those of all of them; a text comes in over the first that is bound, a call over the first
+that can, and how a phone answers is said to all.
 """
 
 from collections.abc import AsyncIterator
@@ -24,6 +25,25 @@ _TIMEOUT: Final = ClientTimeout(total=30.0, connect=2.0)
 _MAX_ANSWER: Final = 64 * 1024 * 1024  # octets
 
 _MESSAGES: Final = "/sim/handsets/{Number}/messages"
+_PHONE: Final = "/sim/phones/{Number}"
+_CALLS: Final = "/sim/phones/{Number}/calls"
+
+
+class PhoneManner(msgspec.Struct, frozen=True, kw_only=True):
+    """How a simulated phone answers: after so many seconds, null for never, then by its script.
+
+    A script is a list of steps, such as {"tone": 440, "for": 2} or {"expect": "dtmf:1"}.
+    """
+
+    answer_after: float | None = 0.0
+    script: list[dict[str, Any]] = []
+
+
+class PhoneCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a simulated phone calls, and what it does from the answer on."""
+
+    to: str
+    script: list[dict[str, Any]] = []
 
 
 async def simulator_session(app: web.Application) -> AsyncIterator[None]:
@@ -35,39 +55,75 @@ async def simulator_session(app: web.Application) -> AsyncIterator[None]:
 
 async def list_messages(call: Call) -> Result:
     """What arrived on a simulated handset, oldest first, one entry per copy."""
-    answers = await _ask_all(call)
-    if isinstance(answers, Refusal):
-        return answers
-    texts: list[dict[str, Any]] = []
-    for answer in answers:
-        if answer.status != HTTPStatus.OK:
-            return answer
-        texts += msgspec.json.decode(answer.body)
-    return answer_json(sorted(texts, key=lambda text: str(text.get("received_at", ""))))
+    return await _joined(call, "received_at")
 
 
 async def create_message(call: Call) -> Result:
     """Text in from a simulated handset: {"to", "body"}; answered after the gateway took it."""
-    answers = await _ask_all(call, await call.request.read())
-    return answers if isinstance(answers, Refusal) else answers[-1]
+    return await _taken(call)
+
+
+async def list_calls(call: Call) -> Result:
+    """The calls of a simulated phone, oldest first, with what it heard at each step."""
+    return await _joined(call, "started_at")
+
+
+async def create_call(call: Call) -> Result:
+    """Call in from a simulated phone: {"to", "script"}; answered at once with the call's id."""
+    return await _taken(call)
+
+
+async def update_phone(call: Call) -> Result:
+    """Set how a simulated phone answers: {"answer_after", "script"}."""
+    body = await call.request.read()
+    answers: list[Answer] = []
+    for url in call.services.simulators():
+        answer = await _ask(call, url, body)
+        if isinstance(answer, Refusal) or answer.status != HTTPStatus.NO_CONTENT:
+            return answer
+        answers.append(answer)
+    return answers[-1] if answers else not_found(call.request.path)
 
 
 async def delete_all(call: Call) -> Result:
-    """Forget what every simulated handset received."""
+    """Forget what every simulated handset received, how phones answer and what they heard."""
     answers = await _ask_all(call)
     return answers if isinstance(answers, Refusal) else answers[-1]
 
 
-async def _ask_all(call: Call, body: bytes | None = None) -> list[Answer] | Refusal:
-    """Each simulator's answer, in their order; with a `body`, up to the first that took it."""
-    answers: list[Answer] = []
+async def _joined(call: Call, at: str) -> Result:
+    """What all simulators list, in the order of the time in the field `at`."""
+    answers = await _ask_all(call)
+    if isinstance(answers, Refusal):
+        return answers
+    listed: list[dict[str, Any]] = []
+    for answer in answers:
+        if answer.status != HTTPStatus.OK:
+            return answer
+        listed += msgspec.json.decode(answer.body)
+    return answer_json(sorted(listed, key=lambda each: str(each.get(at, ""))))
+
+
+async def _taken(call: Call) -> Result:
+    """The answer of the first simulator that can do it, or of the last that can't."""
+    body = await call.request.read()
+    refused: Answer | None = None
     for url in call.services.simulators():
         answer = await _ask(call, url, body)
+        if isinstance(answer, Refusal) or answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
+            return answer
+        refused = answer
+    return refused or not_found(call.request.path)
+
+
+async def _ask_all(call: Call) -> list[Answer] | Refusal:
+    """Each simulator's answer, in their order."""
+    answers: list[Answer] = []
+    for url in call.services.simulators():
+        answer = await _ask(call, url, None)
         if isinstance(answer, Refusal):
             return answer
         answers.append(answer)
-        if body is not None and answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
-            break
     return answers or not_found(call.request.path)
 
 
@@ -82,7 +138,7 @@ async def _ask(call: Call, url: str, body: bytes | None) -> Answer | Refusal:
     except (ClientError, TimeoutError) as error:
         return refuse(20503, f"The simulator does not answer: {type(error).__name__}")
     if content is None:
-        remedy = "forget what the handsets received: DELETE /sim"
+        remedy = "forget what handsets and phones had: DELETE /sim"
         return refuse(20503, f"The simulator's answer is over {_MAX_ANSWER} octets; {remedy}")
     return Answer(response.status, content, kind)
 
@@ -120,6 +176,38 @@ OPERATIONS: Final = (
         ),
         status=201,
         returns=dict[str, Any],
+        consumes=UNREAD,
+    ),
+    Operation(
+        id="ListPhoneCalls",
+        method="GET",
+        path=_CALLS,
+        doc=list_calls.__doc__ or "",
+        handler=list_calls,
+        access=Access.READ,
+        returns=list[dict[str, Any]],
+    ),
+    Operation(
+        id="CreatePhoneCall",
+        method="POST",
+        path=_CALLS,
+        doc=create_call.__doc__ or "",
+        handler=create_call,
+        access=Access.WRITE,
+        status=201,
+        takes=PhoneCall,
+        returns=dict[str, str],
+        consumes=UNREAD,
+    ),
+    Operation(
+        id="UpdatePhone",
+        method="PUT",
+        path=_PHONE,
+        doc=update_phone.__doc__ or "",
+        handler=update_phone,
+        access=Access.WRITE,
+        status=204,
+        takes=PhoneManner,
         consumes=UNREAD,
     ),
     Operation(

@@ -346,6 +346,49 @@ async def test_handsets_are_the_simulators(world: World) -> None:
     assert (status, body["code"]) == (503, 20503)
 
 
+async def test_phones_are_the_simulators(world: World) -> None:
+    path = "/sim/phones/%2B447700900123"
+    earlier, later = {"started_at": "2026-11-20T10:00:00Z"}, {"started_at": "2026-11-20T11:00:00Z"}
+    none = web.Response(status=204)
+    nowhere = {
+        "GET": web.json_response([later]),
+        "POST": web.json_response({}, status=503),
+        "PUT": none,
+    }
+    there = {
+        "GET": web.json_response([earlier]),
+        "POST": web.json_response({"id": "1"}, status=201),
+        "PUT": web.Response(status=204),
+    }
+    manner = {"answer_after": 1, "script": [{"tone": 440, "for": 2}]}
+    call = {"to": NUMBER, "script": [{"press": "é"}]}
+    async with simulator(nowhere) as (first, asked), simulator(there) as (second, also):
+        world.simulators += [first, second]
+        assert (await world.ask("PUT", path, world.main, json=manner))[0] == 204
+        status, body, _ = await world.ask("POST", f"{path}/calls", world.main, json=call)
+        assert (status, body) == (201, {"id": "1"})
+        status, body, _ = await world.ask("GET", f"{path}/calls", world.main)
+        assert (status, body) == (200, [earlier, later])
+        for each in (asked, also):
+            assert [line.split(" ")[:2] for line in each] == [
+                ["PUT", path],
+                ["POST", f"{path}/calls"],
+                ["GET", f"{path}/calls"],
+            ]
+            assert msgspec.json.decode(each[0].split(" ", 2)[2]) == manner
+            assert msgspec.json.decode(each[1].split(" ", 2)[2]) == call
+
+
+async def test_what_a_simulator_makes_of_a_wrong_script_is_passed_on(world: World) -> None:
+    path = f"/sim/phones/{TO}"
+    wrong = {"PUT": web.json_response({"error": "step 1"}, status=400)}
+    async with simulator(wrong) as (first, _), simulator(wrong) as (second, asked):
+        world.simulators += [first, second]
+        status, body, _ = await world.ask("PUT", path, world.main, json={"script": [{}]})
+    assert (status, body) == (400, {"error": "step 1"})
+    assert asked == []
+
+
 async def test_a_handset_with_many_texts_is_shown_whole_and_heads_as_it_gets(world: World) -> None:
     path = f"/sim/handsets/{TO}/messages"
     texts = [{"body": "x" * 1000, "received_at": f"{n:06}"} for n in range(3000)]
