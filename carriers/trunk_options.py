@@ -124,7 +124,6 @@ class Probing:
     def _end(self, probe: _Probe) -> None:
         self._asking.discard(probe.gateway.uri)
         if not probe.told and probe.sign is not None:
-            probe.told = True
             self._tell(probe.sign)
 
 

@@ -104,7 +104,8 @@ class Registering:
         )
         self._sending: Sending | None = None
         self._hops: deque[Hop] = deque()
-        self._answered: tuple[SipUri, Hop] | None = None
+        self._answered: dict[SipUri, Hop] = {}
+        self._at: Hop | None = None
         self._stood = False
         self.over = False
         """Nothing of it is left at the carrier, as far as we can tell."""
@@ -137,8 +138,8 @@ class Registering:
         return True
 
     def goes_by(self, hop: Hop) -> bool:
-        """Whether it was made, or is being made, at `hop`."""
-        return self._answered is not None and self._answered[1] == hop
+        """Whether it was made at `hop`."""
+        return self._at == hop
 
     def standing(self) -> Standing:
         """How it is; times are of the station's clock."""
@@ -173,8 +174,8 @@ class Registering:
             self._fail(found.reason)
             return
         # A nonce is often known to the one alone that gave it, and so is a registration.
-        known = self._answered
-        hops = sorted(found.hops, key=lambda hop: (sending.server, hop) != known)
+        known = self._answered.get(sending.server)
+        hops = sorted(found.hops, key=lambda hop: hop != known)
         self._hops = deque(hops[:MAX_HOPS])
         self._try()
 
@@ -217,7 +218,9 @@ class Registering:
         places = self._desk.places
         if event.source is Source.PEER:
             places.reached(hop)
-            self._answered = (sending.server, hop)
+            self._answered[sending.server] = hop
+            if event.response.status < 300:
+                self._at = hop
             self._machine.responded(event.response, self._now())
             self._go_on()
             return

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from held_loop import HeldLoop
 from trunk_world import EPOCH, World, contact_of, eventually, registering
@@ -14,7 +15,7 @@ from carriers.trunk_events import (
     RegistrationLost,
     Unregistered,
 )
-from carriers.trunks import Trunk
+from carriers.trunks import Gateway, Trunk
 from protocols.sip.agent_commands import Ask
 from protocols.sip.challenge import PROXY, SERVER, Side
 from protocols.sip.locating import Found, Kind, Question, Srv
@@ -171,6 +172,22 @@ async def test_the_hop_that_answered_is_asked_again_and_silent_ones_are_not(worl
     assert format_uri(living.asked[0].to.uri) == "sip:alice@carrier.example"
 
 
+async def test_a_hop_that_falls_silent_is_left_for_the_next_one(world: World) -> None:
+    one, two = await world.far(), await world.far()
+    world.name("carrier.example", ("127.0.0.1", one.port), ("127.0.0.1", two.port))
+    trunk = registering(one)
+    world.serve(acme=msgspec.structs.replace(trunk, gateways=(Gateway(uri="sip:carrier.example"),)))
+    await world.trunks.start()
+    await world.until(Registered)
+    one.says["REGISTER"] = None
+    await world.until(Registered, 2)
+    assert two.bindings()
+    silent = len({each.cseq for each in one.of("REGISTER")})
+    await world.until(Registered, 6)
+    assert len({each.cseq for each in one.of("REGISTER")}) == silent
+    assert not world.of(RegistrationFailed)
+
+
 async def test_a_name_without_an_address_is_a_failure_with_its_reason(world: World) -> None:
     world.serve(
         acme=Trunk(uri="sip:nowhere.example", register=True, username="alice", password="secret")
@@ -196,6 +213,18 @@ async def test_a_lost_connection_is_made_again_soon(world: World) -> None:
     assert far.asked_at[-1] - asked < 4
     await eventually(lambda: flow not in world.trunks._flows)
     assert len(world.trunks._flows) == 1
+
+
+async def test_it_hangs_on_the_connection_that_it_was_made_over(world: World) -> None:
+    first, second = await world.far(), await world.far(transport=Transport.TCP)
+    first.says["REGISTER"] = (500, ())
+    world.serve(acme=registering(first, second))
+    await world.trunks.start()
+    await world.until(Registered)
+    ours = Hop(transport=Transport.TCP, host="127.0.0.1", port=second.port)
+    theirs = Hop(transport=Transport.UDP, host="127.0.0.1", port=first.port)
+    (registration,) = world.trunks._registrations()
+    assert registration.goes_by(ours) and not registration.goes_by(theirs)
 
 
 async def test_a_registration_that_nobody_refreshes_is_lost(world: World) -> None:
