@@ -120,6 +120,8 @@ _TABLE: Final[tuple[tuple[int, int, Level, str], ...]] = (
     (21242, 400, _E, "Maximum Credentials Reached for List"),
     (21243, 400, _E, "Credential Validation Error"),
     (21255, 400, _E, "Maximum IP Access Control Lists reached"),
+    # REST: calls
+    (21220, 400, _E, "Invalid call state"),
     # REST: messages
     (21210, 400, _E, "'From' phone number not verified"),
     (21211, 400, _E, "Invalid 'To' Phone Number"),

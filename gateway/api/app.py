@@ -15,6 +15,8 @@ from gateway.api import (
     accounts,
     backup,
     bus,
+    call_records,
+    calls,
     carriers,
     events,
     explain,
@@ -73,6 +75,7 @@ _log = structlog.get_logger(__name__)
 V2010: Final = (
     *accounts.OPERATIONS,
     *messages.OPERATIONS,
+    *calls.OPERATIONS,
     *phone_numbers.OPERATIONS,
     *sip_domains.OPERATIONS,
     *sip_mappings.OPERATIONS,
@@ -84,6 +87,7 @@ V2010: Final = (
 _OWN: Final = (
     *backup.OPERATIONS,
     *bus.OPERATIONS,
+    *call_records.OPERATIONS,
     *carriers.OPERATIONS,
     *events.OPERATIONS,
     *explain.OPERATIONS,

@@ -17,6 +17,7 @@ from carriers.routing import Plan, RouteRequest
 from gateway.accounts import Accounts
 from gateway.api.gate import Gate
 from gateway.bus.base import Bus
+from gateway.calls.orders import NoCalls, Orders
 from gateway.core.replay import Replay
 from gateway.messages.draft import Draft, Refusal
 from gateway.messages.idempotency import Replayed
@@ -88,7 +89,7 @@ class Services:
     control ports of simulated carriers. `live` gives facts as they are committed, whatever `bus`
     is. `collectors` are read at `/metrics`. While `overloaded`
     too many facts wait to be told elsewhere: events of sources are not taken. `replay` makes jobs
-    again from old ones.
+    again from old ones. `calls` are those that this process carries.
     """
 
     store: Store
@@ -112,6 +113,7 @@ class Services:
     sources: Sources = field(default_factory=Sources)
     overloaded: Callable[[], bool] = lambda: False
     replay: Replay | None = None
+    calls: Orders = field(default_factory=NoCalls)
     ingest: Gate = field(init=False)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.calls import tables
+from gateway.calls.documents import Exchange
 from gateway.calls.model import OVER, TRANSITIONS, Call, CallLeg, CallStatus, Crossing
 from gateway.core.runner import Job
 from gateway.core.runner import insert as job_inserted
@@ -129,6 +130,10 @@ class Book:
     def ladder(self, call: Call, crossings: Iterable[Crossing]) -> Write:
         """What passed on the wire for a call: all of it, or what no write had before."""
         return tables.ladder_kept(call.sid, crossings)
+
+    def asked(self, call: Call, exchanges: Iterable[Exchange]) -> Write:
+        """Apps were asked for documents of a call, or told of something; they may have answered."""
+        return tables.exchanges_kept(call.sid, exchanges)
 
     def _next(
         self,

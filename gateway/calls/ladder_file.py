@@ -1,6 +1,6 @@
-"""A call's SIP messages as one row of the trace: packed, small, and without what must stay secret.
+"""A call's SIP messages and documents as rows of the trace: packed, small, without secrets.
 
-A row begins with an octet that no row of PDUs begins with, so that the two are told apart. Keys of
+A row begins with an octet that says what it holds, and that no row of PDUs begins with. Keys of
 SRTP, answers to challenges and digits that were pressed are replaced by as many signs, so that
 lengths, and with them the framing of what is shown again as packets, stay as they were.
 """
@@ -8,19 +8,25 @@ lengths, and with them the framing of what is shown again as packets, stay as th
 import re
 import zlib
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
+from gateway.calls.documents import Exchange
 from gateway.calls.model import Crossing
 from gateway.store.base import Row
 
-VERSION: Final = b"\x01"  # a row of PDUs begins with msgpack's mark of a list: 0x90 and above
+T = TypeVar("T")
+
+# A row of PDUs begins with msgpack's mark of a list: 0x90 and above.
+LADDER: Final = b"\x01"
+EXCHANGES: Final = b"\x02"
 _LEVEL: Final = 1  # more costs CPU beside the calls and saves little
 _MOST: Final = 64 * 1024 * 1024  # octets of one unpacked ladder
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[Crossing]).decode
+_crossings = msgspec.msgpack.Decoder(list[Crossing])
+_exchanges = msgspec.msgpack.Decoder(list[Exchange])
 
 # How a place begins that may hold secrets, in small letters, and which part of its line they are.
 _CREDENTIALS: Final = re.compile(
@@ -28,10 +34,11 @@ _CREDENTIALS: Final = re.compile(
     rb"|(\A[^:\n]*:\s*(?:Basic|Bearer)\s+)(\S+)",
     re.IGNORECASE,
 )
+_KEY: Final = b"inline:"
 _PLACES: Final = (
     (b"authoriz", _CREDENTIALS),  # RFC 3261 §20.7, §20.28
     (b"authentic", _CREDENTIALS),  # §20.6, §20.27, §20.44
-    (b"inline:", re.compile(rb"(inline:)([^|;\s]+)", re.IGNORECASE)),  # RFC 4568
+    (_KEY, re.compile(rb"(inline:)([^|;\s]+)", re.IGNORECASE)),  # RFC 4568
     (b"\nk=", re.compile(rb"(k=)(\S+)", re.IGNORECASE)),  # RFC 4566
     (b"\nsignal", re.compile(rb"(signal\s*=\s*)(\S+)", re.IGNORECASE)),  # INFO's dtmf-relay
 )
@@ -41,17 +48,21 @@ _BODY: Final = b"\r\n\r\n"
 
 
 def masked(octets: bytes) -> bytes:
-    """`octets` of a message with `*` for each octet of a secret; as long as before."""
+    """`octets` of a message without the secrets in it, and as long as before.
+
+    Instead of them stands `*`, in keys of SRTP `A`: what reads SDP reads base64 there.
+    """
     lowered = octets.lower()
     found = [place for place in _PLACES if place[0] in lowered]
     if not found and _DIGITS_TYPE not in lowered:
         return octets
     shown = bytearray(octets)
     for mark, pattern in found:
+        replaced = _mask_key if mark == _KEY else _mask
         at = lowered.find(mark)
         while at >= 0:
             end = _end_of_line(lowered, at + len(mark))
-            shown[at:end] = pattern.sub(_mask, octets[at:end])
+            shown[at:end] = pattern.sub(replaced, octets[at:end])
             at = lowered.find(mark, end)
     body = lowered.find(_BODY) + len(_BODY)
     if lowered.find(_DIGITS_TYPE, 0, body) >= 0:
@@ -71,28 +82,45 @@ def _mask(match: "re.Match[bytes]") -> bytes:
     return match[at - 1] + b"*" * len(match[at])
 
 
+def _mask_key(match: "re.Match[bytes]") -> bytes:
+    key = match[2].rstrip(b"=")
+    return match[1] + b"A" * len(key) + b"=" * (len(match[2]) - len(key))
+
+
 def packed(crossings: Iterable[Crossing]) -> bytes:
     """A row's octets."""
     ladder = [
         (each.at, each.sent, each.transport, each.local, each.remote, masked(each.octets))
         for each in crossings
     ]
-    return VERSION + zlib.compress(_encode(ladder), _LEVEL)
+    return LADDER + zlib.compress(_encode(ladder), _LEVEL)
+
+
+def exchanges_packed(exchanges: Iterable[Exchange]) -> bytes:
+    """A row's octets: what apps were asked, and what they answered."""
+    return EXCHANGES + zlib.compress(_encode(list(exchanges)), _LEVEL)
 
 
 def unpacked(frames: bytes) -> list[Crossing]:
-    """The messages that a row holds; none of a row of PDUs, or of one that can't be read."""
-    if frames[:1] != VERSION:
-        return []
-    inflate = zlib.decompressobj()
-    try:
-        octets = inflate.decompress(frames[1:], _MOST)
-        return _decode(octets)
-    except (zlib.error, msgspec.DecodeError):
-        return []
+    """The messages that a row holds; none of another row, or of one that can't be read."""
+    return _unpacked(frames, LADDER, _crossings)
 
 
 def ladder_of(rows: Iterable[Row]) -> list[Crossing]:
     """The messages of a call, in the order of their times."""
     ladder = [each for row in rows for each in unpacked(row[0])]
     return sorted(ladder, key=lambda each: each.at)
+
+
+def exchanges_of(rows: Iterable[Row]) -> list[Exchange]:
+    """What the apps of a call were asked, in the order in which it was kept."""
+    return [each for row in rows for each in _unpacked(row[0], EXCHANGES, _exchanges)]
+
+
+def _unpacked(frames: bytes, kind: bytes, decoder: "msgspec.msgpack.Decoder[list[T]]") -> list[T]:
+    if frames[:1] != kind:
+        return []
+    try:
+        return decoder.decode(zlib.decompressobj().decompress(frames[1:], _MOST))
+    except (zlib.error, msgspec.DecodeError):
+        return []

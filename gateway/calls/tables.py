@@ -10,17 +10,18 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.calls.ladder_file import packed
+from gateway.calls.documents import Exchange
+from gateway.calls.ladder_file import exchanges_packed, packed
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Crossing, Party, Quality
 from gateway.messages import trace
 from gateway.store.base import Delete, Insert, Query, Row, Update, Write
 from protocols.sip.session_saved import Saved
 
-_COLUMNS: Final = Call.__struct_fields__
-_LEG_COLUMNS: Final = CallLeg.__struct_fields__
+COLUMNS: Final = Call.__struct_fields__
+LEG_COLUMNS: Final = CallLeg.__struct_fields__
 _OPEN: Final = "status IN ('queued', 'initiated', 'ringing', 'in-progress')"
 
-INSERT: Final = Insert(table="calls", columns=_COLUMNS)
+INSERT: Final = Insert(table="calls", columns=COLUMNS)
 UPDATE: Final = Update(
     table="calls",
     key=("account_sid", "sid"),
@@ -43,7 +44,7 @@ UPDATE: Final = Update(
     guard="version",
 )
 DELETE: Final = Delete(table="calls", key=("account_sid", "sid"))
-LEG_INSERT: Final = Insert(table="call_legs", columns=_LEG_COLUMNS)
+LEG_INSERT: Final = Insert(table="call_legs", columns=LEG_COLUMNS)
 LEG_UPDATE: Final = Update(
     table="call_legs",
     key=("sid", "attempt"),
@@ -67,8 +68,8 @@ LEG_UPDATE: Final = Update(
 )
 LEGS_DELETE: Final = Delete(table="call_legs", key=("sid",))
 
-_SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM calls"
-_SELECT_LEGS: Final = f"SELECT {', '.join(_LEG_COLUMNS)} FROM call_legs"
+_SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM calls"
+_SELECT_LEGS: Final = f"SELECT {', '.join(LEG_COLUMNS)} FROM call_legs"
 
 GET: Final = Query("call_get", f"{_SELECT} WHERE account_sid = $1 AND sid = $2")
 CHILDREN: Final = Query(
@@ -84,7 +85,7 @@ OPEN_OWNERS: Final = Query(
 OPEN: Final = Query(
     "calls_open", f"{_SELECT} WHERE owner = $1 AND {_OPEN} AND sid > $2 ORDER BY sid LIMIT $3"
 )
-LADDER: Final = trace.OF_MESSAGE
+TRACE: Final = trace.OF_MESSAGE  # the rows of its ladder and of its documents
 
 _encode = msgspec.json.Encoder().encode
 _decode_saved = msgspec.json.Decoder(Saved).decode
@@ -109,7 +110,7 @@ def inserted(call: Call) -> Write:
     return INSERT, tuple(row)
 
 
-_EVENTS_AT: Final = _COLUMNS.index("status_callback_events")
+_EVENTS_AT: Final = COLUMNS.index("status_callback_events")
 
 
 def updated(call: Call) -> Write:
@@ -136,7 +137,7 @@ def updated(call: Call) -> Write:
 
 def call_of(row: Row) -> Call:
     """The call that a row of `GET`, `CHILDREN` or `OPEN` holds."""
-    fields: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    fields: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
     fields["direction"] = CallDirection(fields["direction"])
     fields["status"] = CallStatus(fields["status"])
     fields["status_callback_events"] = tuple(fields["status_callback_events"].split())
@@ -212,7 +213,7 @@ def _saved_of(text: str) -> Saved:
 
 def leg_of(row: Row) -> CallLeg:
     """The leg that a row of `LEGS` holds."""
-    fields: dict[str, Any] = dict(zip(_LEG_COLUMNS, row, strict=True))
+    fields: dict[str, Any] = dict(zip(LEG_COLUMNS, row, strict=True))
     fields["direction"] = CallDirection(fields["direction"])
     fields["released_by"] = Party(fields["released_by"])
     fields["saved"] = _saved_of(fields["saved"]) if fields["saved"] else None
@@ -226,6 +227,11 @@ def ladder_kept(sid: str, crossings: Iterable[Crossing]) -> Write:
     return trace.INSERT, (sid, packed(crossings))
 
 
+def exchanges_kept(sid: str, exchanges: Iterable[Exchange]) -> Write:
+    """The write that keeps what the apps of the call `sid` were asked, and answered."""
+    return trace.INSERT, (sid, exchanges_packed(exchanges))
+
+
 def deleted(account_sid: str, sid: str) -> list[Write]:
-    """The writes that forget a call that is over, its legs and its messages."""
+    """The writes that forget a call that is over, its legs, its messages and documents."""
     return [(DELETE, (account_sid, sid)), (LEGS_DELETE, (sid,)), trace.wiped(sid)]

@@ -1,21 +1,16 @@
 """A message's timeline: its facts, its parts and its PDUs, decoded, in the order of time."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from gateway.core.records import FAMILY, UPGRADED, generation_at, tables
 from gateway.events import FactType
-from gateway.messages import notifications, records, segments, trace
+from gateway.messages import records, segments, trace
 from gateway.messages.decoded import decoded
 from gateway.model import Message
-from gateway.sids import made_at
-from gateway.store.base import Query, Row, Store
+from gateway.store.base import Query, Store
+from gateway.timelines import facts_of, tries_of
 
-_FACTS: Final = Query(
-    "facts_of_sid", "SELECT at, version, type, data FROM facts WHERE sid = $1 ORDER BY id"
-)
 _REPLIES: Final = Query(
     "replies_to",
     "SELECT sid FROM messages WHERE in_reply_to <> '' AND in_reply_to = $1 AND account_sid = $2"
@@ -38,16 +33,13 @@ async def timeline(store: Store, account_sid: str, sid: str) -> dict[str, Any] |
     if not rows:
         return None
     message = records.message_of(rows[0])
-    facts = await store.fetch(_FACTS, sid)
-    noted = {row[1]: row[5] for row in await store.fetch(notifications.OF_RESOURCE, sid)}
     frames = trace.frames_of(await store.fetch(trace.OF_MESSAGE, sid))
-    jobs = await _jobs_of(store, sid)
     parts = [segments.segment_of(row) for row in await store.fetch(segments.OF_MESSAGE, sid)]
     replies = await store.fetch(_REPLIES, sid, account_sid)
     events = (
-        [_fact_event(row, noted) for row in facts]
+        await facts_of(store, sid)
         + [_pdu_event(frame) for frame in frames]
-        + [event for row in jobs if (event := _job_event(row)) is not None]
+        + await tries_of(store, sid)
     )
     return {
         **_head(message),
@@ -64,17 +56,6 @@ async def timeline(store: Store, account_sid: str, sid: str) -> dict[str, Any] |
         ],
         "events": sorted(events, key=_place),
     }
-
-
-async def _jobs_of(store: Store, sid: str) -> list[Row]:
-    """The tries of a message's jobs: none was made before it, but for clocks that are apart."""
-    first = generation_at(made_at(sid)) - 1
-    return [
-        row
-        for number in await store.generations(FAMILY)
-        if number >= first or number == UPGRADED
-        for row in await store.fetch(tables(number).of_sid, sid)
-    ]
 
 
 def _place(event: dict[str, Any]) -> tuple[float, int]:
@@ -99,31 +80,6 @@ def _head(message: Message) -> dict[str, Any]:
         "attempt": message.attempt,
         "in_reply_to": message.in_reply_to or None,
         "route": msgspec.json.decode(message.route),
-    }
-
-
-def _fact_event(row: tuple[Any, ...], noted: Mapping[str, str]) -> dict[str, Any]:
-    """A fact; `noted` are the details of notifications by their SIDs."""
-    at, version, kind, data = row
-    event = {"at": at, "type": kind, "version": version, **msgspec.json.decode(data)}
-    if kind == FactType.NOTIFICATION_CREATED:
-        event.update(msgspec.json.decode(noted.get(event["notification"], "{}")))
-    return event
-
-
-def _job_event(row: tuple[Any, ...]) -> dict[str, Any] | None:
-    job_id, kind, endpoint, created_at, attempt, to_state, at, note = row
-    if to_state is None:
-        return {"at": created_at, "type": "job", "job": job_id, "kind": kind, "to": endpoint}
-    return {
-        "at": at,
-        "type": "job",
-        "job": job_id,
-        "kind": kind,
-        "to": endpoint,
-        "attempt": attempt,
-        "state": to_state,
-        "note": note,
     }
 
 

@@ -212,12 +212,12 @@ async def test_a_call_from_beginning_to_end(store: Store, book: Book) -> None:
     }
     jobs = job_tables(int(NOW) // 3600)
     assert len(await store.fetch(jobs.of_sid, call.sid)) == 3
-    assert ladder_of(await store.fetch(tables.LADDER, call.sid)) == [crossing]
+    assert ladder_of(await store.fetch(tables.TRACE, call.sid)) == [crossing]
 
     await book.commit(tables.deleted(ACCOUNT, call.sid))
     assert await book.get(ACCOUNT, call.sid) is None
     assert await book.legs(call.sid) == []
-    assert await store.fetch(tables.LADDER, call.sid) == []
+    assert await store.fetch(tables.TRACE, call.sid) == []
 
 
 async def test_numbers_and_words_stay_out_of_facts(store: Store, book: Book) -> None:
@@ -348,4 +348,4 @@ async def test_a_ladder_in_the_trace_is_told_from_pdus(store: Store) -> None:
     await store.commit(
         [trace.kept(sid, [trace.Frame(NOW, True, b"pdu")]), tables.ladder_kept(sid, [crossing])]
     )
-    assert ladder_of(await store.fetch(tables.LADDER, sid)) == [crossing]
+    assert ladder_of(await store.fetch(tables.TRACE, sid)) == [crossing]

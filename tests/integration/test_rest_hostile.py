@@ -13,6 +13,8 @@ from rest_world import NUMBER, World, basic, rest_world
 
 from gateway.api.app import OWN, V2010
 from gateway.api.resources import JSON, Access, Operation
+from gateway.calls import orders, pcap, tables
+from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Crossing
 from gateway.messages.draft import REST, Draft
 from gateway.sip import bindings
 from gateway.sip.directory import SipDirectory
@@ -26,16 +28,32 @@ from gateway.sip.model import (
     Mapping,
     Purpose,
 )
-from gateway.store.base import StoreUnavailable
+from gateway.store.base import StoreUnavailable, Write
 from protocols.sip.binding import Binding, Cause
 from protocols.sip.registrar import Change
 from protocols.sip.transport import Flow, Transport
 from protocols.sip.uri import SipUri
 
+CALL = Call(
+    account_sid="",
+    sid=f"CA{1:032x}",
+    direction=CallDirection.INBOUND,
+    status=CallStatus.IN_PROGRESS,
+    from_address="sip:private@192.0.2.77",
+    to_address=NUMBER,
+    caller_name="private name",
+    reason="private",
+    date_created=1.0,
+    date_updated=1.0,
+    started=1.0,
+)
+
 PRIVATE = [operation for operation in (*V2010, *OWN) if operation.access is not Access.PUBLIC]
-FINITE = [operation for operation in PRIVATE if operation.produces == JSON]
+FILES = ("text/csv", pcap.MEDIA_TYPE)
+FINITE = [operation for operation in PRIVATE if operation.produces in (JSON, *FILES)]
 OF_ACCOUNT = [operation for operation in PRIVATE if "{AccountSid}" in operation.path]
 OF_CALLER = [operation for operation in PRIVATE if "{AccountSid}" not in operation.path]
+FORM = {"Body": "", "Status": "canceled"}
 VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -136,7 +154,29 @@ async def stored_sids(world: World) -> list[str]:
     await world.services.store.commit(
         bindings.writes_of(world.main.sid, [Change(binding=PHONE, cause=Cause.REGISTERED)])
     )
-    return [message.sid, number.sid, *(entry.sid for entry in ENTRIES)]
+    await world.services.store.commit(call_of(world.main.sid))
+    return [message.sid, number.sid, CALL.sid, *(entry.sid for entry in ENTRIES)]
+
+
+def call_of(account_sid: str) -> list[Write]:
+    """A call that is up, with its leg and its ladder."""
+    call = msgspec.structs.replace(CALL, account_sid=account_sid)
+    peer = ("192.0.2.77", 5060)
+    invite = b"INVITE sip:private SIP/2.0\r\n\r\n"
+    leg = CallLeg(
+        account_sid=account_sid,
+        sid=call.sid,
+        direction=call.direction,
+        peer="sip:private@192.0.2.77",
+        began=1.0,
+    )
+    return [
+        tables.inserted(call),
+        tables.leg_inserted(leg),
+        tables.ladder_kept(
+            call.sid, [Crossing(1.0, False, "UDP", ("192.0.2.1", 5060), peer, invite)]
+        ),
+    ]
 
 
 def is_twilios_error(status: int, body: Any, code: int) -> bool:
@@ -155,9 +195,7 @@ async def test_a_foreign_account_is_not_there(world: World, operation: Operation
     for sid in before:
         path = path_of(operation, AccountSid=world.main.sid, Sid=sid, **PARENTS)
         for credentials in (world.stranger, world.test):
-            status, body, _ = await world.ask(
-                operation.method, path, credentials, data={"Body": ""}
-            )
+            status, body, _ = await world.ask(operation.method, path, credentials, data=FORM)
             assert is_twilios_error(404, body, 20404), (status, body)
     await still_there(world, before)
 
@@ -167,7 +205,7 @@ async def test_a_foreign_resource_is_not_there(world: World, operation: Operatio
     before = await stored_sids(world)
     for sid in before:
         path = path_of(operation, AccountSid=world.stranger.sid, Sid=sid, **PARENTS)
-        status, body, _ = await world.ask(operation.method, path, world.stranger, data={"Body": ""})
+        status, body, _ = await world.ask(operation.method, path, world.stranger, data=FORM)
         if {"Sid", *PARENTS} & set(VARIABLE.findall(operation.path)):
             assert is_twilios_error(404, body, 20404), (status, body)
             continue
@@ -182,6 +220,11 @@ async def still_there(world: World, sids: list[str]) -> None:
     assert (message["body"], message["status"]) == ("private words", "queued")
     _, number, _ = await world.ask("GET", f"{path}/IncomingPhoneNumbers/{sids[1]}.json", world.main)
     assert number["friendly_name"] == "private name"
+    _, call, _ = await world.ask("GET", f"{path}/Calls/{sids[2]}.json", world.main)
+    assert (call["caller_name"], call["status"]) == ("private name", "in-progress")
+    _, known, _ = await world.ask("GET", f"/v1/calls/{sids[2]}/timeline", world.main)
+    assert "INVITE sip:private SIP/2.0" in str(known)
+    assert await orders.waiting(world.services.store) == []
     owned = [msgspec.structs.replace(each, account_sid=world.main.sid) for each in ENTRIES]
     sip = await SipDirectory.load(world.services.store)
     assert sorted(sip.entries(), key=repr) == sorted(owned, key=repr)

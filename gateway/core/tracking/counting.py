@@ -30,7 +30,7 @@ _SEGMENTS: Final = {
     FactType.MESSAGE_QUEUED: "segments.outbound",
     FactType.MESSAGE_RECEIVED: "segments.inbound",
 }
-_MINUTES: Final = {
+_MINUTES: Final[dict[str, str]] = {
     CallDirection.INBOUND: "minutes.inbound",
     CallDirection.OUTBOUND_API: "minutes.outbound",
     CallDirection.OUTBOUND_DIAL: "minutes.outbound",

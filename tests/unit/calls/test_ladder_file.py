@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.calls.ladder_file import VERSION, ladder_of, masked, packed, unpacked
+from gateway.calls.ladder_file import LADDER, ladder_of, masked, packed, unpacked
 from gateway.calls.model import Crossing
 
 US, PEER = ("192.0.2.1", 5060), ("2001:db8::7", 5062)
@@ -51,6 +51,12 @@ def test_secrets_become_as_many_signs(frame: object, line: bytes) -> None:
         assert shown.count(word) == octets.count(word)
     (kept,) = unpacked(packed([crossing(octets)]))
     assert kept.octets == shown
+
+
+def test_keys_stay_base64_for_who_reads_the_description() -> None:
+    octets = sdp(b"a=crypto:1 AEAD_AES_128_GCM inline:c2VjcmV0c2VjcmV0c2VjcmV0==|2^31")
+    line = b"a=crypto:1 AEAD_AES_128_GCM inline:AAAAAAAAAAAAAAAAAAAAAAAA==|2^31\r\n"
+    assert masked(octets).endswith(line)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +104,7 @@ def test_a_ladder_is_in_the_order_of_its_times_whatever_the_rows() -> None:
 
 @pytest.mark.parametrize(
     "frames",
-    [b"", b"\x91\x93\xcb", VERSION, VERSION + b"rubbish", VERSION + zlib.compress(b"\xc1")],
+    [b"", b"\x91\x93\xcb", LADDER, LADDER + b"rubbish", LADDER + zlib.compress(b"\xc1")],
 )
 def test_what_is_no_ladder_has_no_messages(frames: bytes) -> None:
     assert unpacked(frames) == []

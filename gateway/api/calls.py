@@ -1,0 +1,304 @@
+"""Calls: `/2010-04-01/Accounts/{AccountSid}/Calls`.
+
+They are read from the store. A call that is up belongs to one process: what is asked of it goes
+there, at once if it is this one.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+from gateway.api import paging
+from gateway.api.addresses import plus_restored
+from gateway.api.call_lists import Filters, between, list_calls, statuses_of
+from gateway.api.http import answer_json, not_found, refuse, rfc2822
+from gateway.api.resources import Access, Answer, Call, Kind, Operation, Param, Result
+from gateway.calls import orders, tables
+from gateway.calls.book import changed_at
+from gateway.calls.model import OVER, CallStatus
+from gateway.calls.model import Call as Record
+from gateway.calls.orders import Cancel, Complete, Order, Redirect
+from gateway.events import FactType, fact
+from gateway.messages import notifications
+from gateway.messages.asked import is_http_url
+from gateway.messages.draft import Refusal
+from gateway.sids import CALL, is_sid
+
+_API_VERSION: Final = "2010-04-01"
+_PATH: Final = f"/{_API_VERSION}/Accounts/{{AccountSid}}/Calls"
+_PATIENCE: Final = 3.0  # seconds for another process to take an order
+_MAX_TWIML: Final = 4000  # characters
+_NORTH_AMERICAN: Final = re.compile(r"\+1(\d{3})(\d{3})(\d{4})")
+_SUBRESOURCES: Final = (
+    *("events", "notifications", "payments", "recordings", "siprec", "streams"),
+    *("transcriptions", "user_defined_message_subscriptions", "user_defined_messages"),
+)
+_CAMEL: Final = {
+    name: "".join(word.capitalize() for word in name.split("_")) for name in _SUBRESOURCES
+}
+_SHOWN: Final = tuple(status for status in CallStatus if status is not CallStatus.INITIATED)
+_UNANSWERED: Final = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING})
+
+
+class CallBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A call as REST shows it; numbers are texts, as at Twilio."""
+
+    account_sid: str
+    annotation: None = None
+    answered_by: None = None
+    api_version: str = _API_VERSION
+    caller_name: str
+    date_created: str
+    date_updated: str
+    direction: str
+    duration: str | None
+    end_time: str | None
+    forwarded_from: str
+    from_: str = msgspec.field(name="from")
+    from_formatted: str
+    group_sid: None = None
+    parent_call_sid: str | None
+    phone_number_sid: str | None
+    price: None = None
+    price_unit: str = "USD"
+    queue_time: str = "0"
+    sid: str
+    start_time: str | None
+    status: str
+    subresource_uris: dict[str, str]
+    to: str
+    to_formatted: str
+    trunk_sid: None = None
+    uri: str
+
+
+def call_body(call: Record) -> CallBody:
+    """The JSON of `call`; one that is being set up is shown as queued, as Twilio does."""
+    base = f"/{_API_VERSION}/Accounts/{call.account_sid}/Calls/{call.sid}"
+    status = CallStatus.QUEUED if call.status is CallStatus.INITIATED else call.status
+    began = call.started or (0.0 if status is CallStatus.QUEUED else call.date_created)
+    return CallBody(
+        account_sid=call.account_sid,
+        caller_name=call.caller_name,
+        date_created=rfc2822(call.date_created),
+        date_updated=rfc2822(call.date_updated),
+        direction=call.direction,
+        duration=str(call.duration) if call.status in OVER else None,
+        end_time=rfc2822(call.ended) if call.ended else None,
+        forwarded_from=call.forwarded_from,
+        from_=call.from_address,
+        from_formatted=_formatted(call.from_address),
+        parent_call_sid=call.parent_sid or None,
+        phone_number_sid=call.phone_number_sid or None,
+        sid=call.sid,
+        start_time=rfc2822(began) if began else None,
+        status=status,
+        subresource_uris={name: f"{base}/{_CAMEL[name]}.json" for name in _SUBRESOURCES},
+        to=call.to_address,
+        to_formatted=_formatted(call.to_address),
+        uri=f"{base}.json",
+    )
+
+
+def _formatted(address: str) -> str:
+    """North American numbers as people there write them, whatever else as it is."""
+    found = _NORTH_AMERICAN.fullmatch(address)
+    return address if found is None else f"({found[1]}) {found[2]}-{found[3]}"
+
+
+async def fetch(call: Call) -> Result:
+    """One call."""
+    found = await _stored(call)
+    return found if isinstance(found, Refusal) else answer_json(call_body(found))
+
+
+async def _stored(call: Call) -> Record | Refusal:
+    sid = call.path["Sid"]
+    if is_sid(sid, CALL):
+        rows = await call.services.store.fetch(tables.GET, call.account.sid, sid)
+        if rows:
+            return tables.call_of(rows[0])
+    return not_found(call.request.path)
+
+
+async def update(call: Call) -> Result:
+    """End a call (Status), or run another document in it (Url or Twiml; Url wins)."""
+    found = await _stored(call)
+    if isinstance(found, Refusal):
+        return found
+    order = _order(call)
+    if isinstance(order, Refusal):
+        return order
+    if order is not None:
+        refusal = _refused(order, found.status)
+        if refusal is not None:
+            return refusal
+        found = await _carried_out(call, found, order)
+        if isinstance(found, Refusal):
+            return found
+    return answer_json(call_body(found))
+
+
+def _order(call: Call) -> Order | Refusal | None:
+    """What the form asks for, None if for nothing."""
+    match call.text("Status"):
+        case "completed":
+            return Complete()
+        case "canceled":
+            return Cancel()
+    url, fallback, twiml = call.text("Url"), call.text("FallbackUrl"), call.text("Twiml")
+    for name, given in (("Url", url), ("FallbackUrl", fallback)):
+        if given and not is_http_url(given):
+            return refuse(21205, f"{name} should be an http or https URL, not '{given[:80]}'")
+    if len(twiml) > _MAX_TWIML:
+        return refuse(20001, f"Twiml may have {_MAX_TWIML} characters, not {len(twiml)}")
+    if not url and not twiml:
+        return None
+    return Redirect(
+        url=url,
+        method=(call.text("Method") or "POST").upper(),
+        fallback_url=fallback if url else "",
+        fallback_method=(call.text("FallbackMethod") or "POST").upper(),
+        twiml="" if url else twiml,
+    )
+
+
+def _refused(order: Order, status: CallStatus) -> Refusal | None:
+    """Why a call in this state can't do as it is ordered."""
+    if status in OVER:
+        return refuse(21220, f"The call is over: {status}")
+    if isinstance(order, Cancel) and status not in _UNANSWERED:
+        return refuse(21220, f"The call is {status}; Status=completed ends one that was answered")
+    if isinstance(order, Redirect) and status is not CallStatus.IN_PROGRESS:
+        return refuse(21220, f"The call is {status}, not in-progress: cannot redirect it")
+    return None
+
+
+async def _carried_out(call: Call, found: Record, order: Order) -> Record | Refusal:
+    """The call after the order, by whichever process has it; as it is if none took it so far."""
+    services = call.services
+    changed = await services.calls.order(found.account_sid, found.sid, order)
+    if changed is None:
+        waiting = await orders.leave(
+            services.store, found.account_sid, found.sid, order, services.clock()
+        )
+        await orders.taken(services.store, found.sid, waiting, _PATIENCE)
+        stored = await _stored(call)
+        if isinstance(stored, Refusal):
+            return stored
+        changed = stored
+    if isinstance(order, Cancel) and changed.status is CallStatus.IN_PROGRESS:
+        return refuse(21220, "The call was answered meanwhile")
+    return changed
+
+
+async def delete(call: Call) -> Result:
+    """Remove a call that is over, its legs and its timeline."""
+    found = await _stored(call)
+    if isinstance(found, Refusal):
+        return found
+    if found.status not in OVER:
+        return refuse(20009, f"The call is {found.status}; wait until it is over")
+    gone = changed_at(found, call.now)
+    await call.services.store.commit(
+        [
+            *tables.deleted(found.account_sid, found.sid),
+            notifications.wiped(found.sid),
+            (orders.WIPE, (found.sid,)),
+            fact(gone.account_sid, gone.sid, gone.version, FactType.CALL_DELETED, call.now, {}),
+        ]
+    )
+    return Answer(204)
+
+
+async def list_(call: Call) -> Result:
+    """The account's calls in both directions, newest first."""
+    page = paging.page_of(call, CALL)
+    if isinstance(page, Refusal):
+        return page
+    filters = Filters(
+        to_address=plus_restored(call.text("To")),
+        from_address=plus_restored(call.text("From")),
+        parent_sid=call.text("ParentCallSid"),
+        statuses=statuses_of(call.text("Status")),
+        started=between(call.form, "StartTime"),
+        ended=between(call.form, "EndTime"),
+    )
+    found = await list_calls(call.services.store, call.account.sid, filters, page)
+    return paging.page_answer(call, "calls", page, found, [call_body(each) for each in found.rows])
+
+
+_DATE_DOC: Final = "YYYY-MM-DD or ISO 8601, UTC"
+_FILTERS: Final = (
+    Param(name="To", doc="Only calls to this number or SIP address."),
+    Param(name="From", doc="Only calls from this number or SIP address."),
+    Param(name="ParentCallSid", doc="Only calls that this one dialled."),
+    Param(name="Status", choices=_SHOWN, doc="Only calls in this state."),
+    *(
+        Param(name=f"{name}{sign}", kind=Kind.DATE, doc=f"Only those that {what} ({_DATE_DOC}).")
+        for name, did in (("StartTime", "began"), ("EndTime", "ended"))
+        for sign, what in (
+            ("", f"{did} on this day"),
+            ("<", f"{did} on this day or before"),
+            (">", f"{did} on this day or after"),
+        )
+    ),
+)
+_UPDATE: Final = (
+    Param(
+        name="Status",
+        choices=("canceled", "completed"),
+        doc="completed ends the call, canceled only one that was not answered.",
+    ),
+    Param(name="Url", doc="Where the document is that the call runs from now on."),
+    Param(name="Method", kind=Kind.METHOD, error_code=21209, doc="How Url is asked: POST."),
+    Param(name="FallbackUrl", doc="Asked when Url fails."),
+    Param(name="FallbackMethod", kind=Kind.METHOD, error_code=21209, doc="How it is asked: POST."),
+    Param(name="Twiml", doc=f"The document itself, {_MAX_TWIML} characters at most."),
+    Param(name="StatusCallback", doc="Not used: it is chosen when a call begins."),
+    Param(name="StatusCallbackMethod", kind=Kind.METHOD, error_code=21209, doc="Not used."),
+    Param(name="TimeLimit", kind=Kind.INTEGER, doc="Checked and not used."),
+)
+
+OPERATIONS: Final = (
+    Operation(
+        id="ListCall",
+        method="GET",
+        path=_PATH,
+        doc=list_.__doc__ or "",
+        handler=list_,
+        access=Access.READ,
+        params=(*_FILTERS, *paging.PARAMS),
+        returns=CallBody,
+        list_key="calls",
+    ),
+    Operation(
+        id="FetchCall",
+        method="GET",
+        path=f"{_PATH}/{{Sid}}",
+        doc=fetch.__doc__ or "",
+        handler=fetch,
+        access=Access.READ,
+        returns=CallBody,
+    ),
+    Operation(
+        id="UpdateCall",
+        method="POST",
+        path=f"{_PATH}/{{Sid}}",
+        doc=update.__doc__ or "",
+        handler=update,
+        access=Access.WRITE,
+        params=_UPDATE,
+        returns=CallBody,
+    ),
+    Operation(
+        id="DeleteCall",
+        method="DELETE",
+        path=f"{_PATH}/{{Sid}}",
+        doc=delete.__doc__ or "",
+        handler=delete,
+        access=Access.WRITE,
+        status=204,
+    ),
+)
