@@ -225,6 +225,17 @@ class Agent:
             session_called.refuse(found, command, now)
             self._done(found, now)
 
+    def turn_away(self, session: SessionId, command: Reply, now: float) -> None:
+        """Refuse and keep nothing of it, not even for the ACK (RFC 3261 §8.2.7).
+
+        For challenges, and for what a flood is told: if the answer is lost the INVITE comes again.
+        Only in the turn in which it came: a caller who has heard 100 waits for us.
+        """
+        found = self._host.sessions.get(session)
+        if found is not None:
+            session_called.turn_away(found, command, now)
+            self._done(found, now)
+
     # Any session
 
     def hang_up(self, session: SessionId, now: float, command: HangUp = _HANG_UP) -> None:
@@ -363,6 +374,10 @@ class Agent:
     def respond(self, key: ServerId, command: Reply, now: float) -> None:
         """Answer OPTIONS, REGISTER, MESSAGE or INFO."""
         session_asking.respond(self._host, key, command, now)
+
+    def dismiss(self, key: ServerId, command: Reply) -> None:
+        """As `respond`, finally, and keep nothing of it: if it is lost the request comes again."""
+        session_asking.dismiss(self._host, key, command)
 
     # After a restart
 

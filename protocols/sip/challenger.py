@@ -11,6 +11,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, StrEnum
+from hashlib import blake2b
 from typing import Final
 from urllib.parse import unquote
 
@@ -138,7 +139,7 @@ class Challenger:
         if unknown or not algorithms:
             known = ", ".join(ALGORITHMS)
             raise LocalProtocolError(f"algorithms are some of {known}, not {list(algorithms)}")
-        self._secret = secret
+        self._key = blake2b(secret, digest_size=32).digest()
         self._lifetime = lifetime
         self._algorithms = tuple(algorithms)
         self._window = window
@@ -240,7 +241,7 @@ class Challenger:
 
     def _sign(self, head: bytes, demand: Demand) -> bytes:
         subject = b"%b%b\0%b" % (head, _octets(demand.realm), _octets(demand.source))
-        return hmac.digest(self._secret, subject, "sha256")[:12]
+        return blake2b(subject, key=self._key, digest_size=_SIGNATURE).digest()
 
     def _is_fresh(self, nonce: str, count: int, demand: Demand, now: float) -> bool:
         """Whether a nonce is ours, in its time and not used with this count; then it is."""
@@ -283,6 +284,7 @@ class Challenger:
         return head if hmac.compare_digest(signature, self._sign(head, demand)) else b""
 
 
+_SIGNATURE: Final = 12  # octets
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 

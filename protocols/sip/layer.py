@@ -236,6 +236,17 @@ class TransactionLayer:
             )
         self._answer(server, response, now)
 
+    def dismiss(self, server_id: ServerId, response: Response) -> None:
+        """Answer `RequestReceived` finally and forget it, without an event (§8.2.7).
+
+        A challenge above all (§26.3.2.4): if it is lost the request comes again, as a new one.
+        """
+        server = self._ledger.transactions.get(server_id)
+        if isinstance(server, Server):
+            final = replace(response, to=with_tag(server.request.to, self._stateless_tag))
+            self._put(self._encode(final), server.destination, STATELESS)
+            self._ledger.remove(server)
+
     def send(self, message: Message, destination: Destination) -> Message:
         """Send without a transaction: the ACK of a 2xx (§13.2.2.4).
 

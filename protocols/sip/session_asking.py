@@ -9,7 +9,7 @@ from protocols.sip.derive import with_tag
 from protocols.sip.digest import Sessions
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.events import ServerId
-from protocols.sip.message import Headers, Request
+from protocols.sip.message import Headers, Request, Response
 from protocols.sip.session import Session, State
 from protocols.sip.session_host import Asked, Host, Purpose
 from protocols.sip.session_offers import Body, described
@@ -60,7 +60,20 @@ def respond(host: Host, key: ServerId, command: Reply, now: float) -> None:
     request = host.serving.get(key)
     if request is None:
         return
-    response = host.compose(
+    host.layer.respond(key, _composed(host, request, command), now)
+    if command.status >= 200:
+        host.serving.pop(key, None)
+
+
+def dismiss(host: Host, key: ServerId, command: Reply) -> None:
+    """Answer what the user was told of, finally, and keep nothing of it."""
+    request = host.serving.pop(key, None)
+    if request is not None:
+        host.layer.dismiss(key, _composed(host, request, command))
+
+
+def _composed(host: Host, request: Request, command: Reply) -> Response:
+    return host.compose(
         request,
         command.status,
         reason=command.reason,
@@ -68,6 +81,3 @@ def respond(host: Host, key: ServerId, command: Reply, now: float) -> None:
         contacts=command.contacts,
         body=command.body,
     )
-    host.layer.respond(key, response, now)
-    if command.status >= 200:
-        host.serving.pop(key, None)

@@ -16,7 +16,7 @@ from protocols.sip.dialog import Dialog
 from protocols.sip.errors import LocalProtocolError, RemoteProtocolError
 from protocols.sip.events import ServerId
 from protocols.sip.headers import read_rack
-from protocols.sip.message import NO_HEADERS, Headers, Request
+from protocols.sip.message import NO_HEADERS, Headers, Request, Response
 from protocols.sip.session import Fork, Session, State, Unconfirmed, Waiting, options
 from protocols.sip.session_host import Host
 from protocols.sip.session_offers import GLARE, Bearer, Body, Pending, description_of
@@ -188,20 +188,37 @@ def _final_description(fork: Fork, body: Body | None) -> Body | None:
 
 def refuse(session: Session, command: Reply, now: float) -> None:
     """Answer with 300 or above; the session is over with it."""
+    if _is_refused(session, command):
+        _answer_finally(session, command, now)
+        session.end(Cause.DECLINED, now)
+
+
+def turn_away(session: Session, command: Reply, now: float) -> None:
+    """As `refuse`, and forget the INVITE: it comes again if the answer is lost."""
+    if _is_refused(session, command):
+        session.host.layer.dismiss(session.key, _final(session, command))
+        session.end(Cause.DECLINED, now)
+
+
+def _is_refused(session: Session, command: Reply) -> bool:
+    """Whether the command is to be done; one that comes too late is not."""
     if session.state is not State.CALLED:
         if session.state in (State.ENDING, State.ENDED):
-            return
+            return False
         raise LocalProtocolError("only an INVITE of the peer's that waits can be refused")
     if command.status < 300:
         raise LocalProtocolError(f"{command.status} refuses nothing")
-    _answer_finally(session, command, now)
-    session.end(Cause.DECLINED, now)
+    return True
 
 
 def _answer_finally(session: Session, command: Reply, now: float) -> None:
+    session.host.layer.respond(session.key, _final(session, command), now)
+
+
+def _final(session: Session, command: Reply) -> Response:
     host, fork = session.host, session.fork
     assert fork is not None
-    response = host.compose(
+    return host.compose(
         session.invite,
         command.status,
         tag=fork.dialog.local.tag,
@@ -210,7 +227,6 @@ def _answer_finally(session: Session, command: Reply, now: float) -> None:
         contacts=command.contacts,
         body=command.body,
     )
-    host.layer.respond(session.key, response, now)
 
 
 def take_cancel(session: Session, cancel: Request, now: float) -> None:

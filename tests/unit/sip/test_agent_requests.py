@@ -10,6 +10,7 @@ from protocols.sip.agent_admission import EXTENSIONS, INSIDE
 from protocols.sip.agent_commands import OUTSIDE, Ask, HangUp, Reply, Settings
 from protocols.sip.agent_events import Cause, Source
 from protocols.sip.derive import reply
+from protocols.sip.errors import LocalProtocolError
 from protocols.sip.headers import read_tokens
 from protocols.sip.ledger import Limits
 from protocols.sip.message import Headers, NameAddr, Request
@@ -167,6 +168,32 @@ def test_a_register_is_the_registrars() -> None:
     callee.settle()
     assert callee.wire.log[-1][2].contacts == (party("bob"),)
     finish(callee)
+
+
+def test_a_challenge_leaves_nothing_behind() -> None:
+    callee = alone()
+    inject(callee, request("REGISTER", contacts=(party("bob"),)), "192.0.2.1")
+    asked = callee.heard(events.RegisterReceived)[0]
+    challenge = Reply(status=401, headers=Headers([("WWW-Authenticate", 'Digest realm="r"')]))
+    callee.agent.dismiss(asked.key, challenge)
+    callee.agent.dismiss(asked.key, challenge)
+    callee.settle()
+    assert callee.wire.said() == ["401 REGISTER"]
+    assert "WWW-Authenticate" in callee.wire.log[-1][2].headers
+    callee.assert_nothing_left()
+
+
+def test_a_caller_who_is_turned_away_leaves_nothing_behind() -> None:
+    callee = alone()
+    inject(callee, invite(), "192.0.2.1")
+    with pytest.raises(LocalProtocolError):
+        callee.agent.turn_away(callee.session, Reply(status=200), 0.0)
+    for _ in range(2):
+        callee.agent.turn_away(callee.session, Reply(status=401), 0.0)
+    callee.settle()
+    assert callee.wire.said() == ["401 INVITE"]
+    assert [each.cause for each in callee.heard(events.Ended)] == [Cause.DECLINED]
+    callee.assert_nothing_left()
 
 
 def test_what_the_user_never_answers_is_forgotten() -> None:

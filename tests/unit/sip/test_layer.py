@@ -299,6 +299,30 @@ def test_a_refusal_is_repeated_until_it_is_acknowledged() -> None:
     assert empty(side)
 
 
+@pytest.mark.parametrize("method", ["INVITE", "REGISTER"])
+def test_what_is_dismissed_leaves_nothing_and_may_come_again(method: str) -> None:
+    side = Side()
+    asked = request(method)
+    first = received(side, asked)
+    challenge = reply(first.request, 401)
+    side.layer.dismiss(first.server_id, challenge)
+    side.layer.dismiss(first.server_id, challenge)  # once is enough
+    [(said, destination)] = side.sent()
+    assert isinstance(said, Response) and destination == UDP_FLOW
+    assert (said.status, said.vias[0].host) == (401, asked.vias[0].host)
+    assert empty(side) and side.events() == []
+    assert side.pass_time(40.0) == []
+    # Its repetition is a new request, with the same tag in the answer (RFC 3261 §8.2.7).
+    again = received(side, asked)
+    assert again.server_id != first.server_id
+    side.layer.dismiss(again.server_id, challenge)
+    [repeated] = side.said()
+    assert isinstance(repeated, Response) and repeated.to.tag == said.to.tag != ""
+    if method == "INVITE":
+        assert side.receive(ack_of(asked, said)) == []
+    assert empty(side)
+
+
 def test_a_refusal_that_nobody_acknowledges_is_told() -> None:
     side = Side()
     event = received(side, request(), TCP_FLOW)
