@@ -72,6 +72,8 @@ class SipDirectory:
         self._names: dict[str, Domain] = {}
         self._users: dict[tuple[str, str], Credential] = {}  # by list and name
         self._networks: dict[str, list[IPv4Network | IPv6Network]] = {}  # by list, once asked
+        # By domain and purpose, the one mapped first first, once asked.
+        self._asked: dict[tuple[str, Purpose], list[model.Mapping]] = {}
         self._closed: set[str] = set()  # accounts that were closed since the start
         self._writing = asyncio.Lock()
 
@@ -107,6 +109,7 @@ class SipDirectory:
         for shelf in self._shelves.values():
             shelf.clear()
         self._hidden, self._names, self._users, self._networks = [], {}, {}, {}
+        self._asked.clear()
         for entry in (*self._declared, *stored):
             self._put(entry)
 
@@ -142,8 +145,13 @@ class SipDirectory:
         )
 
     def _mappings(self, domain: Domain, purpose: Purpose) -> list[model.Mapping]:
-        found = self.mappings.under(domain.account_sid, domain.sid)
-        return [each for each in reversed(found) if each.purpose is purpose]
+        key = (domain.sid, purpose)
+        known = self._asked.get(key)
+        if known is None:
+            found = self.mappings.under(domain.account_sid, domain.sid)
+            known = [each for each in reversed(found) if each.purpose is purpose]
+            self._asked[key] = known
+        return known
 
     def list_of(self, mapping: model.Mapping) -> model.List | None:
         """The list that `mapping` is about; None if it is gone."""
@@ -312,6 +320,8 @@ class SipDirectory:
                 self._users[entry.credential_list_sid, entry.username] = entry
             case Address():
                 self._networks.pop(entry.ip_access_control_list_sid, None)
+            case model.Mapping():
+                self._asked.clear()
         self._shelf(entry).put(entry)
 
     def _drop(self, entry: model.Entry) -> None:
@@ -326,6 +336,8 @@ class SipDirectory:
                 self._users.pop((entry.credential_list_sid, entry.username), None)
             case Address():
                 self._networks.pop(entry.ip_access_control_list_sid, None)
+            case model.Mapping():
+                self._asked.clear()
         self._shelf(entry).drop(entry)
 
 

@@ -249,7 +249,8 @@ class Registrations:
         self._owe((aor, each.binding.id) for each in pending.changes if each.binding.id not in kept)
 
     def _refuse(self, event: RegisterReceived, verdict: Ask | Deny, now: float) -> None:
-        self._respond(event, verdict.reply)
+        # RFC 3261 §26.3.2.4: who proves nothing leaves nothing behind.
+        self._station.agent.dismiss(event.key, verdict.reply)
         if verdict.rule:
             refused = Refused(
                 method=event.request.method,
