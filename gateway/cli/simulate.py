@@ -1,18 +1,19 @@
-"""`sim`: the simulators, as programs of their own, and the handsets of a simulated carrier."""
+"""`sim`: the simulators, as programs of their own; handsets and phones of a simulated carrier."""
 
+import json as written
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from gateway.cli import show
 from gateway.cli.client import Gateway, GatewayError, Refused, program, segment
 
-commands = typer.Typer(no_args_is_help=True, help="Simulated carriers, customers, apps, handsets.")
+commands = typer.Typer(no_args_is_help=True, help="Simulated carriers, customers, apps, phones.")
 
 _NOBODYS: Final = 0x0B  # ESME_RINVDSTADR
 # The simulator reads its own options, --help among them.
@@ -25,9 +26,11 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.add_typer(commands, name="sim")
     for name, about in (
-        ("smsc", "A carrier: an SMPP server with handsets behind it."),
+        ("smsc", "A carrier: handsets over SMPP, phones over SIP."),
         ("esme", "A customer's SMPP client."),
         ("webapp", "A customer's app that answers texts."),
+        ("carrier", "A SIP carrier with phones, and without texts."),
+        ("phone", "A phone that registers at a SIP domain."),
     ):
         commands.command(name, help=about, context_settings=_THROUGH, add_help_option=False)(
             _become
@@ -69,6 +72,51 @@ def text_in(
     with _explained(number):
         Gateway.find(data).post_json(path, {"to": number, "body": body})
     show.line(f"The gateway has taken it; see: {show.plain(program())} messages list")
+
+
+@commands.command()
+def calls(number: Number, json: show.AsJson = False, data: show.Data = show.DATA) -> None:
+    """The calls of a simulated phone, and what it heard."""
+    path = f"/sim/phones/{segment(_handset(number))}/calls"
+    with _explained():
+        found = Gateway.find(data).get(path)
+    if json:
+        show.as_json(found)
+        return
+    for call in found:
+        code = "" if call["sip_code"] is None else f" {call['sip_code']}"
+        show.line(
+            f"[dim]{show.plain(call['started_at'])}[/] {show.plain(call['from'])} ->"
+            f" {show.plain(call['to'])}: {show.plain(call['state'])}{show.plain(code)}"
+        )
+        for step in call["steps"]:
+            mark = "[green]ok[/]" if step["ok"] else "[red]missed[/]"
+            heard = "" if step["heard"] is None else f", heard {step['heard']}"
+            show.line(f"  {mark} {show.plain(written.dumps(step['step']))}{show.plain(heard)}")
+
+
+@commands.command("call")
+def call_in(
+    from_: Annotated[str, typer.Option("--from", help="The phone's number, in E.164.")],
+    to: Annotated[str, typer.Option(help="A number of the gateway.")],
+    script: Annotated[str, typer.Option(help="What it does, as JSON: a list of steps.")] = "[]",
+    data: show.Data = show.DATA,
+) -> None:
+    """Call in from a simulated phone."""
+    path = f"/sim/phones/{segment(_handset(from_))}/calls"
+    dialling = {"to": _held(to), "script": _steps(script)}
+    with _explained():
+        Gateway.find(data).post_json(path, dialling)
+    show.line(f"It calls; see: {show.plain(program())} sim calls {show.plain(from_)}")
+
+
+def _steps(script: str) -> Any:
+    try:
+        return written.loads(script)
+    except ValueError as error:
+        raise GatewayError(
+            f'--script is JSON, such as [{{"tone": 440, "for": 2}}]: {error}'
+        ) from None
 
 
 def _handset(given: str) -> str:

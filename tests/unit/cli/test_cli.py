@@ -406,6 +406,36 @@ def test_events_come_with_their_ids_and_resume_after_the_last(gateway: StandIn) 
     assert gateway.headers[-1]["Last-Event-ID"] == "6"
 
 
+def test_sim_calls_from_phones_and_shows_what_they_heard(gateway: StandIn) -> None:
+    path = "/sim/phones/%2B447700900123/calls"
+    call = {
+        "id": "1",
+        "from": "+447700900123",
+        "to": "+15550001000",
+        "state": "ended",
+        "sip_code": 200,
+        "started_at": "10:00",
+        "steps": [
+            {"step": {"tone": 440}, "ok": True, "at": "10:01", "heard": None},
+            {"step": {"expect": "dtmf:1"}, "ok": False, "at": "10:02", "heard": "dtmf:[2]"},
+        ],
+    }
+    ringing = {**call, "state": "ringing", "sip_code": None, "steps": []}
+    gateway.answer("GET", path, [call, ringing])
+    gateway.answer("POST", path, {"id": "1"}, status=201)
+    assert said("sim", "calls", "+447700900123").splitlines() == [
+        "10:00 +447700900123 -> +15550001000: ended 200",
+        '  ok {"tone": 440}',
+        '  missed {"expect": "dtmf:1"}, heard dtmf:[2]',
+        "10:00 +447700900123 -> +15550001000: ringing",
+    ]
+    call_in = ("sim", "call", "--from", "+447700900123", "--to", "+15550001000", "--script")
+    printed = said(*call_in, '[{"press": "1"}]')
+    assert printed.endswith("sim calls +447700900123\n")
+    assert json.loads(gateway.asked[-1][2]) == {"to": "+15550001000", "script": [{"press": "1"}]}
+    assert "--script is JSON" in refused(*call_in, "[")
+
+
 def test_sim_reads_and_writes_handsets(gateway: StandIn) -> None:
     path = "/sim/handsets/%2B447700900123/messages"
     text = {"from": "+1", "to": "+447700900123", "body": "Hello", "received_at": "10:00"}
