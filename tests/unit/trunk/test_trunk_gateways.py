@@ -93,6 +93,13 @@ async def test_a_trunk_whose_gateways_are_all_gone_is_down_and_tried_all_the_sam
     assert await doors(world) == [uri]
 
 
+async def test_why_there_is_no_answer_is_said(world: World) -> None:
+    world.serve(acme=Trunk(uri="sip:nowhere.example"))
+    await world.trunks.start()
+    told = await world.until(GatewayChanged)
+    assert told.health.reason == "nowhere.example has no address"
+
+
 async def test_404_and_405_are_signs_of_life(world: World) -> None:
     far = await world.far()
     far.says["OPTIONS"] = (405, ())

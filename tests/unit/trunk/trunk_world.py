@@ -27,7 +27,7 @@ from protocols.sip.resolver import Resolver
 from protocols.sip.station import Event, Station, Terms, open_station
 from protocols.sip.transport import Transport
 from protocols.sip.uri import SipUri, format_uri
-from protocols.sip.wire import Closed, Failed, Listen, Opened
+from protocols.sip.wire import Closed, Failed, Listen, Opened, Tls
 
 E = TypeVar("E", bound=Any)
 EPOCH = 1_700_000_000.0
@@ -61,10 +61,13 @@ class Far:
         self.station: Station
         self._transport = Transport.UDP
 
-    async def open(self, transport: Transport = Transport.UDP, port: int = 0) -> "Far":
+    async def open(
+        self, transport: Transport = Transport.UDP, port: int = 0, files: Tls | None = None
+    ) -> "Far":
         self._transport = transport
+        listen = Listen(transport=transport, host="127.0.0.1", port=port)
         self.station = await open_station(
-            Terms(listens=(Listen(transport=transport, host="127.0.0.1", port=port),)),
+            Terms(listens=(listen,), files=files),
             self._take,
             token=token,
             chance=random.random,
@@ -140,9 +143,9 @@ class World:
         self.trunks: Trunks
         self.resolver: Resolver
 
-    async def open(self) -> "World":
+    async def open(self, files: Tls | None = None) -> "World":
         loop = asyncio.get_running_loop()
-        self.station = await self._station(ledger.Limits())
+        self.station = await self._station(ledger.Limits(), files)
         self.resolver = Resolver(
             self._dns,
             clock=loop.time,
@@ -161,12 +164,15 @@ class World:
         self.station = await self._station(limits)
         self.another()
 
-    async def _station(self, limits: ledger.Limits) -> Station:
+    async def _station(self, limits: ledger.Limits, files: Tls | None = None) -> Station:
         listens = tuple(
             Listen(transport=each, host="127.0.0.1") for each in (Transport.UDP, Transport.TCP)
         )
         return await open_station(
-            Terms(listens=listens, limits=limits), self._take, token=token, chance=random.random
+            Terms(listens=listens, limits=limits, files=files),
+            self._take,
+            token=token,
+            chance=random.random,
         )
 
     def another(self, patience: Patience | None = None) -> Trunks:
@@ -186,8 +192,8 @@ class World:
         return EPOCH + asyncio.get_running_loop().time() - self.began
 
     async def far(self, **given: Any) -> Far:
-        transport, port = given.pop("transport", Transport.UDP), given.pop("port", 0)
-        self.fars.append(await Far(**given).open(transport, port))
+        place = {name: given.pop(name) for name in ("transport", "port", "files") if name in given}
+        self.fars.append(await Far(**given).open(**place))
         return self.fars[-1]
 
     async def close(self) -> None:
