@@ -12,6 +12,7 @@ from gateway.forms import Address
 from gateway.owners import Role
 
 _SHIFTED: Final = 1  # to the port that is proposed
+_LISTED: Final = frozenset({"sip"})  # sections whose addresses are lists
 
 
 class ListenError(Exception):
@@ -29,6 +30,15 @@ def check(config: Config, roles: frozenset[Role]) -> None:
         if address is not None:
             with explained(section, key, address):
                 _try(address)
+    if Role.VOICE in roles:
+        for key, kind, addresses in (
+            ("udp", socket.SOCK_DGRAM, config.sip.udp),
+            ("tcp", socket.SOCK_STREAM, config.sip.tcp),
+            ("tls", socket.SOCK_STREAM, config.sip.tls),
+        ):
+            for address in addresses:
+                with explained("sip", key, address):
+                    _try(address, kind)
 
 
 @contextmanager
@@ -45,15 +55,19 @@ def explained(section: str, key: str, address: Address) -> Iterator[None]:
         if number == errno.EADDRINUSE:
             said, remedy = f"{where} is taken by another program", "stop it, or choose another"
         variable = f"TRUNKLINE_{section}__{key}".upper()
-        proposed = Address(address.host, address.port % 65535 + _SHIFTED)
+        proposed = str(Address(address.host, address.port % 65535 + _SHIFTED))
+        if section in _LISTED:
+            proposed = f"'[\"{proposed}\"]'"
         raise ListenError(f"{said}; {remedy}: {variable}={proposed}") from None
 
 
-def _try(address: Address) -> None:
+def _try(address: Address, kind: int = socket.SOCK_STREAM) -> None:
     family, kind, protocol, _, where = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        address.host, address.port, type=kind, flags=socket.AI_PASSIVE
     )[0]
     with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the listeners will
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the listeners will
         probe.bind(where)
-        probe.listen()
+        if kind == socket.SOCK_STREAM:
+            probe.listen()

@@ -22,15 +22,12 @@ from gateway.api.app import build_app, build_status_app
 from gateway.api.services import ApiLimits, Services
 from gateway.bus.base import Bus
 from gateway.bus.embedded import EmbeddedBus
-from gateway.calls import callbacks as call_callbacks
 from gateway.calls.orders import NoCalls
 from gateway.config import Config
-from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
-from gateway.core.owned import EVERYTHING, NOTHING
 from gateway.core.replay import Replay
-from gateway.core.runner import Bounds, Handler, Job, JobRunner
+from gateway.core.runner import Handler
 from gateway.core.tracking.tracker import Tracker
-from gateway.daemon import voice
+from gateway.daemon import voice, work
 from gateway.daemon.core import SHARD_NAMES, JobsEstate, Maker, WorksEstate
 from gateway.daemon.ground import Ground, chance
 from gateway.daemon.kafka import Kafka
@@ -39,11 +36,10 @@ from gateway.daemon.smpp import CarrierEstate, CustomerEstate, bound
 from gateway.daemon.voice import Voice
 from gateway.fleet import Fleet
 from gateway.janitor import Janitor, Kept
-from gateway.messages import callbacks, inbound, path
+from gateway.messages import inbound, path
 from gateway.messages.asked import sender_judge
 from gateway.messages.callbacks import CallbackPolicy
 from gateway.messages.copies import prune_inbound
-from gateway.messages.customers import jobs as customer_jobs
 from gateway.messages.customers.binds import Binds
 from gateway.messages.customers.delivery import Deliveries
 from gateway.messages.customers.intake import Intake
@@ -58,13 +54,10 @@ from gateway.messages.wiped import prune_wiped
 from gateway.metrics import collectors, dedup_collector, limits_collector, sinks_collector
 from gateway.owners import EVERY_ROLE, Group, Owners, Role, Sharing, new_holder
 from gateway.store.base import Lease, Write
-from gateway.webhooks.callbacks import StatusCallbacks
 from gateway.webhooks.cookies import CookieBook
 
 _log = structlog.get_logger(__name__)
 PORTS = "ports.json"
-_CALLBACK_RETRY = RetryPolicy(base=1.0, cap=600.0)
-_TRIES_PER_CUSTOMER = 20  # deliver_sm under way to one customer: the window of a bind
 _RELOADED = ("carriers", "routes", "numbers", "customers", "domains", "sources")
 _ALL = 2**62  # facts: what Kafka has not got yet stays, and accepts are refused at the bound
 _FORGETS = (prune_idempotency, prune_inbound, prune_wiped)
@@ -161,7 +154,7 @@ class Gateway:
         ground, webhooks = self._ground, self._config.webhooks
         self._handlers: dict[str, Handler] = {}
         self._network = Network((), clock=self._clock, random=chance)
-        self._runner = self._make_runner()
+        self._runner = work.make_runner(self._ground, self._owners, self._handlers)
         self._callback_policy = CallbackPolicy(
             states=webhooks.message_states, retry_for=webhooks.retry_for
         )
@@ -269,32 +262,6 @@ class Gateway:
             return reached_for
         return [group for group in reached_for if group.kind not in _QUEUES]
 
-    def _make_runner(self) -> JobRunner:
-        webhooks = self._config.webhooks
-        scheduler: Scheduler[Job] = Scheduler(
-            policies(
-                QueuePolicy(concurrency=webhooks.concurrency_per_host),
-                {customer_jobs.SCHEME: QueuePolicy(concurrency=_TRIES_PER_CUSTOMER)},
-            ),
-            _CALLBACK_RETRY,
-            slots=webhooks.workers,
-        )
-        return JobRunner(
-            self._ground.store,
-            scheduler,
-            self._handlers,
-            workers=webhooks.workers,
-            clock=self._clock,
-            fraction=chance,
-            bounds=Bounds(
-                per_endpoint=webhooks.max_in_memory_per_host, total=webhooks.max_in_memory
-            ),
-            fence=self._owners.lease(),
-            own=NOTHING if self._ground.shared else EVERYTHING,
-            archive=self._ground.archive,
-            alive=lambda: self._owners.alive,
-        )
-
     def _make_path(self) -> tuple[Messages, Follower]:
         bounds = self._config.messages
         around = path.Around(
@@ -321,25 +288,20 @@ class Gateway:
         return path.build(around)
 
     def _make_handlers(self) -> dict[str, Handler]:
-        ground = self._ground
-        told = StatusCallbacks(ground.fetcher, ground.tokens, self._callback_policy)
-        return {
-            callbacks.KIND: told,
-            call_callbacks.KIND: told,
-            inbound.KIND: inbound.InboundTexts(
-                store=ground.store,
-                fetcher=ground.fetcher,
-                tokens=ground.tokens,
-                conversations=CookieBook(),
-                plan=self._messages.plan,
-                accepted=self._messages.accepted,
-                holder=ground.numbers.holder,
-                clock=self._clock,
-            ),
-            customer_jobs.KIND: Deliveries(
-                ground.store, self._binds, self._runner.close_endpoint, self._clock
-            ),
-        }
+        texts = inbound.InboundTexts(
+            store=self._ground.store,
+            fetcher=self._ground.fetcher,
+            tokens=self._ground.tokens,
+            conversations=CookieBook(),
+            plan=self._messages.plan,
+            accepted=self._messages.accepted,
+            holder=self._ground.numbers.holder,
+            clock=self._clock,
+        )
+        deliveries = Deliveries(
+            self._ground.store, self._binds, self._runner.close_endpoint, self._clock
+        )
+        return work.handlers(self._ground, self._callback_policy, texts, deliveries)
 
     def _services(self) -> Services:
         ground = self._ground

@@ -8,12 +8,31 @@ from gateway import listening
 from gateway.config import Config
 from gateway.forms import Address
 from gateway.owners import EVERY_ROLE, Role
-from gateway.sections import Http, Smpp
+from gateway.sections import Http, Sip, Smpp
 
 
 def config(http: Address | None, smpp: Address | None) -> Config:
     """A config that listens there and nowhere else."""
-    return Config(http=Http(listen=http), smpp=Smpp(listen=smpp))
+    return Config(http=Http(listen=http), smpp=Smpp(listen=smpp), sip=Sip(udp=(), tcp=()))
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_a_taken_port_of_sip_is_told_as_the_list_that_it_stands_in(kind: int) -> None:
+    key = "udp" if kind == socket.SOCK_DGRAM else "tcp"
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        port = taken.getsockname()[1]
+        sip = Sip(**{"udp": (), "tcp": (), key: (Address("127.0.0.1", port),)})
+        given = Config(http=Http(listen=None), smpp=Smpp(listen=None), sip=sip)
+        with pytest.raises(listening.ListenError) as error:
+            listening.check(given, EVERY_ROLE)
+        listening.check(given, EVERY_ROLE - {Role.VOICE})
+    assert str(error.value) == (
+        f"[sip] {key} 127.0.0.1:{port} is taken by another program; stop it, or choose another:"
+        f" TRUNKLINE_SIP__{key.upper()}='[\"127.0.0.1:{port + 1}\"]'"
+    )
 
 
 @pytest.mark.parametrize("section", ["http", "smpp"])
