@@ -102,6 +102,13 @@ class Gateways:
             )
         return tuple(found)
 
+    def order_for_help(self, now: float) -> tuple[Gateway, ...]:
+        """All of them for a call for help: those of `order`, then who is silent, then who rests."""
+        first = self.order(now)
+        others = [door for door in self._doors.values() if door.gateway not in first]
+        others.sort(key=lambda door: (door.resting > now, door.gateway.priority))
+        return (*first, *(door.gateway for door in others))
+
     def answered(
         self, uri: str, status: int, now: float, *, retry_after: int = 0, reason: str = "no answer"
     ) -> GatewayChanged | None:

@@ -181,16 +181,20 @@ class Trunks:
 
     # Calls
 
-    async def doors(self, name: str) -> tuple[Door, ...]:
+    async def doors(self, name: str, *, kind: Admission = Admission.ORDINARY) -> tuple[Door, ...]:
         """Where to try a call by `name`, in turn; may take as long as DNS does.
 
-        A gateway that DNS knows no way to is passed over, and counts as silent.
+        A gateway that DNS knows no way to is passed over, and counts as silent. A call for help
+        is tried at those that rest, too, when all others were.
         """
         line = self._lines.get(name)
         if line is None:
             return ()
         trunk = line.trunk
-        found = await self._find(trunk, line.gateways.order(self._station.now()))
+        now, gateways = self._station.now(), line.gateways
+        helps = kind is Admission.EMERGENCY
+        ordered = gateways.order_for_help(now) if helps else gateways.order(now)
+        found = await self._find(trunk, ordered)
         doors = []
         for gateway, each in found:
             if isinstance(each, Unlocated):

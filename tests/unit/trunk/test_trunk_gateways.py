@@ -154,6 +154,22 @@ async def test_an_invites_outcome_counts_like_that_of_options(world: World) -> N
     assert await doors(world) == []
 
 
+async def test_a_call_for_help_is_tried_wherever_there_may_be_somebody(world: World) -> None:
+    gateways = tuple(Gateway(uri=f"sip:192.0.2.{at}", priority=at) for at in range(4))
+    resting, silent, up, last = (each.uri for each in gateways)
+    world.serve(acme=Trunk(gateways=gateways, options_interval=0.0))
+    world.trunks.answered("acme", resting, 503, retry_after=600)
+    for _ in range(3):
+        world.trunks.answered("acme", silent, 0)
+    assert await doors(world) == [up, last]
+    helped = uris(await world.trunks.doors("acme", kind=Admission.EMERGENCY))
+    assert helped == [up, last, silent, resting]
+    for uri in (silent, up, last):
+        world.trunks.answered("acme", uri, 503, retry_after=600)
+    assert await doors(world) == []
+    assert len(await world.trunks.doors("acme", kind=Admission.EMERGENCY)) == 4
+
+
 async def test_one_hop_that_answers_is_enough(world: World) -> None:
     silent, living = await world.far(), await world.far()
     silent.says["OPTIONS"] = None
