@@ -349,7 +349,7 @@ class NumberArm(_Located):
             self.reason = f"{carrier}: {full.reason()}"
             return
         self._carrier = carrier
-        self._doors = deque(await self._reach.trunks.doors(carrier))
+        self._doors = deque(await self._reach.trunks.doors(carrier, kind=admission))
         if not self._doors:
             self.reason = f"no gateway of {carrier} can be reached"
 
