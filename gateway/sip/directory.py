@@ -10,7 +10,7 @@ never wait. A list that is gone lets nobody in, and neither does a domain that a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Final, TypeVar, cast
@@ -76,6 +76,7 @@ class SipDirectory:
         self._asked: dict[tuple[str, Purpose], list[model.Mapping]] = {}
         self._closed: set[str] = set()  # accounts that were closed since the start
         self._writing = asyncio.Lock()
+        self._followers: list[Callable[[], None]] = []
 
     @classmethod
     async def load(cls, store: Store) -> "SipDirectory":
@@ -83,6 +84,14 @@ class SipDirectory:
         directory = cls(store)
         await directory.refresh()
         return directory
+
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called whenever something that was known may be gone."""
+        self._followers.append(changed)
+
+    def _tell(self) -> None:
+        for changed in self._followers:
+            changed()
 
     def declare(self, declared: Iterable[model.Entry]) -> None:
         """The config file names exactly these now; what it named before and no more is gone."""
@@ -112,6 +121,7 @@ class SipDirectory:
         self._asked.clear()
         for entry in (*self._declared, *stored):
             self._put(entry)
+        self._tell()
 
     # -- what the voice role asks ----------------------------------------------------------
 
@@ -211,6 +221,7 @@ class SipDirectory:
                     continue
                 self._drop(old)
                 self._put(new)
+                self._tell()
                 return new
 
     async def remove(self, entry: model.Entry, now: float) -> None:
@@ -233,6 +244,7 @@ class SipDirectory:
                 for each in below.under(found.account_sid, found.sid):
                     self._drop(each)
             self._drop(found)
+            self._tell()
 
     @asynccontextmanager
     async def closing(self, account_sid: str, now: float) -> AsyncIterator[list[Write]]:
@@ -256,6 +268,7 @@ class SipDirectory:
             self._closed.add(account_sid)
             for each in gone:
                 self._drop(each)
+            self._tell()
 
     def _shelf(self, entry: E) -> Shelf[E]:
         return cast(Shelf[E], self._shelves[type(entry)])

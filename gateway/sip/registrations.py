@@ -106,6 +106,7 @@ class Registrations:
         What was bound at an address that is not ours may be another process's, and is left alone
         until its time is over.
         """
+        self._directory.follow(self.prune)
         now, ours, gone = self._clock(), [], []
         for account_sid, binding in await stored.load(self._store):
             name = _domain_of(binding.aor)
@@ -165,7 +166,9 @@ class Registrations:
         return targets_of(self.bindings(aor))
 
     def prune(self) -> None:
-        """Let go of phones whose domain or account is gone; to be called when either changed."""
+        """Let go of phones whose domain or account is gone; the directory says when to look."""
+        if self._closed:
+            return
         owners = self._owners.items()
         gone = {name for name, account_sid in owners if not self._has(account_sid, name)}
         if not gone:

@@ -12,7 +12,9 @@ from structlog.testing import capture_logs
 
 from gateway.model import AccountStatus
 from gateway.sip import bindings as stored
+from gateway.sip.declared import declared_domain
 from gateway.sip.floods import FloodLimits
+from gateway.sip.model import Domain, Mapping, Purpose
 from gateway.sip.registrations import MAX_WAITING
 from gateway.store.base import StoreUnavailable
 from protocols.sip.headers import read_reason, read_retry_after, read_warning
@@ -21,7 +23,7 @@ from protocols.sip.transport import Hop, Transport
 from protocols.sip.uri import SipUri
 from protocols.sip.wire import Listen, Tls
 from tests.integration.sip.peers import Authority
-from tests.integration.sip.registrar_world import DOMAIN, Phone, World, phone, until
+from tests.integration.sip.registrar_world import DOMAIN, USERS, Phone, World, phone, until
 
 ALICE = f"alice@{DOMAIN}"
 UDP, TCP, TLS = Transport.UDP, Transport.TCP, Transport.TLS
@@ -159,10 +161,68 @@ async def test_an_account_that_is_not_active(start: Start, status: AccountStatus
         assert (answer.status, told(answer)) == (403, "the account is suspended or closed")
         left = 0 if status is AccountStatus.CLOSED else 1
         assert len(world.registrations.bindings(ALICE)) == left
-        world.registrations.prune()
+        await world.directory.refresh()
         assert len(world.registrations) == left
         await world.registrations.close()
         assert len(await rows(world)) == left
+
+
+async def test_a_domain_that_goes_takes_its_phones_along(start: Start) -> None:
+    world = await start()
+    async with phone() as alice:
+        await alice.register(world.hop())
+        world.directory.declare([])
+        assert (world.registrations.bindings(ALICE), len(world.registrations)) == ((), 0)
+        assert (await alice.register(world.hop())).status == 404
+    await world.registrations.close()
+    assert await rows(world) == []
+
+
+async def test_a_domain_that_another_account_has_now(start: Start) -> None:
+    """Its users are other people, even if their names are the same."""
+    world = await start()
+    async with phone() as alice:
+        await alice.register(world.hop())
+        other = await world.accounts.add_subaccount(world.account.sid, "Other", time.time())
+        world.directory.declare(declared_domain(other.sid, DOMAIN, {}, USERS, time.time()))
+        assert world.registrations.bindings(ALICE) == ()
+        assert (await alice.register(world.hop())).status == 200
+        await world.registrations.close()
+        [(account_sid, _)] = await stored.load(world.store.store)
+        assert account_sid == other.sid
+
+
+async def test_a_domain_that_is_renamed_or_removed(start: Start) -> None:
+    """REST's, whose phones go with its name."""
+    world = await start()
+    common: dict[str, Any] = {
+        "account_sid": world.account.sid,
+        "date_created": 1.0,
+        "date_updated": 1.0,
+    }
+    domain = Domain(
+        sid=f"SD{1:032x}",
+        domain_name="made.example",
+        friendly_name="",
+        settings={"sip_registration": "true"},
+        **common,
+    )
+    await world.directory.add(domain)
+    declared = world.directory.credential_lists.all()[0]
+    mapping = Mapping(
+        sid=declared.sid, domain_sid=domain.sid, purpose=Purpose.REGISTRATIONS, **common
+    )
+    await world.directory.add(mapping)
+    async with phone() as alice:
+        for _ in range(2):
+            answer = await alice.register(world.hop(), domain="made.example")
+            assert (answer.status, len(world.registrations)) == (200, 1)
+            domain = await world.directory.change(domain, 2.0, domain_name="new.example")
+            assert len(world.registrations) == 0
+            domain = await world.directory.change(domain, 3.0, domain_name="made.example")
+        await alice.register(world.hop(), domain="made.example")
+        await world.directory.remove(domain, 4.0)
+        assert len(world.registrations) == 0
 
 
 async def test_a_replayed_request_binds_nothing(start: Start) -> None:
