@@ -1,7 +1,7 @@
 """What passed on the wire, kept by Call-ID until its call takes it: the SIP ladder.
 
-Every message of the process comes by here. What belongs to no call, or to one that never took it,
-is forgotten by age and by number: the bounds hold whoever sends what.
+Every message of the process comes by here. A ladder begins with an INVITE; one that no call took
+is forgotten when others need the room: the bounds hold whoever sends what.
 """
 
 from collections import OrderedDict
@@ -10,13 +10,14 @@ from typing import Final
 
 from gateway.calls.model import Crossing
 from protocols.sip.codec import encode
-from protocols.sip.message import Message
+from protocols.sip.message import Message, Request
 from protocols.sip.station import Crossed
 from protocols.sip.transport import Destination, Flow
 
 _CALL_ID: Final = b"\r\nCall-ID: "
 _SHORT: Final = b"\r\ni: "
 _END: Final = b"\r\n"
+_INVITE: Final = b"INVITE "
 
 
 class Ladder:
@@ -47,6 +48,8 @@ class Ladder:
         call_id = _call_id(content) if isinstance(content, bytes) else content.call_id
         kept = self._kept.get(call_id)
         if kept is None:
+            if not _begins(content):
+                return
             kept = self._kept[call_id] = []
             if len(self._kept) > self._calls:
                 self._kept.popitem(last=False)
@@ -85,6 +88,12 @@ class Ladder:
             remote=remote,
             octets=_octets(crossed.content),
         )
+
+
+def _begins(content: Message | bytes) -> bool:
+    if isinstance(content, bytes):
+        return content.startswith(_INVITE)
+    return isinstance(content, Request) and content.method == "INVITE"
 
 
 def _octets(content: Message | bytes) -> bytes:

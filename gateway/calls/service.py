@@ -228,14 +228,11 @@ class Calls:
         status = _DRAINING if self._draining else _OK
         reply = Reply(status=status, headers=agent.abilities())
         agent.respond(event.key, reply, self._station.now())
-        self._house.ladder.forget(event.request.call_id)
 
     def _on_register(self, event: events.RegisterReceived) -> None:
-        self._house.ladder.forget(event.request.call_id)
         self._registrations.take(event)
 
     def _on_responded(self, event: events.Responded) -> None:
-        self._house.ladder.forget(event.response.call_id)
         self._trunks.take(event)
 
     def _on_closed(self, event: Closed) -> None:
