@@ -224,6 +224,26 @@ async def test_a_call_says_which_hop_is_silent(world: World) -> None:
     assert await hosts() == ["192.0.2.1", "192.0.2.2"]
 
 
+async def test_a_gateway_fails_once_when_all_of_its_hops_have(world: World) -> None:
+    failing, silent = await world.far(), await world.far()
+    failing.says["OPTIONS"] = (500, ())
+    silent.says["OPTIONS"] = None
+    world.name("carrier.example", ("127.0.0.1", failing.port), ("127.0.0.1", silent.port))
+    world.serve(acme=Trunk(uri="sip:carrier.example", options_interval=1000.0))
+    await world.trunks.start()
+    await eventually(lambda: bool(failing.asked))
+
+    def failures() -> int:
+        (health,) = world.trunks._lines["acme"].gateways.health(world.station.now())
+        return health.failures
+
+    await asyncio.sleep(20)
+    assert failures() == 0
+    await asyncio.sleep(20)
+    assert failures() == 1
+    assert world.trunks._lines["acme"].health().state is HealthState.BOUND
+
+
 async def test_none_are_asked_where_the_interval_is_0_or_the_trunk_is_gone(world: World) -> None:
     far = await world.far()
     world.serve(acme=behind(far, options_interval=0.0), beta=behind(far))
