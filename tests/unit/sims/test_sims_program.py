@@ -217,7 +217,81 @@ def test_a_web_app_answers_and_keeps_a_ledger(run: Run, tmp_path: Path) -> None:
     assert (status, came) == (200, [json.loads(line)])
 
 
-@pytest.mark.parametrize("simulator", ["smsc", "webapp"])
+CALLER = "+15550009999"
+
+
+def called(program: Program, phone: str) -> list[dict[str, Any]]:
+    """The calls of a phone, as soon as there are some and all are over."""
+    deadline = time.monotonic() + GENEROUS
+    while True:
+        _, calls = program.request("GET", f"/sim/phones/{phone}/calls")
+        if calls and all(call["state"] == "ended" for call in calls):
+            return list(calls)
+        assert time.monotonic() < deadline, calls
+        time.sleep(0.02)
+
+
+def call(program: Program, to: str, *script: dict[str, Any], phone: str = CALLER) -> dict[str, Any]:
+    """What becomes of a call."""
+    body = {"to": to, "script": [*script, {"hangup": True}]}
+    status, placed = program.request("POST", f"/sim/phones/{phone}/calls", body)
+    assert status == 201, placed
+    return next(call for call in called(program, phone) if call["id"] == placed["id"])
+
+
+@pytest.mark.parametrize("simulator", ["smsc", "carrier"])
+def test_phones_of_a_carrier_call_each_other(run: Run, simulator: str) -> None:
+    carrier = run(
+        simulator, "--manner", '0555={"script": [{"tone": 650, "for": 9}]}', "--codecs", "PCMA"
+    )
+    where = {"host": "127.0.0.1", "port": carrier.ready["sip"]}
+    assert carrier.request("PUT", "/sim/gateway", where)[0] == 204
+    done = call(carrier, "+15550000555", {"expect": "tone:650", "within": 9})
+    assert (done["sip_code"], done["steps"][0]["ok"]) == (200, True)
+
+
+def test_a_carrier_knows_its_gateway_from_the_command_line(run: Run, tmp_path: Path) -> None:
+    manners = tmp_path / "manners.json"
+    manners.write_text('{"*": {"refuse": 480}}')
+    far = run("carrier", "--manners", str(manners))
+    carrier = run("carrier", "--gateway-sip", f"127.0.0.1:{far.ready['sip']}")
+    assert call(carrier, "+15550001234")["sip_code"] == 480
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_phone_registers_and_calls_both_ways(run: Run, transport: str) -> None:
+    carrier = run("carrier", "--account", "alice:secret", "--challenge-calls", "--realm", "a.test")
+    server = f"127.0.0.1:{carrier.ready['sip']}"
+    options = ("--domain", "a.test", "--user", "alice", "--password", "secret")
+    greeting = '{"script": [{"tone": 550, "for": 9}]}'
+    phone = run(
+        *("phone", "--server", server, "--transport", transport, *options, "--manner", greeting)
+    )
+    out = call(phone, "+15550001234", {"expect": "tone:440", "within": 9}, phone="alice")
+    assert (out["sip_code"], out["steps"][0]["ok"]) == (200, True)
+    back = call(carrier, "alice", {"expect": "tone:550", "within": 9})
+    assert (back["sip_code"], back["steps"][0]["ok"]) == (200, True)
+    phone.process.send_signal(signal.SIGTERM)
+    assert phone.process.wait(GENEROUS) == 0
+    body = {"to": "alice", "script": []}
+    assert carrier.request("POST", f"/sim/phones/{CALLER}/calls", body)[0] == 503
+
+
+def test_a_phone_that_is_not_let_in_says_why(run: Run) -> None:
+    carrier = run("carrier", "--account", "alice:secret")
+    server = f"127.0.0.1:{carrier.ready['sip']}"
+    options = ("--domain", "a.test", "--user", "alice", "--password", "guess")
+    done = subprocess.run(
+        command("phone", "--server", server, *options),
+        capture_output=True,
+        text=True,
+        timeout=GENEROUS,
+    )
+    assert done.returncode == 1
+    assert "401" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("simulator", ["smsc", "webapp", "carrier"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order(run: Run, simulator: str, number: int) -> None:
     program = run(simulator)
@@ -240,7 +314,7 @@ def test_a_signal_ends_a_carrier_that_is_bound(run: Run) -> None:
     process.stdout.close()
 
 
-@pytest.mark.parametrize("simulator", ["smsc", "webapp", "esme"])
+@pytest.mark.parametrize("simulator", ["smsc", "webapp", "esme", "carrier"])
 def test_it_does_not_outlive_its_parent(run: Run, simulator: str, tmp_path: Path) -> None:
     """The parent is a shell that is killed, so that nobody could pass a signal on."""
     carrier = run("smsc")
@@ -293,6 +367,10 @@ def test_a_parent_that_is_gone_already_ends_it_at_once() -> None:
     [
         (("smsc", "--answer", "0555=nonsense"), "throttled-twice"),
         (("smsc", "--script", "/nowhere.json"), "/nowhere.json"),
+        (("smsc", "--manner", '0555={"sing": 1}'), "sing"),
+        (("carrier", "--manners", "/nowhere.json"), "/nowhere.json"),
+        (("carrier", "--codecs", "MP3"), "PCMU"),
+        (("carrier", "--gateway-sip", "127.0.0.1:many"), "HOST:PORT"),
         (("smsc", "--message-id", "octal"), "octal"),
         (("webapp", "--script", "/nowhere.json"), "/nowhere.json"),
     ],
