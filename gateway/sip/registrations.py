@@ -38,7 +38,7 @@ MAX_WAITING: Final = 16
 """REGISTERs of one address-of-record that wait for the one before them."""
 
 _OWED_EVERY: Final = 10.0  # seconds between two tries to take out what is owed
-_LOOK_EVERY: Final = 60.0  # seconds, so that a clock that is set is noticed
+_LOOK_EVERY: Final = 60.0  # seconds at most between two looks, for a clock may be set
 _MAX_USER: Final = 64  # characters; a domain's own users have fewer
 
 
@@ -294,17 +294,17 @@ class Registrations:
     # Time
 
     def _arm(self) -> None:
+        """Look again when something is due, and from time to time: others write to the log, too."""
         owed = self._owed_at if self._owed else None
         times = (self._registrar.timer(), self._refusals.timer(), owed)
-        due = min((each for each in times if each is not None), default=None)
-        alarm = self._alarm
-        if self._closed or due is None or (alarm is not None and self._due <= due):
+        now, alarm = self._clock(), self._alarm
+        due = min((now + _LOOK_EVERY, *(each for each in times if each is not None)))
+        if self._closed or (alarm is not None and self._due <= due):
             return
         if alarm is not None:
             alarm.cancel()
         self._due = due
-        wait = min(max(0.0, due - self._clock()), _LOOK_EVERY)
-        self._alarm = self._loop.call_later(wait, self._ring)
+        self._alarm = self._loop.call_later(max(0.0, due - now), self._ring)
 
     def _ring(self) -> None:
         self._alarm = None

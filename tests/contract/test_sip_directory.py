@@ -11,8 +11,8 @@ from gateway.accounts import Accounts
 from gateway.directory import Directory
 from gateway.phone_numbers import PhoneNumbers
 from gateway.sids import new_sid
-from gateway.sip.declared import declared_domain
 from gateway.sip.bindings import DELETE_ACCOUNT
+from gateway.sip.declared import declared_domain
 from gateway.sip.directory import Closed, Full, InUse, SipDirectory, Taken
 from gateway.sip.model import (
     REALM,

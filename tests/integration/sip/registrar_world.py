@@ -16,6 +16,7 @@ from gateway.sip.declared import declared_domain
 from gateway.sip.directory import SipDirectory
 from gateway.sip.floods import FloodLimits, Floods
 from gateway.sip.gate import Gate
+from gateway.sip.refusals import RefusalLog
 from gateway.sip.registrations import Registrations
 from gateway.store.base import Lease, StoreUnavailable, Write
 from gateway.store.sqlite import SqliteStore
@@ -87,6 +88,7 @@ class World:
         self.floods: FloodLimits = options.pop("floods", FloodLimits())
         self.settings: dict[str, str] = options.pop("settings", {})
         self.limits: Limits = options.pop("limits", Limits(min_expires=1))
+        self.log: RefusalLog | None = options.pop("log", None)
         self.secret = secrets.token_bytes(32)
         self.clock = time.time
 
@@ -118,6 +120,7 @@ class World:
             gate,
             clock=lambda: self.clock(),
             limits=self.limits,
+            log=self.log,
         )
         await self.registrations.start()
 

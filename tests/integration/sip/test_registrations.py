@@ -15,6 +15,7 @@ from gateway.sip import bindings as stored
 from gateway.sip.declared import declared_domain
 from gateway.sip.floods import FloodLimits
 from gateway.sip.model import Domain, Mapping, Purpose
+from gateway.sip.refusals import RefusalLog, Refused
 from gateway.sip.registrations import MAX_WAITING
 from gateway.store.base import StoreUnavailable
 from protocols.sip.headers import read_reason, read_retry_after, read_warning
@@ -432,6 +433,20 @@ async def test_a_flood_is_refused_and_logged_once(start: Start) -> None:
         assert len([each for each in logs if "refused" in each["event"]]) == 1
         # The other phones of that address suffer with it.
         assert (await alice.register(world.hop())).status == 503
+
+
+async def test_what_others_are_refused_is_counted_in_the_log_too(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody registers, and the rest of a flood of calls is still told of."""
+    monkeypatch.setattr("gateway.sip.registrations._LOOK_EVERY", 0.1)
+    log = RefusalLog(apart=0.1)
+    refused = Refused(method="INVITE", domain="", user="", source="192.0.2.1", rule="no")
+    with capture_logs() as logs:
+        await start(log=log)
+        for _ in range(3):
+            log.tell(refused, time.time())
+        await until(lambda: sum(each.get("count", 0) for each in logs) == 3)
 
 
 async def test_right_passwords_empty_no_bucket(start: Start) -> None:
