@@ -12,6 +12,7 @@ import typer
 from gateway.cli import (
     backup,
     bus,
+    calls,
     carriers,
     events,
     explain,
@@ -33,6 +34,7 @@ app = typer.Typer(
 operate.register(app)
 messages.register(app)
 explain.register(app)
+calls.register(app)
 carriers.register(app)
 bus.register(app)
 jobs.register(app)

@@ -100,9 +100,17 @@ class Gateway:
 
     def download(self, path: str, into: IO[bytes]) -> None:
         """Write what answers a POST to `into`, however long it is."""
+        self._download("POST", path, into)
+
+    def save(self, path: str, into: IO[bytes], **query: str | None) -> None:
+        """Write what is at `path` to `into`; parameters that are None are left out."""
+        given = {name: value for name, value in query.items() if value is not None}
+        self._download("GET", f"{path}?{urlencode(given)}" if given else path, into)
+
+    def _download(self, method: str, path: str, into: IO[bytes]) -> None:
         connection = self._connect(_STREAM_TIMEOUT)
         try:
-            response = self._answer(connection, "POST", path, None, self._headers)
+            response = self._answer(connection, method, path, None, self._headers)
             if response.status != http.client.OK:
                 raise self._refused(response.status, response.read())
             while octets := response.read(_CHUNK):

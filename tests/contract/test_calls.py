@@ -220,6 +220,40 @@ async def test_a_call_from_beginning_to_end(store: Store, book: Book) -> None:
     assert await store.fetch(tables.TRACE, call.sid) == []
 
 
+async def test_a_whole_call_in_one_commit_beside_others(store: Store, book: Book) -> None:
+    """Changes gather while a commit is under way, and go together."""
+    futures, wanted = [], []
+    for number in range(60):
+        call = a_call(number)
+        leg = leg_of(call, saved=Saved(invite=INVITE, hop=HOP))
+        writes = book.begun(call, leg)
+        call = after(call, CallStatus.IN_PROGRESS, NOW + 1)
+        writes += book.changed(call, leg=msgspec.structs.replace(leg, answered=NOW + 1))
+        call = changed_at(call, NOW + 2, origin="x")
+        writes += book.updated(call)
+        gone = msgspec.structs.replace(leg, saved=None, answered=NOW + 1, ended=NOW + 3)
+        writes += book.tried(call, gone)
+        second = leg_of(call, attempt=2)
+        writes += [*book.trying(second), *book.leg_changed(second)]
+        call = after(call, CallStatus.COMPLETED, NOW + 5)
+        second = msgspec.structs.replace(second, ended=NOW + 5)
+        writes += book.ended(call, second)
+        futures.append(book.commit(writes))
+        wanted.append((call, [gone, second]))
+    await asyncio.gather(*futures)
+    for call, legs in wanted:
+        assert await book.get(ACCOUNT, call.sid) == call
+        assert await book.legs(call.sid) == legs
+    told = [each.type for each in await facts_of(store, 300) if each.sid == wanted[0][0].sid]
+    assert told == [
+        "call.ringing",
+        "call.answered",
+        "call.updated",
+        "call.tried",
+        "call.completed",
+    ]
+
+
 async def test_numbers_and_words_stay_out_of_facts(store: Store, book: Book) -> None:
     call = a_call(reason="no route to +447700900123", caller_name="Zoë")
     leg = leg_of(call, peer="sip:+447700900123@carrier.example", cause="486 of Zoë")

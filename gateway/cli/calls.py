@@ -1,0 +1,149 @@
+"""`calls list|show|hangup|pcap|cdr`: calls, and what became of them."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from http import HTTPStatus
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+
+from gateway.cli import ladder, show
+from gateway.cli.client import Gateway, GatewayError, Refused, program, segment
+
+commands = typer.Typer(no_args_is_help=True, help="Calls, and what became of them.")
+
+Sid = Annotated[str, typer.Argument(help="The call's SID.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="The file to write; default: the terminal.")
+]
+
+
+class Format(StrEnum):
+    """How records are written."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.add_typer(commands, name="calls")
+
+
+@commands.command("list")
+def list_(
+    to: Annotated[str | None, typer.Option(help="Only those to this number.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Only those from it.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    json: show.AsJson = False,
+    data: show.Data = show.DATA,
+) -> None:
+    """The newest calls."""
+    gateway = Gateway.find(data)
+    page = gateway.get(
+        f"{gateway.account_path}/Calls.json", To=to, From=from_, Status=status, PageSize=limit
+    )
+    if json:
+        show.as_json(page)
+        return
+    rows = [
+        (
+            call["sid"],
+            show.plain(call["date_created"]),
+            call["direction"],
+            show.state(call["status"]),
+            f"{call['duration']} s" if call["duration"] is not None else "",
+            show.plain(call["from"]),
+            show.plain(call["to"]),
+        )
+        for call in page["calls"]
+    ]
+    show.table(("SID", "CREATED", "DIRECTION", "STATUS", "TALKED", "FROM", "TO"), rows)
+
+
+@commands.command("show")
+def show_(
+    sid: Sid,
+    messages: Annotated[
+        bool, typer.Option("--messages", help="Print each SIP message whole, and each document.")
+    ] = False,
+    json: show.AsJson = False,
+    data: show.Data = show.DATA,
+) -> None:
+    """What happened to a call: its legs, its states, its callbacks, and the SIP ladder."""
+    gateway = Gateway.find(data)
+    with _known(sid):
+        found = gateway.get(f"/v1/calls/{segment(sid)}/timeline")
+    if json:
+        show.as_json(found)
+        return
+    lines = ladder.with_messages(found) if messages else ladder.lines(found)
+    for text in lines:
+        show.console().print(text, soft_wrap=True)
+
+
+@commands.command()
+def hangup(sid: Sid, data: show.Data = show.DATA) -> None:
+    """End a call that is up, whatever its state."""
+    gateway = Gateway.find(data)
+    with _known(sid):
+        path = f"{gateway.account_path}/Calls/{segment(sid)}.json"
+        call: dict[str, Any] = gateway.post(path, Status="completed")
+    show.line(f"{show.plain(call['sid'])}  {show.state(call['status'])}")
+
+
+@commands.command()
+def pcap(sid: Sid, output: Output = None, data: show.Data = show.DATA) -> None:
+    """The SIP messages of a call as a capture file, for tshark and its like."""
+    gateway = Gateway.find(data)
+    with _known(sid), _opened(output) as file:
+        gateway.save(f"/v1/calls/{segment(sid)}/pcap", file)
+
+
+@commands.command()
+def cdr(
+    format: Annotated[Format, typer.Option("--format", help="csv, or json: a line each.")] = (
+        Format.CSV
+    ),
+    start: Annotated[str | None, typer.Option(help="Begun then or later: YYYY-MM-DD.")] = None,
+    end: Annotated[str | None, typer.Option(help="Begun then or before: YYYY-MM-DD.")] = None,
+    output: Output = None,
+    data: show.Data = show.DATA,
+) -> None:
+    """A record of each leg of the account's calls, the oldest first."""
+    gateway = Gateway.find(data)
+    with _opened(output) as file:
+        gateway.save("/v1/cdr", file, format=format.value, start=start, end=end)
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[IO[bytes]]:
+    """The file to write to; one that was not written whole is taken away again."""
+    if output is None:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        with output.open("wb") as file:
+            yield file
+    except OSError as error:
+        raise GatewayError(f"{output} can't be written: {error.strerror}") from None
+    except GatewayError:
+        output.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _known(sid: str) -> Iterator[None]:
+    """If there is no such call, where there are some."""
+    try:
+        yield
+    except Refused as refusal:
+        if refusal.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise GatewayError(f"there is no call {sid}; see: {program()} calls list") from None
