@@ -90,6 +90,7 @@ class Station:
         self._passes = passes
         self._endpoint: Endpoint | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self._woken = False
         self.agent = Agent(
             branch=lambda: BRANCH + token(),
@@ -214,10 +215,13 @@ class Station:
     def _arm(self) -> None:
         due, alarm = self.agent.timer(), self._alarm
         if alarm is not None:
-            if due is not None and alarm.when() <= due and not alarm.cancelled():
+            if due is not None and self._alarm_at <= due and not alarm.cancelled():
                 return  # it wakes us earlier, and looks again
             alarm.cancel()
-        self._alarm = None if due is None else self._loop.call_at(due, self._ring)
+        self._alarm = None
+        if due is not None:
+            # Not every loop's handle of what is due at once knows when that was.
+            self._alarm, self._alarm_at = self._loop.call_at(due, self._ring), due
 
     def _ring(self) -> None:
         self._alarm = None

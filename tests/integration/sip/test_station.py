@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import pytest
 
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import Accept, Invite, Provisional
+from protocols.sip.agent_commands import Accept, Invite, Provisional, Settings
 from protocols.sip.message import NameAddr
 from protocols.sip.session_offers import Body
 from protocols.sip.station import Crossed, Event, Station, Terms, Unread, open_station
+from protocols.sip.timers import Timers
 from protocols.sip.transport import Hop, Transport
 from protocols.sip.uri import SipUri
 from protocols.sip.wire import Failed, Listen
@@ -29,6 +30,7 @@ class Party:
         self.crossed: list[Crossed] = []
         self.reactions: dict[type[Any], Callable[[Any], None]] = {}
         self.station: Station
+        self.settings = Settings()
         self.is_deaf = self.is_mute = False
         self._news = asyncio.Event()
 
@@ -37,7 +39,10 @@ class Party:
 
     async def open(self, *transports: Transport) -> "Party":
         self.station = await open_station(
-            Terms(listens=tuple(Listen(transport=each, host="127.0.0.1") for each in transports)),
+            Terms(
+                listens=tuple(Listen(transport=each, host="127.0.0.1") for each in transports),
+                settings=self.settings,
+            ),
             self.take,
             token=lambda: secrets.token_hex(8),
             chance=random.random,
@@ -126,6 +131,21 @@ async def test_what_may_not_pass_is_lost_either_way() -> None:
     await asyncio.sleep(0.05)
     assert not any(each.came for each in alice.crossed)
     assert all(each.came for each in bob.crossed)
+    await alice.station.close()
+    await bob.station.close()
+
+
+async def test_what_is_due_at_once_is_done_between_two_turns() -> None:
+    alice, bob = await Party().open(Transport.UDP), Party()
+    faults: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    bob.settings = Settings(timers=Timers(trying=-1.0))  # 100 was due before the INVITE came
+    await bob.open(Transport.UDP)
+    bob.reactions[events.Invited] = lambda _: bob.station.wake()
+    alice.call(bob.hop())
+    progressed = await alice.until(events.Progressed)
+    assert progressed.response.status == 100
+    assert faults == []
     await alice.station.close()
     await bob.station.close()
 
