@@ -1,4 +1,4 @@
-"""What no graph may say of a leg, because a worker could not make it true.
+"""What no graph may say of its nodes, because a worker could not make it true.
 
 A graph comes from the gateway itself, but what stands in it comes from peers. Everything that the
 sockets, SRTP or the codecs would raise for is found here, before anything of the call is changed:
@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from math import isfinite
 from typing import Final
 
-from gateway.media.graph import Leg
+from gateway.media.graph import Leg, Node, Tone
+from protocols.rtp.audio import QUIETEST
 from protocols.rtp.latch import address_of
 from protocols.sdp.crypto import SUITES, octets_of
 from protocols.sdp.media import Stream
@@ -18,6 +19,10 @@ _LONGEST: Final = 200  # milliseconds of a packet
 _MOST_RATE: Final = 192_000  # hertz of an RTP clock
 _DYNAMIC_END: Final = 128
 _PORTS: Final = 1 << 16
+_MOST_PARTS: Final = 8
+_HIGHEST: Final = 4000.0  # hertz
+_SHORTEST: Final = 0.1  # seconds of a cadence
+_SLOWEST: Final = 30.0
 
 
 def of_leg(leg: Leg) -> str | None:
@@ -72,6 +77,25 @@ def _of_keys(stream: Stream) -> str | None:
 _CHECKS: Final[tuple[Callable[[Stream], str | None], ...]] = (_of_codecs, _of_addresses, _of_keys)
 
 
-def of_legs(legs: Iterable[Leg]) -> str | None:
-    """The first reason among several legs."""
-    return next((reason for leg in legs if (reason := of_leg(leg)) is not None), None)
+def of_tone(tone: Tone) -> str | None:
+    """Why this tone can't be; None if it can."""
+    sound = tone.sound
+    if not 0 < len(sound.frequencies) <= _MOST_PARTS or len(sound.cadence) > _MOST_PARTS:
+        return f"{tone.id}: a tone has 1 to {_MOST_PARTS} frequencies, and as many turns"
+    if not all(0 < each <= _HIGHEST for each in sound.frequencies):
+        return f"{tone.id}: frequencies of {sound.frequencies} Hz"
+    turns = sound.cadence
+    if turns and not (all(each >= 0 for each in turns) and _SHORTEST <= sum(turns) <= _SLOWEST):
+        return f"{tone.id}: a cadence of {turns} s"
+    if not 0 <= sound.level <= QUIETEST:
+        return f"{tone.id}: a level of {sound.level} dB"
+    return None
+
+
+def of_nodes(nodes: Iterable[Node]) -> str | None:
+    """The first reason among several nodes."""
+    for node in nodes:
+        reason = of_leg(node) if isinstance(node, Leg) else of_tone(node)
+        if reason is not None:
+            return reason
+    return None

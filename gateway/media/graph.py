@@ -1,6 +1,6 @@
 """What the media of one call are to be: a graph that signalling writes and a worker makes true.
 
-Nodes are where sound comes from or goes to; so far that is a leg, towards one peer. What plays,
+Nodes are where sound comes from or goes to: a leg, towards one peer, or a tone. What plays files,
 records or mixes is a node of another kind. A join says which node hears which. A graph is always
 whole: a newer version takes the place of the older one, and the worker does what differs.
 """
@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from protocols.rtp.latch import LatchPolicy
+from protocols.rtp.tones import RINGING, Sound
 from protocols.sdp.media import Stream
 
 MOST_NODES: Final = 64
@@ -35,7 +36,22 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg"):
     silence: float = 0.0
 
 
-Node = Leg
+class Tone(msgspec.Struct, frozen=True, kw_only=True, tag="tone"):
+    """A sound for whoever hears it, from when it is joined on; it hears nobody."""
+
+    id: str
+    sound: Sound
+
+
+Node = Leg | Tone
+
+
+def ringing(id: str, country: str = "us") -> Tone:
+    """What a caller hears while the other end rings, as in one of `tones.RINGING`.
+
+    A country that is not there rings as the first of them all, the USA.
+    """
+    return Tone(id=id, sound=RINGING.get(country.lower(), RINGING["us"]))
 
 
 class Join(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,12 +82,15 @@ def fault(graph: Graph) -> str | None:
     known = {each.id for each in graph.nodes}
     if len(known) < len(graph.nodes):
         return "two nodes have the same id"
+    deaf = {each.id for each in graph.nodes if isinstance(each, Tone)}
     hearers = [each.hearer for each in graph.joins]
     for join in graph.joins:
         if join.source == join.hearer:
             return f"{join.source} is to hear itself"
         if join.source not in known or join.hearer not in known:
             return f"no node for the join of {join.source} and {join.hearer}"
+        if join.hearer in deaf:
+            return f"{join.hearer} is a tone, which hears nobody"
     if len(set(hearers)) < len(hearers):
         return "a leg hears one other; to hear more of them takes a node that mixes"
     return None

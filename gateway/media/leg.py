@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from gateway.media import graph, wire
+from gateway.media.mouth import Mouth
 from gateway.media.outlet import Outlet
 from gateway.media.routing import Routing
 from protocols.rtp import events
@@ -69,6 +70,7 @@ class Leg:
         "_ways",
         "due",
         "id",
+        "mouth",
         "outlet",
         "ports",
         "source",
@@ -106,6 +108,12 @@ class Leg:
             late=lambda: self._session.discard(1),
         )
         self._ways = self._routing.ways
+        self.mouth = Mouth(
+            self.outlet,
+            ssrc=tools.ssrc,
+            wake=lambda due: tools.wake(self, due),
+            done=lambda fault: tools.tell(wire.Pressed(call=call, leg=node.id, fault=fault)),
+        )
         self._unusable: dict[str, int] = {}
         tools.reader.add(ports.rtp, self._receive)
         tools.reader.add(ports.rtcp, self._receive_control)
@@ -145,6 +153,7 @@ class Leg:
             self._session.expect_media(now)
         else:
             self._session.expect_silence()
+        self.mouth.change(stream, now)
         self._change_keys(before.stream, stream)
         self._listen_for_digits(before.stream, stream)
         self._tools.wake(self, now)
@@ -265,12 +274,14 @@ class Leg:
             now + VISITED,
             self._session.timer() or inf,
             self._routing.timer(),
+            self.mouth.timer(),
             inf if digits is None else digits,
         )
 
     def handle_timer(self, now: float) -> None:
         """Do what is due by `now`; harmless when nothing is."""
         self._routing.handle_timer(now)
+        self.mouth.handle_timer(now)
         self._session.handle_timer(now)
         if self._digits is not None:
             self._digits.handle_timer(now)

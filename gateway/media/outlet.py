@@ -27,6 +27,7 @@ class Outlet:
 
     __slots__ = (
         "_ahead",
+        "_alone",
         "_at",
         "_clock",
         "_clocks",
@@ -56,6 +57,7 @@ class Outlet:
         self._clock = int(chance() * (1 << 32))  # the timestamp of the newest packet
         self._at: float | None = None  # when it went out
         self._followed = _NOBODY
+        self._alone = _NOBODY
         self._ahead = 0  # of the followed source's numbers
         self._shift = 0  # the same of timestamps
         self._clocks: dict[int, int] = {}  # of which each SSRC has its own
@@ -64,6 +66,11 @@ class Outlet:
         """From now on another source speaks."""
         self._followed = _NOBODY
         self._clocks.clear()
+
+    def keep_to(self, ssrc: int | None) -> None:
+        """Let nobody but this source through from now on; None for whoever speaks."""
+        self._alone = _NOBODY if ssrc is None else ssrc
+        self._followed = _NOBODY
 
     def relay(self, payload_type: int, octets: bytes, now: float) -> None:
         """Pass a packet on, under the payload type that this peer has for it."""
@@ -74,6 +81,8 @@ class Outlet:
         flags, second, sequence, timestamp, ssrc = _unpack(octets)
         second = second & 0x80 | payload_type
         if ssrc != self._followed:
+            if self._alone not in (_NOBODY, ssrc):
+                return
             self._follow(ssrc, sequence, timestamp, now)
             second |= 0x80
         sequence = (sequence + self._ahead) & 0xFFFF

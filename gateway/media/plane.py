@@ -50,6 +50,12 @@ class Plane(Protocol):
     async def apply(self, graph: Graph) -> Applied | Refused | Lost:
         """Make a call's graph true; while it is `Refused`, the one before it holds."""
 
+    def press(self, call: str, leg: str, digits: str) -> None:
+        """Press keys towards a leg's peer, as `wire.Press` says: events or sound, as it takes them.
+
+        `Pressed` comes when all are pressed, unless the leg or the call ends before.
+        """
+
     def measure(self, call: str) -> None:
         """Ask for `Measured` of each of a call's legs."""
 

@@ -14,6 +14,7 @@ from gateway.media import faults, graph, wire
 from gateway.media.graph import Graph
 from gateway.media.leg import Leg, Tools
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
+from protocols.rtp.tones import Sound
 
 NO_PORT: Final = "no port is free"
 TICK: Final = 0.01  # seconds between two calls of `handle_timer` are enough
@@ -74,7 +75,7 @@ class Switch:
         held = call.version if call is not None else 0
         if wanted.version < max(1, held):
             return _refused(wanted, f"version {held} holds already")
-        reason = graph.fault(wanted) or faults.of_legs(wanted.nodes)
+        reason = graph.fault(wanted) or faults.of_nodes(wanted.nodes)
         if reason is not None:
             return _refused(wanted, reason)
         if call is None:
@@ -90,21 +91,23 @@ class Switch:
         return wire.Applied(call=wanted.call, version=wanted.version, places=places)
 
     def _change(self, call: _Call, wanted: Graph, now: float) -> wire.Refused | None:
-        fresh = self._open([each for each in wanted.nodes if each.id not in call.legs])
+        legs = [each for each in wanted.nodes if isinstance(each, graph.Leg)]
+        fresh = self._open([each for each in legs if each.id not in call.legs])
         if isinstance(fresh, str):
             return _full(wanted, fresh)
-        wanted_ids = {each.id for each in wanted.nodes}
+        wanted_ids = {each.id for each in legs}
         for name in [name for name in call.legs if name not in wanted_ids]:
             self._close(call.legs.pop(name), now)
-        for node in wanted.nodes:
+        for node in legs:
             if node.id in fresh:
                 call.legs[node.id] = Leg(call.name, node, fresh[node.id], self._tools, now)
             call.legs[node.id].update(node, now)
-        _join(call.legs, wanted.joins)
+        tones = {each.id: each.sound for each in wanted.nodes if isinstance(each, graph.Tone)}
+        _join(call.legs, tones, wanted.joins, now)
         call.version = wanted.version
         return None
 
-    def _open(self, nodes: Sequence[graph.Node]) -> dict[str, PortPair] | str:
+    def _open(self, nodes: Sequence[graph.Leg]) -> dict[str, PortPair] | str:
         """Ports for legs that are new, for all or for none; else why not."""
         fresh: dict[str, PortPair] = {}
         reason = NO_PORT
@@ -119,6 +122,14 @@ class Switch:
                 return reason
             fresh[node.id] = pair
         return fresh
+
+    def press(self, name: str, leg: str, keys: str, now: float) -> None:
+        """Press keys towards a leg's peer, and tell when that is done or why it can't be."""
+        call = self._calls.get(name)
+        if call is None or leg not in call.legs:
+            self._tell(wire.Pressed(call=name, leg=leg, fault="there is no such leg"))
+        else:
+            call.legs[leg].mouth.press(keys, now)
 
     def measure(self, name: str) -> None:
         """Tell how each leg of a call is; of a call that is not there, nothing."""
@@ -161,10 +172,14 @@ class Switch:
             self._wake(leg, max(leg.timer(now), now + TICK))
 
 
-def _join(legs: dict[str, Leg], joins: Sequence[graph.Join]) -> None:
-    sources = {join.hearer: legs[join.source] for join in joins}
+def _join(
+    legs: dict[str, Leg], tones: dict[str, Sound], joins: Sequence[graph.Join], now: float
+) -> None:
+    sources = {join.hearer: join.source for join in joins}
     for name, leg in legs.items():
-        source = sources.get(name)
+        heard = sources.get(name, "")
+        source = legs.get(heard)
+        leg.mouth.play(tones.get(heard), now)
         if source is not leg.source:
             leg.source = source
             leg.outlet.turn()

@@ -155,12 +155,11 @@ def between(
     if to_format is None:
         raise LocalProtocolError(f"{said.name} is no codec of ours")
     clock_rate = next(iter(heard.values())).clock_rate
-    length = max((each for each in to_format.ptimes if each <= ptime), default=to_format.ptimes[0])
     return Transcoder(
         Playout(dict(heard), clock_rate=clock_rate, noises=noises, seed=ssrc),
         to_format,
         payload_type=said.payload_type,
-        ptime=length,
+        ptime=to_format.ptime(ptime),
         ssrc=ssrc,
         outlet=outlet,
         wake=wake,

@@ -42,6 +42,17 @@ class Apply(msgspec.Struct, frozen=True, kw_only=True, tag="apply"):
     graph: Graph
 
 
+class Press(msgspec.Struct, frozen=True, kw_only=True, tag="press"):
+    """Press keys towards a leg's peer, after those that are under way; `Pressed` when all are.
+
+    `digits` are 0-9, *, #, A-D, w for half a second's pause and W for a second's.
+    """
+
+    call: str
+    leg: str
+    digits: str
+
+
 class Measure(msgspec.Struct, frozen=True, kw_only=True, tag="measure"):
     """Tell how the legs of a call are: `Measured` for each."""
 
@@ -54,7 +65,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
     call: str
 
 
-Command = SetUp | Apply | Measure | End
+Command = SetUp | Apply | Press | Measure | End
 
 
 # Answers
@@ -142,6 +153,14 @@ class DigitPressed(msgspec.Struct, frozen=True, kw_only=True, tag="digit-pressed
     duration: float
 
 
+class Pressed(msgspec.Struct, frozen=True, kw_only=True, tag="pressed"):
+    """All keys that were to be pressed on a leg are; `fault` says why they are not, if so."""
+
+    call: str
+    leg: str
+    fault: str = ""
+
+
 class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
     """How a leg is so far."""
 
@@ -158,7 +177,7 @@ class LegClosed(msgspec.Struct, frozen=True, kw_only=True, tag="leg-closed"):
     readings: Readings
 
 
-Told = Latched | FellSilent | Resumed | DigitPressed | Measured | LegClosed
+Told = Latched | FellSilent | Resumed | DigitPressed | Pressed | Measured | LegClosed
 Answer = Applied | Refused | Ended
 Report = Answer | Told
 

@@ -175,6 +175,14 @@ class Workers:
             worker.calls[graph.call] = max(_LEGS, len(found.places))
         return found
 
+    def press(self, call: str, leg: str, digits: str) -> None:
+        """See `Plane`."""
+        worker = self._places.get(call)
+        if worker is None:
+            self._receiver(wire.Pressed(call=call, leg=leg, fault="the call has no media"))
+        else:
+            worker.say(wire.Press(call=call, leg=leg, digits=digits))
+
     def measure(self, call: str) -> None:
         """See `Plane`."""
         worker = self._places.get(call)

@@ -37,6 +37,13 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
         """How many PCM samples `ptime` milliseconds are."""
         return self.sample_rate * ptime // 1000
 
+    def ptime(self, wanted: int) -> int:
+        """The longest packet that it has and that is no longer than `wanted`, milliseconds.
+
+        The shortest that it has, if all are longer.
+        """
+        return max((each for each in self.ptimes if each <= wanted), default=self.ptimes[0])
+
     def ticks(self, payload: bytes) -> int:
         """How far the RTP timestamp goes on over `payload`; 0 if it can't be told.
 

@@ -226,6 +226,22 @@ async def test_a_key_that_is_none_costs_its_call_an_answer_and_the_worker_nothin
     assert world.of(WorkerLost) == []
 
 
+async def test_keys_are_pressed_and_told_through_a_worker(start: Start) -> None:
+    world = await start()
+    world.plane.press("call", "a", "1")
+    assert world.told == [wire.Pressed(call="call", leg="a", fault="the call has no media")]
+    world.told.clear()
+    with peer() as one:
+        world.plane.open("call")
+        await world.applied(graph("call", leg("a", one)))
+        world.plane.press("call", "a", "1")
+        async with asyncio.timeout(PATIENCE):
+            octets = await asyncio.get_running_loop().sock_recv(one, 2048)
+        assert len(octets) == 172  # as sound, for it takes no events
+        await until(lambda: world.of(wire.Pressed))
+    assert world.of(wire.Pressed) == [wire.Pressed(call="call", leg="a")]
+
+
 async def test_who_waits_for_a_worker_that_dies_is_told(start: Start) -> None:
     world = await start()
     world.plane.open("call")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gateway.media import wire
-from gateway.media.graph import Graph, Join, Leg, both_ways
+from gateway.media.graph import Graph, Join, Leg, Node, both_ways
 from gateway.media.switch import Switch
 from protocols.rtp import packet, rtcp
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
@@ -169,7 +169,7 @@ class World:
         return Peer(self.reader, ports, ssrc=ssrc)
 
     def try_to(
-        self, legs: Iterable[Leg], joins: Iterable[Join] = (), call: str = "call"
+        self, legs: Iterable[Node], joins: Iterable[Join] = (), call: str = "call"
     ) -> wire.Applied | wire.Refused:
         """Apply the next version of a call's graph."""
         version = self._versions[call] = self._versions.get(call, 0) + 1
@@ -177,7 +177,7 @@ class World:
         return self.switch.apply(graph, time.monotonic())
 
     def apply(
-        self, legs: Iterable[Leg], joins: Iterable[Join] = (), call: str = "call"
+        self, legs: Iterable[Node], joins: Iterable[Join] = (), call: str = "call"
     ) -> dict[str, wire.Place]:
         applied = self.try_to(legs, joins, call)
         assert isinstance(applied, wire.Applied), applied

@@ -1,0 +1,233 @@
+"""What a leg's peer hears of our own making: keys that are pressed, and tones.
+
+A speaker is driven by its leg: it gives packets to the outlet when they are due, under an SSRC of
+its own by which the outlet tells it from other sources.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable
+from functools import lru_cache
+from math import inf
+from typing import Final, Protocol
+
+import numpy as np
+
+from gateway.media.outlet import Outlet
+from gateway.media.transcode import format_of
+from protocols.rtp import codecs, dtmf, formats, tones
+from protocols.rtp.audio import Encoder, Pcm, Samples, silence
+from protocols.rtp.dtmf import DigitSender
+from protocols.rtp.packet import HEADER
+from protocols.rtp.tones import Sound
+from protocols.sdp.formats import Codec
+from protocols.sdp.media import Stream
+
+MOST_KEYS: Final = 256
+_LATE: Final = 0.2  # seconds; who comes later than that leaves out what was missed
+_WORD: Final = 0xFFFF_FFFF
+_KINDS_OF_LOOPS: Final = 64
+_NOTHING: Final[Samples] = np.zeros(0, dtype=np.int16)
+
+
+class Speaker(Protocol):
+    """Something that speaks on a leg."""
+
+    def timer(self) -> float:
+        """When `handle_timer` wants to be called; infinity when all is said."""
+
+    def handle_timer(self, now: float) -> None:
+        """Send what is due by `now`."""
+
+
+class Presser(Speaker, Protocol):
+    """A speaker that presses keys."""
+
+    def press(self, keys: str, now: float) -> None:
+        """Press keys, after those that are under way."""
+
+
+def are_keys(keys: str) -> bool:
+    """Whether these can be pressed: 0-9, *, #, A-D, and w and W for half a second and a whole."""
+    known = all(each in dtmf.PAUSES or each.upper() in dtmf.DIGITS for each in keys)
+    return known and 0 < len(keys) <= MOST_KEYS
+
+
+class EventPresser:
+    """Keys as events (RFC 4733) of the payload type that the peer has for them."""
+
+    def __init__(self, events: Codec, *, ssrc: int, outlet: Outlet) -> None:
+        self._sender = DigitSender(clock_rate=events.clock_rate)
+        self._events = events
+        self._ssrc = ssrc
+        self._outlet = outlet
+        self._sequence = 0
+        self._begun: float | None = None
+
+    def press(self, keys: str, now: float) -> None:
+        """See `Presser`."""
+        if self._begun is None:
+            self._begun = now
+        passed = round((now - self._begun) * self._events.clock_rate)
+        self._sender.press(keys, timestamp=passed & _WORD, now=now)
+
+    def timer(self) -> float:
+        """See `Speaker`."""
+        due = self._sender.timer()
+        return inf if due is None else due
+
+    def handle_timer(self, now: float) -> None:
+        """See `Speaker`."""
+        while (packet := self._sender.next_packet(now)) is not None:
+            marker = 0x80 if packet.marker else 0
+            head = HEADER.pack(0x80, marker, self._sequence, packet.timestamp, self._ssrc)
+            self._outlet.relay(self._events.payload_type, head + packet.payload, now)
+            self._sequence = (self._sequence + 1) & 0xFFFF
+
+
+class _Framed(ABC):
+    """What goes out as frames of sound, one in `ptime` milliseconds."""
+
+    def __init__(self, codec: Codec, *, ptime: int, ssrc: int, outlet: Outlet) -> None:
+        self._codec = codec
+        self._step = ptime / 1000
+        self._ticks = codec.clock_rate * ptime // 1000
+        self._ssrc = ssrc
+        self._outlet = outlet
+        self._number = 0
+        self._at = inf
+
+    def timer(self) -> float:
+        """See `Speaker`."""
+        return self._at
+
+    def handle_timer(self, now: float) -> None:
+        """See `Speaker`."""
+        if now - self._at > _LATE:
+            missed = int((now - self._at) / self._step)
+            self._number += missed
+            self._at += missed * self._step
+        while self._at <= now:
+            payload = self._next(self._number)
+            if payload is None:
+                self._at = inf
+                return
+            timestamp = self._number * self._ticks & _WORD
+            head = HEADER.pack(0x80, 0, self._number & 0xFFFF, timestamp, self._ssrc)
+            self._outlet.relay(self._codec.payload_type, head + payload, now)
+            self._number += 1
+            self._at += self._step
+
+    @abstractmethod
+    def _next(self, number: int) -> bytes | None:
+        """The payload of a frame by its number; None at the end."""
+
+
+class TonePresser(_Framed):
+    """Keys as sound, for a peer that knows no events; pauses and gaps are silence."""
+
+    def __init__(
+        self, codec: Codec, format: formats.Format, *, ptime: int, ssrc: int, outlet: Outlet
+    ) -> None:
+        super().__init__(codec, ptime=ptime, ssrc=ssrc, outlet=outlet)
+        self._encoder = codecs.encoder(format, ptime)
+        self._frame = format.samples(ptime)
+        self._keys: deque[str] = deque()
+        self._waiting = _NOTHING
+
+    def press(self, keys: str, now: float) -> None:
+        """See `Presser`."""
+        self._keys.extend(keys)
+        if self._at == inf:
+            self._at = now
+
+    def _next(self, number: int) -> bytes | None:
+        while len(self._waiting) < self._frame and self._keys:
+            parts = [self._waiting, *_sound_of(self._keys.popleft(), self._encoder.rate)]
+            self._waiting = np.concatenate(parts)
+        if not len(self._waiting):
+            return None
+        frame, self._waiting = self._waiting[: self._frame], self._waiting[self._frame :]
+        rest = np.zeros(self._frame - len(frame), dtype=np.int16)
+        samples = np.concatenate((frame, rest))
+        return self._encoder.encode(Pcm(rate=self._encoder.rate, samples=samples))
+
+
+def _sound_of(key: str, rate: int) -> Iterable[Samples]:
+    pause = dtmf.PAUSES.get(key)
+    if pause is not None:
+        return (silence(rate, round(rate * pause)).samples,)
+    tone = tones.render(tones.KEYS[key.upper()], rate=rate, start=0, count=_count(rate))
+    return tone.samples, silence(rate, round(rate * dtmf.GAP)).samples
+
+
+def _count(rate: int) -> int:
+    return round(rate * dtmf.DURATION)
+
+
+class _Loop:
+    """A sound in packets, each encoded when it is first wanted; all who play it share them."""
+
+    def __init__(self, sound: Sound, name: str, clock_rate: int, ptime: int) -> None:
+        format = formats.find(name, clock_rate)
+        assert format is not None  # `ToneSpeaker` has looked
+        self._sound = sound
+        self._encoder: Encoder = codecs.encoder(format, ptime)
+        self._frame = format.samples(ptime)
+        self._payloads: list[bytes] = []
+        self._length = max(1, round(tones.period(sound) * 1000 / ptime))
+
+    def payload(self, number: int) -> bytes:
+        place = number % self._length
+        while len(self._payloads) <= place:
+            start = len(self._payloads) * self._frame
+            rate = self._encoder.rate
+            pcm = tones.render(self._sound, rate=rate, start=start, count=self._frame)
+            self._payloads.append(self._encoder.encode(pcm))
+        return self._payloads[place]
+
+
+_loop = lru_cache(maxsize=_KINDS_OF_LOOPS)(_Loop)
+
+
+class ToneSpeaker(_Framed):
+    """A tone that begins at `now` and goes on until its leg hears something else."""
+
+    def __init__(
+        self, sound: Sound, codec: Codec, *, ptime: int, ssrc: int, outlet: Outlet, now: float
+    ) -> None:
+        super().__init__(codec, ptime=ptime, ssrc=ssrc, outlet=outlet)
+        self._loop = _loop(sound, codec.name.lower(), codec.clock_rate, ptime)
+        self._at = now
+
+    def _next(self, number: int) -> bytes | None:
+        return self._loop.payload(number)
+
+
+def presser(stream: Stream, *, ssrc: int, outlet: Outlet) -> Presser | None:
+    """How keys are pressed towards this peer: as events if it takes them, else as sound.
+
+    None if it takes neither.
+    """
+    if not stream.direction.sends:
+        return None
+    if stream.events:
+        return EventPresser(stream.events[0].sent, ssrc=ssrc, outlet=outlet)
+    codec = stream.codecs[0].sent
+    format = format_of(codec)
+    if format is None:
+        return None
+    ptime = format.ptime(stream.ptime)
+    return TonePresser(codec, format, ptime=ptime, ssrc=ssrc, outlet=outlet)
+
+
+def tone(
+    sound: Sound, stream: Stream, *, ssrc: int, outlet: Outlet, now: float
+) -> ToneSpeaker | None:
+    """A tone in the first codec of this peer's; None if that is none of ours."""
+    codec = stream.codecs[0].sent
+    format = format_of(codec)
+    if format is None:
+        return None
+    ptime = format.ptime(stream.ptime)
+    return ToneSpeaker(sound, codec, ptime=ptime, ssrc=ssrc, outlet=outlet, now=now)
