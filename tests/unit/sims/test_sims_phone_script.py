@@ -1,6 +1,7 @@
 """Scripts and manners of simulated phones, as they are written and as they are read."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,26 @@ def test_a_file_that_can_not_be_read_is_told(tmp_path: Path) -> None:
     file.write_text("[]")
     with pytest.raises(ScriptError, match=r"manners\.json"):
         read_manners(file)
+
+
+PAGE = (Path(__file__).parents[3] / "docs/simulators.md").read_text()
+
+
+def test_the_page_shows_steps_and_manners_that_can_be_read() -> None:
+    rows = re.findall(r"^\| (`\{.*?\}`) \|", PAGE, re.MULTILINE)
+    steps = [step for row in rows for step in re.findall(r"`(\{.*?\})`", row)]
+    assert len(steps) >= 14
+    read_script([json.loads(step) for step in steps])
+    manners = re.findall(r"--manner '(?:\d{4}=)?(\{.*?\})'", PAGE)
+    manners += re.findall(r"```json\n(.*?)\n```", PAGE, re.DOTALL)
+    assert len(manners) >= 5
+    for manner in manners:
+        assert read_manner(manner)
+
+
+def test_the_page_shows_every_number_that_is_special() -> None:
+    shown = set(re.findall(r"^\| `(\d{4})` \|", PAGE, re.MULTILINE))
+    manners = Manners()
+    greeting = manners.of("+15550001234")
+    numbers = (f"{number:04}" for number in range(10_000))
+    assert {digits for digits in numbers if manners.of(digits) != greeting} == shown
