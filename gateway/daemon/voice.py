@@ -124,7 +124,8 @@ class Voice:
     def _furnish(self, workers: Workers, ladder: Ladder, stack: AsyncExitStack) -> Registrations:
         ground, config, station = self._ground, self._ground.config, self.station
         resolver = self._resolver(stack)
-        gate = Gate(ground.sip, ground.accounts, Challenger(secrets.token_bytes(_SECRET)), Floods())
+        challenger = Challenger(secrets.token_bytes(_SECRET), algorithms=config.sip.digest)
+        gate = Gate(ground.sip, ground.accounts, challenger, Floods())
         refusals = RefusalLog()
         registrations = Registrations(
             ground.store,
