@@ -187,6 +187,13 @@ class Agent:
         self._done(session, now)
         return session.id
 
+    def acknowledge(self, session: SessionId, now: float) -> None:
+        """Send the ACK of an `Answered` whose INVITE left it to us; elsewhere nothing happens."""
+        found = self._host.sessions.get(session)
+        if found is not None:
+            session_calling.acknowledge(found)
+            self._done(found, now)
+
     # A session of a peer's
 
     def provisional(self, session: SessionId, command: Provisional, now: float) -> None:
@@ -396,6 +403,11 @@ class Agent:
         )
         return session.id
 
+    def restore_called(self, saved: Saved, flow: Flow, now: float, command: Reply) -> None:
+        """Refuse a peer's INVITE of the last run, that came by what is now `flow`."""
+        self._host.check(command.headers, reason=command.reason)
+        session_saved.restore_called(self._host, saved, flow, command, now)
+
     def restore_answered(
         self,
         saved: Saved,
@@ -404,7 +416,10 @@ class Agent:
         credentials: Sessions | None = None,
         headers: Headers = NO_HEADERS,
     ) -> SessionId:
-        """Hang up a call of the last run: BYE with a CSeq that is certainly new."""
+        """Hang up a call of the last run: BYE with a CSeq that is certainly new.
+
+        By a `Flow` a caller is told as well who may not have our answer yet.
+        """
         self._host.check(headers)
         session = session_saved.restore_answered(
             self._host, saved, destination, credentials, headers, now

@@ -24,6 +24,16 @@ class Reliability(StrEnum):
     REQUIRE = "require"
 
 
+class Acknowledge(StrEnum):
+    """When the 2xx to an INVITE of ours gets its ACK, if it brought no offer.
+
+    Until then the peer says it again, so that who dies meanwhile has not taken the call.
+    """
+
+    AT_ONCE = "at once"
+    WHEN_TOLD = "when told"
+
+
 class By(StrEnum):
     """What an offer goes by; AUTO is a re-INVITE in a call that stands, before that UPDATE."""
 
@@ -56,7 +66,8 @@ class Invite(msgspec.Struct, frozen=True, kw_only=True):
     A body is the offer; without one the peer makes it. A From without tag gets one, a `call_id`
     of "" is made. `contact` None is the agent's own for the destination. `reliable` says whether
     we can or must have reliable provisional responses, `require` are further option tags that the
-    peer must know, `refresh` differs from the settings' for this call.
+    peer must know, `refresh` differs from the settings' for this call. `acknowledge` WHEN_TOLD
+    leaves the ACK to `Agent.acknowledge`.
     """
 
     uri: Uri
@@ -73,6 +84,7 @@ class Invite(msgspec.Struct, frozen=True, kw_only=True):
     require: tuple[str, ...] = ()
     refresh: Wish | None = None
     replaces: Replaces | None = None
+    acknowledge: Acknowledge = Acknowledge.AT_ONCE
 
 
 class Provisional(msgspec.Struct, frozen=True, kw_only=True):

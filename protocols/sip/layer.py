@@ -206,6 +206,16 @@ class TransactionLayer:
         client.proceed(now)
         return client.id
 
+    def adopt_asked(self, request: Request, flow: Flow, now: float) -> ServerId:
+        """Answer an INVITE that came before, perhaps to another process, and by the same way.
+
+        It is as `RequestReceived` had it; no event tells of it.
+        """
+        key = server_key(request, "INVITE")
+        if request.method != "INVITE" or key in self._ledger.servers:
+            raise LocalProtocolError("only an INVITE that nobody else answers is adopted")
+        return self._open_server(request, key, flow, now).id
+
     def cancel(self, client_id: ClientId, headers: Headers, now: float) -> None:
         """Cancel an INVITE of ours (§9.1): now, or once the peer has shown that it has it.
 

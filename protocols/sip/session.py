@@ -14,6 +14,7 @@ from math import inf
 from typing import Any, Final
 
 from protocols.sip import agent_events as events
+from protocols.sip.agent_commands import Acknowledge
 from protocols.sip.agent_events import Cause, SessionId
 from protocols.sip.dialog import Dialog, leads_to
 from protocols.sip.digest import Sessions
@@ -106,6 +107,7 @@ class Session:
 
     __slots__ = (
         "accepting",
+        "acknowledging",
         "asking",
         "asking_invite",
         "auth",
@@ -162,9 +164,10 @@ class Session:
         """Its requests that have no final response yet."""
         # We called
         self.asking_invite: Asked | None = None
+        self.acknowledging = Acknowledge.AT_ONCE
         self.cancelled: Headers | None = None
         self.unacknowledged: Asked | None = None
-        """The INVITE whose 2xx brought an offer, until `answer`."""
+        """The INVITE whose 2xx waits for its ACK: for the answer to its offer, or for the word."""
         # We were called
         self.key = ServerId(0)
         self.reliable = _NOTHING

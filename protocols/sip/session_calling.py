@@ -11,17 +11,24 @@ from msgspec.structs import replace
 
 from protocols.sip import agent_events as events
 from protocols.sip import session_refresh as timers
-from protocols.sip.agent_commands import Invite, Reliability
+from protocols.sip.agent_commands import Acknowledge, Invite, Reliability
 from protocols.sip.agent_events import Cause, Source
 from protocols.sip.derive import with_tag
 from protocols.sip.dialog import Dialog
 from protocols.sip.digest import Sessions
-from protocols.sip.errors import RemoteProtocolError
+from protocols.sip.errors import LocalProtocolError, RemoteProtocolError
 from protocols.sip.headers import RAck, read_count, write_rack, write_replaces, write_tokens
 from protocols.sip.message import Headers, NameAddr, Request, Response
 from protocols.sip.session import Fork, Session, State, options
 from protocols.sip.session_host import CREDENTIALS, Asked, Host, Purpose, Sent
-from protocols.sip.session_offers import Bearer, Body, Exchange, described, description_of
+from protocols.sip.session_offers import (
+    Bearer,
+    Body,
+    Exchange,
+    Pending,
+    described,
+    description_of,
+)
 from protocols.sip.transport import Destination
 
 MAX_TRIES: Final = 8
@@ -36,6 +43,7 @@ def begin(
     plain = _invite(host, command, contact)
     session = Session(host, State.CALLING, plain, destination, contact=contact, auth=auth)
     session.refresh = command.refresh or session.refresh
+    session.acknowledging = command.acknowledge
     asked = Asked(Purpose.INVITE, plain, destination, session=session, auth=auth, note=command.body)
     session.asking_invite = asked
     try:
@@ -193,7 +201,7 @@ def _take_success(session: Session, asked: Asked, response: Response, now: float
     body = description_of(response, host.settings.descriptions)
     preview = fork.offers.preview
     exchange = fork.offers.hear_response(body, Bearer.SUCCESS)
-    if exchange is Exchange.OFFER:
+    if exchange is Exchange.OFFER or session.acknowledging is Acknowledge.WHEN_TOLD:
         session.state = State.ANSWERED
         session.unacknowledged = asked
     else:
@@ -287,8 +295,20 @@ def cancel(session: Session, headers: Headers, now: float) -> None:
         session.host.layer.cancel(session.asking_invite.id, headers, now)
 
 
+def acknowledge(session: Session) -> None:
+    """Send the ACK that waits for nothing but this word."""
+    fork, asked = session.fork, session.unacknowledged
+    if session.state is not State.ANSWERED or fork is None or asked is None:
+        return
+    if fork.offers.pending is Pending.THEIRS:
+        raise LocalProtocolError("an offer in a 2xx is acknowledged by its answer")
+    session.unacknowledged = None
+    session.state = State.UP
+    session.acknowledge(asked, fork, None)
+
+
 def give_up(session: Session, headers: Headers, now: float) -> None:
-    """Hang up a call whose 2xx brought an offer that was not answered: its ACK says nothing."""
+    """Hang up a call whose 2xx was not acknowledged, or not answered: its ACK says nothing."""
     asked, session.unacknowledged = session.unacknowledged, None
     if asked is not None and session.fork is not None:
         session.acknowledge(asked, session.fork, None)

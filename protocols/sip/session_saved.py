@@ -2,7 +2,8 @@
 
 An INVITE of ours that nobody answered is cancelled by its own branch; a 2xx that comes all the same
 gets ACK and BYE. A call that stood gets BYE, with a CSeq that leaves room for what was asked after
-it was saved.
+it was saved. A peer's INVITE that was never answered is refused by its own branch; one whose answer
+may not have left is, too, once: who has the 2xx drops that (RFC 6026 §8.4).
 """
 
 from typing import Final
@@ -10,12 +11,13 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from protocols.sip.agent_commands import Reply
 from protocols.sip.agent_events import Cause
 from protocols.sip.codec import encode, read_datagram
 from protocols.sip.dialog import Dialog
 from protocols.sip.digest import Sessions
 from protocols.sip.errors import LocalProtocolError
-from protocols.sip.message import Headers, Request
+from protocols.sip.message import Headers, Request, Response
 from protocols.sip.parts import format_name_addr, read_name_addr
 from protocols.sip.session import Fork, Session, State
 from protocols.sip.session_host import Asked, Host, Purpose, Sent
@@ -40,12 +42,13 @@ class SavedDialog(msgspec.Struct, frozen=True, kw_only=True):
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """What to store of a session: `invite` is ours as it went out, b"" of a peer's call.
 
-    `dialog` is None until there is one that may become the call: of ours from the 2xx on, of a
-    peer's from the beginning. One of `flow` and `hop` is where requests go; flows end with their
-    process, and their `remote` says where to.
+    `asked` is what of a peer's a response needs, b"" of ours. `dialog` is None until there is one
+    that may become the call: of ours from the 2xx on, of a peer's from the beginning. One of `flow`
+    and `hop` is where requests go; flows end with their process, and their `remote` says where to.
     """
 
     invite: bytes = b""
+    asked: bytes = b""
     dialog: SavedDialog | None = None
     flow: Flow | None = None
     hop: Hop | None = None
@@ -57,9 +60,23 @@ def save(session: Session) -> Saved:
     fork, destination = session.fork, session.destination
     return Saved(
         invite=invite,
+        asked=encode(_answerable(session.invite)) if session.key else b"",
         dialog=None if fork is None else _save(fork.dialog),
         flow=destination if isinstance(destination, Flow) else None,
         hop=destination if isinstance(destination, Hop) else None,
+    )
+
+
+def _answerable(invite: Request) -> Request:
+    """What a response repeats (RFC 3261 §8.2.6.2)."""
+    return Request(
+        method=invite.method,
+        uri=invite.uri,
+        vias=invite.vias,
+        from_=invite.from_,
+        to=invite.to,
+        call_id=invite.call_id,
+        cseq=invite.cseq,
     )
 
 
@@ -101,6 +118,24 @@ def restore_unanswered(
     return session
 
 
+def restore_called(host: Host, saved: Saved, flow: Flow, command: Reply, now: float) -> None:
+    """Refuse a peer's INVITE of the last run."""
+    asked, response = _refusal(host, saved, command)
+    host.layer.respond(host.layer.adopt_asked(asked, flow, now), response, now)
+
+
+def _refusal(host: Host, saved: Saved, command: Reply) -> tuple[Request, Response]:
+    """The INVITE that was saved, and its refusal."""
+    asked, dialog = read_datagram(saved.asked), saved.dialog
+    if not isinstance(asked, Request) or dialog is None:
+        raise LocalProtocolError("what was saved is no INVITE of a peer's")
+    tag = read_name_addr(dialog.local).tag
+    response = host.compose(
+        asked, command.status, tag=tag, reason=command.reason, headers=command.headers
+    )
+    return asked, response
+
+
 def restore_answered(
     host: Host,
     saved: Saved,
@@ -127,4 +162,6 @@ def restore_answered(
     session = Session(host, State.UP, invite, destination, contact=contact, auth=auth)
     session.fork = session.add(Fork(dialog))
     session.close(headers, now, Cause.CLOSED)
+    if saved.asked and isinstance(destination, Flow):
+        host.layer.refuse(_refusal(host, saved, Reply(status=500, headers=headers))[1], destination)
     return session

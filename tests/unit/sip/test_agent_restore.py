@@ -4,14 +4,15 @@ import msgspec
 import pytest
 
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import Settings
+from protocols.sip.agent_commands import Acknowledge, Reply, Settings
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.headers import Reason, write_reason
-from protocols.sip.message import Headers, NameAddr
+from protocols.sip.message import Headers, NameAddr, Response
 from protocols.sip.session_saved import Saved
+from protocols.sip.transport import Flow, Transport
 from protocols.sip.uri import SipUri
 from tests.unit.sip.builders import request
-from tests.unit.sip.parties import OFFER, Party, Wire, connect, finish, inject, pair
+from tests.unit.sip.parties import ANSWER, OFFER, Party, Wire, connect, finish, inject, pair
 
 DIED = Headers((write_reason(Reason(protocol="SIP", cause=503, text="restarted")),))
 
@@ -165,5 +166,137 @@ def test_what_is_no_session_of_this_kind_is_refused() -> None:
     ):
         with pytest.raises(LocalProtocolError):
             wrong()
+    caller.hang_up()
+    finish(caller, callee)
+
+
+def flow_to(party: Party, host: str) -> Flow:
+    return Flow(id=9, transport=Transport.UDP, local=(party.host, 5060), remote=(host, 5060))
+
+
+def test_a_caller_that_was_never_answered_is_refused() -> None:
+    wire = Wire()
+    caller, callee = pair(wire)
+    caller.call(callee)
+    wire.run(0.1)
+    callee.ring()
+    saved = stored(callee)
+    wire.run(0.1)
+    restart(callee)
+    lost = iter([True, False])  # it is said again until its ACK comes
+    wire.drop = lambda to, message: isinstance(message, Response) and next(lost, False)
+    callee.agent.restore_called(
+        saved, flow_to(callee, caller.host), wire.now, Reply(status=500, headers=DIED)
+    )
+    callee.settle()
+    wire.run(1.0)
+    refused = caller.heard(events.Refused)[0]
+    assert (refused.status, refused.headers.first("Reason")) == (500, DIED.first("Reason"))
+    assert caller.story() == ["Progressed", "Refused", "Ended"]
+    assert callee.story() == []
+    finish(caller, callee)
+
+
+def test_a_caller_whose_answer_never_left_is_refused_as_well() -> None:
+    wire = Wire()
+    caller, callee = pair(wire)
+    caller.call(callee)
+    wire.run(0.1)
+    saved = stored(callee)
+    restart(callee)
+    callee.agent.restore_answered(saved, flow_to(callee, caller.host), wire.now, headers=DIED)
+    callee.settle()
+    wire.run(1.0)
+    assert caller.story()[-2:] == ["Refused", "Ended"]
+    finish(caller, callee)
+
+
+def test_a_caller_who_was_answered_is_not_disturbed_by_the_refusal() -> None:
+    wire = Wire()
+    caller, callee = pair(wire)
+    connect(caller, callee)
+    saved = stored(callee)
+    restart(callee)
+    callee.agent.restore_answered(saved, flow_to(callee, caller.host), wire.now)
+    callee.settle()
+    wire.run(0.1)
+    assert caller.story() == ["Answered", "HungUp", "Ended"]
+    finish(caller, callee)
+
+
+def test_only_a_peers_invite_is_refused() -> None:
+    caller, callee = pair()
+    caller.call(callee)
+    saved = stored(caller)
+    with pytest.raises(LocalProtocolError):
+        caller.agent.restore_called(saved, flow_to(caller, callee.host), 0.0, Reply(status=500))
+    caller.wire.run(0.1)
+    callee.ring()
+    living = stored(callee)
+    with pytest.raises(LocalProtocolError):
+        callee.agent.restore_called(
+            living, flow_to(callee, caller.host), caller.wire.now, Reply(status=500)
+        )
+    callee.refuse(486)
+    finish(caller, callee)
+
+
+def test_an_answer_is_acknowledged_when_told() -> None:
+    wire = Wire()
+    caller, callee = pair(wire)
+    connect(caller, callee, acknowledge=Acknowledge.WHEN_TOLD)
+    wire.run(0.1)
+    assert (caller.story(), callee.story()) == (["Answered"], ["Invited"])
+    wire.run(1.0)  # the 2xx comes again meanwhile, and is not answered either
+    assert not wire.messages("ACK")
+    caller.do("acknowledge")
+    wire.run(0.1)
+    assert callee.story() == ["Invited", "Confirmed"]
+    caller.do("acknowledge")  # once is enough
+    caller.hang_up()
+    wire.run(0.1)
+    assert len(wire.messages("ACK")) == 1
+    assert callee.story() == ["Invited", "Confirmed", "HungUp", "Ended"]
+    finish(caller, callee)
+
+
+def test_a_call_that_is_not_acknowledged_is_hung_up_all_the_same() -> None:
+    wire = Wire()
+    caller, callee = pair(wire)
+    connect(caller, callee, acknowledge=Acknowledge.WHEN_TOLD)
+    caller.hang_up()
+    wire.run(0.1)
+    assert callee.story() == ["Invited", "Confirmed", "HungUp", "Ended"]
+    finish(caller, callee)
+
+
+def test_who_dies_before_the_acknowledgement_is_hung_up_by_the_next() -> None:
+    wire = Wire()
+    caller, callee = pair(wire)
+    caller.call(callee, acknowledge=Acknowledge.WHEN_TOLD)
+    saved = stored(caller)
+    wire.run(0.1)
+    callee.accept()
+    wire.run(0.1)
+    restart(caller)
+    caller.agent.restore_unanswered(saved, caller.hop(callee.host), wire.now)
+    caller.settle()
+    wire.run(5.0)
+    assert callee.story() == ["Invited", "Confirmed", "HungUp", "Ended"]
+    finish(caller, callee)
+
+
+def test_an_offer_in_the_answer_is_not_acknowledged_by_the_word_alone() -> None:
+    wire = Wire()
+    caller, callee = pair(wire)
+    caller.call(callee, body=None, acknowledge=Acknowledge.WHEN_TOLD)
+    wire.run(0.1)
+    callee.accept(OFFER)
+    wire.run(0.1)
+    with pytest.raises(LocalProtocolError):
+        caller.do("acknowledge")
+    caller.answer(ANSWER)
+    wire.run(0.1)
+    assert callee.story() == ["Invited", "Confirmed"]
     caller.hang_up()
     finish(caller, callee)
