@@ -68,7 +68,6 @@ class Trunks:
             clock=clock,
             chance=chance,
             token=token,
-            report=report,
             changed=self._changed,
             patience=patience,
         )

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from carriers.trunk_events import TrunkEvent
 from carriers.trunk_places import Places
 from protocols.sip.agent_commands import Ask
 from protocols.sip.agent_events import RequestId, Responded
@@ -30,7 +29,6 @@ class Desk:
         clock: Callable[[], float],
         chance: Callable[[], float],
         token: Callable[[], str],
-        report: Callable[[TrunkEvent], None],
         changed: Callable[[], None],
         patience: Patience,
     ) -> None:
@@ -39,7 +37,6 @@ class Desk:
         self.clock = clock
         self.chance = chance
         self.token = token
-        self.report = report
         self.changed = changed
         self.patience = patience
         self._asked: dict[RequestId, Taker] = {}
@@ -55,10 +52,7 @@ class Desk:
         return self.clock() + at - self.station.now()
 
     def ask(self, command: Ask, hop: Hop, taker: Taker) -> None:
-        """Send a request to `hop`; `taker` is told what became of it.
-
-        Raises `LocalProtocolError` for what can't be said.
-        """
+        """Send a request to `hop`; `taker` is told what became of it."""
         station = self.station
         request = station.agent.request(command, hop, station.now())
         self._asked[request] = taker

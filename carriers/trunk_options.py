@@ -15,7 +15,7 @@ from carriers.trunk_registration import MAX_HOPS, identity, trouble_of
 from carriers.trunks import Gateway, Trunk, gateway_uri
 from protocols.sip.agent_commands import Ask
 from protocols.sip.agent_events import Responded, Source
-from protocols.sip.errors import LocalProtocolError, RemoteProtocolError
+from protocols.sip.errors import RemoteProtocolError
 from protocols.sip.headers import read_retry_after
 from protocols.sip.locating import Unlocated
 from protocols.sip.message import NameAddr, Response
@@ -72,11 +72,7 @@ class Probing:
         hops = found.hops[:MAX_HOPS]
         probe.left = len(hops)
         for hop in hops:
-            try:
-                self._desk.ask(self._options(gateway, hop), hop, self._taker(probe, hop))
-            except LocalProtocolError as error:
-                self._found(probe, Sign(uri=gateway.uri, status=_SILENCE, reason=str(error)))
-                self._one_less(probe)
+            self._desk.ask(self._options(gateway, hop), hop, self._taker(probe, hop))
 
     def _options(self, gateway: Gateway, hop: Hop) -> Ask:
         station, uri = self._desk.station, gateway_uri(gateway)

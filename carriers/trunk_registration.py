@@ -17,7 +17,6 @@ from carriers.trunks import Gateway, TransportChoice, Trunk, gateway_uri
 from protocols.sip.agent_commands import Ask
 from protocols.sip.agent_events import Responded, Source
 from protocols.sip.digest import Credentials, Sessions
-from protocols.sip.errors import LocalProtocolError
 from protocols.sip.locating import Unlocated
 from protocols.sip.message import NameAddr
 from protocols.sip.registration import Registration
@@ -196,10 +195,7 @@ class Registering:
             cseq=request.cseq,
         )
         sending = self._sending
-        try:
-            self._desk.ask(command, hop, lambda event: self._take(sending, hop, event))
-        except LocalProtocolError as error:
-            self._fail(str(error))
+        self._desk.ask(command, hop, lambda event: self._take(sending, hop, event))
 
     def _contact(self, hop: Hop) -> NameAddr:
         """Ours for who is at `hop`; the user in it tells the trunks of one carrier apart."""

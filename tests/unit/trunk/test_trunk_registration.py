@@ -191,6 +191,23 @@ async def test_a_hop_that_falls_silent_is_left_for_the_next_one(world: World) ->
     assert not world.of(RegistrationFailed)
 
 
+async def test_calls_begin_at_the_hop_that_registered_us(world: World) -> None:
+    silent, living = await world.far(), await world.far()
+    silent.says["REGISTER"] = None
+    world.name("carrier.example", ("127.0.0.1", silent.port), ("127.0.0.1", living.port))
+    gateways = (Gateway(uri="sip:carrier.example"),)
+    world.serve(acme=msgspec.structs.replace(registering(living), gateways=gateways))
+    hops = [
+        Hop(transport=Transport.UDP, host="127.0.0.1", port=each.port) for each in (silent, living)
+    ]
+    for hop in hops:
+        world.trunks.unreached(hop)
+    await world.trunks.start()
+    await world.until(Registered)
+    (door,) = await world.trunks.doors("acme")
+    assert door.hops == (hops[1], hops[0])
+
+
 async def test_a_name_without_an_address_is_a_failure_with_its_reason(world: World) -> None:
     world.serve(
         acme=Trunk(uri="sip:nowhere.example", register=True, username="alice", password="secret")
