@@ -214,13 +214,13 @@ async def phone(
     user: str = "alice",
     password: str = PASSWORD,
     *,
-    transport: Transport = Transport.UDP,
     files: Tls | None = None,
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[Phone]:
     """A phone on a socket of its own."""
     made: list[Phone] = []
     station = await open_station(
-        Terms(listens=(Listen(transport=Transport.UDP, host="127.0.0.1"),), files=files),
+        Terms(listens=(Listen(transport=Transport.UDP, host=host),), files=files),
         lambda event: made[0].take(event),
         token=lambda: secrets.token_hex(8),
         chance=random.random,

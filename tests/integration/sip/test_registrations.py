@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -27,6 +28,10 @@ from tests.integration.sip.peers import Authority
 from tests.integration.sip.registrar_world import DOMAIN, USERS, Phone, World, phone, until
 
 ALICE = f"alice@{DOMAIN}"
+DIGEST = (
+    'Authorization: Digest username="alice", realm="trunkline", nonce="x",'
+    f' uri="sip:{DOMAIN}", response="0", algorithm=SHA-256, qop=auth, nc=00000001, cnonce="1"\r\n'
+)
 UDP, TCP, TLS = Transport.UDP, Transport.TCP, Transport.TLS
 Start = Callable[..., Awaitable[World]]
 
@@ -433,6 +438,47 @@ async def test_a_flood_is_refused_and_logged_once(start: Start) -> None:
         assert len([each for each in logs if "refused" in each["event"]]) == 1
         # The other phones of that address suffer with it.
         assert (await alice.register(world.hop())).status == 503
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [("", b"401"), (DIGEST, b"401"), ("Authorization: Digest username=x\r\n", b"400")],
+)
+async def test_a_flood_leaves_nothing_behind_and_harms_nobody_else(
+    start: Start, given: str, status: bytes
+) -> None:
+    world = await start(
+        listens=(Listen(transport=UDP, host="127.0.0.1"), Listen(transport=UDP, host="127.0.0.2")),
+        floods=FloodLimits(rate=0.001, burst=50),
+    )
+    answers: Counter[bytes] = Counter()
+
+    class Peer(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            answers[data[8:11]] += 1
+
+    loop, hop = asyncio.get_running_loop(), world.hop()
+    peer, _ = await loop.create_datagram_endpoint(Peer, remote_addr=(hop.host, hop.port))
+    async with phone(host="127.0.0.2") as alice:
+        for number in range(600):
+            peer.sendto(
+                (
+                    f"REGISTER sip:{DOMAIN} SIP/2.0\r\n"
+                    f"Via: SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bK{number}\r\n"
+                    f"From: <sip:alice@{DOMAIN}>;tag=1\r\nTo: <sip:alice@{DOMAIN}>\r\n"
+                    f"Call-ID: {number}\r\nCSeq: 1 REGISTER\r\n{given}"
+                    "Contact: <sip:x@127.0.0.1>\r\nContent-Length: 0\r\n\r\n"
+                ).encode()
+            )
+            if number % 100 == 99:
+                await until(lambda sent=number + 1: answers.total() == sent)
+        peer.close()
+        assert answers == {status: 50, b"503": 550}
+        assert world.station.agent.ledger() == {}
+        assert world.station.agent.layer.servers == 0
+        other = world.station.endpoint.addresses()[1][1]
+        answer = await alice.register(Hop(transport=UDP, host=other[0], port=other[1]))
+        assert answer.status == 200
 
 
 async def test_what_others_are_refused_is_counted_in_the_log_too(
