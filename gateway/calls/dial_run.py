@@ -28,6 +28,7 @@ from gateway.calls.way import Way
 from protocols.sip.agent_events import Source
 from protocols.sip.transport import Destination, Flow, Hop
 from twiml.call import DialEnded, DialStatus
+from twiml.outcome import Goto
 from twiml.verbs import Dial, Noun, Number
 
 TCP_PATIENCE: Final = 4.0
@@ -56,14 +57,15 @@ class Branch:
 class Parent(msgspec.Struct, frozen=True, kw_only=True):
     """Whose dial it is, and what it takes to work in that call.
 
-    `leg` is the caller's. `tell` takes what legs tell, `track` a leg whose end is to be awaited.
+    `leg` is the caller's. `origin` is how the origin of its calls begins. `tell` takes what legs tell, `track` a leg whose end is to be awaited.
     `join` joins a leg to the caller, who is answered if need be, `whisper` runs the document of
     a branch, `ended` takes the result.
     """
 
     line: Line
-    leg: SipLeg
+    leg: Leg
     asked: Asked
+    origin: str = "dial"
     media: CallMedia
     keeping: Keeping
     spawn: Spawn
@@ -89,6 +91,7 @@ class DialRun:
         self._of_leg: dict[str, Branch] = {}
         self._progress: dict[str, int] = {}
         self._ways: dict[int, list[Way]] = {}
+        self._is_lent = False
         self.branches = [self._branch(number, noun) for number, noun in enumerate(dial.nouns)]
         pickups = [Pickup.WHISPER if each.url else Pickup.JOIN for each in dial.nouns]
         order = Order.SEQUENTIAL if dial.sequential else Order.PARALLEL
@@ -110,6 +113,39 @@ class DialRun:
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self._machine.is_over
+
+    # While another may have the place of who is joined
+
+    @property
+    def joined(self) -> Branch | None:
+        """The branch that is joined to the caller, or was until another had its place."""
+        number = self._machine.joined
+        return self.branches[number] if number >= 0 else None
+
+    @property
+    def refer(self) -> Goto | None:
+        """Whom to ask what to do when who is joined wants to transfer the caller."""
+        dial = self._dial
+        return Goto(url=dial.refer_url, method=dial.refer_method) if dial.refer_url else None
+
+    def lend(self) -> None:
+        """Another may have the place of who is joined: whose going ends nothing from now on."""
+        self._is_lent = True
+
+    def take_back(self) -> None:
+        """Nobody else has it."""
+        self._is_lent = False
+
+    def conclude(self) -> None:
+        """Who had the place of who was joined is gone as well."""
+        self._is_lent = False
+        branch = self.joined
+        if branch is not None:
+            self._do(self._machine.failed(branch.number, DialStatus.COMPLETED))
+
+    def hush(self) -> None:
+        """Let its times pass: another dial has its place."""
+        self._hush()
 
     # What legs tell
 
@@ -134,7 +170,7 @@ class DialRun:
 
     def _on_rang(self, branch: Branch, leg: Leg, event: Rang) -> None:
         self._progress[leg.id] = max(self._progress.get(leg.id, 0), event.status)
-        branch.line.move(CallStatus.RINGING, leg.record)
+        branch.line.move(CallStatus.RINGING)
         if event.early and branch.leg is None and len(self._of_leg) == 1:
             self._parent.media.join(self._parent.leg.id, leg.id)
         self._do(self._machine.rang(branch.number, event))
@@ -159,10 +195,11 @@ class DialRun:
     def _on_left(self, branch: Branch, gone: Gone) -> None:
         leg = branch.leg
         assert leg is not None
-        branch.line.end(CallStatus.COMPLETED, reason=gone.reason, leg=leg.record, sip_code=200)
+        branch.line.end(CallStatus.COMPLETED, reason=gone.reason, sip_code=200)
         for arm in branch.arms:
             arm.release()
-        self._do(self._machine.failed(branch.number, DialStatus.COMPLETED))
+        if not self._is_lent:
+            self._do(self._machine.failed(branch.number, DialStatus.COMPLETED))
 
     # What the machine wants
 
@@ -202,8 +239,7 @@ class DialRun:
         for arm in branch.arms:
             arm.release()
         ended = _ENDED_BY.get(reason, CallStatus.CANCELED)
-        last = branch.legs[-1].record if branch.legs else None
-        branch.line.end(ended, reason=reason, leg=last)
+        branch.line.end(ended, reason=reason)
 
     def _ring(self, branch: Branch, rang: Rang) -> None:
         caller = self._parent.leg
@@ -363,7 +399,7 @@ class DialRun:
             status=CallStatus.INITIATED,
             from_address=parent.asked.caller.number,
             to_address=noun.number if isinstance(noun, Number) else noun.uris[0].uri,
-            origin=f"dial:{parent.line.call.sid}",
+            origin=f"{parent.origin}:{parent.line.call.sid}",
             owner=house.owner,
             status_callback=noun.status_callback,
             status_callback_method=noun.status_callback_method,

@@ -5,11 +5,11 @@ interpreter when it is done, and not at all after `stop`.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from gateway.calls import documents
-from gateway.calls.documents import Documents, NotObtained
+from gateway.calls import documents, tables
+from gateway.calls.documents import Documents, Exchange, Note, NotObtained
 from gateway.calls.line import Line
 from gateway.webhooks.instructions import Fallback
 from twiml.call import Event, Fetched, NotFetched, Paused
@@ -75,7 +75,7 @@ class Hands:
     async def _fetch(self, ask: int, goto: Goto) -> None:
         line = self.line
         found = await self._documents.fetch(line.call, goto, self._fallback, extra=line.extra)
-        self._keep(found.notes)
+        self._keep(found.notes, found.exchanges)
         if isinstance(found, NotObtained):
             self._give(NotFetched(ask=ask))
         else:
@@ -83,8 +83,11 @@ class Hands:
 
     async def _report(self, goto: Goto) -> None:
         told = await self._documents.report(self.line.call, goto, extra=self.line.extra)
-        self._keep(told.notes)
+        self._keep(told.notes, told.exchanges)
 
-    def _keep(self, notes: tuple[documents.Note, ...]) -> None:
-        if notes:
-            self.line.note(documents.written(self.line.call, notes, self._clock()))
+    def _keep(self, notes: Sequence[Note], exchanges: Sequence[Exchange] = ()) -> None:
+        call = self.line.call
+        writes = documents.written(call, notes, self._clock()) if notes else []
+        if exchanges:
+            writes.append(tables.exchanges_kept(call.sid, exchanges))
+        self.line.note(writes)

@@ -64,8 +64,8 @@ class Line:
         """Keep how a leg ended while the call goes on."""
         self._keeping.put(self._book.tried(self.call, leg))
 
-    def move(self, status: CallStatus, leg: CallLeg | None, **changes: Any) -> None:
-        """Go on to `status`, if that may follow; `leg` is as it is now."""
+    def move(self, status: CallStatus, leg: CallLeg | None = None, **changes: Any) -> None:
+        """Go on to `status`, if that may follow; `leg` is what a restart has to know from now."""
         moved = advanced(self.call, status, self._clock(), **changes)
         if moved is None:
             return
@@ -78,11 +78,13 @@ class Line:
         status: CallStatus,
         *,
         reason: str,
-        leg: CallLeg | None = None,
         sip_code: int = 0,
         error_code: int = 0,
     ) -> None:
-        """End it; one that was answered is completed, whatever broke it."""
+        """End it; one that was answered is completed, whatever broke it.
+
+        Its legs are kept by whoever has them, when all is known of them.
+        """
         if self.call.status is CallStatus.IN_PROGRESS:
             status = CallStatus.COMPLETED
         ended = advanced(
@@ -97,11 +99,13 @@ class Line:
             return
         self.call = ended
         jobs = self._tell(CallEvent.COMPLETED)
-        self._keeping.put(self._book.ended(ended, leg, jobs=jobs), jobs)
+        self._keeping.put(self._book.ended(ended, jobs=jobs), jobs)
 
     def note(self, writes: Iterable[Write]) -> None:
         """Keep what an app's developer should know."""
-        self._keeping.put(list(writes))
+        kept = list(writes)
+        if kept:
+            self._keeping.put(kept)
 
     def _tell(self, event: CallEvent) -> list[Job]:
         jobs = callbacks.for_event(

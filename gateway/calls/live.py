@@ -279,7 +279,6 @@ class Live:
         self.line.end(
             ending.status,
             reason=ending.reason or gone.reason,
-            leg=self.leg.record,
             sip_code=gone.status,
             error_code=ending.error_code,
         )

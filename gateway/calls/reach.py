@@ -28,6 +28,7 @@ from protocols.sdp.formats import Codec
 from protocols.sdp.media import DtmfMode, MediaPolicy, SrtpPolicy
 from protocols.sip.digest import Credentials, Sessions
 from protocols.sip.errors import RemoteProtocolError
+from protocols.sip.headers import Replaces
 from protocols.sip.locating import Located, Unlocated
 from protocols.sip.message import Headers, NameAddr
 from protocols.sip.resolver import Resolver
@@ -40,11 +41,15 @@ MOST_REDIRECTS: Final = 5
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What all of a dial's nouns share: for which call, under whose number, with which codecs."""
+    """What all of a dial's nouns share: for which call, under whose number, with which codecs.
+
+    `replaces` is a dialog of theirs that our INVITE takes the place of (RFC 3891).
+    """
 
     call: Call
     caller: Caller
     codecs: tuple[str, ...] = ()
+    replaces: Replaces | None = None
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +122,19 @@ class Reach:
             case verbs.Sip():
                 return self._sip_arms(noun, asked)
 
+    def is_ours(self, host: str) -> bool:
+        """Whether a host is a domain of ours, or the gateway itself."""
+        return self._users.is_ours(host) or host == self.host()
+
+    def is_user(self, noun: verbs.Noun) -> bool:
+        """Whether a noun is a user of a domain of ours."""
+        first = _uri(noun.uris[0].uri) if isinstance(noun, verbs.Sip) else None
+        return first is not None and self._users.is_ours(first.host)
+
+    def has_devices(self, account_sid: str, user: str, domain: str) -> bool:
+        """Whether somebody of a domain is registered."""
+        return bool(self._users.devices(account_sid, user, domain))
+
     def policy(self, destination: Destination, asked: Asked, only: tuple[str, ...]) -> MediaPolicy:
         """What is spoken with a phone; keys go only where nobody can read along."""
         secure = destination.transport in SECURE
@@ -134,7 +152,7 @@ class Reach:
 
     def _sip_arms(self, noun: verbs.Sip, asked: Asked) -> Sequence[Arm]:
         first = _uri(noun.uris[0].uri)
-        if first is not None and self._users.is_ours(first.host):
+        if first is not None and self.is_user(noun):
             devices = self._users.devices(asked.call.account_sid, first.user, first.host)
             if not devices:
                 return (NoArm(f"{first.user}@{first.host} is not registered"),)
@@ -193,6 +211,7 @@ class DeviceArm:
             policy=self._reach.policy(destination, self._asked, self._noun.codecs),
             routes=self._device.routes,
             headers=Headers(self._noun.headers),
+            replaces=self._asked.replaces,
             pinned=True,
         )
 
@@ -276,6 +295,7 @@ class PeerArm(_Located):
             destination=nowhere,
             policy=reach.policy(nowhere, asked, self._noun.codecs),
             headers=Headers(self._noun.headers),
+            replaces=asked.replaces,
             sessions=reach.credentials(address.username, address.password),
         )
         await self._add(uri, like)

@@ -17,7 +17,7 @@ from gateway.calls.model import CallLeg, Party, Quality
 from gateway.calls.way import Way
 from gateway.media import graph
 from protocols.rtp.latch import LatchPolicy
-from protocols.sdp.media import MediaPolicy
+from protocols.sdp.media import MediaPolicy, Stream
 from protocols.sip import agent_events as events
 from protocols.sip.agent import Agent
 from protocols.sip.agent_commands import (
@@ -106,6 +106,16 @@ class SipLeg:
         return self._description is not None and self._description.stream is not None
 
     @property
+    def stream(self) -> Stream | None:
+        """What was agreed on last; None before that."""
+        return None if self._description is None else self._description.stream
+
+    @property
+    def call_of(self) -> str:
+        """The call that came in among whose media it is."""
+        return self._media.call
+
+    @property
     def saved(self) -> CallLeg:
         """Its record with what a restart needs."""
         self._keep(saved=self._tools.station.agent.saved(self.session))
@@ -172,6 +182,7 @@ class SipLeg:
             body=self._described.offer(),
             max_forwards=max_forwards,
             refresh=way.refresh,
+            replaces=way.replaces,
         )
         self.session = station.agent.invite(command, destination, station.now(), way.sessions)
         self._tools.watch(self.session, self)

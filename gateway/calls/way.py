@@ -10,6 +10,7 @@ from protocols.rtp.latch import LatchPolicy
 from protocols.sdp.formats import G722, L16_16000, OPUS, PCMA, PCMU, Codec
 from protocols.sdp.media import MediaPolicy, SrtpPolicy
 from protocols.sip.digest import Sessions
+from protocols.sip.headers import Replaces
 from protocols.sip.message import NO_HEADERS, Headers, NameAddr
 from protocols.sip.parts import format_name_addr
 from protocols.sip.session_refresh import Wish
@@ -40,7 +41,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 
     `size` is about how many octets its INVITE has. `carrier` and `gateway` are the trunk and its
     gateway's URI, "" for phones and others. With `pinned` a large request goes by this transport
-    too. `sessions` answers challenges.
+    too. `sessions` answers challenges, `replaces` is the dialog whose place it takes there.
     """
 
     uri: SipUri
@@ -57,6 +58,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     pinned: bool = False
     early_media: EarlyMedia = EarlyMedia.PASS
     stop_codes: tuple[int, ...] = STOP_CODES
+    replaces: Replaces | None = None
     sessions: Sessions | None = None
 
     @property

@@ -19,6 +19,7 @@ from gateway.calls.book import Book
 from gateway.calls.documents import Documents
 from gateway.calls.house import House
 from gateway.calls.ladder import Ladder
+from gateway.calls.orders_watch import OrderWatcher
 from gateway.calls.reach import Device, Reach
 from gateway.calls.restart import Restart
 from gateway.calls.service import Calls
@@ -114,6 +115,9 @@ class Voice:
         await self.trunks.start()
         stack.push_async_callback(lambda: self.trunks.close(_UNREGISTER_WITHIN))
         await self._restart.begin()
+        watcher = OrderWatcher(self._ground.store, self.calls)
+        watcher.start()
+        stack.push_async_callback(watcher.close)
         stack.push_async_callback(self._restart.close)
         stack.push_async_callback(lambda: self.calls.drain(config.daemon.drain_calls))
 

@@ -324,6 +324,12 @@ def name_of(session: Session) -> Replaces:
     return Replaces(call_id=dialog.call_id, to_tag=dialog.remote.tag, from_tag=dialog.local.tag)
 
 
+def named(host: Host, wanted: Replaces) -> SessionId | None:
+    """The session that a Replaces of a peer's names: of a Refer-To that leads here."""
+    found = host.dialogs.get((wanted.call_id, wanted.to_tag, wanted.from_tag))
+    return None if found is None else found[0].id
+
+
 def replaced_by(host: Host, request: Request) -> tuple[SessionId | None, int]:
     """The session that an INVITE wants to replace, and the status that refuses it (RFC 3891 §3).
 
