@@ -80,7 +80,7 @@ def test_a_call_for_help_goes_by_those_that_take_it(
     assert found.rule() == f"emergency call to {to.strip('+')}, by {', '.join(expected)}"
     told = found.as_json()
     assert (told["candidates"], told["help"]) == (expected, True)
-    assert (found.route, found.routes) == (None, 1)
+    assert (found.route, found.routes, found.medium) == (None, 1, Medium.CALL)
 
 
 def test_nothing_keeps_a_call_for_help_from_being_tried() -> None:

@@ -244,6 +244,13 @@ async def test_a_gateway_fails_once_when_all_of_its_hops_have(world: World) -> N
     assert world.trunks._lines["acme"].health().state is HealthState.BOUND
 
 
+async def test_only_so_many_silent_hops_are_kept_in_mind(world: World) -> None:
+    hops = [Hop(transport=Transport.UDP, host="192.0.2.1", port=port) for port in range(1, 1100)]
+    for hop in hops:
+        world.trunks.unreached(hop)
+    assert list(world.trunks._places._silent) == hops[-1024:]
+
+
 async def test_none_are_asked_where_the_interval_is_0_or_the_trunk_is_gone(world: World) -> None:
     far = await world.far()
     world.serve(acme=behind(far, options_interval=0.0), beta=behind(far))
@@ -408,7 +415,8 @@ async def test_channels_and_cps_hold_for_all_but_calls_for_help(world: World) ->
     assert admit("acme", "CA4", kind=Admission.EMERGENCY) is None
     standing = world.trunks.standing("acme")
     assert standing is not None
-    assert (standing.calls, standing.channels, standing.cps) == (3, 2, 100.0)
+    assert (standing.trunk, standing.calls) == ("acme", 3)
+    assert (standing.channels, standing.cps) == (2, 100.0)
     for call in ("CA1", "CA4", "CA4", "CA9"):
         world.trunks.release("acme", call)
     assert admit("acme", "CA3", kind=ordinary) is None
@@ -424,10 +432,12 @@ async def test_each_call_answers_challenges_by_itself(world: World) -> None:
     world.serve(
         acme=Trunk(uri="sip:192.0.2.1", username="alice", password="secret"),
         beta=Trunk(uri="sip:192.0.2.2"),
+        gamma=Trunk(uri="sip:192.0.2.3", username="alice"),
     )
     one, two = world.trunks.sessions("acme"), world.trunks.sessions("acme")
     assert one is not None and one is not two
-    assert world.trunks.sessions("beta") is world.trunks.sessions("gone") is None
+    for name in ("beta", "gamma", "gone"):
+        assert world.trunks.sessions(name) is None
 
 
 async def test_a_trunk_without_a_gateway_takes_no_calls_of_ours(world: World) -> None:
