@@ -48,8 +48,11 @@ class Studio:
         self._ports = PortRange(first, last)
 
     def open(self) -> "Line | None":
-        """A line with ports of its own; None if there are none left."""
-        pair = self._ports.open(self.host)
+        """A line with ports of its own; None if there are none left, or no descriptors."""
+        try:
+            pair = self._ports.open(self.host)
+        except OSError:
+            return None
         return None if pair is None else Line(pair, self)
 
     def close(self) -> None:

@@ -135,8 +135,8 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     """How a phone behaves when it is called; times are seconds.
 
     It answers after `answer_after`, None for never, and then follows `script`; `early` is played
-    before that, over a 183. With `refuse` it answers with that status instead, with `redirect`
-    (a URI) with 302. After `drop_after` from the answer it is dead: nothing comes of it any more,
+    before that, over a 183. With `refuse` it answers with that status then, with `redirect` (a
+    URI) with 302. After `drop_after` from the answer it is dead: nothing comes of it any more,
     and nothing is answered. `reliable` says what becomes of provisional responses (RFC 3262),
     `session_expires` and `refresher` are those of RFC 4028, 0 for the usual.
     """

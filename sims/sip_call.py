@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from protocols.rtp.dtmf import PAUSES
 from protocols.sdp import codec as sdp
 from protocols.sdp.description import Direction
 from protocols.sdp.errors import RemoteProtocolError
@@ -35,6 +36,7 @@ from sims.phone_steps import Missed, follow
 INFO_TYPE: Final = "application/dtmf-relay"
 _INFO_KEY: Final = re.compile(r"\s*Signal\s*=\s*([0-9A-D*#])", re.IGNORECASE)
 _CANCELLED: Final = 487
+_NOT_ACCEPTABLE: Final = Reply(status=488)
 _USUAL_EXPIRES: Final = 1800
 
 # What the end of a call that was never answered looks like, by why it ended.
@@ -105,33 +107,33 @@ class SipCall:
         """Take a call as the manner says."""
         self.session = invited.session
         manner = self._manner
-        contacts: tuple[NameAddr, ...] = ()
-        status = manner.refuse
-        if manner.redirect:
-            status, contacts = 302, (NameAddr(uri=parse_uri(manner.redirect)),)
+        after, reply = manner.answer_after, _reply_of(manner)
         body = None
-        if not status:
+        if reply is None:
             body = self._offer() if invited.offer is None else self._answer(invited.offer)
-            status = 0 if body is not None else 488
-        if body is None:
-            self.refuse(Reply(status=status, contacts=contacts))
+        if body is None and (reply is None or after == 0.0):
+            self.refuse(reply or _NOT_ACCEPTABLE)
             return
         self.record.ringing()
         provisional = Provisional(status=180, reliable=manner.reliable)
-        if manner.early:
+        if body is not None and manner.early:
             provisional = msgspec.structs.replace(provisional, status=183, body=body)
             self._early = self._begin(manner.early)
         self._agent.provisional(self.session, provisional, self._now())
-        if manner.answer_after is not None:
-            self._main = self._around.spawn(self._pick_up(manner.answer_after, body))
+        if after is not None:
+            self._main = self._around.spawn(self._decide(after, body, reply))
 
     def refuse(self, reply: Reply) -> None:
         """Answer otherwise."""
         self.record.ended(reply.status)
         self._agent.refuse(self.session, reply, self._now())
 
-    async def _pick_up(self, after: float, body: Body) -> None:
+    async def _decide(self, after: float, body: Body | None, reply: Reply | None) -> None:
         await asyncio.sleep(after)
+        if reply is not None:
+            self.refuse(reply)
+            self._around.wake()
+            return
         command = Accept(body=body, refresh=wish_of(self._manner))
         self._agent.accept(self.session, command, self._now())
         self._around.wake()
@@ -262,6 +264,9 @@ class SipCall:
             await self._line.press(keys)
             return
         for each in keys:
+            if each in PAUSES:
+                await asyncio.sleep(PAUSES[each])
+                continue
             body = Body(octets=b"Signal=%b\r\nDuration=100\r\n" % each.encode(), type=INFO_TYPE)
             self._agent.info(self.session, body, self._now())
             self._around.wake()
@@ -351,6 +356,13 @@ class SipCall:
         found = _INFO_KEY.match(text)
         if found is not None:
             self._line.hearing.pressed(found[1].upper(), asyncio.get_running_loop().time())
+
+
+def _reply_of(manner: Manner) -> Reply | None:
+    """How it refuses; None if it answers."""
+    if manner.redirect:
+        return Reply(status=302, contacts=(NameAddr(uri=parse_uri(manner.redirect)),))
+    return Reply(status=manner.refuse) if manner.refuse else None
 
 
 def wish_of(manner: Manner) -> Wish | None:

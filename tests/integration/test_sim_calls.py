@@ -1,6 +1,8 @@
 """Simulated carriers and phones against each other over loopback, without a gateway between."""
 
 import asyncio
+import random
+import secrets
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
@@ -10,10 +12,20 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from protocols.sdp.media import DtmfMode
+from protocols.sdp import codec as sdp
+from protocols.sdp.media import DtmfMode, LocalMedia
+from protocols.sdp.negotiation import Negotiation
+from protocols.sdp.offer_answer import Answered
+from protocols.sip import agent_events as events
+from protocols.sip.agent_commands import Invite
+from protocols.sip.message import NameAddr
 from protocols.sip.registration_events import Failed, Registered
+from protocols.sip.session_offers import Body
+from protocols.sip.station import Station, Terms, open_station
 from protocols.sip.timers import Timers
 from protocols.sip.transport import Hop, Transport
+from protocols.sip.uri import SipUri
+from protocols.sip.wire import Listen, Tls
 from sims import control
 from sims.carrier import Carrier, Dialling, Gateway, Habits, Nowhere
 from sims.carrier_registrar import Account
@@ -23,6 +35,7 @@ from sims.phone_calls import CallRecord, CallState, ShownCall
 from sims.phone_manners import Manners, named_manners
 from sims.phone_script import Manner, read_manner, read_script
 from sims.sip_exchange import Stand
+from tests.integration.sip.peers import Authority
 
 PATIENCE = 30.0
 CALLER = "+15550009999"
@@ -123,6 +136,18 @@ async def test_a_number_refuses(
     assert (call.sip_code, call.answered_at, call.steps) == (status, None, [])
     (other,) = await ended(*called.calls.of(f"+1555000{digits}"))
     assert other.sip_code == status
+    await free(caller, called)
+
+
+async def test_a_phone_refuses_after_it_rang(start: StartCarrier, caller: Carrier) -> None:
+    called = await start('*={"answer_after": 0.5, "refuse": 486}')
+    await join(caller, called)
+    record = dial(caller, "+15550001234")
+    await until(lambda: record.state is CallState.RINGING)
+    (call,) = await ended(record)
+    assert call.sip_code == 486
+    rang = datetime.fromisoformat(str(call.ended_at)) - datetime.fromisoformat(call.started_at)
+    assert rang.total_seconds() >= 0.45
     await free(caller, called)
 
 
@@ -448,6 +473,111 @@ async def test_a_registration_lasts_no_longer_than_the_carrier_grants(
     assert isinstance(event, Registered)
     assert event.expires_at - own.exchange.now() <= SECRET.expires
     await own.close()
+
+
+async def test_a_phone_over_tls_is_reached_over_its_own_connection(
+    start: StartCarrier, tmp_path: Path
+) -> None:
+    authority, transport = Authority(tmp_path), Transport.TLS
+    tls = Tls(certificates=(authority.sign("carrier", SECRET.realm),))
+    secured = Stand(transports=(transport,), tls=tls)
+    carrier = await start(stand=secured, habits=Habits(account=SECRET))
+    trusting = Tls(trust=authority.trust)
+    server = Hop(transport=transport, host="127.0.0.1", port=carrier.port, domain=SECRET.realm)
+    own = Phone(
+        Stand(transports=(Transport.UDP,), tls=trusting, user="gateway"),
+        Subscriber(user="gateway", password="secret", domain=SECRET.realm, server=server),
+        Manner(script=read_script([{"tone": 550, "for": 5}])),
+    )
+    await own.open()
+    async with asyncio.timeout(PATIENCE):
+        assert isinstance(await own.registered(), Registered)
+    (back,) = await ended(
+        dial(carrier, "gateway", [{"expect": "tone:550", "within": 5}, {"hangup": True}])
+    )
+    assert (back.sip_code, all_well(back)) == (200, True)
+    await own.close()
+
+
+# Against a user agent in the hand
+
+
+class Agent:
+    """A user agent that calls a carrier; `told` is what it was told."""
+
+    def __init__(self, carrier: Carrier) -> None:
+        self.told: list[Any] = []
+        self.hop = Hop(transport=Transport.UDP, host="127.0.0.1", port=carrier.port)
+        self.negotiation = Negotiation(session_id=1, key=bytes)
+        self.local = LocalMedia(address="127.0.0.1", port=9)
+        self.station: Station
+
+    async def call(self, to: str) -> events.SessionId:
+        self.station = await open_station(
+            Terms(listens=(Listen(transport=Transport.UDP, host="127.0.0.1"),)),
+            self.told.append,
+            token=lambda: secrets.token_hex(8),
+            chance=random.random,
+        )
+        uri = SipUri(user=to, host=self.hop.host, port=self.hop.port)
+        session = self.station.agent.invite(
+            Invite(
+                uri=uri,
+                from_=NameAddr(uri=SipUri(user="agent", host="a.example")),
+                to=NameAddr(uri=uri),
+                body=Body(octets=sdp.write(self.negotiation.offer(self.local))),
+            ),
+            self.hop,
+            self.station.now(),
+        )
+        self.station.wake()
+        return session
+
+    async def until(self, kind: type[Any]) -> Any:
+        await until(lambda: any(isinstance(each, kind) for each in self.told))
+        return next(each for each in self.told if isinstance(each, kind))
+
+
+@pytest.mark.parametrize("refresher", ["us", "peer"])
+async def test_session_timers_are_as_the_manner_says(start: StartCarrier, refresher: str) -> None:
+    carrier = await start(f'*={{"session_expires": 90, "refresher": "{refresher}"}}')
+    agent = Agent(carrier)
+    await agent.call("+15550001234")
+    answered = await agent.until(events.Answered)
+    said = answered.response.headers.first("Session-Expires")
+    assert said == f"90;refresher={'uas' if refresher == 'us' else 'uac'}"
+    await agent.station.close()
+
+
+async def test_an_offer_is_made_where_one_is_wanted(start: StartCarrier) -> None:
+    """A re-INVITE without an offer, and the answer in its ACK: after it the script can offer."""
+    carrier = await start(
+        '*={"script": [{"wait": 1}, {"hold": true}, {"hangup": true}]}',
+    )
+    agent = Agent(carrier)
+    session = await agent.call("+15550001234")
+    answered = await agent.until(events.Answered)
+    agent.negotiation.accept(sdp.read(answered.body.octets))
+    agent.station.agent.offer(session, None, agent.station.now())
+    agent.station.wake()
+    offer = await agent.until(events.OfferReceived)
+    agent.negotiation.receive_offer(sdp.read(offer.body.octets))
+    answer = agent.negotiation.answer(agent.local)
+    assert isinstance(answer, Answered)
+    agent.station.agent.answer(
+        session, Body(octets=sdp.write(answer.description)), agent.station.now()
+    )
+    agent.station.wake()
+    agent.told.clear()
+    held = await agent.until(events.OfferReceived)
+    assert b"a=sendonly" in held.body.octets
+    agent.station.agent.refuse_offer(session, agent.station.now())
+    agent.station.wake()
+    await agent.until(events.Ended)
+    (call,) = await ended(*carrier.calls.of("+15550001234"))
+    assert said(call)[1:] == [({"hold": True}, False), ({"hangup": True}, True)]
+    assert str(call.steps[1].heard).startswith("488")
+    await agent.station.close()
 
 
 # Over HTTP
