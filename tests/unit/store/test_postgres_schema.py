@@ -12,9 +12,10 @@ import asyncpg
 import pytest
 
 import gateway
+from gateway.calls import tables as calls
 from gateway.core import records as jobs_records
 from gateway.messages import records, segments, trace
-from gateway.sids import MMS, SMS, first_sid
+from gateway.sids import CALL, MMS, SMS, first_sid
 from gateway.store import postgres as postgres_store
 from gateway.store import postgres_arrivals as arrivals
 from gateway.store import postgres_partitions as partitions
@@ -309,15 +310,26 @@ async def test_a_partition_that_is_in_use_is_dropped_another_time(
     assert await store.forget("facts", day) == 1
 
 
-@pytest.mark.parametrize("statement", [records.STATE, segments.STATE, trace.WIPE])
+@pytest.mark.parametrize(
+    "statement, kind",
+    [
+        (records.STATE, SMS),
+        (segments.STATE, SMS),
+        (trace.WIPE, SMS),
+        (trace.WIPE, CALL),
+        (calls.UPDATE, CALL),
+        (calls.LEG_UPDATE, CALL),
+        (calls.LEGS_DELETE, CALL),
+    ],
+)
 async def test_a_write_looks_into_the_partition_of_its_rows_alone(
-    connection: Any, statement: Update | Delete
+    connection: Any, statement: Update | Delete, kind: str
 ) -> None:
     """However many partitions there are."""
     table = (await schema.tables(connection))[statement.table]
     text = Step(Plan(statement, table.keys), table.types).text
     names = [*statement.key, *getattr(statement, "columns", ()), getattr(statement, "guard", "")]
-    sid = first_sid(SMS, time.time()) + "0" * 16
+    sid, ending = first_sid(kind, time.time()) + "0" * 16, kind.lower()
     values = {"TEXT": sid, "BIGINT": "1", "DOUBLE PRECISION": "1"}
     arrays = [f"'{{{values[table.types[name].upper()]}}}'" for name in names if name]
     await connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
@@ -326,8 +338,8 @@ async def test_a_write_looks_into_the_partition_of_its_rows_alone(
     scanned = {
         word for (line,) in plan if " Scan " in line for word in line.split() if "_p" in word
     }
-    assert {re.sub(r"_p(\d+)sm.*", r"_p\1sm", name) for name in scanned} == {
-        f"{statement.table}_p{int(time.time() // partitions.span_of(statement.table))}sm"
+    assert {re.sub(rf"_p(\d+){ending}.*", rf"_p\1{ending}", name) for name in scanned} == {
+        f"{statement.table}_p{int(time.time() // partitions.span_of(statement.table))}{ending}"
     }, plan
 
 

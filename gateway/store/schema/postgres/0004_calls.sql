@@ -14,7 +14,7 @@ CREATE TABLE calls (
     phone_number_sid TEXT COLLATE "C" NOT NULL,
     carrier TEXT COLLATE "C" NOT NULL,
     domain TEXT COLLATE "C" NOT NULL,
-    origin TEXT COLLATE "C" NOT NULL,             -- 'number:<sid>' | 'domain:<sid>' | 'dial:<sid>' | 'rest'
+    origin TEXT COLLATE "C" NOT NULL,             -- what it runs, or why it was made: gateway/calls/model.py
     owner TEXT COLLATE "C" NOT NULL,              -- the member whose process has it
     status_callback TEXT COLLATE "C" NOT NULL,
     status_callback_method TEXT COLLATE "C" NOT NULL,

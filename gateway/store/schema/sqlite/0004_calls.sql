@@ -13,7 +13,7 @@ CREATE TABLE calls (
     phone_number_sid TEXT NOT NULL,
     carrier TEXT NOT NULL,
     domain TEXT NOT NULL,
-    origin TEXT NOT NULL,             -- 'number:<sid>' | 'domain:<sid>' | 'dial:<sid>' | 'rest'
+    origin TEXT NOT NULL,             -- what it runs, or why it was made: gateway/calls/model.py
     owner TEXT NOT NULL,              -- the member whose process has it
     status_callback TEXT NOT NULL,
     status_callback_method TEXT NOT NULL,
