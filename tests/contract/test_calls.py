@@ -7,8 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.api.call_lists import Filters, list_calls, statuses_of
+from gateway.api.paging import Page
 from gateway.calls import orders, tables
 from gateway.calls.book import BY_STATUS, Book, advanced, changed_at
+from gateway.calls.cdr import record_of, records
 from gateway.calls.ladder_file import ladder_of
 from gateway.calls.model import (
     OVER,
@@ -305,6 +308,33 @@ def test_every_state_has_its_fact_and_its_times(status: CallStatus) -> None:
         assert (found.status, found.version, found.date_updated) == (following, 2, NOW + 9)
         assert found.ended == (NOW + 9 if following in OVER else 0.0)
         assert found.started == (NOW + 9 if following is CallStatus.IN_PROGRESS else 0.0)
+
+
+async def test_lists_and_records_are_read_with_every_filter(store: Store, book: Book) -> None:
+    calls = [a_call(n, parent_sid=f"CA{9:032x}") for n in range(5)]
+    answered = [after(call, CallStatus.IN_PROGRESS, NOW + 1) for call in calls]
+    over = [after(call, CallStatus.COMPLETED, NOW + 5) for call in answered]
+    for call, stood, end in zip(calls, answered, over, strict=True):
+        leg = leg_of(call)
+        await book.commit([*book.begun(call, leg), *book.changed(stood), *book.ended(end, leg)])
+    await book.commit(book.begun(a_call(9, account_sid=OTHER), None))
+    filters = Filters(
+        to_address=calls[0].to_address,
+        from_address=calls[0].from_address,
+        parent_sid=calls[0].parent_sid,
+        statuses=statuses_of("completed"),
+        started=(NOW, NOW + 2),
+        ended=(NOW, NOW + 6),
+    )
+    first = await list_calls(store, ACCOUNT, filters, Page(number=0, size=3))
+    assert (first.rows, first.older) == (over[:1:-1], True)
+    page = Page(number=1, size=3, after=first.sids[-1])
+    assert (await list_calls(store, ACCOUNT, filters, page)).rows == over[1::-1]
+    back = Page(number=0, size=3, before=over[1].sid)
+    assert (await list_calls(store, ACCOUNT, Filters(), back)).rows == first.rows
+    assert not (await list_calls(store, OTHER, filters, Page(number=0, size=3))).rows
+    found = [each async for each in records(store, ACCOUNT, NOW, NOW + 4)]
+    assert found == [[record_of(call, leg_of(call)) for call in over[:4]]]
 
 
 # -- orders -----------------------------------------------------------------------------------
