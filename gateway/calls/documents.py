@@ -6,6 +6,7 @@ sets come back to it for as long as the call lasts.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -32,6 +33,7 @@ _log = structlog.get_logger(__name__)
 MAX_SHOWN: Final = 4096
 """Octets of an answer that an `Exchange` keeps."""
 
+_SHORT: Final = 2048  # octets of a document that is remembered
 _XML: Final = "text/xml; charset=utf-8"
 # Twilio plays what has one of these types; any other is no answer to a call.
 _AUDIO: Final = frozenset({
@@ -214,6 +216,10 @@ class Documents:
         )
 
 
+# Apps say the same to most calls, and a document is a value.
+_parse_short: Final = lru_cache(maxsize=512)(lambda *given: _parse_any(*given))
+
+
 def found(findings: Iterable[Finding], url: str = "") -> tuple[Note, ...]:
     """What was found in the document at `url`, before it ran or while it does."""
     return tuple(
@@ -293,6 +299,12 @@ def _exchange(answer: Answer | Failure, method: str, at: float) -> Exchange:
 
 
 def _parse(body: bytes, content_type: str) -> Document[VoiceVerb] | ParseFailure:
+    if len(body) <= _SHORT:
+        return _parse_short(body, content_type)
+    return _parse_any(body, content_type)
+
+
+def _parse_any(body: bytes, content_type: str) -> Document[VoiceVerb] | ParseFailure:
     if content_type.partition(";")[0].strip().lower() in _AUDIO:
         return _NOT_PLAYED
     return parse(body, content_type, VOICE)

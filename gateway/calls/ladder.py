@@ -86,7 +86,7 @@ class Ladder:
             transport=way.transport,
             local=way.local if isinstance(way, Flow) else self._local(way),
             remote=remote,
-            octets=_octets(crossed.content),
+            octets=crossed.octets or _octets(crossed.content),
         )
 
 

@@ -41,13 +41,15 @@ Event = AgentEvent | Opened | Closed | Failed | Refused | Unread
 class Crossed(msgspec.Struct, frozen=True, kw_only=True):
     """A message that came or went at `at`; what went is octets, what came was read of them.
 
-    `way` is the flow that it came by, or where it went.
+    `way` is the flow that it came by, or where it went. `octets` are as they were on the wire,
+    b"" for what came in a stream.
     """
 
     content: Message | bytes
     way: Destination
     came: bool
     at: float
+    octets: bytes = b""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +163,7 @@ class Station:
                 case wire.Received(message=Malformed() as malformed, flow=flow):
                     self._refuse(malformed, flow)
                 case wire.Received(message=Request() | Response() as message, flow=flow, at=at):
-                    if self._is_let(message, flow, at, came=True):
+                    if self._is_let(message, flow, at, event.octets, came=True):
                         self.agent.receive(message, flow, at)
                 case Closed(flow=flow, reason=reason):
                     self.agent.transport_failed(flow, reason, self.now())
@@ -197,15 +199,23 @@ class Station:
     def _write(self) -> None:
         endpoint, at = self.endpoint, self._loop.time()
         for each in self.agent.outgoing():
-            if self._is_let(each.octets, each.destination, at, came=False):
+            if self._is_let(each.octets, each.destination, at, each.octets, came=False):
                 endpoint.send(each.octets, each.destination)
 
-    def _is_let(self, content: Message | bytes, way: Destination, at: float, *, came: bool) -> bool:
+    def _is_let(
+        self,
+        content: Message | bytes,
+        way: Destination,
+        at: float,
+        octets: bytes,
+        *,
+        came: bool,
+    ) -> bool:
         """Whether a message passes; who taps is shown it if it does."""
         tap, passes = self._tap, self._passes
         if tap is None and passes is None:
             return True
-        crossed = Crossed(content=content, way=way, came=came, at=at)
+        crossed = Crossed(content=content, way=way, came=came, at=at, octets=octets)
         if passes is not None and not passes(crossed):
             return False
         if tap is not None:

@@ -86,11 +86,15 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """A message, or what is none, and where its answer goes; `at` is of the endpoint's clock."""
+    """A message, or what is none, and where its answer goes; `at` is of the endpoint's clock.
+
+    `octets` are those of a datagram, b"" of what came in a stream.
+    """
 
     message: Message | Malformed
     flow: Flow
     at: float
+    octets: bytes = b""
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):

@@ -103,7 +103,9 @@ class Socket:
             message = read(octets)
             if message is not None:
                 remote = peer if len(peer) == 2 else _scoped(peer)
-                batch.append(Received(message=message, flow=self.flow(remote), at=now))
+                batch.append(
+                    Received(message=message, flow=self.flow(remote), at=now, octets=octets)
+                )
 
     def drain(self, batch: list[Event]) -> bool:
         """Add what ICMP refused, up to `BATCH` datagrams, to `batch`; whether it said anything."""
