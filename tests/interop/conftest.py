@@ -10,6 +10,7 @@ from tests.integration.gateway_process import App
 from tests.interop.kannel_peer import Kannel
 from tests.interop.node_peer import NodePeer
 from tests.interop.sip.flow import Side, Steps
+from tests.interop.sip.world import World
 from tests.interop.sipp_peer import Sipp
 from tests.interop.smpplib_peer import Esme
 
@@ -88,6 +89,28 @@ def start_sipp(tmp_path: Path) -> Iterator[StartSipp]:
 
     def start(side: Side, steps: Steps, **more: Any) -> Sipp:
         started.append(Sipp(tmp_path / f"sipp{len(started)}", side, steps, **more))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+class StartWorld(Protocol):
+    """Starts a gateway among SIP peers; keywords as `World` has them."""
+
+    def __call__(self, **more: Any) -> World: ...
+
+
+@pytest.fixture
+def start_world(tmp_path: Path, start_gateway: Callable[..., Any]) -> Iterator[StartWorld]:
+    """Starts gateways with a carrier, a domain and an app."""
+    started: list[World] = []
+
+    def start(**more: Any) -> World:
+        folder = tmp_path / f"world{len(started)}"
+        folder.mkdir()
+        started.append(World(folder, start_gateway, **more))
         return started[-1]
 
     yield start

@@ -1,26 +1,27 @@
-"""Programs of the folder `node` as children: told by JSON lines, telling by JSON lines."""
+"""Programs that share no code with us as children: told by JSON lines, telling by JSON lines."""
 
 import json
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.integration.gateway_process import wait_for
 
 _HERE = Path(__file__).parent / "node"
-_CACHE = Path(os.environ.get("TRUNKLINE_CACHE") or Path.home() / ".cache" / "trunkline")
+CACHE = Path(os.environ.get("TRUNKLINE_CACHE") or Path.home() / ".cache" / "trunkline")
 
 
-class NodePeer:
-    """`node SCRIPT`, with the packages that `provide node` installed."""
+class LinePeer:
+    """`command` as a child; `environ` is added to ours."""
 
-    def __init__(self, script: str, log: Path, *arguments: str) -> None:
+    def __init__(self, log: Path, command: Sequence[str], environ: Mapping[str, str]) -> None:
         self._log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                ["node", str(_HERE / script), *arguments],
-                env={**os.environ, "NODE_PATH": str(_CACHE / "node" / "node_modules")},
+                command,
+                env={**os.environ, **environ},
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -63,3 +64,11 @@ class NodePeer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+class NodePeer(LinePeer):
+    """`node SCRIPT`, with the packages that `provide node` installed."""
+
+    def __init__(self, script: str, log: Path, *arguments: str) -> None:
+        packages = {"NODE_PATH": str(CACHE / "node" / "node_modules")}
+        super().__init__(log, ["node", str(_HERE / script), *arguments], packages)

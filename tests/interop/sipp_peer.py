@@ -30,6 +30,7 @@ class Sipp:
         *,
         names: Names | None = None,
         host: str = "127.0.0.1",
+        port: int = 0,
         to: tuple[str, int] | None = None,
         user: str = "sipp",
         password: str = "",
@@ -40,14 +41,15 @@ class Sipp:
         assert program is not None, "sipp is not here: tests/interop/provide sipp"
         folder.mkdir()
         self._messages, self._errors = folder / "messages.log", folder / "errors.log"
-        self.host, self.port = host, free_port(host)
+        self.host, self.port = host, port or free_port(host)
         self.media_port = free_port(host)
         self._within = within
         if transport == "tcp":  # nothing is sent again, and the other side hangs up when it is done
             steps = tuple(
                 replace(each, seconds=0) if type(each) is Stay else each for each in steps
             )
-        (folder / "flow.xml").write_text(scenario(side, steps, names or Names()))
+        names = replace(names or Names(), transport=transport)
+        (folder / "flow.xml").write_text(scenario(side, steps, names))
         command = [
             *(program, "-sf", str(folder / "flow.xml"), "-m", "1", "-nostdin"),
             *("-i", host, "-p", str(self.port), "-bind_local", "-mi", host),

@@ -7,11 +7,13 @@ _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
 
 def wrong_credentials(messages: str, user: str, password: str) -> list[str]:
-    """The credentials among `messages` that `user` and `password` do not explain, by their line."""
+    """The credentials among `messages` that `user` and `password` do not explain, by their line.
+
+    An ACK repeats those of its INVITE (RFC 3261 §22.1)."""
     return [
         line
         for method, line in _given(messages)
-        if not _is_right(_parameters(line), method, user, password)
+        if method != "ACK" and not _is_right(_parameters(line), method, user, password)
     ]
 
 

@@ -120,6 +120,7 @@ class Names:
     from_: str = "sip:caller@[local_ip]:[local_port]"
     contact: str = "[local_ip]:[local_port]"
     user: str = "sipp"
+    transport: str = "udp"  # in small letters: some know no other
     media: str = "[media_ip]"
     media_port: str = "[media_port]"
     also: Mapping[str, str] = field(default_factory=dict)
@@ -127,7 +128,7 @@ class Names:
     def fill(self, text: str) -> str:
         """`text` with its names in braces filled in."""
         known = {"target": self.target, "to": self.to, "from": self.from_, "user": self.user}
-        known |= {"contact": self.contact, **self.also}
+        known |= {"contact": self.contact, "transport": self.transport, **self.also}
         for name, value in known.items():
             text = text.replace("{" + name + "}", value)
         return text
@@ -196,7 +197,7 @@ class _Writer:
         self._asked = step.method
         return self._sending(
             [
-                f"{step.method} {'[next_url]' if established else uri} SIP/2.0",
+                f"{step.method} {'[$contact]' if established else uri} SIP/2.0",
                 f"Via: SIP/2.0/[transport] [local_ip]:[local_port]"
                 f";branch=z9hG4bK-[pid]-[call_number]-{branch};rport",
                 *self._parties(established or step.method == "ACK"),
@@ -227,7 +228,7 @@ class _Writer:
             line.startswith("Contact:") for line in headers
         ):
             return []
-        return ["Contact: <sip:{user}@{contact};transport=[transport]>"]
+        return ["Contact: <sip:{user}@{contact};transport={transport}>"]
 
     def _answer(self, step: Answer) -> str:
         late = bool(step.invite)
@@ -301,6 +302,8 @@ class _Writer:
             if not self._refused and step.what != "100":
                 attributes += ' rrs="true"'
         actions = [self._ereg(".*", header, name) for name, header in takes.items()]
+        if 'rrs="true"' in attributes:  # sipp's own [next_url] trips over a display name
+            actions.append(self._ereg("sip:[^>]+", "Contact:", "contact"))
         actions += [
             self._ereg(expression, header, f"seen{self._at}_{number}", ' check_it="true"')
             for number, (header, expression) in enumerate(step.check.items())

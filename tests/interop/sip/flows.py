@@ -157,7 +157,7 @@ CANCEL_CROSSES_ANSWER: Final = Flow(  # RFC 3261 §9.1: the answer was on its wa
 
 
 def challenged(status: int = 407, reason: str = "Proxy Authentication Required") -> Flow:
-    """RFC 3665 §3.3: asked for credentials once; `digest.py` judges them."""
+    """RFC 3665 §3.3: asked for credentials once; `digest.py` judges anna's."""
     asks, gives = (
         ("Proxy-Authenticate", "Proxy-Authorization")
         if status == 407
@@ -186,7 +186,7 @@ def challenged(status: int = 407, reason: str = "Proxy Authentication Required")
             Hear(what="ACK"),
             Hear(
                 what="INVITE",
-                check={f"{gives}:": 'username="{user}"'},
+                check={f"{gives}:": 'username="anna"'},
             ),
             Answer(status=180, reason="Ringing"),
             Answer(status=200, reason="OK", sdp=AUDIO),
@@ -337,19 +337,29 @@ GLARE: Final = Flow(  # RFC 3261 §14.1: two offers cross, both are refused, one
 )
 
 
-def patient(*, answer: tuple[str, ...] = ()) -> Steps:
-    """Take a call and every offer in it, until it is over."""
+def _talking(ask: Steps = ()) -> Steps:
+    """Take every offer until it is over."""
     return (
-        *answering(headers=answer),
+        *ask,
         Hear(what="UPDATE", optional=True, label="talk", then="updated"),
         Hear(what="INVITE", optional=True, then="reoffered"),
-        Hear(what="BYE", patience=60),
+        Hear(what="BYE"),
         Answer(status=200, reason="OK", then="over"),
         Answer(status=200, reason="OK", sdp=AUDIO, label="updated", then="talk"),
         Answer(status=200, reason="OK", sdp=AUDIO, label="reoffered"),
         Hear(what="ACK", then="talk"),
         Stay(label="over"),
     )
+
+
+def patient(*, headers: tuple[str, ...] = ()) -> Steps:
+    """Take a call and every offer in it, until it is over."""
+    return _talking(answering(headers=headers))
+
+
+def waiting(*, headers: tuple[str, ...] = ()) -> Steps:
+    """Call and take every offer, until it is over."""
+    return _talking(calling(headers=headers))
 
 
 # -- transfer (RFC 5359 §2.4 and §2.5, RFC 3515) ---------------------------------------------------
@@ -459,24 +469,37 @@ def timed(refresher: str, *, times: int) -> Flow:
     return Flow(caller=(*called, *refreshed, *HANGING_UP), callee=(*taken, *refreshing, *HUNG_UP))
 
 
-TOO_SHORT: Final = Flow(  # RFC 4028 §6
-    caller=(
-        Ask(method="INVITE", sdp=AUDIO, headers=(TIMER, "Session-Expires: 60")),
-        Hear(what="100", optional=True),
-        Hear(what="422", check={"Min-SE:": str(_SECONDS)}),
-        Ask(method="ACK"),
-        *calling(headers=(TIMER, session_expires("uac"), f"Min-SE: {_SECONDS}")),
-        Rest(seconds=0.5),
-        *HANGING_UP,
-    ),
-    callee=(
-        Hear(what="INVITE"),
-        Answer(status=422, reason="Session Interval Too Small", headers=(f"Min-SE: {_SECONDS}",)),
-        Hear(what="ACK"),
-        *answering(headers=("Require: timer", session_expires("uac"))),
-        *HUNG_UP,
-    ),
-)
+def too_short(least: int = _SECONDS) -> Flow:
+    """RFC 4028 §6: `least` seconds or none."""
+    asked = (TIMER, f"Session-Expires: {least};refresher=uac", f"Min-SE: {least}")
+    return Flow(
+        caller=(
+            Ask(method="INVITE", sdp=AUDIO, headers=(TIMER, "Session-Expires: 60")),
+            Hear(what="100", optional=True),
+            Hear(what="422", check={"Min-SE:": str(least)}),
+            Ask(method="ACK"),
+            *calling(headers=asked),
+            Rest(seconds=0.5),
+            *HANGING_UP,
+        ),
+        callee=(
+            Hear(what="INVITE"),
+            Answer(status=422, reason="Session Interval Too Small", headers=(f"Min-SE: {least}",)),
+            Hear(what="ACK"),
+            Hear(what="INVITE", check={"Session-Expires:": str(least), "Min-SE:": str(least)}),
+            Answer(
+                status=200,
+                reason="OK",
+                sdp=AUDIO,
+                headers=("Require: timer", f"Session-Expires: {least};refresher=uac"),
+            ),
+            Hear(what="ACK"),
+            *HUNG_UP,
+        ),
+    )
+
+
+TOO_SHORT: Final = too_short()
 
 CALLS: Final[dict[str, Flow]] = {
     "established": ESTABLISHED,
