@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from rest_world import World, rest_world
 from twilio.base.exceptions import TwilioRestException
+from typer.testing import CliRunner
 
 from gateway.calls import orders, tables
 from gateway.calls.book import Book, advanced, changed_at
@@ -30,6 +31,7 @@ from gateway.calls.model import (
 )
 from gateway.calls.orders import Cancel, Complete, Order, Redirect
 from gateway.calls.orders_watch import OrderWatcher
+from gateway.cli import app
 from gateway.messages import notifications
 from gateway.sids import CALL, first_sid
 from gateway.store.base import Query
@@ -579,3 +581,37 @@ async def test_times_of_now_are_of_this_day(world: World) -> None:
     call = made(world, time.time())
     await world.services.store.commit([tables.inserted(call), tables.leg_inserted(leg_of(call))])
     assert len(await rows_of(world, f"?start={datetime.now(UTC).date()}")) == 1
+
+
+async def test_the_command_line_shows_what_rest_says(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    call = await kept(world)
+    monkeypatch.setenv("TRUNKLINE_URL", world.url)
+    monkeypatch.setenv("TRUNKLINE_ACCOUNT_SID", world.main.sid)
+    monkeypatch.setenv("TRUNKLINE_AUTH_TOKEN", world.main.auth_token)
+
+    async def said(*arguments: str) -> str:
+        result = await world.call(lambda: CliRunner().invoke(app, ["calls", *arguments]))
+        assert result.exit_code == 0, (result.output, result.exception)
+        return result.stdout
+
+    assert call.sid in await said("list", "--status", "completed")
+    shown = await said("show", call.sid, "--messages")
+    for words in (
+        "SIP 200",
+        "talked 7 s",
+        "reason: the callee",
+        "post-dial delay 1.250 s",
+        "in PCMA MOS 4.21 3 of 350 packets lost",
+        "── INVITE sip:bob@example.com SIP/2.0 ─",
+        "Content-Length: 0",
+        "POST https://app.example/voice → 200 after 20 ms",
+        "<Response/>",
+        "call.completed",
+    ):
+        assert words in shown
+    file = tmp_path / "call.pcap"
+    await said("pcap", call.sid, "-o", str(file))
+    assert b"INVITE sip:bob@example.com" in file.read_bytes()
+    assert call.sid in await said("cdr", "--start", "2026-11-20", "--end", "2026-11-20")
