@@ -61,7 +61,7 @@ def _switch(told: wire.SetUp, tell: _Connection) -> tuple[Switch, Reader]:
     return switch, reader
 
 
-def _apply(switch: Switch, graph: Graph, now: float) -> wire.Applied | wire.Refused:
+def apply(switch: Switch, graph: Graph, now: float) -> wire.Applied | wire.Refused:
     """Make a graph true; a defect of ours that it shows ends its own call and no other."""
     try:
         return switch.apply(graph, now)
@@ -85,7 +85,7 @@ def _obey(switch: Switch, connection: _Connection, command: wire.Command) -> Non
     now = time.monotonic()
     match command:
         case wire.Apply(graph=graph):
-            connection.tell(_apply(switch, graph, now))
+            connection.tell(apply(switch, graph, now))
         case wire.Press(call=call, leg=leg, digits=digits):
             switch.press(call, leg, digits, now)
         case wire.Measure(call=call):

@@ -182,7 +182,14 @@ class Reader:
 
     def _go_on(self) -> None:
         """Read what came during the rest; when it was nothing, wait for the next."""
-        count = self._read()
+        count = 1  # should a receiver raise, which is the loop's to log, the others are read next
+        try:
+            count = self._read()
+        finally:
+            if not self._epoll.closed:
+                self._rest_after(count)
+
+    def _rest_after(self, count: int) -> None:
         if count:
             rest = REST if count < _BATCH else 0.0
             self._resting = self._loop.call_later(rest, self._go_on)

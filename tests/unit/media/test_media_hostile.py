@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 import tracemalloc
 from collections.abc import Callable
 
@@ -9,8 +10,9 @@ import pytest
 from media_world import Peer, World, chosen, leg, stream, telephone_events, until
 from msgspec.structs import replace
 
-from gateway.media import wire
-from gateway.media.graph import Leg, both_ways
+from gateway.media import wire, worker
+from gateway.media.graph import Graph, Leg, both_ways
+from gateway.media.routing import Routing
 from protocols.rtp.srtp import Suite, key_length
 from protocols.sdp.formats import OPUS, PCMA, PCMU, Codec
 from protocols.sdp.media import Srtp, Stream
@@ -63,6 +65,28 @@ async def test_a_leg_that_cannot_be_is_refused_and_changes_nothing(world: World,
     one.say(places["a"], SOUND)
     await until(lambda: other.heard)
     assert world.ports.free == world.ports.size - 2
+
+
+async def test_a_defect_of_ours_ends_its_own_call_and_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = world.peer(), world.peer()
+    legs = [leg("a", _to(one)), leg("b", _to(other))]
+    places = world.apply(legs, both_ways("a", "b"))
+    world.apply(legs[:1], call="broken")
+    reported: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: reported.append(context["exception"]))
+    monkeypatch.setattr(Routing, "connect", lambda *_: 1 // 0)
+    wanted = Graph(call="broken", version=2, nodes=tuple(legs))
+    refused = worker.apply(world.switch, wanted, time.monotonic())
+    assert isinstance(refused, wire.Refused)
+    assert "ZeroDivisionError" in refused.reason
+    assert [type(each) for each in reported] == [ZeroDivisionError]
+    assert world.switch.calls == 1
+    assert world.ports.free == world.ports.size - 2
+    one.say(places["a"], SOUND)
+    await until(lambda: other.heard)
 
 
 def _to(peer: Peer, *codecs: Codec, **rest: object) -> Stream:

@@ -143,3 +143,50 @@ def test_what_the_system_does_not_take_is_counted() -> None:
     pair.send_control(b"nor here", ("::1", 9))
     assert pair.unsent == 2
     pair.close()
+
+
+async def test_a_receiver_that_raises_costs_itself_one_datagram() -> None:
+    """What it raises is the loop's; it and the others are read on."""
+    span = free_span(3)
+    sender, one, other = (opened(span) for _ in range(3))
+    loop = asyncio.get_running_loop()
+    raised: list[object] = []
+    loop.set_exception_handler(lambda loop, context: raised.append(context["exception"]))
+    reader = Reader(loop, time.monotonic)
+    heard: Heard = []
+
+    def fail(octets: bytes, source: Address, now: float) -> None:
+        raise ZeroDivisionError(octets)
+
+    reader.add(one.rtp, fail)
+    reader.add(other.rtp, lambda octets, source, now: heard.append((octets, source)))
+    for number in range(3):
+        sender.send(bytes((number,)), one.address)
+        sender.send(bytes((number,)), other.address)
+    await until(lambda: len(raised) == len(heard) == 3)
+    assert {type(each) for each in raised} == {ZeroDivisionError}
+    reader.close()
+    for each in (sender, one, other):
+        each.close()
+
+
+async def test_a_receiver_may_close_the_reader() -> None:
+    span = free_span(2)
+    sender, one = (opened(span) for _ in range(2))
+    loop = asyncio.get_running_loop()
+    raised: list[object] = []
+    loop.set_exception_handler(lambda loop, context: raised.append(context))
+    reader = Reader(loop, time.monotonic)
+    closed = asyncio.Event()
+
+    def close(octets: bytes, source: Address, now: float) -> None:
+        reader.close()
+        closed.set()
+
+    reader.add(one.rtp, close)
+    sender.send(b"end", one.address)
+    await closed.wait()
+    await asyncio.sleep(0.01)  # several rests
+    assert not raised
+    sender.close()
+    one.close()
