@@ -264,7 +264,6 @@ class Trunks:
     # Registrations that come and go
 
     def _registrations(self) -> Iterator[Registering]:
-        yield from self._leaving
         for line in self._lines.values():
             if line.registering is not None:
                 yield line.registering

@@ -20,3 +20,4 @@ async def world() -> AsyncIterator[World]:
     world = await World().open()
     yield world
     await world.close()
+    assert {event.trunk for event in world.told} <= {"acme", "beta"}

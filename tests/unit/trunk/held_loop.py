@@ -36,6 +36,7 @@ class HeldLoop(asyncio.SelectorEventLoop):
         """Seconds that passed, leaps among them."""
         return super().time() + self._leaping.skipped
 
-    def timers(self) -> int:
-        """How many wait, of those that were not cancelled."""
-        return sum(not each.cancelled() for each in self._scheduled)  # type: ignore[attr-defined]
+    def timers(self, whose: str = "") -> int:
+        """How many wait that were not cancelled: all, or those that call what has this name."""
+        handles: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        return sum(not each.cancelled() and whose in repr(each) for each in handles)

@@ -65,7 +65,7 @@ async def test_it_is_refreshed_for_as_long_as_it_is_wanted(world: World) -> None
     assert len({contact_of(each) for each in asked}) == 1
     loop = asyncio.get_running_loop()
     assert isinstance(loop, HeldLoop)
-    assert loop.timers() < 10  # those of two stations, ours and one of the trunks
+    assert loop.timers("Trunks._ring") == 1
     # The nonce is used again: one request for a refresh, but where the nonce has expired.
     assert len(asked) < 1.5 * len(told)
 
@@ -509,9 +509,13 @@ async def test_close_unregisters_and_leaves_nothing(world: World) -> None:
     await world.trunks.start()
     await world.until(Registered, 2)
     await asyncio.sleep(30)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, HeldLoop)
+    assert loop.timers("Trunks._ring") == 1
     began = world.station.now()
     await world.trunks.close(10.0)
     assert world.station.now() - began < 1
+    assert loop.timers("Trunks._ring") == 0
     assert (one.bindings(), two.bindings()) == ([], [])
     assert {each.trunk for each in world.of(Unregistered)} == {"acme", "beta"}
     told, asked = len(world.told), len(one.asked) + len(two.asked)
@@ -520,8 +524,6 @@ async def test_close_unregisters_and_leaves_nothing(world: World) -> None:
     assert world.station.agent.ledger() == {}
     assert (len(world.told), len(one.asked) + len(two.asked)) == (told, asked)
     await world.close()
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, HeldLoop)
     assert loop.timers() == 0
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
