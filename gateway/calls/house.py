@@ -64,13 +64,14 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
 class Scope:
     """The tasks of one call: begun here, gone when it is left; an error in one ends all.
 
-    Errands go on when the call is over, and are waited for.
+    Errands go on when the call is over, and are waited for. Once it is `shut` nothing begins.
     """
 
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self._group = group
         self._tasks: set[asyncio.Task[None]] = set()
         self._errands: set[asyncio.Task[None]] = set()
+        self._is_shut = False
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that ends with the call."""
@@ -87,9 +88,17 @@ class Scope:
         while self._errands:
             await asyncio.wait(self._errands)
 
+    def shut(self) -> None:
+        """Begin nothing any more: what is begun all the same ends before it starts."""
+        self._is_shut = True
+
     def _begin(
         self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]
     ) -> asyncio.Task[None]:
+        if self._is_shut:
+            task = asyncio.get_running_loop().create_task(work)
+            task.cancel()
+            return task
         task = self._group.create_task(work)
         among.add(task)
         task.add_done_callback(among.discard)

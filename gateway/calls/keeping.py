@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from gateway.core.runner import Job
-from gateway.store.base import Conflict, Fenced, Lease, Stale, Store, StoreUnavailable, Write
+from gateway.store.base import Lease, Store, StoreUnavailable, Write
 
 _log = structlog.get_logger(__name__)
 _RETRY_AFTER: Final = 0.5  # seconds, while the store is away
@@ -73,7 +73,7 @@ class Keeping:
             except StoreUnavailable as error:
                 _log.warning("a call waits for the store", call=self._call_sid, reason=str(error))
                 await asyncio.sleep(_RETRY_AFTER)
-            except (Fenced, Stale, Conflict) as error:
+            except Exception as error:  # others own it now, or nobody can write it
                 self._error = error
                 _log.error("a call can't be kept", call=self._call_sid, reason=repr(error))
                 return

@@ -56,6 +56,10 @@ class Ladder:
         if len(kept) < self._messages:
             kept.append(crossed)
 
+    def expect(self, call_id: str) -> None:
+        """Keep what passes of a call whose INVITE another process saw."""
+        self._kept.setdefault(call_id, [])
+
     def peek(self, call_ids: Iterable[str]) -> list[Crossing]:
         """What passed under these Call-IDs so far, in the order of time."""
         return self._crossings(

@@ -23,6 +23,10 @@ class Rang(msgspec.Struct, frozen=True, kw_only=True):
     early: bool
 
 
+class Retried(msgspec.Struct, frozen=True, kw_only=True):
+    """Its INVITE went out again: a restart needs to know the new one."""
+
+
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """The leg stands, and media may flow; `headers` are those of the answer, if it was theirs."""
 
@@ -61,7 +65,7 @@ class Transferred(msgspec.Struct, frozen=True, kw_only=True):
     referred_by: NameAddr | None
 
 
-Event = Rang | Answered | Gone | Finished | Transferred
+Event = Rang | Retried | Answered | Gone | Finished | Transferred
 Tell = Callable[["Leg", Event], None]
 
 

@@ -60,6 +60,10 @@ class Line:
         """Keep another leg of it."""
         self._keeping.put(self._book.trying(leg))
 
+    def changed(self, leg: CallLeg) -> None:
+        """Keep what a restart has to know of a leg from now on."""
+        self._keeping.put(self._book.leg_changed(leg))
+
     def tried(self, leg: CallLeg) -> None:
         """Keep how a leg ended while the call goes on."""
         self._keeping.put(self._book.tried(self.call, leg))

@@ -8,6 +8,7 @@ import asyncio
 from typing import Final
 
 import msgspec
+import structlog
 
 from gateway.calls.model import Quality
 from gateway.media.graph import Graph, Join, Leg
@@ -15,6 +16,8 @@ from gateway.media.plane import Full, Lost, Plane
 from gateway.media.wire import Applied, Place, Refused
 from protocols.rtp.quality import StreamQuality
 from protocols.sdp.media import Stream
+
+_log = structlog.get_logger(__name__)
 
 
 class NoMedia(Exception):
@@ -41,6 +44,7 @@ class CallMedia:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._work: asyncio.Task[None] | None = None
         self._closed = False
+        self._lost: NoMedia | None = None
 
     def open(self) -> None:
         """Take a place in the plane; raises `NoMedia` if there is none."""
@@ -96,7 +100,7 @@ class CallMedia:
         self._heard.clear()
         if self._work is not None:
             self._work.cancel()
-        self._fail(NoMedia("the call is over", is_full=False))
+        self._fail(NoMedia("the call is over", is_full=False), self._version)
         await self._plane.end(self.call)
 
     # Inside
@@ -106,6 +110,8 @@ class CallMedia:
         await self._wait(self._version)
 
     async def _wait(self, version: int) -> None:
+        if self._lost is not None:
+            raise self._lost
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((version, done))
         await done
@@ -114,7 +120,7 @@ class CallMedia:
         if self._closed:
             raise NoMedia("the call is over", is_full=False)
         self._version += 1
-        if self._work is None:
+        if self._work is None and self._lost is None:
             self._work = asyncio.get_running_loop().create_task(self._make_true())
 
     async def _make_true(self) -> None:
@@ -129,19 +135,26 @@ class CallMedia:
                     if source in self._nodes and hearer in self._nodes
                 ),
             )
-            answer = await self._plane.apply(wanted)
-            match answer:
+            match await self._apply(wanted):
                 case Applied(places=places):
                     self._places = places
                     self._true = wanted.version
                     self._wake()
                 case Refused(reason=reason, is_full=is_full):
                     self._take_back(wanted)
-                    self._fail(NoMedia(reason, is_full=is_full))
+                    self._fail(NoMedia(reason, is_full=is_full), wanted.version)
                 case Lost():
-                    self._fail(NoMedia(_LOST, is_full=False))
+                    self._lost = NoMedia(_LOST, is_full=False)
+                    self._fail(self._lost, self._version)
                     break
         self._work = None
+
+    async def _apply(self, wanted: Graph) -> Applied | Refused | Lost:
+        try:
+            return await self._plane.apply(wanted)
+        except Exception:
+            _log.exception("a graph could not be made true", call=self.call)
+            return Lost(call=self.call)
 
     def _take_back(self, refused: Graph) -> None:
         """Forget what was new in a graph that can't be made true, so that the rest can."""
@@ -162,9 +175,11 @@ class CallMedia:
             if not done.done():
                 done.set_result(None)
 
-    def _fail(self, error: NoMedia) -> None:
-        waiting, self._waiting = self._waiting, []
-        for _, done in waiting:
+    def _fail(self, error: NoMedia, version: int) -> None:
+        """Tell those who wait for this version or an earlier one."""
+        failed = [done for awaited, done in self._waiting if awaited <= version]
+        self._waiting = [each for each in self._waiting if each[0] > version]
+        for done in failed:
             if not done.done():
                 done.set_exception(error)
 
