@@ -166,7 +166,7 @@ class Book:
     async def orphaned(self) -> list[str]:
         """The owners of calls that are not over which are members no more."""
         owners = await self._store.fetch(tables.OPEN_OWNERS)
-        alive = {lease.name for lease in await self._store.leases() if lease.holder}
+        alive = {lease.name for lease in await self._store.leases()}
         return sorted(owner for owner, _ in owners if member_name(owner) not in alive)
 
     async def open_of(self, owner: str) -> AsyncIterator[list[Call]]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,6 +35,7 @@ from gateway.sids import CALL, JOB, first_sid, new_sid
 from gateway.store.base import Stale, Store
 from protocols.sip.session_saved import Saved, SavedDialog
 from protocols.sip.transport import Flow, Hop, Transport
+from tests.contract.backends import SHARED
 from tests.contract.rows import facts_of
 
 ACCOUNT, OTHER = f"AC{1:032x}", f"AC{2:032x}"
@@ -404,6 +407,20 @@ async def test_a_watcher_takes_what_comes(store: Store) -> None:
     id = await orders.leave(store, ACCOUNT, sid, orders.Cancel(), time.time())
     assert await orders.taken(store, sid, id, PATIENCE)
     await watcher.close()
+
+
+@pytest.mark.parametrize("name", SHARED)
+async def test_other_processes_hear_of_an_order(name: str, tmp_path: Path) -> None:
+    backend = SHARED[name](tmp_path)
+    here, there = await backend.open(), await backend.open()
+    heard = there.watch(orders.HINT)
+    async with asyncio.timeout(PATIENCE):
+        while not heard.is_set():  # a hint may get lost
+            await orders.leave(here, ACCOUNT, f"CA{1:032x}", orders.Cancel(), NOW)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(heard.wait(), 1.0)
+    assert await orders.waiting(there)
+    await backend.close_all()
 
 
 async def test_a_ladder_in_the_trace_is_told_from_pdus(store: Store) -> None:

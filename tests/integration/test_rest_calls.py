@@ -282,7 +282,7 @@ async def test_a_call_of_this_process_is_ended_at_once(world: World) -> None:
                 fallback_method="GET",
             ),
         ),
-        ({"twiml": "<Response><Hangup/></Response>"}, None),
+        ({"twiml": "<Response><Hangup/></Response>", "fallback_url": "https://b.example"}, None),
     ],
 )
 async def test_a_call_runs_another_document(
