@@ -21,6 +21,14 @@ def welcome(gateway: "Gateway", config: Config, data: Path) -> str:
     ):
         if listen is not None and name in gateway.ports:
             lines.append(f"  {name:<10}{scheme}{Address(listen.host, gateway.ports[name])}")
+    for name, listens in (
+        ("sip_udp", config.sip.udp),
+        ("sip_tcp", config.sip.tcp),
+        ("sip_tls", config.sip.tls),
+    ):
+        if name in gateway.ports:
+            address = Address(listens[0].host, gateway.ports[name])
+            lines.append(f"  {name.replace('_', ' '):<10}{address}")
     lines += [
         f"  account   {gateway.account_sid}",
         f"  token     in {data / 'credentials.json'} (auth_token)",

@@ -548,7 +548,9 @@ def test_check_prints_every_finding(tmp_path: Path) -> None:
 
 def test_roles_are_refused_with_the_reason() -> None:
     assert "set [store] url to a PostgreSQL" in refused("serve", "--role", "api")
-    assert "there is no such role; all, or api, smpp, core" in refused("serve", "--role", "sms")
+    assert "there is no such role; all, or api, smpp, voice, core" in refused(
+        "serve", "--role", "sms"
+    )
 
 
 def test_tracking_is_rebuilt_when_somebody_says_yes(gateway: StandIn) -> None:
