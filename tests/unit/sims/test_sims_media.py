@@ -1,6 +1,7 @@
 """A simulated phone's line, with the far end's socket in the hand."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -126,6 +127,15 @@ async def test_silence_goes_out_at_its_pace(far: Far, line: Line) -> None:
         (first.timestamp + 160 * at) & 0xFFFF_FFFF for at in range(len(packets))
     ]
     assert len({each.ssrc for each in packets}) == 1
+
+
+async def test_what_was_not_said_in_time_is_left_out(far: Far, line: Line) -> None:
+    line.follow(stream(far, line), "127.0.0.1")
+    await far.until(2)
+    time.sleep(0.8)  # noqa: ASYNC251  # the loop stands still
+    before = len(far.packets)
+    await far.until(before + 3)
+    assert len(far.packets) < before + 15
 
 
 @pytest.mark.parametrize("ptime", [10, 30, 60])
