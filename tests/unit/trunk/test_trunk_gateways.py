@@ -41,7 +41,7 @@ async def test_gateways_are_asked_again_and_again(world: World) -> None:
     await world.trunks.start()
     await asyncio.sleep(301)
     asked = far.of("OPTIONS")
-    assert len(asked) == 10
+    assert len(asked) == pytest.approx(10, abs=1)  # the first comes by chance
     assert format_uri(asked[0].uri) == far.uri
     assert format_uri(asked[0].from_.uri) == "sip:alice@carrier.example"
     assert "INVITE" in (asked[0].headers.first("Allow") or "")
