@@ -261,6 +261,19 @@ async def test_a_registration_that_nobody_refreshes_is_lost(world: World) -> Non
     assert world.trunks.health()["acme"].state is HealthState.BOUND
 
 
+async def test_what_is_lost_is_not_taken_back(world: World) -> None:
+    far = await world.far()
+    world.serve(acme=registering(far))
+    await world.trunks.start()
+    await world.until(Registered)
+    far.says["REGISTER"] = (500, ())
+    await world.until(RegistrationLost)
+    world.serve()
+    await asyncio.sleep(100)
+    assert world.of(Unregistered) == []
+    assert far.of("REGISTER")[-1].headers.first("Expires") != "0"
+
+
 async def test_calls_go_by_the_service_route(world: World) -> None:
     far = await world.far()
     far.granted = (("Service-Route", "<sip:edge.carrier.example;lr>"),)
