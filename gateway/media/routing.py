@@ -76,7 +76,7 @@ class Routing:
             made = self._make_over(stream, theirs, hearer.outlet, kept)
             for each in (*stream.codecs, *stream.noise, *stream.events):
                 found = ways[each.received.payload_type]
-                found += self._ways(each, theirs, hearer.outlet, made)
+                found += self._ways(each, stream, theirs, hearer.outlet, made)
         self.ways = {number: tuple(each) for number, each in ways.items()}
 
     def disconnect(self) -> None:
@@ -84,11 +84,15 @@ class Routing:
         self.ways = {}
         self._transcoders = {}
 
-    def _ways(self, chosen: Chosen, theirs: Stream, outlet: Outlet, made: _Made) -> Iterable[Way]:
+    def _ways(
+        self, chosen: Chosen, stream: Stream, theirs: Stream, outlet: Outlet, made: _Made
+    ) -> Iterable[Way]:
         """How what comes as `chosen` gets to one hearer."""
         for each in (*theirs.codecs, *theirs.events, *theirs.noise):
             if is_same(chosen.received, each.sent):
                 return (partial(outlet.relay, each.sent.payload_type), *made.hushes)
+        if law := _law(chosen, stream, theirs, outlet):
+            return (law, *made.hushes)
         transcoder = made.by_type.get(chosen.received.payload_type)
         if transcoder is not None:
             return (transcoder.push,)
@@ -112,6 +116,8 @@ class Routing:
         for each in stream.codecs:
             found = transcode.format_of(each.received)
             if found is None or _speaks(theirs.codecs, each.received):
+                continue
+            if _law(each, stream, theirs, outlet):
                 continue
             heard = by_clock.setdefault(found.clock_rate, {})
             heard[each.received.payload_type] = found
@@ -158,6 +164,15 @@ class Routing:
         """Play what is due by `now`."""
         for each in self._transcoders.values():
             each.handle_timer(now)
+
+
+def _law(
+    chosen: Chosen, stream: Stream, theirs: Stream, outlet: Outlet
+) -> transcode.LawTranslator | None:
+    """The other law of G.711, unless the two sides want packets of other lengths."""
+    if stream.ptime != theirs.ptime:
+        return None
+    return transcode.between_laws(chosen.received, theirs.codecs[0].sent, outlet)
 
 
 def _speaks(theirs: Iterable[Chosen], codec: Codec) -> bool:

@@ -1,6 +1,7 @@
 """From one codec to another, for two legs that have none in common.
 
-What comes in goes through a playout of its own: late packets are waited for, lost ones concealed,
+The two laws of G.711 become each other octet by octet, as packets come. Everything else that comes
+in goes through a playout of its own: late packets are waited for, lost ones concealed,
 and what goes out has a packet's length of its own. While the peer is silent nothing goes out,
 unless it says what its silence sounds like. Digits as events go through as they are; where the two
 sides count them by different clocks, the durations and timestamps are made over too.
@@ -15,13 +16,13 @@ import numpy as np
 
 from gateway.media.outlet import Outlet
 from gateway.media.playout import Playout
-from protocols.rtp import codecs, formats
+from protocols.rtp import codecs, formats, g711
 from protocols.rtp.audio import Pcm, Samples
 from protocols.rtp.errors import LocalProtocolError
 from protocols.rtp.jitter import Arrival
-from protocols.rtp.packet import HEADER, Malformed, payload_bounds
+from protocols.rtp.packet import HEADER, HEADER_OCTETS, Malformed, payload_bounds
 from protocols.rtp.resample import Resampler
-from protocols.sdp.formats import Codec
+from protocols.sdp.formats import PCMA, PCMU, Codec
 
 _WORD: Final = 0xFFFF_FFFF
 _DIGIT: Final = Struct(">BBH")  # code, flags with the volume, duration (RFC 4733 §2.3)
@@ -29,6 +30,11 @@ _LONGEST_DIGIT: Final = 0xFFFF  # units; a longer one is told as that long
 _LATE: Final = 0.2  # seconds; a driver that comes later than that leaves out what it missed
 _STILL: Final = 1.0  # seconds without a packet after which nobody has to look
 _LOOK: Final = 0.01  # seconds between two looks during a pause
+_PLAIN: Final = b"\x80"  # the first octet of a packet with neither CSRCs, extension nor padding
+_LAWS: Final = {
+    (PCMU.key, PCMA.key): g711.ulaw_to_alaw,
+    (PCMA.key, PCMU.key): g711.alaw_to_ulaw,
+}
 _NOTHING: Final[Samples] = np.zeros(0, dtype=np.int16)
 
 
@@ -165,6 +171,29 @@ def between(
         wake=wake,
         late=late,
     )
+
+
+class LawTranslator:
+    """PCMU as PCMA or the other way round, packet by packet: octets for octets, as a relay does."""
+
+    def __init__(self, convert: Callable[[bytes], bytes], payload_type: int, outlet: Outlet):
+        self._convert = convert
+        self._payload_type = payload_type
+        self._outlet = outlet
+
+    def __call__(self, octets: bytes, now: float) -> None:
+        """Take a packet of the law that is heard."""
+        bounds = payload_bounds(octets)
+        if not isinstance(bounds, Malformed):
+            payload = self._convert(octets[bounds[0] : bounds[1]])
+            head = _PLAIN + octets[1:HEADER_OCTETS]
+            self._outlet.relay(self._payload_type, head + payload, now)
+
+
+def between_laws(heard: Codec, said: Codec, outlet: Outlet) -> LawTranslator | None:
+    """What makes one law of G.711 over to the other; None if these two are not they."""
+    convert = _LAWS.get((heard.key, said.key))
+    return None if convert is None else LawTranslator(convert, said.payload_type, outlet)
 
 
 class DigitTranslator:

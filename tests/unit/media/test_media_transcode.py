@@ -117,7 +117,7 @@ async def test_a_tone_stays_a_tone(world: World, one_codec: Codec, other_codec: 
 async def test_packets_of_another_length(world: World, came: int, goes: int) -> None:
     one, other = world.peer(), world.peer()
     b = stream(other.address, chosen(PCMA), ptime=goes)
-    to_a, _ = world.joined(stream(one.address, chosen(PCMU)), b)
+    to_a, _ = world.joined(stream(one.address, chosen(PCMU), ptime=came), b)
     await speak(one, to_a, payloads(PCMU, came), PCMU, ptime=came)
     wanted = 1000 // goes
     await until(lambda: len(other.heard) >= wanted)
@@ -129,9 +129,35 @@ async def test_packets_of_another_length(world: World, came: int, goes: int) -> 
     assert share > 0.9
 
 
+@pytest.mark.parametrize(("one_codec", "other_codec"), [(PCMU, PCMA), (PCMA, PCMU)])
+async def test_one_law_becomes_the_other_as_packets_come(
+    world: World, one_codec: Codec, other_codec: Codec
+) -> None:
+    """What is lost stays lost, as in any relay, and what is late is passed on late."""
+    one, other = world.peer(), world.peer()
+    to_a, _ = world.joined(
+        stream(one.address, chosen(one_codec)), stream(other.address, chosen(other_codec))
+    )
+    number = one_codec.payload_type
+    said = [one.write(each, payload_type=number) for each in payloads(one_codec)[:5]]
+    padded = bytes((said[3][0] | 0x20,)) + said[3][1:] + b"\0\0\0\4"
+    for octets in (said[0], said[2], said[1], padded):
+        one.ports.send(octets, to_a.address)
+    await until(lambda: len(other.heard) == 4)
+    assert numbers(other.heard) == [0, 2, 1, 3]
+    assert clocks(other.heard) == [0, 320, 160, 480]
+    assert {each.payload_type for each in other.heard} == {other_codec.payload_type}
+    assert [_pcm(each.payload, other_codec).tolist() for each in other.heard] == [
+        pytest.approx(_pcm(octets[12:172], one_codec).tolist(), rel=0.05, abs=100)
+        for octets in (said[0], said[2], said[1], said[3])
+    ]
+
+
 async def test_what_is_lost_is_concealed_and_what_comes_late_is_waited_for(world: World) -> None:
     one, other = world.peer(), world.peer()
-    to_a, _ = world.joined(stream(one.address, chosen(PCMU)), stream(other.address, chosen(PCMA)))
+    to_a, _ = world.joined(
+        stream(one.address, chosen(PCMU), ptime=40), stream(other.address, chosen(PCMA))
+    )
     said: list[bytes | None] = list(payloads(PCMU))
     for number in range(10, 60, 10):
         said[number] = None
@@ -146,7 +172,9 @@ async def test_what_is_lost_is_concealed_and_what_comes_late_is_waited_for(world
 async def test_a_pause_is_a_pause(world: World) -> None:
     """Nothing is made up for a peer that stops, and its clock goes on."""
     one, other = world.peer(), world.peer()
-    to_a, _ = world.joined(stream(one.address, chosen(PCMU)), stream(other.address, chosen(PCMA)))
+    to_a, _ = world.joined(
+        stream(one.address, chosen(PCMU), ptime=40), stream(other.address, chosen(PCMA))
+    )
     await speak(one, to_a, payloads(PCMU)[:10], PCMU)
     await until(lambda: len(other.heard) >= 10)
     await asyncio.sleep(0.6)
@@ -163,7 +191,7 @@ async def test_a_pause_is_a_pause(world: World) -> None:
 
 async def test_comfort_noise_is_heard_by_who_does_not_know_it(world: World) -> None:
     one, other = world.peer(), world.peer()
-    a = replace(stream(one.address, chosen(PCMU)), noise=(chosen(COMFORT_NOISE),))
+    a = replace(stream(one.address, chosen(PCMU), ptime=40), noise=(chosen(COMFORT_NOISE),))
     to_a, _ = world.joined(a, stream(other.address, chosen(PCMA)))
     await speak(one, to_a, payloads(PCMU)[:10], PCMU)
     one.say(to_a, bytes((40,)), payload_type=13, ticks=160)
@@ -175,7 +203,7 @@ async def test_comfort_noise_is_heard_by_who_does_not_know_it(world: World) -> N
 async def test_comfort_noise_passes_to_who_knows_it(world: World) -> None:
     one, other = world.peer(), world.peer()
     noise = (chosen(COMFORT_NOISE),)
-    a = replace(stream(one.address, chosen(PCMU)), noise=noise)
+    a = replace(stream(one.address, chosen(PCMU), ptime=40), noise=noise)
     b = replace(stream(other.address, chosen(PCMA)), noise=noise)
     to_a, _ = world.joined(a, b)
     one.say(to_a, bytes((40,)), payload_type=13)
@@ -185,7 +213,7 @@ async def test_comfort_noise_passes_to_who_knows_it(world: World) -> None:
 
 async def test_a_graph_that_changes_elsewhere_is_not_heard(world: World) -> None:
     one, other = world.peer(), world.peer()
-    a, b = stream(one.address, chosen(PCMU)), stream(other.address, chosen(PCMA))
+    a, b = stream(one.address, chosen(PCMU), ptime=40), stream(other.address, chosen(PCMA))
     to_a, _ = world.joined(a, b)
     await speak(one, to_a, payloads(PCMU)[:20], PCMU)
     legs = [leg("a", a), leg("b", b), leg("c")]
@@ -223,7 +251,9 @@ async def test_noise_in_a_payload_harms_nobody(world: World) -> None:
 
 async def test_what_comes_too_late_counts_as_unheard(world: World) -> None:
     one, other = world.peer(), world.peer()
-    to_a, _ = world.joined(stream(one.address, chosen(PCMU)), stream(other.address, chosen(PCMA)))
+    to_a, _ = world.joined(
+        stream(one.address, chosen(PCMU), ptime=40), stream(other.address, chosen(PCMA))
+    )
     said = payloads(PCMU)
     await speak(one, to_a, said[:10], PCMU)
     late = one.write(said[10])
