@@ -216,16 +216,13 @@ class Registrations:
             self._refuse(event, deny(Rule.BUSY), now)
 
     def _perform(self, aor: str, domain: Domain, event: RegisterReceived, now: float) -> None:
-        if self._owners.get(domain.domain_name) != domain.account_sid:
-            self.prune()
-            self._owners[domain.domain_name] = domain.account_sid
+        self._owners[domain.domain_name] = domain.account_sid
         registrar = self._registrar
         before = registrar.held(aor)
         answer, changes = registrar.register(aor, event.request, event.flow, now)
         if not changes:
             self._respond(event, _reply_of(answer))
             return
-        self._owed.difference_update((aor, each.binding.id) for each in changes)
         self._pending[aor] = _Pending(event, before, answer, changes)
         self._commit(stored.writes_of(domain.account_sid, changes), partial(self._settled, aor))
 

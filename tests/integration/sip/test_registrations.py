@@ -364,6 +364,37 @@ async def test_what_is_owed_spares_who_came_back(
         assert len(await rows(world)) == 2
 
 
+async def test_what_is_owed_is_not_forgotten_for_who_came_back_in_vain(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.sip.registrations._OWED_EVERY", 0.1)
+    world = await start()
+    async with phone() as alice:
+        await alice.register(world.hop(), expires=1)
+        world.store.away = True
+        await until(lambda: len(world.registrations) == 0)
+        world.store.away, world.store.held = False, []
+        answer = alice.ask(world.hop())
+        await until(lambda: not world.registrations._owed)
+        world.store.release(StoreUnavailable("gone"))
+        assert (await answer).status == 503
+        await until(lambda: not world.registrations._owed and not world.registrations._commits)
+        assert await rows(world) == []
+
+
+async def test_a_domain_that_goes_while_a_phone_is_refused(start: Start) -> None:
+    world = await start()
+    async with phone() as alice:
+        await alice.register(world.hop())
+        world.store.held = []
+        answer = alice.ask(world.hop())
+        await until(lambda: len(world.store.held or ()) == 1)
+        world.directory.declare([])
+        world.store.release(StoreUnavailable("gone"))
+        assert (await answer).status == 503
+        assert len(world.registrations) == 0
+
+
 async def test_one_change_of_a_user_at_a_time(start: Start) -> None:
     """The second device's REGISTER waits for the first one's, and stands if that failed."""
     world = await start()
@@ -399,11 +430,16 @@ async def test_only_so_many_changes_of_a_user_wait(start: Start) -> None:
 
 
 async def test_a_connection_that_ends_while_its_binding_is_written(start: Start) -> None:
+    """And with it what waits for that."""
     world = await start(TCP)
     async with phone() as alice:
+        alice.ask(world.hop(TCP), expires=0)
+        await until(lambda: 200 in statuses(alice))
         world.store.held = []
         alice.ask(world.hop(TCP))
-        await until(lambda: len(world.store.held or ()) == 1)
+        alice.ask(world.hop(TCP))
+        pending = world.registrations._pending
+        await until(lambda: ALICE in pending and pending[ALICE].waiting)
     await until(lambda: len(world.registrations) == 0)
     world.store.release()
     await world.registrations.close()
