@@ -1,6 +1,7 @@
 """baresip as a phone without a sound card: it plays a tone, and writes down what it hears.
 
-What baresip 1.0.0 wants: `net_interface` with the address, or it takes another one; a tone as a
+What baresip 1.0.0 wants: `net_interface` with the address, or it takes another one, and it knows no
+other of the loopback interface than 127.0.0.1; a tone as a
 file at the rate of the codec, for its own generator is at 48 kHz in stereo; `sndfile` for what was
 heard (its player into a file loses the end); for TLS a certificate of its own for each phone.
 """

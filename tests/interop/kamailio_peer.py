@@ -1,7 +1,8 @@
 """Kamailio as a carrier: a registrar that asks for digest, and a proxy that stays in the dialog.
 
-Whoever has registered gets the calls to its name; every other call goes to `beyond`, and must show
-the credentials first when it comes from a registered name.
+Whoever has registered gets the calls to its name, and the user `TRUNK` those to its number, as the
+carriers of trunks have it; every other call goes to `beyond`. Callers of its domain are asked for
+their password.
 """
 
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from tests.integration.gateway_process import wait_for
 from tests.interop.sipp_peer import free_port
 
+TRUNK, NUMBER = "trunk", "+15550001000"
 _CONFIG = """#!KAMAILIO
 debug=2
 log_stderror=yes
@@ -71,7 +73,9 @@ request_route {{
     consume_credentials();
   }}
   if (is_method("INVITE")) record_route();
-  if (!lookup("location")) $du = "sip:{beyond}";
+  if ($rU == "{number}") {{
+    if (!lookup("location", "sip:{trunk}@{domain}")) {{ sl_send_reply("404", "Away"); exit; }}
+  }} else if (!lookup("location")) $du = "sip:{beyond}";
   t_relay();
 }}
 """
@@ -97,6 +101,8 @@ class Kamailio:
                 host=host,
                 port=self.port,
                 modules=_modules(),
+                number=NUMBER,
+                trunk=TRUNK,
             )
         )
         command = [program, "-f", str(config), "-DD", "-E", "-m", "32", "-M", "4"]

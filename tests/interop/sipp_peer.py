@@ -34,7 +34,9 @@ class Sipp:
         to: tuple[str, int] | None = None,
         user: str = "sipp",
         password: str = "",
+        digest_uri: str = "",
         transport: str = "udp",
+        calls: int = 1,
         within: float = 30.0,
     ) -> None:
         program = shutil.which("sipp")
@@ -51,7 +53,7 @@ class Sipp:
         names = replace(names or Names(), transport=transport)
         (folder / "flow.xml").write_text(scenario(side, steps, names))
         command = [
-            *(program, "-sf", str(folder / "flow.xml"), "-m", "1", "-nostdin"),
+            *(program, "-sf", str(folder / "flow.xml"), "-m", str(calls), "-nostdin"),
             *("-i", host, "-p", str(self.port), "-bind_local", "-mi", host),
             *("-mp", str(self.media_port), "-rtp_echo", "-t", _TRANSPORTS[transport]),
             *("-buff_size", "4194304", "-default_behaviors", "none,abortunexp"),
@@ -61,6 +63,8 @@ class Sipp:
             *("-trace_err", "-error_file", str(self._errors)),
             *("-au", user, "-ap", password, "-cp", str(free_port(host))),
         ]
+        if digest_uri:  # without "sip:"; else that of the address that it sends to
+            command += ["-auth_uri", digest_uri]
         if to is not None:
             command.append(f"{to[0]}:{to[1]}")
         with (folder / "sipp.out").open("wb") as output:

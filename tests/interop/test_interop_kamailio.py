@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.conftest import StartSipp
-from tests.interop.kamailio_peer import Kamailio
+from tests.integration.gateway_process import wait_for
+from tests.interop.conftest import StartSipp, StartWorld
+from tests.interop.kamailio_peer import NUMBER, TRUNK, Kamailio
+from tests.interop.sip.digest import wrong_credentials
 from tests.interop.sip.flow import Names, Side, Steps
 from tests.interop.sip.flows import (
     CONTACTS_ASKED,
@@ -16,7 +18,9 @@ from tests.interop.sip.flows import (
     NO_ANSWER,
     WITHDRAWN,
     WRONG_PASSWORD,
+    Flow,
 )
+from tests.interop.sip.world import CALLER, World
 
 pytestmark = pytest.mark.interop
 StartKamailio = Callable[[str], Kamailio]
@@ -77,9 +81,8 @@ def test_a_registration_flow_is_right_by_itself(
 
 @pytest.mark.parametrize("flow", [ESTABLISHED, NO_ANSWER], ids=["established", "no answer"])
 def test_a_flow_holds_through_a_proxy(
-    start_kamailio: StartKamailio, start_sipp: StartSipp, flow: object
+    start_kamailio: StartKamailio, start_sipp: StartSipp, flow: Flow
 ) -> None:
-    assert isinstance(flow, type(ESTABLISHED))
     callee = start_sipp(Side.CALLEE, flow.callee)
     kamailio = start_kamailio(f"{callee.host}:{callee.port}")
     to = f"sip:+15550001@{kamailio.host}:{kamailio.port}"
@@ -91,3 +94,38 @@ def test_a_flow_holds_through_a_proxy(
     )
     caller.finish()
     callee.finish()
+
+
+_TRUNK = {
+    "domain": DOMAIN,
+    "register": True,
+    "username": TRUNK,
+    "password": PASSWORD,
+    "expires": "120s",
+}
+
+
+def _wait_until_registered(world: World) -> None:
+    wait_for(lambda: "trunk: Registered" in world.log(), "the trunk is registered")
+
+
+@pytest.mark.parametrize("flow", [ESTABLISHED, NO_ANSWER], ids=["established", "no answer"])
+def test_we_register_and_take_its_calls(
+    start_kamailio: StartKamailio, start_sipp: StartSipp, start_world: StartWorld, flow: Flow
+) -> None:
+    """In by the registration, with the number in To alone, and out again with a password."""
+    callee = start_sipp(Side.CALLEE, flow.callee)
+    kamailio = start_kamailio(f"{callee.host}:{callee.port}")
+    world = start_world(door=(kamailio.host, kamailio.port), trunk=_TRUNK)
+    _wait_until_registered(world)
+    to = f"sip:{NUMBER}@{kamailio.host}:{kamailio.port}"
+    caller = start_sipp(
+        Side.CALLER,
+        flow.caller,
+        names=Names(target=to, to=to, from_=f"sip:{CALLER}@elsewhere.test", user=CALLER),
+        to=(kamailio.host, kamailio.port),
+    )
+    caller.finish()
+    came = callee.finish()
+    assert wrong_credentials(came, TRUNK, PASSWORD) == []
+    world.calls_over(2)

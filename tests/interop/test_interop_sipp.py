@@ -4,40 +4,77 @@ Each flow is first played by sipp against sipp: what fails against the gateway t
 the flow.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.interop.conftest import StartSipp, StartWorld
 from tests.interop.sip.digest import count_credentials, wrong_credentials
-from tests.interop.sip.flow import Names, Side, Steps
+from tests.interop.sip.flow import Names, Rest, Side, Steps
 from tests.interop.sip.flows import (
     BUSY,
     CALLS,
     CANCEL_CROSSES_ANSWER,
+    CONTACTS_ASKED,
     DECLINED,
     EARLY_MEDIA,
     ESTABLISHED,
+    HANGING_UP,
     HELD_BY_CALLEE,
     HELD_BY_CALLER,
     HUNG_UP_BY_CALLEE,
     LATE_OFFER,
+    MORE_CONTACTS,
+    NEW_REGISTRATION,
     NO_ANSWER,
+    REDIRECTED,
     RELIABLE_IF_SUPPORTED,
     RELIABLE_REQUIRED,
     TOO_SHORT,
+    TRANSFERRING,
     UNAVAILABLE,
     UPDATED,
     UPDATED_EARLY,
+    WITHDRAWN,
+    WRONG_PASSWORD,
+    calling,
     challenged,
+    leaving,
     patient,
+    proving,
+    timed,
     too_short,
     waiting,
 )
-from tests.interop.sip.world import BEYOND
+from tests.interop.sip.lossy import LossyPath
+from tests.interop.sip.world import BEYOND, CARRIER_HOST, DOMAIN
+from tests.interop.sipp_peer import free_port
 
 pytestmark = pytest.mark.interop
+StartPath = Callable[..., LossyPath]
+REGISTRATIONS = {
+    "3665 2.1 new": NEW_REGISTRATION,
+    "3665 2.2 more contacts": MORE_CONTACTS,
+    "3665 2.3 contacts asked": CONTACTS_ASKED,
+    "3665 2.4 withdrawn": WITHDRAWN,
+    "3665 2.5 wrong password": WRONG_PASSWORD,
+}
+
+
+@pytest.fixture
+def start_path() -> Iterator[StartPath]:
+    """Starts paths that lose messages."""
+    started: list[LossyPath] = []
+
+    def start(*given: Any) -> LossyPath:
+        started.append(LossyPath(*given))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
@@ -126,3 +163,122 @@ def test_a_call_through_the_gateway(
     calls = world.calls_over(2)
     assert [call["status"] for call in calls.values()] == ["completed", "completed"]
     assert calls["outbound-dial"]["to"] == BEYOND
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        *("INVITE", "200 INVITE", "ACK", "BYE", "200 BYE"),
+        "INVITE,180 INVITE,200 INVITE,200 BYE",
+    ],
+)
+def test_a_caller_behind_a_lossy_path(
+    start_world: StartWorld, start_sipp: StartSipp, start_path: StartPath, lost: str
+) -> None:
+    world = start_world()
+    path = start_path("127.0.0.2", world.at(), lost.split(","))
+    callee = start_sipp(steps=ESTABLISHED.callee, **world.carrier_is_called())
+    caller = start_sipp(steps=ESTABLISHED.caller, **{**world.carrier_calls(), "to": path.address})
+    caller.finish()
+    callee.finish()
+    assert path.left == []
+    calls = world.calls_over(2)
+    assert [call["status"] for call in calls.values()] == ["completed", "completed"]
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        *("INVITE", "200 INVITE", "ACK", "BYE", "200 BYE"),
+        "INVITE,180 INVITE,200 INVITE,200 BYE",
+    ],
+)
+def test_a_callee_behind_a_lossy_path(
+    start_world: StartWorld, start_sipp: StartSipp, start_path: StartPath, lost: str
+) -> None:
+    port = free_port(CARRIER_HOST)
+    path = start_path(CARRIER_HOST, (CARRIER_HOST, port), lost.split(","))
+    world = start_world(door=path.address)
+    called = world.carrier_is_called(port=port)
+    # In the dialog as well it is to be reached by the path.
+    called["names"] = replace(called["names"], contact=f"{path.address[0]}:{path.address[1]}")
+    callee = start_sipp(steps=ESTABLISHED.callee, **called)
+    caller = start_sipp(steps=ESTABLISHED.caller, **world.carrier_calls())
+    caller.finish()
+    callee.finish()
+    assert path.left == []
+    calls = world.calls_over(2)
+    assert [call["status"] for call in calls.values()] == ["completed", "completed"]
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("name", REGISTRATIONS)
+def test_a_registration(
+    start_world: StartWorld, start_sipp: StartSipp, name: str, transport: str
+) -> None:
+    world = start_world()
+    wrong = {"password": "wrong"} if "wrong" in name else {}
+    phone = start_sipp(
+        steps=REGISTRATIONS[name],
+        **{**world.phone("alice", transport=transport), **wrong},
+    )
+    phone.finish()
+
+
+def test_a_redirect_is_followed_or_refused(start_world: StartWorld, start_sipp: StartSipp) -> None:
+    """RFC 3665 §3.6: a carrier's 302 sends the call to another of its doors."""
+    other = start_sipp(Side.CALLEE, ESTABLISHED.callee, host=CARRIER_HOST)
+    world = start_world()
+    called = world.carrier_is_called()
+    elsewhere = f"{other.host}:{other.port}"
+    called["names"] = replace(called["names"], also={"elsewhere": elsewhere})
+    first = start_sipp(steps=REDIRECTED.callee, **called)
+    caller = start_sipp(steps=ESTABLISHED.caller, **world.carrier_calls())
+    first.finish()
+    caller.finish()
+    other.finish()
+
+
+@pytest.mark.realtime
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("refresher", ["uac", "uas"])
+def test_a_caller_with_session_timers(
+    start_world: StartWorld, start_sipp: StartSipp, refresher: str
+) -> None:
+    """Three refreshes by the caller, or by us."""
+    world = start_world()
+    callee = start_sipp(steps=patient(), **world.carrier_is_called(within=200))
+    caller = start_sipp(steps=timed(refresher, times=3).caller, **world.carrier_calls(within=200))
+    caller.finish()
+    callee.finish()
+    world.calls_over(2)
+
+
+@pytest.mark.realtime
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("refresher", ["uac", "uas"])
+def test_a_callee_with_session_timers(
+    start_world: StartWorld, start_sipp: StartSipp, refresher: str
+) -> None:
+    """Three refreshes by us, or by the callee."""
+    world = start_world(trunk={"session_expires": "90s"})
+    steps = timed(refresher, times=3).callee
+    callee = start_sipp(steps=steps, **world.carrier_is_called(within=200))
+    talk = (*calling(), Rest(seconds=140), *HANGING_UP)
+    caller = start_sipp(steps=talk, **world.carrier_calls(within=200))
+    caller.finish()
+    callee.finish()
+    world.calls_over(2)
+
+
+def test_a_blind_transfer(start_world: StartWorld, start_sipp: StartSipp) -> None:
+    """RFC 5359 §2.4: a phone leaves, and whom it called is joined with the number it names."""
+    world = start_world()
+    carrier = start_sipp(steps=leaving(4), **world.carrier_is_called(calls=2))
+    phone = world.phone("alice", f"sip:{BEYOND}@{DOMAIN}")
+    elsewhere = f"sip:+447700900789@{DOMAIN}"
+    phone["names"] = replace(phone["names"], also={"elsewhere": elsewhere})
+    transferor = start_sipp(steps=(*proving(), *TRANSFERRING, *HANGING_UP), **phone)
+    transferor.finish()
+    carrier.finish()
+    world.calls_over(3)

@@ -73,7 +73,7 @@ class Hear:
     """Wait for a request (a method) or a response (a status).
 
     `check` are expressions that headers, or "Body", must match; `take` keeps a header's value in
-    a variable. Within `patience` seconds, else the flow fails.
+    a variable. Within `patience` seconds, else the flow goes on at `otherwise`, or fails.
     """
 
     what: str
@@ -82,6 +82,7 @@ class Hear:
     check: Mapping[str, str] = field(default_factory=dict)
     take: Mapping[str, str] = field(default_factory=dict)
     patience: float = 10.0
+    otherwise: str = ""
     label: str = ""
     then: str = ""
 
@@ -289,6 +290,8 @@ class _Writer:
         if step.challenge:
             attributes += ' auth="true"'
         attributes += f' timeout="{int(step.patience * 1000)}"'
+        if step.otherwise:
+            attributes += f' ontimeout="{self._label(step.otherwise)}"'
         takes = dict(step.take)
         if asked:
             self._heard = step.what

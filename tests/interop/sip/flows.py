@@ -34,6 +34,21 @@ def calling(*, headers: tuple[str, ...] = (), sdp: Sdp | None = AUDIO) -> Steps:
     )
 
 
+def proving() -> Steps:
+    """A call of a phone that is asked for its password first, up to the ACK."""
+    return (
+        Ask(method="INVITE", sdp=AUDIO),
+        Hear(what="100", optional=True),
+        Hear(what="401", optional=True, challenge=True, then="proven"),
+        Hear(what="407", challenge=True),
+        Ask(method="ACK", label="proven"),
+        Ask(method="INVITE", sdp=AUDIO, credentials="[authentication]"),
+        *_PROGRESS,
+        Hear(what="200"),
+        Ask(method="ACK"),
+    )
+
+
 def answering(*, headers: tuple[str, ...] = (), sdp: Sdp | None = AUDIO) -> Steps:
     """Taking a call, up to the ACK."""
     return (
@@ -357,6 +372,18 @@ def patient(*, headers: tuple[str, ...] = ()) -> Steps:
     return _talking(answering(headers=headers))
 
 
+def leaving(seconds: float) -> Steps:
+    """Take a call, and hang up after so long if it is not over before."""
+    return (
+        *answering(),
+        Hear(what="BYE", patience=seconds, otherwise="enough"),
+        Answer(status=200, reason="OK", then="over"),
+        Ask(method="BYE", label="enough"),
+        Hear(what="200"),
+        Stay(label="over"),
+    )
+
+
 def waiting(*, headers: tuple[str, ...] = ()) -> Steps:
     """Call and take every offer, until it is over."""
     return _talking(calling(headers=headers))
@@ -387,6 +414,7 @@ TRANSFERRING: Final[Steps] = (
     Ask(method="REFER", headers=("Refer-To: <{elsewhere}>", "Referred-By: <{from}>")),
     Hear(what="202"),
     *_news("100"),
+    *_news("180"),
     *_news("200"),
 )
 TRANSFERRED: Final = Flow(
@@ -396,6 +424,7 @@ TRANSFERRED: Final = Flow(
         Hear(what="REFER", check={"Refer-To:": "{elsewhere}"}),
         Answer(status=202, reason="Accepted"),
         *_notified("Subscription-State: active;expires=60", fragment="SIP/2.0 100 Trying"),
+        *_notified("Subscription-State: active;expires=60", fragment="SIP/2.0 180 Ringing"),
         *_notified("Subscription-State: terminated;reason=noresource", fragment="SIP/2.0 200 OK"),
         *HUNG_UP,
     ),

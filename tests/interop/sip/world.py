@@ -19,7 +19,7 @@ NUMBER: Final = "+15550001000"  # the account's
 BEYOND: Final = "+447700900123"  # reached by the carrier
 CALLER: Final = "+447700900456"
 DOMAIN: Final = "loop.test"
-USERS: Final = {"alice": "alice's key", "bob": "bob's key"}
+USERS: Final = {"alice": "alice-s3cret", "bob": "bob-s3cret"}
 CARRIER_HOST: Final = "127.0.0.2"
 PHONE_HOST: Final = "127.0.0.3"
 OVER: Final = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
@@ -96,6 +96,7 @@ class World:
             **(trunk or {}),
         }
         first = 30_000 + os.getpid() % 100 * 200
+        self.media = (first, first + 199)
         users = ", ".join(
             f"{{ username = {json.dumps(user)}, password = {json.dumps(password)} }}"
             for user, password in USERS.items()
@@ -103,7 +104,7 @@ class World:
         self.gateway = start_gateway(
             _CONFIG.format(
                 first=first,
-                last=first + 199,
+                last=self.media[1],
                 trunk="\n".join(f"{name} = {json.dumps(value)}" for name, value in keys.items()),
                 number=NUMBER,
                 voice=self.app.url("/voice"),
@@ -154,8 +155,9 @@ class World:
         target = to or f"sip:{DOMAIN}"
         own = f"sip:{user}@{DOMAIN}"
         names = Names(target=target, to=to or own, from_=own, user=user)
-        known = {"host": PHONE_HOST, "to": self.at(transport), "transport": transport}
-        known |= {"user": user, "password": USERS[user]}
+        known: dict[str, Any] = {"host": PHONE_HOST, "to": self.at(transport)}
+        known |= {"digest_uri": target.removeprefix("sip:")}
+        known |= {"transport": transport, "user": user, "password": USERS[user]}
         return {"side": Side.CALLER, "names": names, **known, **more}
 
     # -- what it says of its calls -----------------------------------------------------------
