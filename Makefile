@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := gateway protocols twiml carriers sims
 PEERS := smpplib image node kannel tshark postgres kafka kcat \
-  sipp kamailio baresip aiosipua sippy
+  sipp sip_tshark kamailio baresip aiosipua sippy
 
 export TRUNKLINE_CACHE
 export PIP_CACHE_DIR := $(TRUNKLINE_CACHE)/pip

@@ -352,13 +352,16 @@ GLARE: Final = Flow(  # RFC 3261 §14.1: two offers cross, both are refused, one
 )
 
 
-def _talking(ask: Steps = ()) -> Steps:
+_LONG: Final = 170.0  # seconds: longer than any flow
+
+
+def _talking(begun: Steps) -> Steps:
     """Take every offer until it is over."""
     return (
-        *ask,
-        Hear(what="UPDATE", optional=True, label="talk", then="updated"),
-        Hear(what="INVITE", optional=True, then="reoffered"),
-        Hear(what="BYE"),
+        *begun,
+        Hear(what="UPDATE", optional=True, patience=_LONG, label="talk", then="updated"),
+        Hear(what="INVITE", optional=True, patience=_LONG, then="reoffered"),
+        Hear(what="BYE", patience=_LONG),
         Answer(status=200, reason="OK", then="over"),
         Answer(status=200, reason="OK", sdp=AUDIO, label="updated", then="talk"),
         Answer(status=200, reason="OK", sdp=AUDIO, label="reoffered"),
