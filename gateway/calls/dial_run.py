@@ -17,8 +17,8 @@ from gateway.calls import dial as machine
 from gateway.calls.dial import Dialling, Do, Order, Pickup
 from gateway.calls.hands import Spawn
 from gateway.calls.house import House
-from gateway.calls.keeping import Keeping
-from gateway.calls.leg import Answered, Event, Finished, Gone, Leg, Rang, Tell
+from gateway.calls.keeping import Keeping, NotKept
+from gateway.calls.leg import Answered, Event, Finished, Gone, Leg, Rang, Retried, Tell
 from gateway.calls.line import STATUS_OF_END, Line
 from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Party
@@ -26,6 +26,7 @@ from gateway.calls.reach import Arm, Asked
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.way import Way
 from protocols.sip.agent_events import Source
+from protocols.sip.errors import LocalProtocolError
 from protocols.sip.transport import Destination, Flow, Hop
 from twiml.call import DialEnded, DialStatus
 from twiml.outcome import Goto
@@ -35,6 +36,7 @@ TCP_PATIENCE: Final = 4.0
 """Seconds for a large request over TCP to be answered, before it goes over UDP."""
 
 _CANCELLED: Final = 487
+_FAULT: Final = 500
 
 
 class Branch:
@@ -57,9 +59,9 @@ class Branch:
 class Parent(msgspec.Struct, frozen=True, kw_only=True):
     """Whose dial it is, and what it takes to work in that call.
 
-    `leg` is the caller's. `origin` is how the origin of its calls begins. `tell` takes what legs tell, `track` a leg whose end is to be awaited.
-    `join` joins a leg to the caller, who is answered if need be, `whisper` runs the document of
-    a branch, `ended` takes the result.
+    `leg` is the caller's. `origin` is how the origin of its calls begins. `tell` takes what legs
+    tell, `track` a leg whose end is to be awaited. `join` joins a leg to the caller, who is
+    answered if need be, `whisper` runs the document of a branch, `ended` takes the result.
     """
 
     line: Line
@@ -157,6 +159,8 @@ class DialRun:
         match event:
             case Rang():
                 self._on_rang(branch, leg, event)
+            case Retried() if isinstance(leg, SipLeg):
+                branch.line.changed(leg.saved)
             case Answered():
                 self._settle(leg.id, event)
                 self._on_answered(branch, leg, event)
@@ -190,7 +194,17 @@ class DialRun:
                 other.hang_up(_CANCELLED, machine.ELSEWHERE)
                 self._parent.media.remove(other.id)
         branch.line.move(CallStatus.IN_PROGRESS, leg.saved)
+        self._parent.spawn(self._confirm(leg))
         self._do(self._machine.answered(branch.number))
+
+    async def _confirm(self, leg: SipLeg) -> None:
+        """Acknowledge the answer once it is durable: a restart can't hang up what it can't know."""
+        try:
+            await self._parent.keeping.durable()
+        except NotKept as error:
+            leg.hang_up(_FAULT, str(error))
+            return
+        leg.confirm()
 
     def _on_left(self, branch: Branch, gone: Gone) -> None:
         leg = branch.leg
@@ -328,7 +342,11 @@ class DialRun:
                 return Gone(by=Party.GATEWAY, status=0, source=Source.OVERLOAD, reason=str(error))
             answer = self._answers[leg.id] = asyncio.get_running_loop().create_future()
             self._parent.track(leg)
-            leg.call(way, destination, self._parent.max_forwards)
+            try:
+                leg.call(way, destination, self._parent.max_forwards)
+            except LocalProtocolError as error:  # such as headers that can't be said
+                leg.hang_up(_FAULT, str(error))
+                return Gone(by=Party.GATEWAY, status=0, source=Source.OVERLOAD, reason=str(error))
             branch.line.trying(leg.saved)
             over_tcp = destination is not way.destination
             result = await self._answer(leg, answer, TCP_PATIENCE if over_tcp else None)

@@ -7,6 +7,7 @@ Leaving `run` is the only way in which a call ends: then its tasks, ports and se
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -49,6 +50,7 @@ _UNAVAILABLE: Final = 480
 _FAULT: Final = 500
 _OVERLOADED: Final = 503
 _NO_DOCUMENT: Final = 11200
+_BROKEN: Final = "the gateway had a fault"
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
 _NO_TRANSFER: Final = Reply(status=603)
 
@@ -103,6 +105,7 @@ class Live:
         self._unfinished = {self.leg.id}
         self._over = asyncio.Event()
         self._empty = asyncio.Event()
+        self._is_fallen = False
         self._ending = Ended(status=CallStatus.NO_ANSWER)
         self._dial: DialRun | None = None
         self._scope: Scope | None = None
@@ -124,8 +127,13 @@ class Live:
                 await scope.leave()
         except* Exception as errors:
             _log.error("a call fell", call=self.line.call.sid, exc_info=errors)
+            scope.shut()
             self._fall()
-        await self._media.close()
+        scope.shut()
+        try:
+            await self._media.close()
+        except Exception:
+            _log.exception("the media of a call are not released", call=self.line.call.sid)
         await self._empty.wait()
         self._keep_legs()
         with contextlib.suppress(NotKept):
@@ -257,15 +265,22 @@ class Live:
     # What legs tell
 
     def on(self, leg: Leg, event: Event) -> None:
-        """Take what a leg of this call tells."""
+        """Take what a leg of this call tells; what can't be coped with ends the call."""
+        try:
+            self._take(leg, event)
+        except Exception:
+            _log.exception("a call fell", call=self.line.call.sid, at=type(event).__name__)
+            self._fall()
+        if isinstance(event, Finished):
+            self._finish(leg.id)
+
+    def _take(self, leg: Leg, event: Event) -> None:
         if isinstance(event, Transferred) and isinstance(leg, SipLeg):
             leg.answer_transfer(event.transfer, _NO_TRANSFER)
         elif self._dial is not None and self._dial.on(leg, event):
             pass
         elif leg is self.leg and isinstance(event, Gone):
             self._on_gone(event)
-        if isinstance(event, Finished):
-            self._finish(leg.id)
 
     def heard(self, leg_id: str, readings: Readings) -> None:
         """How a leg's media was."""
@@ -283,8 +298,12 @@ class Live:
             error_code=ending.error_code,
         )
         self._give(HungUp())
+        self._leave(CALLER_GONE)
+
+    def _leave(self, reason: str) -> None:
+        """Nobody has the caller's place any more."""
         if self._dial is not None:
-            self._dial.stop(CALLER_GONE)
+            self._dial.stop(reason)
         self._over.set()
 
     def _finish(self, leg_id: str) -> None:
@@ -295,7 +314,9 @@ class Live:
     # Ends
 
     def order(self, order: Order) -> None:
-        """Do what REST wants of it."""
+        """Do what REST wants of it, if it is not over."""
+        if self._over.is_set():
+            return
         match order:
             case Complete() | Cancel():
                 ended = Ended(status=CallStatus.CANCELED, reason="ended over REST")
@@ -313,6 +334,10 @@ class Live:
         """End it, whatever it does: the process drains, or its media is lost."""
         self._end(_FAULT, Ended(status=CallStatus.FAILED, reason=reason))
 
+    def abandon(self) -> None:
+        """Wait no longer for what is left of its legs: the process ends."""
+        self._empty.set()
+
     def _end(self, code: int, ended: "Ended") -> None:
         """Let the caller go: `code` refuses one that still rings."""
         if self._over.is_set():
@@ -326,10 +351,22 @@ class Live:
             self.leg.refuse(Reply(status=code, headers=headers))
 
     def _fall(self) -> None:
-        """Something here broke: let everybody go."""
-        self._end(_FAULT, Ended(status=CallStatus.FAILED, reason="the gateway had a fault"))
-        for leg_id in list(self._unfinished):
-            self._legs[leg_id].hang_up(_FAULT, "the gateway had a fault")
+        """Something here broke: let everybody go, whatever else is broken."""
+        if self._is_fallen:
+            return
+        self._is_fallen = True
+        fault = Ended(status=CallStatus.FAILED, reason=_BROKEN)
+        steps = [
+            partial(self._leave, _BROKEN),
+            partial(self._end, _FAULT, fault),
+            *(partial(self._legs[each].hang_up, _FAULT, _BROKEN) for each in self._unfinished),
+            partial(self.line.end, CallStatus.FAILED, reason=_BROKEN),
+        ]
+        for step in steps:
+            try:
+                step()
+            except Exception:
+                _log.exception("a part of a call that fell", call=self.line.call.sid)
         self._over.set()
         if not self._unfinished:
             self._empty.set()

@@ -136,6 +136,8 @@ class Calls:
     async def _run(self, live: Live) -> None:
         try:
             await live.run()
+        except Exception:
+            _log.exception("a call did not end well", call=live.line.call.sid)
         finally:
             self._live.pop(live.line.call.sid, None)
 
@@ -278,21 +280,36 @@ class Calls:
 
     # Its end
 
+    def stop(self) -> None:
+        """Take no calls from now on."""
+        self._draining = True
+
     async def drain(self, patience: float) -> None:
         """Take no calls; those that live have `patience` seconds to end, and are ended then."""
-        self._draining = True
-        if self._running and patience > 0:
-            await asyncio.wait(self._running, timeout=patience)
+        self.stop()
+        await self._wait(patience)
         for live in list(self._live.values()):
             live.end("the gateway goes down")
+        await self._wait(_LAST_WORDS)
+        for live in list(self._live.values()):
+            live.abandon()
+        await self._wait(_LAST_ROWS)
         if self._running:
-            await asyncio.wait(self._running, timeout=_LAST_WORDS)
+            _log.error("calls are left behind", count=len(self._running))
         for task in list(self._running):
             task.cancel()
 
+    async def _wait(self, patience: float) -> None:
+        """Until no call lives, but no longer than `patience` seconds."""
+        if self._running and patience > 0:
+            await asyncio.wait(self._running, timeout=patience)
 
-_LAST_WORDS: Final = 3.0
+
+_LAST_WORDS: Final = 2.0
 """Seconds for BYEs to be answered when the process ends."""
+
+_LAST_ROWS: Final = 1.0
+"""Seconds for the rest to become durable then."""
 
 _HANDLERS: Final[Mapping[type[Any], Callable[[Calls, Any], None]]] = {
     events.Invited: Calls._on_invited,

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from gateway.calls.description import Description, Disagreed, codecs_of, offered
-from gateway.calls.leg import Answered, Finished, Gone, Rang, Tell, Transferred
+from gateway.calls.leg import Answered, Finished, Gone, Rang, Retried, Tell, Transferred
 from gateway.calls.media import CallMedia
 from gateway.calls.model import CallLeg, Party, Quality
 from gateway.calls.way import Way
@@ -22,6 +23,7 @@ from protocols.sip import agent_events as events
 from protocols.sip.agent import Agent
 from protocols.sip.agent_commands import (
     Accept,
+    Acknowledge,
     HangUp,
     Invite,
     Provisional,
@@ -37,6 +39,8 @@ from protocols.sip.station import Station
 from protocols.sip.status import phrase
 from protocols.sip.transport import Destination
 
+_log = structlog.get_logger(__name__)
+
 _CALL_ID_OCTETS: Final = 12
 _TRYING: Final = 100
 _RINGING: Final = 180
@@ -44,6 +48,8 @@ _PROGRESS: Final = 183
 _OK: Final = 200
 _TIMEOUT: Final = 408
 _NOT_ACCEPTABLE: Final = 488
+_FAULT: Final = 500
+_FAULTY: Final = "the gateway had a fault"
 _RELIABLE: Final = "100rel"
 
 
@@ -166,7 +172,7 @@ class SipLeg:
         )
 
     def call(self, way: Way, destination: Destination, max_forwards: int) -> None:
-        """Send the INVITE, prepared; it goes out when this turn ends."""
+        """Send the INVITE, prepared; it goes out when this turn ends. `confirm` ends it well."""
         if self._told_gone:
             return
         station = self._tools.station
@@ -183,10 +189,16 @@ class SipLeg:
             max_forwards=max_forwards,
             refresh=way.refresh,
             replaces=way.replaces,
+            acknowledge=Acknowledge.WHEN_TOLD,
         )
         self.session = station.agent.invite(command, destination, station.now(), way.sessions)
         self._tools.watch(self.session, self)
         station.wake()
+
+    def confirm(self) -> None:
+        """Send the ACK of the peer's answer, now that what a restart needs is durable."""
+        self._agent.acknowledge(self.session, self._now())
+        self._tools.station.wake()
 
     def ring(self, *, status: int = 180) -> None:
         """See `Leg`. An answer to the offer goes along with 183, reliably where that is known."""
@@ -257,10 +269,17 @@ class SipLeg:
     # What the agent tells
 
     def on(self, event: Any) -> None:
-        """Take an event of its session."""
+        """Take an event of its session. What it can't cope with ends it, and it alone."""
         handle = _HANDLERS.get(type(event))
-        if handle is not None:
+        if handle is None:
+            return
+        try:
             handle(self, event)
+        except Exception:
+            _log.exception("a leg fell", leg=self.id, at=type(event).__name__)
+            self.hang_up(_FAULT, _FAULTY)
+            if isinstance(event, events.Ended):
+                self._tell(self, Finished())
 
     def _on_progressed(self, event: events.Progressed) -> None:
         status = event.response.status
@@ -275,6 +294,9 @@ class SipLeg:
                     return
         self._keep_ringing()
         self._tell(self, Rang(status=status, early=self.has_media))
+
+    def _on_retried(self, event: events.Retried) -> None:
+        self._tell(self, Retried())
 
     def _on_answered(self, event: events.Answered) -> None:
         self.is_up = True
@@ -465,6 +487,7 @@ _BY_CAUSE: Final[dict[Cause, tuple[Party, int]]] = {
 
 _HANDLERS: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
     events.Progressed: SipLeg._on_progressed,
+    events.Retried: SipLeg._on_retried,
     events.Answered: SipLeg._on_answered,
     events.Refused: SipLeg._on_refused,
     events.Confirmed: SipLeg._on_confirmed,

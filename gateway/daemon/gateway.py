@@ -113,6 +113,8 @@ class Gateway:
         self._unready = "draining"
         if self._http is not None:
             self._messages.stop()
+            if self._voice is not None:
+                self._voice.calls.stop()
         self._deadline = asyncio.get_running_loop().time() + self._config.daemon.drain
         await self._stack.aclose()
         try:

@@ -1,7 +1,7 @@
 """`python -m tests.crash`: kill the gateway at every point that matters, and count what is left.
 
-Without options it does everything: the kills, one run under strace, one on a full disk. It ends
-with 0 if nothing was lost and nothing was sent twice beyond the windows.
+Without options it does everything: the kills under texts and under calls, runs under strace, one
+on a full disk. It ends with 0 if nothing was lost and nothing was sent twice beyond the windows.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.crash import full_disk, kills, traced
+from tests.crash import calls, full_disk, kills, traced
 from tests.crash.judge import Verdict
 
 _SHOWN: Final = 20
-_TIME_OF_REST: Final = 26.0  # seconds that the end of the kills and the other two runs take
+_TIME_OF_REST: Final = 80.0  # seconds that the end of the kills and the other runs take
 
 
 def main() -> int:
@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="about how long; default: ten random kills")
     parser.add_argument("--seed", type=int, help="repeats the choices of a run")
     parser.add_argument("--kills", action="store_true", help="only the kills")
+    parser.add_argument("--calls", action="store_true", help="only the kills with calls up")
     parser.add_argument("--strace", action="store_true", help="only the run under strace")
     parser.add_argument(
         "--disk",
@@ -43,13 +44,15 @@ def main() -> int:
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
     only_disk = options.disk is not False
-    everything = not (options.kills or options.strace or only_disk)
+    everything = not (options.kills or options.calls or options.strace or only_disk)
     home = Path(tempfile.mkdtemp(prefix="trunkline-crash-"))
     problems: list[str] = []
     if everything or options.kills:
         rest = _TIME_OF_REST if everything else _TIME_OF_REST / 2
         until = None if options.seconds is None else began + options.seconds - rest
         problems += asyncio.run(_kills(home / "kills", random.Random(seed), until))
+    if everything or options.calls:
+        problems += asyncio.run(_calls(home / "calls", random.Random(seed)))
     if everything or options.strace:
         problems += asyncio.run(_strace(home / "strace"))
     if everything or only_disk:
@@ -96,6 +99,14 @@ def print_table(verdict: Verdict) -> None:
         print(f"{name!s:<30}" + "".join(f"{column!s:>12}" for column in columns))
 
 
+async def _calls(home: Path, dice: random.Random) -> list[str]:
+    seen, wrong = await calls.fifty(home / "fifty")
+    print(f"calls: {seen}", flush=True)
+    lines, more = await calls.sweep(home / "sweep", dice)
+    print("\n".join(f"calls: {line}" for line in lines), flush=True)
+    return [*wrong, *more]
+
+
 async def _strace(home: Path) -> list[str]:
     if shutil.which("strace") is None:
         print("strace: not installed, so the order of answer and fsync was not looked at")
@@ -103,7 +114,10 @@ async def _strace(home: Path) -> list[str]:
     judged, wrong = await traced.trace(home)
     good = sum(not each.fault for each in judged)
     print(f"strace: {good} of {len(judged)} answers 201 left after the fsync of their commit")
-    return wrong
+    called, more = await traced.trace_calls(home.with_name("strace-calls"))
+    good = sum(not each.fault for each in called)
+    print(f"strace: {good} of {len(called)} answers 200 to calls left after that of theirs")
+    return [*wrong, *more]
 
 
 async def _disk(home: Path, way: str | None) -> list[str]:

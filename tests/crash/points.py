@@ -14,6 +14,8 @@ from enum import Enum
 from typing import Any, Final
 
 from carriers.events import Receipted, Submitted
+from gateway.calls import tables
+from gateway.calls.model import CallStatus
 from gateway.messages import records
 
 
@@ -47,6 +49,18 @@ def _always(*_: Any) -> bool:
 
 def _accepts(_: Any, commits: Sequence[Any]) -> bool:
     return any(statement is records.INSERT for writes, *_ in commits for statement, _ in writes)
+
+
+def _begins(_: Any, commits: Sequence[Any]) -> bool:
+    return any(statement is tables.INSERT for writes, *_ in commits for statement, _ in writes)
+
+
+def _is_answered(_: Any, commits: Sequence[Any]) -> bool:
+    return any(
+        statement is tables.UPDATE and CallStatus.IN_PROGRESS in row
+        for writes, *_ in commits
+        for statement, row in writes
+    )
 
 
 def _submits(_: Any, carrier: str, submissions: Sequence[Any], now: float) -> bool:
@@ -157,6 +171,67 @@ _UNDER_LOAD: Final = tuple(
         ),
     )
 )
+CALL_POINTS: Final = tuple(
+    Point(name=name, meaning=meaning, where=where, side=side, counts=counts, at_start=at_start)
+    for name, meaning, where, side, counts, at_start in (
+        (
+            "before-call-commit",
+            "rows of a call are written, the transaction is open",
+            "gateway.store.sqlite_writer:Writer._run",
+            Side.AFTER,
+            _begins,
+            False,
+        ),
+        (
+            "before-answer-commit",
+            "rows of an answer are written, the transaction is open",
+            "gateway.store.sqlite_writer:Writer._run",
+            Side.AFTER,
+            _is_answered,
+            False,
+        ),
+        (
+            "after-answer-commit",
+            "an answer is durable, its 200 has not left",
+            "gateway.calls.sip_leg:SipLeg.answer",
+            Side.BEFORE,
+            _always,
+            False,
+        ),
+        (
+            "before-acknowledgement",
+            "a callee's answer is durable, its ACK has not left",
+            "gateway.calls.sip_leg:SipLeg.confirm",
+            Side.BEFORE,
+            _always,
+            False,
+        ),
+        (
+            "after-acknowledgement",
+            "the ACK of a callee's answer is written",
+            "gateway.calls.sip_leg:SipLeg.confirm",
+            Side.WRITTEN,
+            _always,
+            False,
+        ),
+        (
+            "mid-end",
+            "the answer to a BYE is written, its end may not be stored",
+            "gateway.calls.line:Line.end",
+            Side.WRITTEN,
+            _always,
+            False,
+        ),
+        (
+            "during-release",
+            "a far end of the last run was told, and that is stored; others were not",
+            "gateway.calls.restart:Restart._release",
+            Side.AFTER,
+            _always,
+            True,
+        ),
+    )
+)
 _AT_START: Final = (
     Point(
         name="during-recovery",
@@ -176,7 +251,7 @@ _AT_START: Final = (
     ),
 )
 POINTS: Final = (*_UNDER_LOAD, *_AT_START)
-BY_NAME: Final = {point.name: point for point in POINTS}
+BY_NAME: Final = {point.name: point for point in (*POINTS, *CALL_POINTS)}
 
 
 def owner_of(point: Point) -> tuple[Any, str]:

@@ -1,4 +1,6 @@
-"""What strace wrote: system calls in order, and whether each 201 came after its fsync.
+"""What strace wrote: system calls in order, and whether each promise came after its fsync.
+
+A promise is a 201 over HTTP, or our 200 to an INVITE over UDP.
 
 Pure. strace stops a thread at the entry and at the exit of each call and writes a line for each,
 so a call that began in a later line than another ended in cannot have been before it.
@@ -20,6 +22,7 @@ _RESUMED: Final = re.compile(r"<\.\.\. (\w+) resumed>.*= (-?\d+)")
 _STRING: Final = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _RESULT: Final = re.compile(r"= (-?\d+)")
 _CREATED: Final = re.compile(rb'"sid": ?"((?:SM|MM)[0-9a-f]{32})"')
+_CALL_ID: Final = re.compile(rb"\r\nCall-ID: ([0-9a-f]+)\r\n")
 _SYNCS: Final = frozenset({"fsync", "fdatasync"})
 _FRAME_HEADER: Final = 24  # octets in front of each page of a WAL (SQLite file format, 4.1)
 _UNFINISHED: Final = "<unfinished ...>"
@@ -80,7 +83,7 @@ def _octets(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A 201: the message it promises, and why it is not covered by an fsync; "" if it is."""
+    """A promise: of which resource, and why it is not covered by an fsync; "" if it is."""
 
     sid: str
     fault: str
@@ -96,8 +99,34 @@ def answers(trace: Sequence[Call]) -> list[Answer]:
         created = _CREATED.search(call.data)
         if created is None:
             continue
-        found.append(Answer(sid=created[1].decode(), fault=_fault(created[1], call, commits)))
+        commit = next((each for each in commits if created[1] in each.pages), None)
+        found.append(Answer(sid=created[1].decode(), fault=_fault(call, commit)))
     return found
+
+
+def answers_to_calls(trace: Sequence[Call]) -> list[Answer]:
+    """Every 200 to an INVITE, judged by the commit that says that the call is in progress.
+
+    The row of a leg has the Call-ID behind the call's SID, that of a call its state.
+    """
+    commits = list(_commits(trace))
+    found: list[Answer] = []
+    for call in trace:
+        call_id = _CALL_ID.search(call.data)
+        if not call.data.startswith(b"SIP/2.0 200 ") or call_id is None:
+            continue
+        if b" INVITE\r\n" not in call.data:
+            continue
+        sid = _sid_of(call_id[1], commits)
+        answered = re.compile(re.escape(sid) + rb"inboundin-progress")
+        commit = next((each for each in commits if sid and answered.search(each.pages)), None)
+        found.append(Answer(sid=sid.decode(), fault=_fault(call, commit)))
+    return found
+
+
+def _sid_of(call_id: bytes, commits: Sequence["_Commit"]) -> bytes:
+    leg = re.compile(rb"(CA[0-9a-f]{32})[^\r\n]{0,200}?" + call_id)
+    return next((found[1] for each in commits if (found := leg.search(each.pages))), b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +167,9 @@ def _sync_behind(wal: Sequence[Call], position: int) -> int:
     return -1
 
 
-def _fault(sid: bytes, answer: Call, commits: Sequence[_Commit]) -> str:
-    commit = next((each for each in commits if sid in each.pages), None)
+def _fault(answer: Call, commit: _Commit | None) -> str:
     if commit is None:
-        return "its message is in no commit of the trace"
+        return "what it promises is in no commit of the trace"
     if commit.synced < 0:
         return "no fsync followed its commit"
     if commit.synced >= answer.began:

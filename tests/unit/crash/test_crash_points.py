@@ -9,10 +9,10 @@ import pytest
 
 from gateway.messages import records
 from tests.crash import points
-from tests.crash.points import BY_NAME, POINTS, Point, Side, arm, owner_of
+from tests.crash.points import BY_NAME, CALL_POINTS, POINTS, Point, Side, arm, owner_of
 
 
-@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
+@pytest.mark.parametrize("point", [*POINTS, *CALL_POINTS], ids=lambda point: point.name)
 def test_the_product_has_the_function(point: Point) -> None:
     owner, name = owner_of(point)
     assert callable(getattr(owner, name))
@@ -28,7 +28,7 @@ def test_the_points_of_the_promise_are_all_there() -> None:
         "mid-callback",
     }
     assert wanted <= set(BY_NAME)
-    assert len(BY_NAME) == len(POINTS)
+    assert len(BY_NAME) == len(POINTS) + len(CALL_POINTS)
 
 
 def test_a_function_that_is_gone_is_said() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.crash.syscalls import Answer, answers, calls
+from tests.crash.syscalls import Answer, answers, answers_to_calls, calls
 
 WAL = "/data/trunkline.db-wal"
 SID = "SM" + "0123456789abcdef" * 2
@@ -81,3 +81,34 @@ def test_head_and_body_may_be_written_in_pieces() -> None:
 @pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request", b"503 Service Unavailable"])
 def test_only_201_promises(status: bytes) -> None:
     assert faults(answer(CREATED.replace(b"201 Created", status))) == []
+
+
+CALL = "CA" + "0123456789abcdef" * 2
+LEG = f"xx{CALL}\x01AC0inboundacme127.0.0.1:5060UDPfeed01".encode()
+UP = f"xxAC0{CALL}inboundin-progress+44".encode()
+RINGS = f"xxAC0{CALL}inboundringing+44".encode()
+TAKEN = b"SIP/2.0 200 OK\r\nCall-ID: feed01\r\nCSeq: 1 INVITE\r\n\r\n"
+
+
+def took(data: bytes = TAKEN) -> str:
+    return f'10 sendto(9<{hexed(b"socket:[77]")}>, "{hexed(data)}", {len(data)}, 0) = {len(data)}'
+
+
+def call_faults(*lines: str) -> list[str]:
+    return [each.fault for each in answers_to_calls(calls(lines))]
+
+
+def test_a_200_to_a_call_is_covered_by_the_commit_of_its_state() -> None:
+    began = (write(FULL), write(LEG), write(FULL), write(RINGS), sync())
+    answered = (write(FULL), write(UP), sync())
+    assert call_faults(*began, *answered, took()) == [""]
+    assert "it left in line" in call_faults(*began, took(), *answered)[0]
+    assert "in no commit" in call_faults(*began, took())[0]
+    assert "in no commit" in call_faults(*answered, took())[0]  # nobody knows whose it is
+
+
+@pytest.mark.parametrize(
+    "other", [TAKEN.replace(b"200 OK", b"180 Ringing"), TAKEN.replace(b"INVITE", b"BYE")]
+)
+def test_only_the_200_of_an_invite_promises(other: bytes) -> None:
+    assert call_faults(took(other)) == []
