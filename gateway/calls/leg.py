@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.calls.model import CallLeg, Party
-from protocols.sip.agent_events import Source, TransferId
+from protocols.sip.agent_events import SessionId, Source, TransferId
 from protocols.sip.headers import Replaces
 from protocols.sip.message import NO_HEADERS, Headers, NameAddr
 
@@ -56,13 +56,14 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 class Transferred(msgspec.Struct, frozen=True, kw_only=True):
     """The peer asks for its other party to be joined to `refer_to` (RFC 3515).
 
-    `replaces` is the dialog that is to give way to that.
+    `replaces` is the dialog that is to give way to that, `replaced` its session if it is ours.
     """
 
     transfer: TransferId
     refer_to: NameAddr
     replaces: Replaces | None
     referred_by: NameAddr | None
+    replaced: SessionId | None = None
 
 
 Event = Rang | Retried | Answered | Gone | Finished | Transferred

@@ -30,6 +30,7 @@ from gateway.calls.model import Call, CallStatus
 from gateway.calls.orders import Cancel, Complete, Order, Redirect
 from gateway.calls.reach import Asked
 from gateway.calls.sip_leg import SipLeg
+from gateway.calls.transfer import Find, Joint, Transfers
 from gateway.media.wire import Readings
 from protocols.rtp.latch import LatchPolicy
 from protocols.sip.agent_commands import Reply
@@ -52,7 +53,6 @@ _OVERLOADED: Final = 503
 _NO_DOCUMENT: Final = 11200
 _BROKEN: Final = "the gateway had a fault"
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
-_NO_TRANSFER: Final = Reply(status=603)
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,11 +89,15 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 class Live:
     """See the module; made in the turn in which its INVITE came, then `run`.
 
-    `make_leg` makes its leg of the call's media and of who is told.
+    `make_leg` makes its leg of the call's media and of who is told, `find` is `transfer.Joint`'s.
     """
 
     def __init__(
-        self, house: House, arrival: Arrival, make_leg: Callable[[CallMedia, Tell], SipLeg]
+        self,
+        house: House,
+        arrival: Arrival,
+        make_leg: Callable[[CallMedia, Tell], SipLeg],
+        find: Find,
     ) -> None:
         self._house = house
         self._arrival = arrival
@@ -108,6 +112,8 @@ class Live:
         self._is_fallen = False
         self._ending = Ended(status=CallStatus.NO_ANSWER)
         self._dial: DialRun | None = None
+        self._find = find
+        self._transfers: Transfers | None = None
         self._scope: Scope | None = None
         self._interpreter = Interpreter(self, pickup=Pickup.RINGING)
         self._hands = self.hands_of(self.line, self._interpreter.on)
@@ -168,6 +174,7 @@ class Live:
             return
         self.line.move(CallStatus.IN_PROGRESS, self.leg.saved)
         try:
+            self.leg.describe()
             await self._keeping.durable()
             await self.leg.answer()
         except (NotKept, NoMedia, Disagreed) as error:
@@ -249,6 +256,8 @@ class Live:
     def _dial_ended(self, ended: DialEnded) -> None:
         self._dial = None
         self._give(ended)
+        if self._transfers is not None:
+            self._transfers.parted()
 
     def hands_of(self, line: Line, give: Callable[[TwimlEvent], None]) -> Hands:
         """What a document of this call may ask."""
@@ -261,6 +270,30 @@ class Live:
             errand=self._errand,
             give=give,
         )
+
+    # What is asked of it by its parties
+
+    @property
+    def transfers(self) -> Transfers:
+        """Those of this call."""
+        if self._transfers is None:
+            joint = Joint(
+                line=self.line,
+                leg=self.leg,
+                caller=self._arrival.caller,
+                media=self._media,
+                keeping=self._keeping,
+                spawn=self._spawn,
+                tell=self.on,
+                track=self._track,
+                dial=lambda: self._dial,
+                leave=self._leave,
+                handed_over=lambda: self._give(HungUp()),
+                follow=lambda found: self._interpreter.run(found.document, found.base),
+                find=self._find,
+            )
+            self._transfers = Transfers(self._house, joint)
+        return self._transfers
 
     # What legs tell
 
@@ -276,10 +309,13 @@ class Live:
 
     def _take(self, leg: Leg, event: Event) -> None:
         if isinstance(event, Transferred) and isinstance(leg, SipLeg):
-            leg.answer_transfer(event.transfer, _NO_TRANSFER)
-        elif self._dial is not None and self._dial.on(leg, event):
-            pass
-        elif leg is self.leg and isinstance(event, Gone):
+            self.transfers.ask(leg, event)
+            return
+        if self._transfers is not None and self._transfers.on(leg, event):
+            return
+        if self._dial is not None and self._dial.on(leg, event):
+            return
+        if leg is self.leg and isinstance(event, Gone):
             self._on_gone(event)
 
     def heard(self, leg_id: str, readings: Readings) -> None:
@@ -298,7 +334,8 @@ class Live:
             error_code=ending.error_code,
         )
         self._give(HungUp())
-        self._leave(CALLER_GONE)
+        if self._transfers is None or not self._transfers.keeps:
+            self._leave(CALLER_GONE)
 
     def _leave(self, reason: str) -> None:
         """Nobody has the caller's place any more."""
@@ -340,6 +377,8 @@ class Live:
 
     def _end(self, code: int, ended: "Ended") -> None:
         """Let the caller go: `code` refuses one that still rings."""
+        if self._transfers is not None:
+            self._transfers.end(ended.reason)
         if self._over.is_set():
             return
         self._ending = ended

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 
+from carriers.call_limits import Admission as Kind
 from carriers.caller_id import Caller
 from carriers.trunk import Trunks
 from gateway.calls.apps import App, app_of_domain, app_of_number
@@ -23,6 +24,7 @@ from gateway.calls.orders import Order
 from gateway.calls.parameters import DOMAIN, sip_address, sip_parameters
 from gateway.calls.reach import phone_policy, policy_of
 from gateway.calls.sip_leg import SipLeg
+from gateway.calls.transfer import Transfers
 from gateway.media.plane import Happened, WorkerLost
 from gateway.media.wire import LegClosed
 from gateway.sip.admission import Admission, Admitted, FromAddress, FromTrunk, FromUser
@@ -33,6 +35,13 @@ from protocols.sdp.media import MediaPolicy
 from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Reply
 from protocols.sip.agent_events import SessionId
+from protocols.sip.headers import (
+    Reason,
+    RetryAfter,
+    write_reason,
+    write_retry_after,
+)
+from protocols.sip.message import Headers
 from protocols.sip.station import Event, Station, Unread
 from protocols.sip.wire import Closed, Failed, Opened
 
@@ -41,7 +50,16 @@ _log = structlog.get_logger(__name__)
 NUMBER: Final = "number:"
 """How the `origin` of a call begins that came in for a number; the number's SID follows."""
 
+_NOT_YOURS: Final = Reply(
+    status=403,
+    headers=Headers(
+        (write_reason(Reason(protocol="SIP", cause=403, text="the call is not yours to take")),)
+    ),
+)
 _DRAINING: Final = 503
+# The whole node takes nothing: whoever is elsewhere may (RFC 3261 §21.5.4).
+_NO_MORE: Final = Reply(status=503, headers=Headers((write_retry_after(RetryAfter(seconds=10)),)))
+_FULL: Final = 503  # of one trunk: without Retry-After, the others are well
 _OK: Final = 200
 _MEDIA_LOST: Final = "its media worker died"
 
@@ -103,12 +121,14 @@ class Calls:
 
     def _on_invited(self, event: events.Invited) -> None:
         if self._draining or len(self._running) >= self._most:
-            self._refuse(event, Reply(status=_DRAINING))
+            self._refuse(event, _NO_MORE)
             return
         verdict = self._admission.judge(event)
         match verdict:
             case Ask(reply=reply) | Deny(reply=reply):
-                self._refuse(event, reply)
+                # A flood must leave nothing behind: no transaction is kept for it.
+                self._station.agent.turn_away(event.session, reply, self._station.now())
+                self._house.ladder.forget(event.request.call_id)
             case _:
                 self._let_in(event, verdict)
 
@@ -126,12 +146,51 @@ class Calls:
         def make_leg(media: CallMedia, tell: Tell) -> SipLeg:
             return self._leg(event, arrival, policy, media, tell)
 
-        live = Live(self._house, arrival, make_leg)
+        if event.replaces is not None:
+            self._take_place(event, admitted, arrival.call, make_leg)
+            return
+        if isinstance(admitted, FromTrunk) and not self._has_room(event, arrival.call):
+            return
+        live = Live(self._house, arrival, make_leg, self._standing)
         self._live[arrival.call.sid] = live
         live.start(event)
         task = asyncio.get_running_loop().create_task(self._run(live))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    def _has_room(self, event: events.Invited, call: Call) -> bool:
+        """Whether the trunk has a channel for another call of the carrier's; it has it then."""
+        full = self._trunks.admit(call.carrier, call.sid, kind=Kind.ORDINARY)
+        if full is None:
+            return True
+        reason = f"{call.carrier}: {full.reason()}"
+        _log.warning("a call was refused", call_id=event.request.call_id, rule=reason)
+        headers = Headers((write_reason(Reason(protocol="SIP", cause=_FULL, text=reason)),))
+        self._refuse(event, Reply(status=_FULL, headers=headers))
+        return False
+
+    def _standing(self, session: SessionId) -> tuple[SipLeg, Transfers] | None:
+        """The leg of a session, with the transfers of its call."""
+        leg = self._legs.get(session)
+        live = None if leg is None else self._live.get(leg.call_of)
+        return None if leg is None or live is None else (leg, live.transfers)
+
+    def _take_place(
+        self,
+        event: events.Invited,
+        admitted: Admitted,
+        call: Call,
+        make_leg: Callable[[CallMedia, Tell], SipLeg],
+    ) -> None:
+        """Put a user's call in the place of another one (RFC 3891 §3)."""
+        assert event.replaces is not None
+        found = self._standing(event.replaces)
+        if isinstance(admitted, FromTrunk) or found is None:
+            self._refuse(event, _NOT_YOURS)
+            return
+        leg, transfers = found
+        if not transfers.admit(leg, call, event, make_leg):
+            self._refuse(event, _NOT_YOURS)
 
     async def _run(self, live: Live) -> None:
         try:
@@ -139,7 +198,10 @@ class Calls:
         except Exception:
             _log.exception("a call did not end well", call=live.line.call.sid)
         finally:
-            self._live.pop(live.line.call.sid, None)
+            call = live.line.call
+            self._live.pop(call.sid, None)
+            if call.carrier:
+                self._trunks.release(call.carrier, call.sid)
 
     def _arrival(self, event: events.Invited, admitted: Admitted) -> Arrival:
         """What a call is that was let in."""

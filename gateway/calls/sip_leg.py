@@ -94,6 +94,7 @@ class SipLeg:
         self._description: Description | None = None
         self._invited: events.Invited | None = None
         self._told_gone = False
+        self._body: Body | None = None  # of the 2xx, if it has one
         self._is_described = False  # our answer to the INVITE's offer went out
         self.is_up = False
 
@@ -222,15 +223,22 @@ class SipLeg:
         )
         self._tools.station.wake()
 
+    def describe(self) -> None:
+        """Say what the answer will be, so that media can be made ready; raises `Disagreed`."""
+        if self._invited is None or self._told_gone or self.is_up or self._is_described:
+            return
+        offer = self._invited.offer
+        self._body = self._described.offer() if offer is None else self._answer_offer()
+        self._is_described = True
+
     async def answer(self) -> None:
         """See `Leg`. What must be durable before is the caller's to see to."""
         if self._invited is None or self._told_gone or self.is_up:
             return
-        body = None
-        if not self._is_described:
-            body = self._described.offer() if self._invited.offer is None else self._answer_offer()
+        self.describe()
+        body = self._body
         await self._media.settled()
-        if self._told_gone:
+        if self._told_gone or self.is_up:  # two may have asked meanwhile
             return
         self.is_up = True
         self._keep(answered=self._tools.clock(), sip_code=_OK)
@@ -405,6 +413,7 @@ class SipLeg:
                 refer_to=event.refer_to,
                 replaces=event.replaces,
                 referred_by=event.referred_by,
+                replaced=event.replaced,
             ),
         )
 

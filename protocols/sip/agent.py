@@ -131,10 +131,6 @@ class Agent:
         found = self._host.sessions.get(session)
         return None if found is None else session_transfer.name_of(found)
 
-    def named(self, wanted: Replaces) -> SessionId | None:
-        """The session that a peer names: of a Refer-To that leads here."""
-        return session_transfer.named(self._host, wanted)
-
     # What happens, and what is to be done
 
     def receive(self, message: Message, flow: Flow, now: float) -> None:

@@ -257,7 +257,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 class Referred(msgspec.Struct, frozen=True, kw_only=True):
     """The peer asks us to call somebody (RFC 3515): `answer_refer`, then `notify`.
 
-    `replaces` is the dialog that our INVITE there shall take the place of.
+    `replaces` is the dialog that our INVITE there shall take the place of; where that is one of
+    ours, `replaced` is its session.
     """
 
     session: SessionId
@@ -266,6 +267,7 @@ class Referred(msgspec.Struct, frozen=True, kw_only=True):
     refer_to: NameAddr
     replaces: Replaces | None
     referred_by: NameAddr | None
+    replaced: SessionId | None = None
 
 
 class TransferProgressed(msgspec.Struct, frozen=True, kw_only=True):

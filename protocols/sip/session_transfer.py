@@ -219,8 +219,14 @@ def take_refer(session: Session, fork: Fork, key: ServerId, request: Request, no
             refer_to=target,
             replaces=replaces,
             referred_by=by,
+            replaced=None if replaces is None else _named(host, replaces),
         )
     )
+
+
+def _named(host: Host, wanted: Replaces) -> SessionId | None:
+    found = host.dialogs.get((wanted.call_id, wanted.to_tag, wanted.from_tag))
+    return None if found is None else found[0].id
 
 
 def _replaces_in(target: NameAddr) -> Replaces | None:
@@ -322,12 +328,6 @@ def name_of(session: Session) -> Replaces:
         raise LocalProtocolError("a session that was not answered has no name yet")
     dialog = session.fork.dialog
     return Replaces(call_id=dialog.call_id, to_tag=dialog.remote.tag, from_tag=dialog.local.tag)
-
-
-def named(host: Host, wanted: Replaces) -> SessionId | None:
-    """The session that a Replaces of a peer's names: of a Refer-To that leads here."""
-    found = host.dialogs.get((wanted.call_id, wanted.to_tag, wanted.from_tag))
-    return None if found is None else found[0].id
 
 
 def replaced_by(host: Host, request: Request) -> tuple[SessionId | None, int]:

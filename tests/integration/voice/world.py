@@ -125,12 +125,14 @@ listen = ""
 udp = ["127.0.0.1:0"]
 tcp = ["127.0.0.1:0"]
 [media]
-workers = 1
+workers = {workers}
 """
 
 
 @asynccontextmanager
-async def world(folder: Path, config: str, twiml: str = SILENT) -> AsyncIterator[World]:
+async def world(
+    folder: Path, config: str, twiml: str = SILENT, *, workers: int = 1
+) -> AsyncIterator[World]:
     """`{app}` in `config` stands for the app's URL."""
     app = App(twiml=twiml)
     web_app = web.Application()
@@ -141,7 +143,7 @@ async def world(folder: Path, config: str, twiml: str = SILENT) -> AsyncIterator
     await site.start()
     app.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     file = folder / "trunkline.toml"
-    file.write_text(BASE + config.replace("{app}", app.url))
+    file.write_text(BASE.replace("{workers}", str(workers)) + config.replace("{app}", app.url))
     data = folder / "var"
     data.mkdir(exist_ok=True)
     environ = {"TRUNKLINE_ACCOUNT_SID": ACCOUNT, "TRUNKLINE_AUTH_TOKEN": TOKEN}

@@ -1,0 +1,536 @@
+"""Transfers in one call: who asked for them goes, and whoever they bring is joined to the other.
+
+A party asks by REFER (RFC 3515), blindly or with the dialog of a call of its own that is to give
+way (RFC 5589 §7), or a newcomer's INVITE names the dialog that it replaces (RFC 3891). A user of a
+domain may ask for whatever it could have called; who is anybody else's may not, for it would call
+at our cost. An app may be asked instead, by the `referUrl` of its `<Dial>`. Until who comes has
+answered, both parties stay joined; who asked may hang up before, and the other one waits.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from carriers.caller_id import Caller
+from gateway.calls import documents
+from gateway.calls.description import Disagreed
+from gateway.calls.dial import CALLER_GONE
+from gateway.calls.dial_run import Branch, DialRun, Parent
+from gateway.calls.documents import Obtained
+from gateway.calls.hands import Spawn
+from gateway.calls.hop import Hop
+from gateway.calls.house import House
+from gateway.calls.keeping import Keeping, NotKept
+from gateway.calls.leg import Event, Gone, Leg, Rang, Tell, Transferred
+from gateway.calls.line import Line
+from gateway.calls.media import CallMedia, NoMedia
+from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus
+from gateway.calls.reach import LATCH, Asked
+from gateway.calls.referral import noun_of
+from gateway.calls.seats import Across, Dialled, First, Move, Newcomer, Occupant, Plain, Seat
+from gateway.calls.sip_leg import SipLeg
+from protocols.sip.agent_commands import Reply
+from protocols.sip.agent_events import Invited, SessionId
+from protocols.sip.headers import Reason, Replaces, write_reason
+from protocols.sip.message import Headers
+from protocols.sip.uri import format_uri
+from twiml.call import DialEnded, DialStatus
+from twiml.outcome import Goto
+from twiml.verbs import Dial, Noun, Number
+
+_log = structlog.get_logger(__name__)
+
+TRANSFERRED: Final = "transferred"
+REPLACED: Final = "another call took its place (RFC 3891)"
+GRACE: Final = 1.0
+"""Seconds in which who asked may hang up by itself, when it was told that it worked."""
+
+_ACCEPTED: Final = Reply(status=202)
+_OK: Final = 200
+_FAULT: Final = 500
+_UNAVAILABLE: Final = 503
+_NOBODY_THERE: Final = 480  # a 481 would end the call of who asks (RFC 3261 §12.2.1.2)
+_PENDING: Final = 491
+_CANCELLED: Final = 487
+# What a transfer is said to have come to whose call was never answered by a code.
+_CODES: Final = {
+    DialStatus.BUSY: 486,
+    DialStatus.NO_ANSWER: 480,
+    DialStatus.CANCELED: 487,
+    DialStatus.FAILED: _UNAVAILABLE,
+}
+
+
+class Joint(msgspec.Struct, frozen=True, kw_only=True):
+    """The call whose parties are transferred, and what it takes to work in it.
+
+    `leg` is the caller's, `dial` gives the dial that joined it, if one is at work. `leave` ends
+    the call when nobody has the caller's place, `handed_over` is told when another has it. `follow`
+    has the call run another document. `find` gives the leg of a session, and the transfers of its
+    call.
+    """
+
+    line: Line
+    leg: SipLeg
+    caller: Caller
+    media: CallMedia
+    keeping: Keeping
+    spawn: Spawn
+    tell: Tell
+    track: Callable[[SipLeg], None]
+    dial: Callable[[], DialRun | None]
+    leave: Callable[[str], None]
+    handed_over: Callable[[], None]
+    follow: Callable[[Obtained], None]
+    find: "Find"
+
+
+class Transfers:
+    """One call's; made when the first is asked for."""
+
+    def __init__(self, house: House, joint: Joint) -> None:
+        self._house = house
+        self._joint = joint
+        self._occupants: dict[Seat, Occupant] = {}  # of those that changed hands
+        self._move: Move | None = None
+        self._runs: list[DialRun] = []
+        self._grace: dict[str, asyncio.TimerHandle] = {}
+        self._gone: dict[str, asyncio.Event] = {}
+        self._replaced: set[str] = set()
+        self._newcomers: list[Newcomer] = []
+        self._hops = 0
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the call goes on without who called."""
+        return Seat.CALLER in self._occupants
+
+    # What legs tell
+
+    def on(self, leg: Leg, event: Event) -> bool:
+        """Take what a leg of the call tells; whether it is one of a transfer's."""
+        if isinstance(event, Gone):
+            self._on_gone(leg, event)
+        for run in self._runs:
+            if run.on(leg, event):
+                self._progressed(run, event)
+                return True
+        return isinstance(leg, Hop)
+
+    def _progressed(self, run: DialRun, event: Event) -> None:
+        move = self._move
+        if isinstance(event, Rang) and move is not None and _is_of(move.after, run):
+            self._notify(move, event.status)
+
+    def _on_gone(self, leg: Leg, gone: Gone) -> None:
+        timer = self._grace.pop(leg.id, None)
+        if timer is not None:
+            timer.cancel()
+        if (waiting := self._gone.pop(leg.id, None)) is not None:
+            waiting.set()
+        if leg.id in self._replaced:
+            self._joint.media.remove(leg.id)
+        move = self._move
+        if move is not None and leg is move.leaving:
+            move.is_vacant = True
+            self._occupants[move.seat] = move.after
+        for comer in self._newcomers:
+            if comer.leg is leg:
+                _end_line(comer, gone)
+        for occupant in self._all():
+            if isinstance(occupant, Plain) and occupant.leg is leg:
+                self._over(occupant, _UNAVAILABLE)
+
+    def _all(self) -> list[Occupant]:
+        """Who has a seat, and who is to have one."""
+        coming = [] if self._move is None else [self._move.after]
+        return [*self._occupants.values(), *coming]
+
+    # A transfer is asked for
+
+    def ask(self, leg: SipLeg, wanted: Transferred) -> None:
+        """Take what a party wants: it is answered at once, and done in time."""
+        seat = self._seat_of(leg)
+        staying = None if seat is None else self._at(seat.opposite).leg
+        if seat is None or staying is None or not staying.is_up:
+            self._refuse(leg, wanted, _NOBODY_THERE, "nobody is joined to who asks")
+        elif self._move is not None:
+            self._refuse(leg, wanted, _PENDING, "another transfer is under way")
+        elif seat is Seat.CALLED and (goto := self._app(seat)) is not None:
+            self._ask_app(seat, leg, staying, wanted, goto)
+        elif not self._at(seat).is_ours:
+            self._refuse(leg, wanted, 403, "only users of our domains may transfer")
+        elif wanted.replaced is not None and (found := self._joint.find(wanted.replaced)):
+            self._attend(seat, leg, staying, wanted, *found)
+        else:
+            self._dial(seat, leg, staying, wanted)
+
+    def _refuse(self, leg: SipLeg, wanted: Transferred, status: int, why: str) -> None:
+        _log.warning("a transfer was refused", call=self._joint.line.call.sid, why=why)
+        reason = write_reason(Reason(protocol="SIP", cause=status, text=why))
+        leg.answer_transfer(wanted.transfer, Reply(status=status, headers=Headers((reason,))))
+
+    def _begin(self, leg: SipLeg, wanted: Transferred, move: Move) -> None:
+        _log.info("a transfer begins", call=self._joint.line.call.sid, leg=leg.id)
+        leg.answer_transfer(wanted.transfer, _ACCEPTED)
+        self._lend(move)
+
+    def _lend(self, move: Move) -> None:
+        self._move = move
+        move.before.lend()
+
+    # To who is called for it
+
+    def _dial(self, seat: Seat, leg: SipLeg, staying: Leg, wanted: Transferred) -> None:
+        account = self._joint.line.call.account_sid
+        noun = noun_of(wanted.refer_to, wanted.referred_by, self._house.reach, account)
+        if noun is None:
+            self._refuse(leg, wanted, 416, "nobody can be called by this scheme")
+            return
+        if wanted.replaces is not None and isinstance(noun, Number):
+            self._refuse(leg, wanted, _NOBODY_THERE, "the call to be replaced is over")
+            return
+        run = self._run(staying, noun, wanted.replaces)
+        move = Move(
+            seat,
+            before=self._at(seat),
+            after=Dialled(run, self._house.reach),
+            leaving=leg,
+            staying=staying,
+            transfer=wanted.transfer,
+        )
+        self._begin(leg, wanted, move)
+        run.start()
+
+    def _run(self, staying: Leg, noun: Noun, replaces: Replaces | None) -> DialRun:
+        joint = self._joint
+        asked = Asked(
+            call=joint.line.call, caller=joint.caller, codecs=staying.codecs, replaces=replaces
+        )
+        parent = Parent(
+            line=joint.line,
+            leg=staying,
+            asked=asked,
+            origin="transfer",
+            media=joint.media,
+            keeping=joint.keeping,
+            spawn=joint.spawn,
+            max_forwards=max(0, joint.leg.invited.request.max_forwards - 1),
+            tell=joint.tell,
+            track=joint.track,
+            join=lambda leg: self._joined(leg),
+            whisper=_no_whisper,
+            ended=lambda ended: self._run_ended(run, ended),
+        )
+        run = DialRun(self._house, parent, 0, Dial(nouns=(noun,)))
+        self._runs.append(run)
+        return run
+
+    def _run_ended(self, run: DialRun, ended: DialEnded) -> None:
+        code = ended.sip_response_code or _CODES.get(ended.status, _UNAVAILABLE)
+        for occupant in self._all():
+            if _is_of(occupant, run):
+                self._over(occupant, code)
+                break
+
+    # To a party of another call
+
+    def _attend(
+        self,
+        seat: Seat,
+        leg: SipLeg,
+        staying: Leg,
+        wanted: Transferred,
+        other_leg: SipLeg,
+        others: "Transfers",
+    ) -> None:
+        theirs = others.offered(other_leg, self._joint.line.call.account_sid)
+        if others is self or theirs is None:
+            self._refuse(leg, wanted, _NOBODY_THERE, "the other call has nobody to be joined to")
+            return
+        ours, their_hop = self._hop(), others._hop()
+        ours.tie(their_hop)
+        move = Move(
+            seat,
+            before=self._at(seat),
+            after=Across(ours),
+            leaving=leg,
+            staying=staying,
+            transfer=wanted.transfer,
+        )
+        their_seat, their_party = theirs
+        their_move = Move(
+            their_seat,
+            before=others._at(their_seat),
+            after=Across(their_hop),
+            leaving=other_leg,
+            staying=their_party,
+        )
+        self._begin(leg, wanted, move)
+        others._lend(their_move)
+        self._joint.spawn(self._cross(ours, move, others, their_move))
+
+    def offered(self, leg: SipLeg, account_sid: str) -> tuple[Seat, Leg] | None:
+        """The seat of a leg that may be replaced for this account, and whom it is joined to."""
+        seat = self._seat_of(leg)
+        staying = None if seat is None else self._at(seat.opposite).leg
+        if self._move is not None or self._joint.line.call.account_sid != account_sid:
+            return None
+        return None if seat is None or staying is None or not staying.is_up else (seat, staying)
+
+    def _hop(self) -> Hop:
+        call = self._joint.line.call
+        self._hops += 1
+        record = CallLeg(
+            account_sid=call.account_sid,
+            sid=call.sid,
+            direction=CallDirection.OUTBOUND_DIAL,
+            began=self._house.clock(),
+        )
+        joint = self._joint
+        return Hop(joint.media, joint.tell, id=f"{call.sid}.hop{self._hops}", record=record)
+
+    async def _cross(self, hop: Hop, move: Move, others: "Transfers", their_move: Move) -> None:
+        heard = _stream_of(their_move.staying)
+        try:
+            if heard is None:
+                raise NoMedia("the other party has no media", is_full=False)
+            await hop.open(heard, move.staying.codecs)
+        except NoMedia as error:
+            _log.warning(
+                "two calls can't be joined", call=self._joint.line.call.sid, why=str(error)
+            )
+            hop.hang_up(_UNAVAILABLE, str(error))
+            return
+        if hop.is_up and self._move is move and others._move is their_move:
+            self._joined(hop)
+            others._joined(their_move.after.leg)
+
+    # To who comes by itself
+
+    def admit(
+        self,
+        old: SipLeg,
+        call: Call,
+        event: Invited,
+        make_leg: Callable[[CallMedia, Tell], SipLeg],
+    ) -> bool:
+        """Let a newcomer take the place of `old` (RFC 3891 §3); False if nobody may."""
+        offered = self.offered(old, call.account_sid)
+        if offered is None or not self._at(offered[0]).is_ours:
+            return False
+        joint, (seat, staying) = self._joint, offered
+        leg = make_leg(joint.media, joint.tell)
+        line = self._house.line(
+            msgspec.structs.replace(call, origin=f"replaces:{joint.line.call.sid}"), joint.keeping
+        )
+        leg.receive(event)
+        joint.track(leg)
+        line.begin(leg.saved)
+        after = Newcomer(leg, line)
+        self._newcomers.append(after)
+        self._lend(Move(seat, before=self._at(seat), after=after, leaving=old, staying=staying))
+        joint.spawn(self._welcome(after))
+        return True
+
+    async def _welcome(self, comer: Newcomer) -> None:
+        leg = comer.sip
+        try:
+            await leg.prepare(leg.invited.flow.remote[0], LATCH)
+            comer.line.move(CallStatus.IN_PROGRESS, leg.saved)
+            await self._joint.keeping.durable()
+            await leg.answer()
+        except (NoMedia, NotKept, Disagreed) as error:
+            leg.hang_up(_FAULT, str(error))
+            return
+        if leg.is_up:
+            self._joined(leg)
+
+    # To whom an app names
+
+    def _app(self, seat: Seat) -> Goto | None:
+        before = self._at(seat)
+        return before.run.refer if isinstance(before, First) else None
+
+    def _ask_app(
+        self, seat: Seat, leg: SipLeg, staying: Leg, wanted: Transferred, goto: Goto
+    ) -> None:
+        before = self._at(seat)
+        move = Move(
+            seat,
+            before=before,
+            after=before,
+            leaving=leg,
+            staying=staying,
+            transfer=wanted.transfer,
+        )
+        target = format_uri(wanted.refer_to.uri)
+        parameters = (*goto.parameters, ("ReferTransferTarget", target))
+        asked = msgspec.structs.replace(goto, parameters=parameters)
+        self._begin(leg, wanted, move)
+        self._joint.spawn(self._follow(move, asked))
+
+    async def _follow(self, move: Move, goto: Goto) -> None:
+        """Run what the app says for who stays, when who asked has had time to go."""
+        line, leaving = self._joint.line, move.leaving
+        gone = self._gone[leaving.id] = asyncio.Event()
+        found = await self._house.documents.fetch(line.call, goto, extra=line.extra)
+        if found.notes:
+            line.note(documents.written(line.call, found.notes, self._house.clock()))
+        if not isinstance(found, Obtained):
+            self._over(move.after, _UNAVAILABLE)
+            return
+        self._notify(move, _OK)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                await gone.wait()
+        self._move = None
+        self._joint.follow(found)
+
+    # What comes of it
+
+    def _joined(self, leg: Leg | None) -> None:
+        """Who comes is there: join it to who stays, and let who asked go."""
+        move = self._move
+        if move is None or leg is None:
+            return
+        joint = self._joint
+        self._move = None
+        move.is_joined = True
+        self._occupants[move.seat] = move.after
+        move.before.retire()
+        joint.media.part(move.leaving.id)
+        joint.media.join(move.staying.id, leg.id)
+        if move.seat is Seat.CALLER:
+            joint.handed_over()
+        self._notify(move, _OK)
+        self._let_go(move)
+
+    def _let_go(self, move: Move) -> None:
+        leaving = move.leaving
+        self._replaced.add(leaving.id)
+        if not leaving.is_up:
+            self._joint.media.remove(leaving.id)
+            return
+        if move.transfer is None:
+            leaving.hang_up(_OK, REPLACED)
+            return
+        loop = asyncio.get_running_loop()
+        self._grace[leaving.id] = loop.call_later(GRACE, leaving.hang_up, _OK, TRANSFERRED)
+
+    def _over(self, occupant: Occupant, code: int) -> None:
+        """Who came, or was to come, is gone or never came."""
+        move = self._move
+        if move is not None and move.after is occupant:
+            self._move = None
+            self._notify(move, code)
+            if not move.is_vacant:
+                move.before.take_back()
+                if move.leaving.is_up and move.staying.is_up:
+                    self._joint.media.join(move.leaving.id, move.staying.id)
+                return
+        for seat, each in list(self._occupants.items()):
+            if each is occupant:
+                del self._occupants[seat]
+                self._left(seat)
+
+    def _left(self, seat: Seat) -> None:
+        """A seat is empty, and so is the join."""
+        dial = self._joint.dial()
+        if seat is Seat.CALLER:
+            self._leave(CALLER_GONE)
+        elif dial is not None:
+            dial.conclude()
+
+    def _leave(self, reason: str) -> None:
+        """Nobody has the caller's place any more: the call is over."""
+        if self._joint.leg.is_up:  # it was to hang up by itself
+            self._joint.leg.hang_up(_OK, TRANSFERRED)
+        else:
+            self._joint.leave(reason)
+
+    def parted(self) -> None:
+        """The dial that joined the parties has ended: nobody is joined any more."""
+        move, self._move = self._move, None
+        if move is not None:
+            self._notify(move, _CODES[DialStatus.CANCELED])
+            move.after.release(CALLER_GONE)
+        for seat in (Seat.CALLED, Seat.CALLER):
+            occupant = self._occupants.pop(seat, None)
+            if occupant is not None:
+                occupant.release(CALLER_GONE)
+                if seat is Seat.CALLER:
+                    self._leave(CALLER_GONE)
+
+    def end(self, reason: str) -> None:
+        """Let go of who has the caller's place: the call is to end, whatever it does."""
+        occupant = self._occupants.pop(Seat.CALLER, None)
+        if occupant is not None:
+            occupant.release(reason)
+            self._leave(reason)
+
+    # Inside
+
+    def _at(self, seat: Seat) -> Occupant:
+        """Who has a seat."""
+        found = self._occupants.get(seat)
+        if found is not None:
+            return found
+        joint = self._joint
+        if seat is Seat.CALLER:
+            return Plain(joint.leg, is_ours=bool(joint.line.call.domain))
+        dial = joint.dial()
+        return _NOBODY if dial is None else First(dial, self._house.reach)
+
+    def _seat_of(self, leg: Leg) -> Seat | None:
+        return next((seat for seat in Seat if self._at(seat).leg is leg), None)
+
+    def _notify(self, move: Move, status: int) -> None:
+        if move.transfer is not None and move.leaving.is_up:
+            move.leaving.notify(move.transfer, status)
+
+
+Find = Callable[[SessionId], tuple[SipLeg, Transfers] | None]
+
+
+class _Nobody:
+    """A seat that nobody has."""
+
+    leg: Leg | None = None
+    is_ours = False
+
+    def lend(self) -> None:
+        """See `Occupant`."""
+
+    def take_back(self) -> None:
+        """See `Occupant`."""
+
+    def retire(self) -> None:
+        """See `Occupant`."""
+
+    def release(self, reason: str) -> None:
+        """See `Occupant`."""
+
+
+_NOBODY: Final = _Nobody()
+
+
+def _end_line(comer: Newcomer, gone: Gone) -> None:
+    status = CallStatus.NO_ANSWER if gone.status == _CANCELLED else CallStatus.FAILED
+    comer.line.end(status, reason=gone.reason, sip_code=gone.status)
+
+
+def _is_of(occupant: Occupant, run: DialRun) -> bool:
+    return isinstance(occupant, Dialled) and occupant.run is run
+
+
+def _no_whisper(branch: Branch) -> None:
+    """A transfer's noun has no document."""
+
+
+def _stream_of(leg: Leg) -> Any:
+    return leg.stream if isinstance(leg, SipLeg | Hop) else None

@@ -1,0 +1,110 @@
+"""What phones of these tests do beside calling: transfers, and changes in mid-call."""
+
+from typing import Any
+
+import msgspec
+
+from protocols.sdp import codec as sdp
+from protocols.sdp.description import Direction
+from protocols.sip import agent_events as events
+from protocols.sip.agent_commands import By, Invite, Refer
+from protocols.sip.agent_events import SessionId, TransferId
+from protocols.sip.headers import Replaces, write_replaces
+from protocols.sip.message import NameAddr
+from protocols.sip.session_offers import Body
+from protocols.sip.transport import Hop
+from protocols.sip.uri import SipUri, Uri
+from tests.integration.voice.phones import Phone
+
+
+def dial(*nouns: str, **attributes: str) -> str:
+    """A document that dials."""
+    given = "".join(f' {name}="{value}"' for name, value in attributes.items())
+    return f"<Response><Dial{given}>{''.join(nouns)}</Dial></Response>"
+
+
+def user(name: str, domain: str = "office.example") -> str:
+    """The noun of a user."""
+    return f"<Sip>sip:{name}@{domain}</Sip>"
+
+
+def refer(
+    phone: Phone,
+    to: Uri,
+    *,
+    session: SessionId | None = None,
+    replacing: Replaces | None = None,
+) -> TransferId:
+    """Ask for a transfer of `session`, or of the last call."""
+    if replacing is not None:
+        assert isinstance(to, SipUri)
+        _, text = write_replaces(replacing)
+        to = SipUri(user=to.user, host=to.host, port=to.port, headers=(("Replaces", text),))
+    agent, now = phone.station.agent, phone.station.now()
+    command = Refer(refer_to=NameAddr(uri=to), referred_by=phone.aor)
+    transfer = agent.refer(session or phone.session, command, now)
+    phone.station.wake()
+    return transfer
+
+
+def replace(phone: Phone, to: str, hop: Hop, replaced: Replaces) -> SessionId:
+    """Call with Replaces."""
+    phone._renew()
+    offer = phone.negotiation.offer(phone.local)
+    phone.session = phone.station.agent.invite(
+        Invite(
+            uri=SipUri(user=to, host=phone.domain),
+            from_=phone.aor,
+            to=NameAddr(uri=SipUri(user=to, host=phone.domain)),
+            body=Body(octets=sdp.write(offer)),
+            replaces=replaced,
+        ),
+        hop,
+        phone.station.now(),
+        phone.sessions(),
+    )
+    phone.station.wake()
+    return phone.session
+
+
+def name(phone: Phone, session: SessionId | None = None) -> Replaces:
+    """A call of the phone's as whoever takes its place names it."""
+    named = phone.station.agent.name(session or phone.session)
+    assert named is not None
+    return named
+
+
+def told(phone: Phone, transfer: TransferId) -> list[int]:
+    """What the phone has heard so far of a transfer that it asked for."""
+    return [
+        each.status
+        for each in phone.told
+        if isinstance(each, events.TransferProgressed) and each.transfer == transfer
+    ]
+
+
+async def outcome(phone: Phone, transfer: TransferId) -> int:
+    """What a transfer came to."""
+    over = await phone.until(
+        events.TransferProgressed,
+        where=lambda each: each.transfer == transfer and each.stage is events.Stage.OVER,
+    )
+    return int(over.status)
+
+
+def offer(
+    phone: Phone,
+    *,
+    direction: Direction = Direction.SENDRECV,
+    address: str = "",
+    by: By = By.AUTO,
+    **media: Any,
+) -> None:
+    """Offer anew in the phone's call; `address` "0.0.0.0" is how the oldest phones hold."""
+    local = msgspec.structs.replace(phone.local, direction=direction, **media)
+    octets = sdp.write(phone.negotiation.offer(local))
+    if address:
+        octets = octets.replace(b"c=IN IP4 127.0.0.1", f"c=IN IP4 {address}".encode())
+    agent, now = phone.station.agent, phone.station.now()
+    agent.offer(phone.session, Body(octets=octets), now, by=by)
+    phone.station.wake()

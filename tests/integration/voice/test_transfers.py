@@ -1,0 +1,537 @@
+"""Transfers: blind and attended, by caller and callee, refused, and half done when somebody goes.
+
+RFC 3515, RFC 3891, RFC 5589 and the flows of RFC 5359 §2.4 and §2.5.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.calls.model import Call
+from protocols.sip import agent_events as events
+from protocols.sip.agent_events import SessionId
+from protocols.sip.headers import Replaces
+from protocols.sip.transport import Hop, Transport
+from protocols.sip.uri import SipUri, TelUri, Uri
+from tests.integration.voice.acts import dial, name, outcome, refer, replace, told, user
+from tests.integration.voice.conftest import OpenPhone
+from tests.integration.voice.phones import Phone
+from tests.integration.voice.world import ACCOUNT, World, world
+
+DOMAIN = "office.example"
+CONFIG = """
+[[domains]]
+name = "office.example"
+voice_url = "{app}/voice"
+users = [
+  { username = "alice", password = "pa" },
+  { username = "bob", password = "pb" },
+  { username = "carol", password = "pc" },
+  { username = "dave", password = "pd" },
+]
+[[domains]]
+name = "elsewhere.example"
+voice_url = "{app}/voice"
+users = [{ username = "eve", password = "pe" }]
+[[carriers]]
+name = "acme"
+kind = "sip"
+uri = "sip:127.0.0.1:{port}"
+emergency = []
+options_interval = "0s"
+[[numbers]]
+number = "+15550001000"
+voice_url = "{app}/voice"
+"""
+NUMBER = "+15550001000"
+TONES = {"alice": 440, "bob": 600, "carol": 880, "dave": 1100}
+
+
+@pytest.fixture
+async def carrier(open_phone: OpenPhone) -> Phone:
+    return await open_phone("callee", "carrier.example", tone=1500)
+
+
+@pytest.fixture
+async def office(open_phone: OpenPhone) -> dict[str, Phone]:
+    return {
+        each: await open_phone(each, DOMAIN, tone=tone, password=f"p{each[0]}")
+        for each, tone in TONES.items()
+    }
+
+
+@asynccontextmanager
+async def gateway(
+    folder: Path, carrier: Phone, office: dict[str, Phone], twiml: str
+) -> AsyncIterator[World]:
+    """A world with the office's phones registered; nothing is left of it in the end."""
+    _, (_, port) = carrier.station.endpoint.addresses()[0]
+    async with world(folder, CONFIG.replace("{port}", str(port)), twiml, workers=2) as here:
+        for phone in office.values():
+            await phone.register(here.hop())
+        yield here
+        await here.ended()
+        assert here.ledger() == {}
+
+
+def at(who: str) -> Uri:
+    return SipUri(user=who, host=DOMAIN)
+
+
+async def talk(one: Phone, other: Phone) -> None:
+    await asyncio.gather(one.sound.hears(other.sound.tone), other.sound.hears(one.sound.tone))
+
+
+async def join(here: World, caller: Phone, callee: Phone, **attributes: str) -> SessionId:
+    """Let one phone call another; the session of the caller."""
+    attributes = {"answerOnBridge": "true", "action": "/after", **attributes}
+    here.app.pages["/voice"] = dial(user(callee.user), **attributes)
+    session = caller.call(callee.user, here.hop())
+    await caller.until(events.Answered, where=lambda each: each.session == session)
+    await callee.until(events.Confirmed, where=lambda each: each.session == callee.session)
+    return session
+
+
+async def by_origin(here: World, prefix: str) -> Call:
+    for each in await here.calls():
+        call = await here.call(each["sid"])
+        if call.origin.startswith(prefix):
+            return call
+    raise AssertionError(f"no call of origin {prefix}")
+
+
+async def test_the_callee_transfers_the_caller(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        await talk(alice, bob)
+        transfer = refer(bob, at("carol"))
+        assert await outcome(bob, transfer) == 200
+        assert told(bob, transfer)[0] in (100, 202)
+        assert 180 in told(bob, transfer)
+        await bob.until(events.HungUp)
+        await talk(alice, carol)
+        invited = await carol.until(events.Invited)
+        assert "sip:bob@office.example" in (invited.request.headers.first("Referred-By") or "")
+        assert here.app.asked[-1][0] == "/voice"
+        carol.hang_up()
+        form = await here.app.until("/after")
+        await alice.until(events.HungUp)
+        assert (form["DialCallStatus"], form["DialBridged"]) == ("completed", "true")
+        third = await by_origin(here, "transfer:")
+        parent = await here.call(form["CallSid"])
+        await here.ended()
+        parent, third = await here.call(parent.sid), await here.call(third.sid)
+        child = await here.call(form["DialCallSid"])
+        assert third.origin == f"transfer:{parent.sid}"
+        assert third.parent_sid == parent.sid
+        assert third.to_address == "sip:carol@office.example"
+        assert [each.status for each in (parent, child, third)] == ["completed"] * 3
+        assert child.ended < third.ended <= parent.ended
+        legs = [leg for each in (parent, child, third) for leg in await here.legs(each.sid)]
+        assert all(leg.received.packets and leg.ended and leg.saved is None for leg in legs)
+        assert [leg.cause for leg in await here.legs(child.sid)] == ["transferred"]
+
+
+async def test_the_caller_transfers_the_callee(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        transfer = refer(alice, at("carol"))
+        assert await outcome(alice, transfer) == 200
+        await alice.until(events.HungUp)
+        await talk(bob, carol)
+        third = await by_origin(here, "transfer:")
+        parent = await here.call(third.parent_sid)
+        assert (parent.status, third.status) == ("completed", "in-progress")
+        bob.hang_up()
+        await carol.until(events.HungUp)
+        form = await here.app.until("/after")
+        assert form["DialCallStatus"] == "completed"
+        await here.ended()
+        assert (await here.call(third.sid)).status == "completed"
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+async def test_who_asked_may_go_at_once(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone], who: str
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    leaving, staying = (alice, bob) if who == "alice" else (bob, alice)
+    carol.on_call = None
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        refer(leaving, at("carol"))
+        invited = await carol.until(events.Invited)
+        leaving.hang_up()
+        await leaving.until(events.Ended)
+        carol.pick_up(invited)
+        carol.station.wake()
+        await talk(staying, carol)
+        staying.hang_up()
+        await carol.until(events.HungUp)
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+async def test_nobody_is_left_when_who_asked_is_gone_and_nobody_comes(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone], who: str
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    leaving, staying = (alice, bob) if who == "alice" else (bob, alice)
+    carol.on_call = None
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        refer(leaving, at("carol"))
+        invited = await carol.until(events.Invited)
+        leaving.hang_up()
+        await leaving.until(events.Ended)
+        Phone.refusing(486)(carol, invited)
+        carol.station.wake()
+        await staying.until(events.HungUp)
+        form = await here.app.until("/after")
+        assert form["DialCallStatus"] == "completed"
+        await here.ended()
+        assert (await by_origin(here, "transfer:")).status == "busy"
+
+
+@pytest.mark.parametrize(("answer", "heard"), [(486, 486), (404, 404), (603, 603)])
+async def test_a_transfer_that_fails_leaves_all_as_it_was(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone], answer: int, heard: int
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    carol.on_call = Phone.refusing(answer)
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        assert await outcome(bob, refer(bob, at("carol"))) == heard
+        await talk(alice, bob)
+        carol.on_call = Phone.pick_up
+        assert await outcome(bob, refer(bob, at("carol"))) == 200
+        await talk(alice, carol)
+        alice.hang_up()
+        await carol.until(events.HungUp)
+
+
+async def test_who_is_not_there_is_said_to_be_unavailable(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice, bob = office["alice"], office["bob"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        assert await outcome(alice, refer(alice, at("nobody"))) == 503
+        await talk(alice, bob)
+        bob.hang_up()
+        await alice.until(events.HungUp)
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        SipUri(user="+447700900002", host=DOMAIN),
+        TelUri(number="+44-7700-900002"),
+    ],
+)
+async def test_a_user_transfers_to_a_number(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone], to: Uri
+) -> None:
+    alice, bob = office["alice"], office["bob"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        assert await outcome(bob, refer(bob, to)) == 200
+        await talk(alice, carrier)
+        invited = await carrier.until(events.Invited)
+        assert invited.request.uri.user == "+447700900002"
+        third = await by_origin(here, "transfer:")
+        assert third.to_address == "+447700900002"
+        assert [leg.carrier for leg in await here.legs(third.sid)] == ["acme"]
+        alice.hang_up()
+        await carrier.until(events.HungUp)
+
+
+@pytest.mark.parametrize("who", ["caller", "callee"])
+async def test_a_carriers_leg_may_not_transfer(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone], who: str
+) -> None:
+    bob = office["bob"]
+    async with gateway(tmp_path, carrier, office, dial(user("bob"))) as here:
+        if who == "caller":
+            carrier.call(NUMBER, here.hop())
+            await bob.until(events.Confirmed)
+            stranger = carrier
+        else:
+            here.app.pages["/voice"] = dial("+447700900002")
+            bob.call("anything", here.hop())
+            await carrier.until(events.Confirmed)
+            stranger = carrier
+        assert await outcome(stranger, refer(stranger, at("carol"))) == 403
+        await talk(carrier, bob)
+        assert len(await here.calls()) == 2
+        bob.hang_up()
+        await carrier.until(events.HungUp)
+
+
+async def test_who_is_joined_to_nobody_has_nobody_to_transfer(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice = office["alice"]
+    document = '<Response><Pause length="30"/></Response>'
+    async with gateway(tmp_path, carrier, office, document) as here:
+        alice.call("anything", here.hop())
+        await alice.until(events.Answered)
+        assert await outcome(alice, refer(alice, at("carol"))) == 480
+        alice.hang_up()
+
+
+async def test_one_transfer_at_a_time(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    carol.on_call = Phone.ringing
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        refer(bob, at("carol"))
+        await carol.until(events.Invited)
+        assert await outcome(alice, refer(alice, at("dave"))) == 491
+        assert await outcome(bob, refer(bob, at("dave"))) == 491
+        alice.hang_up()
+        await carol.until(events.Cancelled)
+        await bob.until(events.HungUp)
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+async def test_who_stays_may_go_before_the_other_comes(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone], who: str
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    asking, staying = (alice, bob) if who == "alice" else (bob, alice)
+    carol.on_call = Phone.ringing
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        refer(asking, at("carol"))
+        await carol.until(events.Invited)
+        staying.hang_up()
+        await carol.until(events.Cancelled)
+        await asking.until(events.HungUp)
+        form = await here.app.until("/after")
+        assert form["DialCallStatus"] == "completed"
+
+
+@pytest.mark.parametrize("first", ["alice", "bob"])
+@pytest.mark.parametrize("second", ["stayed", "came"])
+async def test_who_was_transferred_transfers_on(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone], first: str, second: str
+) -> None:
+    alice, bob, carol, dave = office.values()
+    asking, staying = (alice, bob) if first == "alice" else (bob, alice)
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        assert await outcome(asking, refer(asking, at("carol"))) == 200
+        await talk(staying, carol)
+        next_, left = (staying, carol) if second == "stayed" else (carol, staying)
+        assert await outcome(next_, refer(next_, at("dave"))) == 200
+        await next_.until(events.HungUp)
+        await talk(left, dave)
+        dave.hang_up()
+        await left.until(events.HungUp)
+
+
+@pytest.mark.parametrize("first_as", ["caller", "callee"])
+@pytest.mark.parametrize("second_as", ["caller", "callee"])
+@pytest.mark.parametrize("ends", ["alice", "carol"])
+async def test_two_calls_of_a_user_become_one(
+    tmp_path: Path,
+    carrier: Phone,
+    office: dict[str, Phone],
+    first_as: str,
+    second_as: str,
+    ends: str,
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        first = await _joined(here, bob, alice, first_as)
+        second = await _joined(here, bob, carol, second_as)
+        transfer = refer(bob, at("carol"), session=first, replacing=name(bob, second))
+        assert await outcome(bob, transfer) == 200
+        for session in (first, second):
+            await bob.until(events.HungUp, where=lambda each, one=session: each.session == one)
+        await talk(alice, carol)
+        assert len(await here.calls()) == 4
+        ending, other = (alice, carol) if ends == "alice" else (carol, alice)
+        ending.hang_up()
+        await other.until(events.HungUp)
+        await here.ended()
+        calls = [await here.call(each["sid"]) for each in await here.calls()]
+        assert {each.status for each in calls} == {"completed"}
+
+
+async def _joined(here: World, who: Phone, other: Phone, part: str) -> SessionId:
+    """A call of `who` with another; its session there."""
+    if part == "caller":
+        return await join(here, who, other)
+    await join(here, other, who)
+    return who.session
+
+
+async def test_who_asked_for_an_attended_transfer_may_go_at_once(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        first = await _joined(here, bob, alice, "callee")
+        second = await _joined(here, bob, carol, "caller")
+        refer(bob, at("carol"), session=first, replacing=name(bob, second))
+        for session in (first, second):
+            bob.session = session
+            bob.hang_up()
+        await talk(alice, carol)
+        alice.hang_up()
+        await carol.until(events.HungUp)
+
+
+async def test_a_transferred_party_of_another_call_transfers_on(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice, bob, carol, dave = office.values()
+    async with gateway(tmp_path, carrier, office, "") as here:
+        first = await _joined(here, bob, alice, "callee")
+        second = await _joined(here, bob, carol, "caller")
+        transfer = refer(bob, at("carol"), session=first, replacing=name(bob, second))
+        assert await outcome(bob, transfer) == 200
+        await talk(alice, carol)
+        assert await outcome(carol, refer(carol, at("dave"))) == 200
+        await carol.until(events.HungUp)
+        await talk(alice, dave)
+        alice.hang_up()
+        await dave.until(events.HungUp)
+
+
+async def test_a_second_call_that_nobody_answered_is_not_replaced(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    gone = Replaces(call_id="gone", to_tag="a", from_tag="b")
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        to = SipUri(user="+447700900002", host=DOMAIN)
+        assert await outcome(bob, refer(bob, to, replacing=gone)) == 480  # and not 481
+        await talk(alice, bob)
+        bob.hang_up()
+        await alice.until(events.HungUp)
+        assert not any(isinstance(each, events.Invited) for each in carol.told)
+
+
+async def test_a_dialog_elsewhere_is_named_to_who_has_it(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone], open_phone: OpenPhone
+) -> None:
+    alice, bob = office["alice"], office["bob"]
+    peer = await open_phone("peer", "127.0.0.1", tone=1300)
+    helper = await open_phone("helper", "127.0.0.1", tone=1700)
+    _, (_, port) = peer.station.endpoint.addresses()[0]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        # The peer is in a call with somebody whom the gateway knows nothing of.
+        hop = Hop(transport=Transport.UDP, host="127.0.0.1", port=port)
+        helper.call("peer", hop)
+        await peer.until(events.Confirmed)
+        stood = peer.session
+        to = SipUri(user="peer", host="127.0.0.1", port=port)
+        assert await outcome(bob, refer(bob, to, replacing=name(helper))) == 200
+        taken = await peer.until(events.Invited, where=lambda each: each.replaces is not None)
+        assert taken.replaces == stood
+        await talk(alice, peer)
+        alice.hang_up()
+        await peer.until(events.HungUp)
+        helper.hang_up()
+        await helper.until(events.Ended)
+
+
+@pytest.mark.parametrize("taken", ["alice", "bob"])
+async def test_another_phone_takes_a_call_over(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone], taken: str
+) -> None:
+    alice, bob, dave = office["alice"], office["bob"], office["dave"]
+    old, other = (alice, bob) if taken == "alice" else (bob, alice)
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        await talk(alice, bob)
+        replace(dave, "anything", here.hop(), name(old))
+        await dave.until(events.Answered)
+        hung_up = await old.until(events.HungUp)
+        assert "took its place" in (hung_up.headers.first("Reason") or "")
+        await talk(other, dave)
+        third = await by_origin(here, "replaces:")
+        assert (third.direction, third.status) == ("inbound", "in-progress")
+        dave.hang_up()
+        await other.until(events.HungUp)
+        await here.ended()
+        assert (await here.call(third.sid)).status == "completed"
+
+
+async def test_a_stranger_takes_no_call_over(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone], open_phone: OpenPhone
+) -> None:
+    alice, bob = office["alice"], office["bob"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        replace(carrier, NUMBER, here.hop(), name(bob))
+        assert (await carrier.until(events.Refused)).status == 403
+        wrong = await open_phone("bob", DOMAIN, password="guess")
+        replace(wrong, "anything", here.hop(), name(bob))
+        assert (await wrong.until(events.Refused)).status in (401, 407)
+        await talk(alice, bob)
+        alice.hang_up()
+        await bob.until(events.HungUp)
+        assert len(await here.calls()) == 2
+
+
+async def test_an_app_says_what_becomes_of_who_is_transferred(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        here.app.pages["/refer"] = dial(user("carol"))
+        await join(here, alice, bob, referUrl="/refer", action="")
+        transfer = refer(bob, at("dave"))
+        assert await outcome(bob, transfer) == 200
+        form = await here.app.until("/refer")
+        assert form["ReferTransferTarget"] == "sip:dave@office.example"
+        assert form["From"] == "sip:alice@office.example"
+        await bob.until(events.HungUp)
+        await talk(alice, carol)
+        alice.hang_up()
+        await carol.until(events.HungUp)
+
+
+async def test_an_app_that_says_nothing_leaves_all_as_it_was(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice, bob = office["alice"], office["bob"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        here.app.pages["/refer"] = "no document"
+        await join(here, alice, bob, referUrl="/refer")
+        assert await outcome(bob, refer(bob, at("dave"))) == 503
+        await talk(alice, bob)
+        alice.hang_up()
+        await bob.until(events.HungUp)
+
+
+async def test_rest_ends_a_call_that_was_transferred(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        assert await outcome(bob, refer(bob, at("carol"))) == 200
+        await talk(alice, carol)
+        sid = (await here.app.until("/voice"))["CallSid"]
+        path = f"/2010-04-01/Accounts/{ACCOUNT}/Calls/{sid}.json"
+        async with here.http.post(here.url + path, data={"Status": "completed"}) as response:
+            assert response.status == 200
+        for phone in (alice, carol):
+            await phone.until(events.HungUp)
