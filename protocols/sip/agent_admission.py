@@ -23,6 +23,7 @@ from protocols.sip.headers import (
     write_count,
     write_tokens,
 )
+from protocols.sip.matching import has_identity
 from protocols.sip.message import Request
 from protocols.sip.session_refresh import too_small
 from protocols.sip.uri import OtherUri, SipUri
@@ -145,10 +146,15 @@ def _check_accept(request: Request, settings: Settings) -> Refusal | None:
 
 
 def _check_contact(request: Request, settings: Settings) -> Refusal | None:
-    """§8.1.1.8: without one SIP URI nobody could be called back in the dialog."""
+    """§8.1.1.8: without one SIP URI nobody could be called back in the dialog.
+
+    In RFC 2543 From could do for it (RFC 4475 §3.4.1).
+    """
     if request.method != "INVITE" or request.to.tag:
         return None
     contacts = request.contacts
+    if not contacts and not has_identity(request.vias[0].branch):
+        contacts = (request.from_,)
     if len(contacts) == 1 and isinstance(contacts[0].uri, SipUri):
         return None
     return Refusal(status=400)

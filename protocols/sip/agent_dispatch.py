@@ -22,7 +22,8 @@ from protocols.sip.agent_events import Cause, Source
 from protocols.sip.derive import reply
 from protocols.sip.digest import Renewed
 from protocols.sip.events import ServerId
-from protocols.sip.message import NO_HEADERS, Request, Response
+from protocols.sip.headers import Header
+from protocols.sip.message import NO_HEADERS, Headers, Request, Response
 from protocols.sip.session import Fork, Session, State
 from protocols.sip.session_host import Asked, Host, Purpose
 from protocols.sip.session_offers import body_of
@@ -67,29 +68,34 @@ def _take_request(host: Host, event: below.RequestReceived, now: float) -> None:
     request, key = event.request, event.server_id
     refusal = objection(request, host.settings)
     if refusal is not None:
-        host.refuse(key, request, refusal.status, now, *refusal.headers)
+        _turn_away(host, key, request, refusal.status, *refusal.headers)
     elif request.to.tag and request.method in _INSIDE:
         _take_inside(host, event, now)
     elif request.method == "INVITE":
-        _take_invite(host, event, now)
+        _take_invite(host, event)
     else:
         host.serving[key] = request
         host.tell(_OUTSIDE[request.method](event))
 
 
-def _take_invite(host: Host, event: below.RequestReceived, now: float) -> None:
+def _turn_away(host: Host, key: ServerId, request: Request, status: int, *headers: Header) -> None:
+    """Refuse what rules alone refuse, and keep nothing of it: strangers can send any number."""
+    host.layer.dismiss(key, host.compose(request, status, headers=Headers(headers)))
+
+
+def _take_invite(host: Host, event: below.RequestReceived) -> None:
     request, key = event.request, event.server_id
     if len(host.sessions) >= host.settings.sessions:
         wait = ("Retry-After", str(host.settings.retry_after))
-        host.refuse(key, request, 503, now, wait)
+        _turn_away(host, key, request, 503, wait)
         return
     refusal = timer_objection(request, host.settings)
     if refusal is not None:
-        host.refuse(key, request, refusal.status, now, *refusal.headers)
+        _turn_away(host, key, request, refusal.status, *refusal.headers)
         return
     replaces, status = session_transfer.replaced_by(host, request)
     if status:
-        host.refuse(key, request, status, now)
+        _turn_away(host, key, request, status)
         return
     session_called.begin(host, key, request, event.flow, replaces)
 
@@ -115,7 +121,7 @@ def _take_inside(host: Host, event: below.RequestReceived, now: float) -> None:
     request, key = event.request, event.server_id
     found = host.dialogs.get((request.call_id, request.to.tag, request.from_.tag))
     if found is None:
-        host.refuse(key, request, 481, now)
+        _turn_away(host, key, request, 481)
         return
     session, fork = found
     if session.state is State.ENDING and request.method != "BYE":

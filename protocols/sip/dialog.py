@@ -76,12 +76,16 @@ class Dialog:
 
     @classmethod
     def called(cls, invite: Request, tag: str) -> "Dialog":
-        """The one that a peer's INVITE with a Contact opens, `tag` being ours (§12.1.1)."""
+        """The one that a peer's INVITE opens, `tag` being ours (§12.1.1).
+
+        One of RFC 2543 may have no Contact: its From is the target then.
+        """
+        (whence, *_) = invite.contacts or (invite.from_,)
         return cls(
             call_id=invite.call_id,
             local=with_tag(invite.to, tag),
             remote=invite.from_,
-            target=invite.contacts[0].uri,
+            target=whence.uri,
             routes=invite.record_routes,
             local_cseq=0,
             remote_cseq=invite.cseq,

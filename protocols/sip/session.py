@@ -273,7 +273,9 @@ class Session:
         ack = fork.dialog.request("ACK", cseq=asked.sent.cseq, headers=headers, body=octets)
         sent = host.layer.send(ack, self.destination)
         assert isinstance(sent, Request)
-        host.invites[asked.id].acks[fork.name] = (sent, self.destination)
+        waits = host.invites.get(asked.id)  # a word that comes late finds it gone
+        if waits is not None:
+            waits.acks[fork.name] = (sent, self.destination)
 
     def look_where(self, fork: Fork) -> None:
         """Say so if the next hop of a dialog is plainly not where its requests go."""

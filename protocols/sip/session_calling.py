@@ -34,6 +34,12 @@ from protocols.sip.transport import Destination
 MAX_TRIES: Final = 8
 """How often one INVITE goes out, whatever the peer has to say about it."""
 
+MAX_DIALOGS: Final = 128
+"""How many dialogs one INVITE opens in its time, those that are over among them."""
+
+MAX_UNDER_WAY: Final = 32
+"""How many requests of a call wait for answers before its callee can cause no more."""
+
 
 def begin(
     host: Host, command: Invite, destination: Destination, auth: Sessions | None, now: float
@@ -99,15 +105,16 @@ def take_provisional(session: Session, asked: Asked, response: Response, now: fl
             session.drop(fork)  # RFC 6228: that fork refused, and others may not have
         return
     if fork is None:
-        if len(session.forks) >= session.host.settings.forks:
+        opened = len(session.host.invites[asked.id].early)
+        if len(session.forks) >= session.host.settings.forks or opened >= MAX_DIALOGS:
             return
         fork = _open_fork(session, asked, response)
     else:
         fork.dialog.refresh(response)
     fork.learn(response)
     rseq = _rseq(response)
-    if rseq and not fork.receiver.is_new(rseq):
-        return  # its PRACK is under way, or one before it is missing
+    if rseq and (len(session.asking) > MAX_UNDER_WAY or not fork.receiver.is_new(rseq)):
+        return  # its PRACK is under way, or one before it is missing; it comes again
     body = description_of(response, session.host.settings.descriptions)
     exchange = fork.offers.hear_response(body, Bearer.PROVISIONAL if rseq else None)
     if exchange is Exchange.OFFER:
@@ -248,7 +255,7 @@ def take_late(host: Host, sent: Sent, response: Response, now: float) -> None:
         host.layer.send(*said)
     elif sent.dialog is not None:
         _acknowledge_late(host, sent, response)
-    elif not _is_waited_for(host, sent, response):
+    elif len(sent.acks) < host.settings.forks and not _is_waited_for(host, sent, response):
         reject(host, sent, response, now)
 
 

@@ -53,7 +53,8 @@ def take_update(session: Session, fork: Fork, key: ServerId, request: Request, n
     """Take an UPDATE (RFC 3311 §5.2); one without an offer changes nothing and is answered."""
     body = description_of(request, session.host.settings.descriptions)
     offers = fork.offers
-    status = 500 if session.updated else 0
+    # Between our wanted offer and one of theirs an answer could not tell which it is to.
+    status = 500 if session.updated or (body is not None and session.reinvited) else 0
     if body is not None and not status:
         status = GLARE.get(offers.pending, 0 if offers.complete else 500)
         if session.change and session.change.sent.method == "INVITE":
@@ -190,7 +191,9 @@ def refuse_offer(session: Session, fork: Fork | None, command: Reply, now: float
     )
     if waiting is None:
         raise LocalProtocolError("an offer in a response can't be refused: hang up")
-    session.reinvited = session.updated = session.pracked = None
+    for name in ("reinvited", "updated", "pracked"):
+        if getattr(session, name) is waiting:
+            setattr(session, name, None)
     session.host.inviting.pop(waiting.key, None)
     fork.offers.withdraw()
     response = session.host.compose(

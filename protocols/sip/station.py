@@ -159,21 +159,32 @@ class Station:
 
     def _take(self, batch: list[wire.Event]) -> None:
         for event in batch:
-            match event:
-                case wire.Received(message=Malformed() as malformed, flow=flow):
-                    self._refuse(malformed, flow)
-                case wire.Received(message=Request() | Response() as message, flow=flow, at=at):
-                    if self._is_let(message, flow, at, event.octets, came=True):
-                        self.agent.receive(message, flow, at)
-                case Closed(flow=flow, reason=reason):
-                    self.agent.transport_failed(flow, reason, self.now())
-                    self._receiver(event)
-                case Failed(destination=destination, reason=reason):
-                    self.agent.transport_failed(destination, reason, self.now())
-                    self._receiver(event)
-                case Opened() | Refused():
-                    self._receiver(event)
+            try:
+                self._take_one(event)
+            except Exception as error:
+                self._complain(error)  # what one message does is not to cost the others
         self._turn()
+
+    def _take_one(self, event: wire.Event) -> None:
+        match event:
+            case wire.Received(message=Malformed() as malformed, flow=flow):
+                self._refuse(malformed, flow)
+            case wire.Received(message=Request() | Response() as message, flow=flow, at=at):
+                if self._is_let(message, flow, at, event.octets, came=True):
+                    self.agent.receive(message, flow, at)
+            case Closed(flow=flow, reason=reason):
+                self.agent.transport_failed(flow, reason, self.now())
+                self._receiver(event)
+            case Failed(destination=destination, reason=reason):
+                self.agent.transport_failed(destination, reason, self.now())
+                self._receiver(event)
+            case Opened() | Refused():
+                self._receiver(event)
+
+    def _complain(self, error: Exception) -> None:
+        self._loop.call_exception_handler(
+            {"message": "a receiver of SIP failed", "exception": error}
+        )
 
     def _refuse(self, malformed: Malformed, flow: Flow) -> None:
         if malformed.answer is not None:
@@ -189,9 +200,7 @@ class Station:
                 receiver(event)
         except Exception as error:
             # One event's fault is not to keep the others from being told.
-            self._loop.call_exception_handler(
-                {"message": "a receiver of SIP failed", "exception": error}
-            )
+            self._complain(error)
             self.wake()
         self._write()
         self._arm()
@@ -235,7 +244,10 @@ class Station:
 
     def _ring(self) -> None:
         self._alarm = None
-        self.agent.handle_timer(self._loop.time())
+        try:
+            self.agent.handle_timer(self._loop.time())
+        except Exception as error:
+            self._complain(error)  # the clock goes on
         self._turn()
 
 
