@@ -1,16 +1,27 @@
 """The examples, run as their first lines say."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from tests.integration.gateway_process import NUMBER, ROOT, command, handset, wait_for
+import pytest
+
+from tests.conftest import StartGateway
+from tests.integration.gateway_process import NUMBER, ROOT, command, get, handset, wait_for
 from tests.running import RunningGateway
 
 HANDSET = "+447700900123"
+CALLER = "+447700900456"
+DOMAIN = "pbx.example"
+CALLS = {"TRUNKLINE_SIP__UDP": '["127.0.0.1:0"]', "TRUNKLINE_SIP__TCP": "[]"}
 
 
 def environ(gateway: RunningGateway) -> Mapping[str, str]:
@@ -80,17 +91,7 @@ def test_the_first_start_prints_where_everything_is(running_gateway: RunningGate
 
 def test_reply_app_answers_a_handset(running_gateway: RunningGateway) -> None:
     gateway = running_gateway
-    output = gateway.home / "reply_app.log"
-    with output.open("wb") as log:
-        app = subprocess.Popen(
-            [sys.executable, str(ROOT / "examples" / "reply_app.py")],
-            cwd=gateway.home,
-            env=environ(gateway),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
+    with example(gateway, "reply_app.py") as output:
         wait_for(lambda: "are answered at" in output.read_text(), "the app serves")
         asked = command(
             *(gateway, "sim", "text", "--from", HANDSET, "--to", NUMBER),
@@ -101,9 +102,186 @@ def test_reply_app_answers_a_handset(running_gateway: RunningGateway) -> None:
         shown = command(gateway, "sim", "inbox", HANDSET)
         assert f"{NUMBER}: We are open from 9 to 18, Monday to Friday." in shown.stdout
         assert f"{HANDSET}: Are you open?" in output.read_text()
+
+
+@contextmanager
+def example(gateway: RunningGateway, name: str, *options: str) -> Iterator[Path]:
+    """An example that serves until Ctrl-C ends it; gives where what it prints is."""
+    output = gateway.home / f"{name}.log"
+    with output.open("wb") as log:
+        app = subprocess.Popen(
+            [sys.executable, str(ROOT / "examples" / name), *options],
+            cwd=gateway.home,
+            env=environ(gateway),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield output
         app.send_signal(signal.SIGINT)
-        assert app.wait(10) == 0
+        assert app.wait(10) == 0, output.read_text()
     finally:
         if app.poll() is None:
             app.kill()
             app.wait()
+
+
+@contextmanager
+def phone(gateway: RunningGateway, user: str, script: Sequence[Any] = ()) -> Iterator[str]:
+    """A simulated phone of `DOMAIN` that is registered; gives the URL of its calls."""
+    ready, log = gateway.home / f"{user}.ready", gateway.home / f"{user}.log"
+    options = {
+        "domain": DOMAIN,
+        "user": user,
+        "password": password(user),
+        "server": f"127.0.0.1:{gateway.ports['sip_udp']}",
+        "manner": json.dumps({"script": [*script]}),
+        "ready-file": str(ready),
+        "parent-pid": str(os.getpid()),
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "sims", "phone"),
+                *(part for name, value in options.items() for part in (f"--{name}", value)),
+            ],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_for(lambda: ready.exists() or process.poll() is not None, f"{user} is registered")
+        assert ready.exists(), log.read_text()
+        control = json.loads(ready.read_text())["control"]
+        yield f"http://127.0.0.1:{control}/sim/phones/{user}/calls"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def password(user: str) -> str:
+    """What proves that somebody is a user of the domain."""
+    return f"{user.capitalize()}-secret-1"
+
+
+def make_domain(gateway: RunningGateway, voice_url: str, *users: str) -> None:
+    """A SIP domain whose users may register and call, made as at Twilio."""
+    sip = gateway.client().api.v2010.account.sip
+    domain = sip.domains.create(
+        domain_name=DOMAIN, voice_url=voice_url, sip_registration=True, friendly_name="Exchange"
+    )
+    known = sip.credential_lists.create(friendly_name="Phones")
+    for user in users:
+        sip.credential_lists(known.sid).credentials.create(username=user, password=password(user))
+    auth = sip.domains(domain.sid).auth
+    auth.calls.credential_list_mappings.create(credential_list_sid=known.sid)
+    auth.registrations.credential_list_mappings.create(credential_list_sid=known.sid)
+
+
+def dial(calls: str, to: str, script: Sequence[Any]) -> None:
+    """Call from a phone of the domain."""
+    content = json.dumps({"to": to, "script": [*script]}).encode()
+    request = urllib.request.Request(calls, content, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        assert response.status == 201
+
+
+def ended(calls: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Calls of a simulated phone, when there are some and all are over."""
+    return calls if all(each["state"] == "ended" for each in calls) else ()
+
+
+def calls_of(url: str) -> Sequence[Mapping[str, Any]]:
+    """The calls of a phone of the domain."""
+    with urllib.request.urlopen(url, timeout=10) as response:
+        found: Sequence[Mapping[str, Any]] = json.load(response)
+    return found
+
+
+def heard_all(call: Mapping[str, Any]) -> bool:
+    """Whether every step of a call came to what it should."""
+    return bool(call["steps"]) and all(each["ok"] for each in call["steps"])
+
+
+def told(output: Path, of: str) -> Sequence[str]:
+    """What the app was told of the calls to a number or a user, in order."""
+    return re.findall(rf"^CA\w+ {re.escape(of)} is (\S+)", output.read_text(), re.MULTILINE)
+
+
+STEPS = ["initiated", "ringing", "in-progress", "completed"]
+LISTEN_THEN_SPEAK = [
+    {"expect": "tone:440", "within": 20},
+    {"expect": "silence", "within": 20},
+    {"tone": 800, "for": 2},
+    {"expect": "tone:800", "within": 20},
+    {"hangup": True},
+]
+
+
+@pytest.mark.realtime
+def test_voice_app_joins_a_caller_to_a_number(start_gateway: StartGateway) -> None:
+    gateway = start_gateway(**CALLS)
+    with example(gateway, "voice_app.py", "--dial", HANDSET) as output:
+        wait_for(lambda: "is joined to" in output.read_text(), "the app serves")
+        called = command(
+            *(gateway, "sim", "call", "--from", CALLER, "--to", NUMBER),
+            *("--script", json.dumps(LISTEN_THEN_SPEAK)),  # the other one greets, then echoes
+        )
+        assert called.returncode == 0, called.stderr
+        (call,) = wait_for(
+            lambda: ended(get(gateway, f"/sim/phones/%2B{CALLER[1:]}/calls")), "the call is over"
+        )
+        assert heard_all(call), call
+        wait_for(lambda: told(output, HANDSET) == STEPS, "the app is told of each step")
+        assert f"{CALLER} calls {NUMBER}" in output.read_text()
+        wait_for(lambda: "the dial came to: completed" in output.read_text(), "its end is told")
+    listed = command(gateway, "calls", "list", "--json")
+    made = {each["direction"]: each for each in json.loads(listed.stdout)["calls"]}
+    assert made["outbound-dial"]["parent_call_sid"] == made["inbound"]["sid"]
+    assert {each["status"] for each in made.values()} == {"completed"}
+    shown = command(gateway, "calls", "show", made["inbound"]["sid"])
+    assert re.search(r"INVITE sip:\+15550001000@.*\n(.*\n)*.*200 OK", shown.stdout), shown.stdout
+
+
+@pytest.mark.realtime
+def test_voice_app_says_what_became_of_a_call_that_nobody_took(
+    start_gateway: StartGateway,
+) -> None:
+    gateway = start_gateway(**CALLS)
+    with example(gateway, "voice_app.py", "--dial", "+447700900486") as output:
+        wait_for(lambda: "is joined to" in output.read_text(), "the app serves")
+        command(gateway, "sim", "call", "--from", CALLER, "--to", NUMBER)
+        wait_for(lambda: "the dial came to: busy" in output.read_text(), "it is told")
+        wait_for(lambda: told(output, "+447700900486") == ["initiated", "busy"], "the end is told")
+
+
+@pytest.mark.realtime
+def test_voice_app_is_a_small_exchange(start_gateway: StartGateway) -> None:
+    gateway = start_gateway(**CALLS)
+    answer = [{"expect": "tone:440", "within": 20}, {"tone": 550, "for": 5}]
+    ask = [{"tone": 440, "for": 2}, {"expect": "tone:550", "within": 20}, {"hangup": True}]
+    with example(gateway, "voice_app.py", "--dial", f"sip:bob@{DOMAIN}") as output:
+        line = wait_for(
+            lambda: re.search(r"joined to .* by (\S+)", output.read_text()), "it serves"
+        )
+        make_domain(gateway, line[1], "alice", "bob")
+        with phone(gateway, "bob", answer) as bob, phone(gateway, "alice") as alice:
+            command(
+                *(gateway, "sim", "call", "--from", CALLER, "--to", NUMBER),
+                *("--script", json.dumps(ask)),
+            )
+            (first,) = wait_for(lambda: ended(calls_of(bob)), "the number's call is over")
+            dial(alice, "bob", ask)
+            (asked,) = wait_for(lambda: ended(calls_of(alice)), "alice has called bob")
+            dial(alice, HANDSET, LISTEN_THEN_SPEAK)
+            wait_for(lambda: len(ended(calls_of(alice))) == 2, "alice has called a number")
+            outside = calls_of(alice)[1]
+            wait_for(lambda: told(output, HANDSET) == STEPS, "the app is told of each step")
+        assert (first["from"], first["steps"][0]["ok"]) == (CALLER, True)
+        assert heard_all(asked), asked
+        assert heard_all(outside), outside
+        assert told(output, f"sip:bob@{DOMAIN}") == [*STEPS, *STEPS]
+    (second,) = get(gateway, f"/sim/phones/%2B{HANDSET[1:]}/calls")
+    assert second["from"] == NUMBER
