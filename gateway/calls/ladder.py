@@ -1,7 +1,8 @@
 """What passed on the wire, kept by Call-ID until its call takes it: the SIP ladder.
 
-Every message of the process comes by here. A ladder begins with an INVITE; one that no call took
-is forgotten when others need the room: the bounds hold whoever sends what.
+Every message of the process comes by here. A ladder begins with an INVITE. One that came is
+anybody's until a call claims it, in the turn in which it came: such have little room, and go when
+the INVITE is refused. The bounds hold whoever sends what.
 """
 
 from collections import OrderedDict
@@ -18,10 +19,26 @@ _CALL_ID: Final = b"\r\nCall-ID: "
 _SHORT: Final = b"\r\ni: "
 _END: Final = b"\r\n"
 _INVITE: Final = b"INVITE "
+_REFUSALS: Final = (b"SIP/2.0 3", b"SIP/2.0 4", b"SIP/2.0 5", b"SIP/2.0 6")
+_HEAD: Final = 1024  # octets that a header part is taken for
+
+
+class _Rungs:
+    """What is kept under one Call-ID, and how many octets that is."""
+
+    __slots__ = ("crossed", "octets")
+
+    def __init__(self) -> None:
+        self.crossed: list[Crossed] = []
+        self.octets = 0
 
 
 class Ladder:
-    """`clock` is epoch seconds, `steady` the clock of the station, `local` how we are reached."""
+    """`clock` is epoch seconds, `steady` the clock of the station, `local` how we are reached.
+
+    `messages` and `octets` are the most of one call, `unclaimed` the octets of all that no call
+    has claimed.
+    """
 
     def __init__(
         self,
@@ -31,50 +48,93 @@ class Ladder:
         local: Callable[[Destination], tuple[str, int]],
         calls: int = 50_000,
         messages: int = 200,
+        octets: int = 512 * 1024,
+        unclaimed: int = 4 * 1024 * 1024,
     ) -> None:
         self._clock = clock
         self._steady = steady
         self._local = local
         self._calls = calls
         self._messages = messages
-        self._kept: OrderedDict[str, list[Crossed]] = OrderedDict()
+        self._octets = octets
+        self._most_unclaimed = unclaimed
+        self._kept: OrderedDict[str, _Rungs] = OrderedDict()
+        self._unclaimed: OrderedDict[str, _Rungs] = OrderedDict()
+        self._octets_unclaimed = 0
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._kept) + len(self._unclaimed)
 
     def see(self, crossed: Crossed) -> None:
         """Keep a message."""
         content = crossed.content
         call_id = _call_id(content) if isinstance(content, bytes) else content.call_id
         kept = self._kept.get(call_id)
-        if kept is None:
-            if not _begins(content):
+        if kept is None and crossed.came:
+            self._see_stranger(call_id, crossed)
+            return
+        if kept is None and _begins(content):
+            kept = self._keep(call_id, _Rungs())
+        if kept is not None:
+            self._add(kept, crossed)
+        elif isinstance(content, bytes) and content.startswith(_REFUSALS):
+            self._drop(call_id)
+
+    def _see_stranger(self, call_id: str, crossed: Crossed) -> None:
+        rungs = self._unclaimed.get(call_id)
+        if rungs is None:
+            if not _begins(crossed.content):
                 return
-            kept = self._kept[call_id] = []
-            if len(self._kept) > self._calls:
-                self._kept.popitem(last=False)
-        if len(kept) < self._messages:
-            kept.append(crossed)
+            rungs = self._unclaimed[call_id] = _Rungs()
+        before = rungs.octets
+        self._add(rungs, crossed)
+        self._octets_unclaimed += rungs.octets - before
+        while self._octets_unclaimed > self._most_unclaimed:
+            self._drop(next(iter(self._unclaimed)))
+
+    def _drop(self, call_id: str) -> None:
+        rungs = self._unclaimed.pop(call_id, None)
+        if rungs is not None:
+            self._octets_unclaimed -= rungs.octets
+
+    def _keep(self, call_id: str, rungs: _Rungs) -> _Rungs:
+        self._kept[call_id] = rungs
+        if len(self._kept) > self._calls:
+            self._kept.popitem(last=False)
+        return rungs
+
+    def _add(self, rungs: _Rungs, crossed: Crossed) -> None:
+        if len(rungs.crossed) < self._messages and rungs.octets < self._octets:
+            rungs.crossed.append(crossed)
+            rungs.octets += _size(crossed)
+
+    def claim(self, call_id: str) -> None:
+        """It is a call's that came in just now: it is kept until that takes it."""
+        if call_id not in self._kept:
+            rungs = self._unclaimed.get(call_id) or _Rungs()
+            self._drop(call_id)
+            self._keep(call_id, rungs)
 
     def expect(self, call_id: str) -> None:
         """Keep what passes of a call whose INVITE another process saw."""
-        self._kept.setdefault(call_id, [])
+        self.claim(call_id)
 
     def peek(self, call_ids: Iterable[str]) -> list[Crossing]:
         """What passed under these Call-IDs so far, in the order of time."""
         return self._crossings(
-            [crossed for each in call_ids for crossed in self._kept.get(each, ())]
+            [crossed for each in call_ids for crossed in _crossed(self._kept.get(each))]
         )
 
     def take(self, call_ids: Iterable[str]) -> list[Crossing]:
         """The same, and forget it."""
         return self._crossings(
-            [crossed for each in call_ids for crossed in self._kept.pop(each, ())]
+            [crossed for each in call_ids for crossed in _crossed(self._kept.pop(each, None))]
         )
 
     def forget(self, call_id: str) -> None:
         """Nobody wants it."""
         self._kept.pop(call_id, None)
+        self._drop(call_id)
 
     def _crossings(self, kept: list[Crossed]) -> list[Crossing]:
         kept.sort(key=lambda each: each.at)
@@ -92,6 +152,18 @@ class Ladder:
             remote=remote,
             octets=crossed.octets or _octets(crossed.content),
         )
+
+
+def _crossed(rungs: _Rungs | None) -> list[Crossed]:
+    return [] if rungs is None else rungs.crossed
+
+
+def _size(crossed: Crossed) -> int:
+    """About how many octets it takes."""
+    content = crossed.content
+    if isinstance(content, bytes):
+        return len(content)
+    return len(crossed.octets) or _HEAD + len(content.body)
 
 
 def _begins(content: Message | bytes) -> bool:

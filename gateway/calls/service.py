@@ -126,13 +126,12 @@ class Calls:
         verdict = self._admission.judge(event)
         match verdict:
             case Ask(reply=reply) | Deny(reply=reply):
-                # A flood must leave nothing behind: no transaction is kept for it.
-                self._station.agent.turn_away(event.session, reply, self._station.now())
-                self._house.ladder.forget(event.request.call_id)
+                self._refuse(event, reply)
             case _:
                 self._let_in(event, verdict)
 
     def _let_in(self, event: events.Invited, admitted: Admitted) -> None:
+        self._house.ladder.claim(event.request.call_id)
         policy = self._policy(admitted)
         host = self._house.tools.advertised or self._house.tools.host
         if event.offer is not None:
@@ -283,7 +282,8 @@ class Calls:
         return phone_policy() if trunk is None else policy_of(trunk)
 
     def _refuse(self, event: events.Invited, reply: Reply) -> None:
-        self._station.agent.refuse(event.session, reply, self._station.now())
+        """Refuse in the turn in which it came: a flood leaves nothing behind, no transaction."""
+        self._station.agent.turn_away(event.session, reply, self._station.now())
         self._house.ladder.forget(event.request.call_id)
 
     def _on_options(self, event: events.OptionsReceived) -> None:
@@ -291,7 +291,7 @@ class Calls:
         agent = self._station.agent
         status = _DRAINING if self._draining else _OK
         reply = Reply(status=status, headers=agent.abilities())
-        agent.respond(event.key, reply, self._station.now())
+        agent.dismiss(event.key, reply)  # asked again it says the same (§8.2.7)
 
     def _on_register(self, event: events.RegisterReceived) -> None:
         self._registrations.take(event)
@@ -307,14 +307,7 @@ class Calls:
         self._trunks.take(event)
 
     def _on_unread(self, event: Unread) -> None:
-        malformed = event.malformed
-        _log.warning(
-            "a SIP message can't be read",
-            source=event.flow.remote[0],
-            header=malformed.header,
-            reason=malformed.reason,
-            answered=malformed.status if malformed.answer is not None else 0,
-        )
+        self._admission.note_unread(event.malformed, event.flow)
 
     # What the media plane tells
 

@@ -23,6 +23,7 @@ from gateway.sip.refusals import Ask, Deny, RefusalLog, Refused, Rule, deny
 from gateway.sip.rules import hashes_of
 from protocols.sip.agent_events import Invited
 from protocols.sip.challenger import Accepted
+from protocols.sip.codec import Malformed
 from protocols.sip.message import Request
 from protocols.sip.transport import Flow
 from protocols.sip.uri import SipUri, TelUri, Uri
@@ -85,6 +86,7 @@ Admitted = FromTrunk | FromUser | FromAddress
 Verdict = Admitted | Ask | Deny
 
 _NOBODY: Final[Mapping[str, str]] = {}
+_MAX_SHOWN: Final = 160  # characters, some of them a peer's
 
 
 class Admission:
@@ -120,6 +122,18 @@ class Admission:
             )
             self._refusals.tell(refused, now)
         return verdict
+
+    def note_unread(self, malformed: Malformed, flow: Flow) -> None:
+        """What came by `flow` is no SIP: it is in the log as a refusal."""
+        written = malformed.reason.encode("utf-8", "backslashreplace").decode()
+        refused = Refused(
+            method=malformed.kind,
+            domain="",
+            user="",
+            source=flow.remote[0],
+            rule=f"it can't be read: {written[:_MAX_SHOWN]}",
+        )
+        self._refusals.tell(refused, self._clock())
 
     def _verdict(self, request: Request, flow: Flow, now: float) -> Verdict:
         whose = self._trunks.whose(flow.remote[0])
