@@ -15,7 +15,7 @@ from protocols.sdp.description import SessionDescription
 from protocols.sdp.errors import RemoteProtocolError, WarningCode
 from protocols.sdp.matching import Refused
 from protocols.sdp.media import LocalMedia, MediaPolicy, Stream
-from protocols.sdp.negotiation import Negotiation
+from protocols.sdp.negotiation import Negotiation, State
 from protocols.sdp.offer_answer import Accepted, Answered, refusal
 from protocols.sip.agent_commands import Reply
 from protocols.sip.headers import SipWarning, write_warning
@@ -54,6 +54,7 @@ class Description:
             address=address, port=place.address[1], rtcp_port=place.control, policy=policy
         )
         self._first = Negotiation(session_id=session_id, key=key)
+        self._heard: Body | None = None  # the peer's last description
         self._forks: dict[str, Negotiation] = {}
         self._offers = 0
         self.stream: Stream | None = None
@@ -63,14 +64,24 @@ class Description:
         return _written(sdp.write(self._of(fork).offer(self._local)))
 
     def accept(self, fork: str, body: Body) -> None:
-        """Take the peer's answer to it; raises `Disagreed`."""
-        negotiation = self._forks.get(fork)
+        """Take the peer's answer to it; raises `Disagreed`. Who called us has no forks: ""."""
+        negotiation = self._forks.get(fork) if fork else self._first
         if negotiation is None:
             negotiation = self._forks[fork] = self._first.fork()
         result = negotiation.accept(read(body))
         if not isinstance(result, Accepted):
             raise disagreed(result)
+        self._heard = body
         self._agree(result.plan.audio)
+
+    def accept_again(self, fork: str, body: Body) -> None:
+        """Take the answer to a refresh, which offered what held; raises `Disagreed`."""
+        if body == self._heard:
+            return
+        negotiation = self._of(fork)
+        if negotiation.state is State.STABLE:
+            negotiation.repeat(self._local)
+        self.accept(fork, body)
 
     def answer(self, fork: str, body: Body) -> Body:
         """Our answer to the peer's offer; raises `Disagreed`."""
@@ -79,6 +90,7 @@ class Description:
         result = negotiation.answer(self._local)
         if not isinstance(result, Answered):
             raise disagreed(result)
+        self._heard = body
         self._agree(result.plan.audio)
         return _written(sdp.write(result.description))
 

@@ -20,6 +20,7 @@ from gateway.calls.description import Disagreed
 from gateway.calls.dial import CALLER_GONE
 from gateway.calls.dial_run import Branch, DialRun, Parent
 from gateway.calls.documents import Obtained
+from gateway.calls.endings import ENDINGS, FAULT, UNAVAILABLE, Ended, unanswered
 from gateway.calls.hands import Hands
 from gateway.calls.house import House, Scope
 from gateway.calls.keeping import NotKept
@@ -47,33 +48,9 @@ from twiml.voice import Interpreter, Part, Pickup
 _log = structlog.get_logger(__name__)
 
 _NORMAL: Final = 200
-_UNAVAILABLE: Final = 480
-_FAULT: Final = 500
 _OVERLOADED: Final = 503
-_NO_DOCUMENT: Final = 11200
 _BROKEN: Final = "the gateway had a fault"
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """What a call that was never answered ends as, and why any ends; "" is what its leg says."""
-
-    status: CallStatus
-    reason: str = ""
-    error_code: int = 0
-
-
-_ENDINGS: Final = {
-    Ending.DONE: (_UNAVAILABLE, Ended(status=CallStatus.FAILED, reason="its document is done")),
-    Ending.FAILED: (
-        _FAULT,
-        Ended(
-            status=CallStatus.FAILED,
-            reason="no document said what to do",
-            error_code=_NO_DOCUMENT,
-        ),
-    ),
-}
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +89,7 @@ class Live:
         self._is_fallen = False
         self._ending = Ended(status=CallStatus.NO_ANSWER)
         self._dial: DialRun | None = None
+        self._unanswered: tuple[int, Ended] | None = None  # what the last dial came to
         self._find = find
         self._transfers: Transfers | None = None
         self._scope: Scope | None = None
@@ -153,12 +131,12 @@ class Live:
             self._media.open()
             await self.leg.prepare(self.leg.invited.flow.remote[0], self._arrival.latch)
         except NoMedia as error:
-            code = _OVERLOADED if error.is_full else _FAULT
+            code = _OVERLOADED if error.is_full else FAULT
             self._end(code, Ended(status=CallStatus.FAILED, reason=str(error)))
             return
         if not app.url:
             reason = "no voice_url says what to do with it"
-            self._end(_UNAVAILABLE, Ended(status=CallStatus.FAILED, reason=reason))
+            self._end(UNAVAILABLE, Ended(status=CallStatus.FAILED, reason=reason))
             return
         self._interpreter.start(Goto(url=app.url, method=app.method))
 
@@ -178,7 +156,7 @@ class Live:
             await self._keeping.durable()
             await self.leg.answer()
         except (NotKept, NoMedia, Disagreed) as error:
-            self._end(_FAULT, Ended(status=CallStatus.FAILED, reason=str(error)))
+            self._end(FAULT, Ended(status=CallStatus.FAILED, reason=str(error)))
 
     def reject(self, reason: RejectReason) -> None:
         """See `twiml.call.Call`."""
@@ -187,7 +165,9 @@ class Live:
 
     def hang_up(self, ending: Ending) -> None:
         """See `twiml.call.Call`."""
-        code, ended = _ENDINGS[ending]
+        code, ended = ENDINGS[ending]
+        if ending is Ending.DONE and self._unanswered is not None:
+            code, ended = self._unanswered
         self._end(code, ended)
 
     def connect(self) -> None:
@@ -255,6 +235,7 @@ class Live:
 
     def _dial_ended(self, ended: DialEnded) -> None:
         self._dial = None
+        self._unanswered = None if ended.bridged else unanswered(ended)
         self._give(ended)
         if self._transfers is not None:
             self._transfers.parted()
@@ -330,7 +311,7 @@ class Live:
         self.line.end(
             ending.status,
             reason=ending.reason or gone.reason,
-            sip_code=gone.status,
+            sip_code=self.leg.record.sip_code,
             error_code=ending.error_code,
         )
         self._give(HungUp())
@@ -357,7 +338,7 @@ class Live:
         match order:
             case Complete() | Cancel():
                 ended = Ended(status=CallStatus.CANCELED, reason="ended over REST")
-                self._end(_UNAVAILABLE, ended)
+                self._end(UNAVAILABLE, ended)
             case Redirect(url=url, method=method) if url:
                 self._interpreter.start(Goto(url=url, method=method))
             case Redirect(twiml=text):
@@ -365,11 +346,11 @@ class Live:
                 if isinstance(found, Obtained):
                     self._interpreter.run(found.document, found.base)
                 else:
-                    self._end(_FAULT, Ended(status=CallStatus.FAILED, reason=found.reason))
+                    self._end(FAULT, Ended(status=CallStatus.FAILED, reason=found.reason))
 
     def end(self, reason: str) -> None:
         """End it, whatever it does: the process drains, or its media is lost."""
-        self._end(_FAULT, Ended(status=CallStatus.FAILED, reason=reason))
+        self._end(FAULT, Ended(status=CallStatus.FAILED, reason=reason))
 
     def abandon(self) -> None:
         """Wait no longer for what is left of its legs: the process ends."""
@@ -397,8 +378,8 @@ class Live:
         fault = Ended(status=CallStatus.FAILED, reason=_BROKEN)
         steps = [
             partial(self._leave, _BROKEN),
-            partial(self._end, _FAULT, fault),
-            *(partial(self._legs[each].hang_up, _FAULT, _BROKEN) for each in self._unfinished),
+            partial(self._end, FAULT, fault),
+            *(partial(self._legs[each].hang_up, FAULT, _BROKEN) for each in self._unfinished),
             partial(self.line.end, CallStatus.FAILED, reason=_BROKEN),
         ]
         for step in steps:
@@ -412,8 +393,9 @@ class Live:
 
     def _keep_legs(self) -> None:
         """Keep what is known of each leg in the end, and the ladder."""
-        legs = self._legs.values()
-        writes = [tables.leg_updated(leg.closed) for leg in legs if leg.record.call_id]
+        legs, book = self._legs.values(), self._house.book
+        closed = [leg.closed for leg in legs if leg.record.call_id]
+        writes = [write for leg in closed for write in book.leg_closed(leg)]
         crossings = self._house.ladder.take(leg.record.call_id for leg in legs)
         if crossings:
             writes.append(tables.ladder_kept(self.line.call.sid, crossings))
@@ -461,7 +443,7 @@ class Whisper:
 
     def hang_up(self, ending: Ending) -> None:
         """See `twiml.call.Call`: the caller is not wanted."""
-        self._leg.hang_up(_UNAVAILABLE, "the whisper hung up")
+        self._leg.hang_up(UNAVAILABLE, "the whisper hung up")
 
     def connect(self) -> None:
         """See `twiml.call.Call`."""

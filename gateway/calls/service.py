@@ -5,6 +5,7 @@ a `Live` in the turn in which its INVITE came; whoever is not is refused in it.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -99,6 +100,11 @@ class Calls:
     def __len__(self) -> int:
         """How many calls came in that live."""
         return len(self._running)
+
+    def counts(self) -> Mapping[str, int]:
+        """How many calls live, by direction; of ours each is counted that is being made."""
+        made = Counter(leg.record.direction.value for leg in self._legs.values())
+        return made | {CallDirection.INBOUND.value: len(self._running)}
 
     def watch(self, session: SessionId, leg: SipLeg) -> None:
         """Have the events of a session told to a leg."""

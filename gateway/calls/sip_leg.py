@@ -15,6 +15,7 @@ from gateway.calls.description import Description, Disagreed, codecs_of, offered
 from gateway.calls.leg import Answered, Finished, Gone, Rang, Retried, Tell, Transferred
 from gateway.calls.media import CallMedia
 from gateway.calls.model import CallLeg, Party, Quality
+from gateway.calls.sip_reasons import BY_CAUSE, reason_of, retry_after, said
 from gateway.calls.way import Way
 from gateway.media import graph
 from protocols.rtp.latch import LatchPolicy
@@ -30,9 +31,8 @@ from protocols.sip.agent_commands import (
     Reliability,
     Reply,
 )
-from protocols.sip.agent_events import Cause, SessionId, Source, TransferId
-from protocols.sip.errors import RemoteProtocolError
-from protocols.sip.headers import Reason, read_reason, read_retry_after, write_reason
+from protocols.sip.agent_events import SessionId, Source, TransferId
+from protocols.sip.headers import write_reason
 from protocols.sip.message import Headers
 from protocols.sip.session_offers import Body, Exchange
 from protocols.sip.station import Station
@@ -255,7 +255,7 @@ class SipLeg:
 
     def hang_up(self, status: int, reason: str) -> None:
         """See `Leg`."""
-        headers = Headers((write_reason(_reason(status, reason)),))
+        headers = Headers((write_reason(reason_of(status, reason)),))
         refused = self._invited is not None and not self.is_up
         command = HangUp(status=status if refused else 480, headers=headers)
         self._agent.hang_up(self.session, self._now(), command)
@@ -322,7 +322,7 @@ class SipLeg:
         self._tell(self, Answered(headers=event.response.headers))
 
     def _on_refused(self, event: events.Refused) -> None:
-        retry = _retry_after(event.headers)
+        retry = retry_after(event.headers)
         by = Party.PEER if event.source is Source.PEER else Party.NOBODY
         status = event.status if event.source is Source.PEER else 0
         reason = f"{event.status} {event.reason}".strip()
@@ -355,7 +355,7 @@ class SipLeg:
         self._gone(Party.PEER, 487, Source.PEER, "the caller gave up", headers=event.headers)
 
     def _on_hung_up(self, event: events.HungUp) -> None:
-        self._gone(Party.PEER, 0, Source.PEER, _said(event.headers), headers=event.headers)
+        self._gone(Party.PEER, 0, Source.PEER, said(event.headers), headers=event.headers)
 
     def _on_expired(self, event: events.Expired) -> None:
         self._gone(Party.GATEWAY, 0, Source.TIMEOUT, "nobody refreshed the session (RFC 4028)")
@@ -368,7 +368,7 @@ class SipLeg:
         self._gone(Party.GATEWAY, event.status, Source.TIMEOUT, reason)
 
     def _on_ended(self, event: events.Ended) -> None:
-        by, status = _BY_CAUSE.get(event.cause, (Party.NOBODY, 0))
+        by, status = BY_CAUSE.get(event.cause, (Party.NOBODY, 0))
         self._gone(by, status, Source.PEER, str(event.cause))
         self._tell(self, Finished())
 
@@ -390,7 +390,7 @@ class SipLeg:
 
     def _on_offer_answered(self, event: events.OfferAnswered) -> None:
         try:
-            self._described.accept(event.fork, event.body)
+            self._described.accept_again(event.fork, event.body)
         except Disagreed as error:
             self.hang_up(_NOT_ACCEPTABLE, str(error))
             return
@@ -465,34 +465,6 @@ class SipLeg:
             first = stream.codecs[0]
             self._keep(codec_sent=first.sent.name, codec_received=first.received.name)
 
-
-def _reason(status: int, text: str) -> Reason:
-    return Reason(protocol="SIP", cause=status, text=text)
-
-
-def _said(headers: Headers) -> str:
-    """Why the peer hung up, in its own words if it has any (RFC 3326)."""
-    told = [each.text or f"{each.protocol} {each.cause}" for each in read_reason(headers)]
-    return f"BYE: {told[0]}" if told else "BYE"
-
-
-def _retry_after(headers: Headers) -> int:
-    try:
-        found = read_retry_after(headers)
-    except RemoteProtocolError:
-        return 0
-    return 0 if found is None else found.seconds
-
-
-# By whom a session ended, and the status of its INVITE, where no other event said so before.
-_BY_CAUSE: Final[dict[Cause, tuple[Party, int]]] = {
-    Cause.HUNG_UP: (Party.PEER, 0),
-    Cause.CLOSED: (Party.GATEWAY, 0),
-    Cause.DECLINED: (Party.GATEWAY, 480),
-    Cause.CANCELLED: (Party.PEER, 487),
-    Cause.EXPIRED: (Party.GATEWAY, 0),
-    Cause.UNCONFIRMED: (Party.GATEWAY, 0),
-}
 
 _HANDLERS: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
     events.Progressed: SipLeg._on_progressed,

@@ -60,6 +60,14 @@ class Negotiation:
         self.state = State.LOCAL_OFFER
         return self._offered
 
+    def repeat(self, local: LocalMedia) -> None:
+        """Offer once more what was described last, whoever offered then, as a refresh does."""
+        self._need_stable()
+        if self.local is None:
+            raise LocalProtocolError("nothing was agreed on that could be said again")
+        self._offered, self._offering = self.local, local
+        self.state = State.LOCAL_OFFER
+
     def accept(self, answered: SessionDescription) -> Accepted | Refused:
         """Take the peer's answer.
 

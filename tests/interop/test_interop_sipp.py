@@ -101,16 +101,15 @@ class Play(NamedTuple):
     trunk: Mapping[str, object] = {}
 
 
-_UNANSWERED = UNAVAILABLE.caller  # a call whose document is done without an answer gets a 480
 _ACCOUNT = {"username": "anna", "password": "key"}
 PLAYS = {
     "established": Play(ESTABLISHED.caller, ESTABLISHED.callee),
     "hung up by the callee": Play(HUNG_UP_BY_CALLEE.caller, HUNG_UP_BY_CALLEE.callee),
     "late offer": Play(LATE_OFFER.caller, ESTABLISHED.callee),
     "early media": Play(EARLY_MEDIA.caller, EARLY_MEDIA.callee),
-    "busy": Play(_UNANSWERED, BUSY.callee, "failed", "busy"),
-    "unavailable": Play(_UNANSWERED, UNAVAILABLE.callee, "failed", "no-answer"),
-    "declined": Play(_UNANSWERED, DECLINED.callee, "failed", "busy"),
+    "busy": Play(BUSY.caller, BUSY.callee, "busy", "busy"),
+    "unavailable": Play(UNAVAILABLE.caller, UNAVAILABLE.callee, "no-answer", "no-answer"),
+    "declined": Play(DECLINED.caller, DECLINED.callee, "busy", "busy"),
     "no answer": Play(NO_ANSWER.caller, NO_ANSWER.callee, "no-answer", "canceled"),
     "CANCEL crosses the answer": Play(
         NO_ANSWER.caller, CANCEL_CROSSES_ANSWER.callee, "no-answer", "canceled"
