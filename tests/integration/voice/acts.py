@@ -1,6 +1,7 @@
 """What phones of these tests do beside calling: transfers, and changes in mid-call."""
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 import msgspec
 
@@ -14,7 +15,10 @@ from protocols.sip.message import NameAddr
 from protocols.sip.session_offers import Body
 from protocols.sip.transport import Hop
 from protocols.sip.uri import SipUri, Uri
-from tests.integration.voice.phones import Phone
+from tests.integration.voice.phones import PATIENCE, Phone
+
+QUIET: Final = 0.3
+"""Seconds without a packet that are silence: fifteen frames."""
 
 
 def dial(*nouns: str, **attributes: str) -> str:
@@ -108,3 +112,26 @@ def offer(
     agent, now = phone.station.agent, phone.station.now()
     agent.offer(phone.session, Body(octets=octets), now, by=by)
     phone.station.wake()
+
+
+async def change(phone: Phone, **how: Any) -> events.OfferAnswered | events.OfferRefused:
+    """Offer anew, and take the answer."""
+    before = len(phone.told)
+    offer(phone, **how)
+    found = await phone.until(events.OfferAnswered | events.OfferRefused, since=before)
+    if isinstance(found, events.OfferAnswered):
+        accepted: Any = phone.negotiation.accept(sdp.read(found.body.octets))
+        phone._begin(accepted.plan.audio)
+    else:
+        phone.negotiation.withdraw()
+    return found
+
+
+async def quiet(phone: Phone) -> None:
+    """Wait until nothing more comes to a phone: what was under way has come."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            before = len(phone.sound.heard)
+            await asyncio.sleep(QUIET)
+            if len(phone.sound.heard) == before:
+                return
