@@ -348,6 +348,19 @@ class Live:
                 else:
                     self._end(FAULT, Ended(status=CallStatus.FAILED, reason=found.reason))
 
+    def has_child(self, sid: str) -> bool:
+        """Whether the call `sid` is one that it dialled, and lives."""
+        return any(leg.record.sid == sid for leg in self._children())
+
+    def let_go(self, sid: str) -> None:
+        """Let go of a call that it dialled."""
+        for leg in self._children():
+            if leg.record.sid == sid:
+                leg.hang_up(_NORMAL, "ended over REST")
+
+    def _children(self) -> list[SipLeg]:
+        return [self._legs[each] for each in self._unfinished if each != self.leg.id]
+
     def end(self, reason: str) -> None:
         """End it, whatever it does: the process drains, or its media is lost."""
         self._end(FAULT, Ended(status=CallStatus.FAILED, reason=reason))
@@ -377,8 +390,8 @@ class Live:
         self._is_fallen = True
         fault = Ended(status=CallStatus.FAILED, reason=_BROKEN)
         steps = [
-            partial(self._leave, _BROKEN),
             partial(self._end, FAULT, fault),
+            partial(self._leave, _BROKEN),
             *(partial(self._legs[each].hang_up, FAULT, _BROKEN) for each in self._unfinished),
             partial(self.line.end, CallStatus.FAILED, reason=_BROKEN),
         ]

@@ -285,6 +285,8 @@ class SipLeg:
             handle(self, event)
         except Exception:
             _log.exception("a leg fell", leg=self.id, at=type(event).__name__)
+            if isinstance(event, events.InfoReceived | events.MessageReceived):
+                self._agent.respond(event.key, Reply(status=_FAULT), self._now())
             self.hang_up(_FAULT, _FAULTY)
             if isinstance(event, events.Ended):
                 self._tell(self, Finished())
