@@ -23,6 +23,7 @@ from carriers.trunks import Srtp, Trunk, gateway_uri
 from gateway.calls.leg import Gone
 from gateway.calls.model import Call
 from gateway.calls.way import CODECS, PHONES, Way, preferring
+from gateway.sip.model import Domain
 from protocols.rtp.latch import LatchPolicy
 from protocols.sdp.formats import Codec
 from protocols.sdp.media import DtmfMode, MediaPolicy, SrtpPolicy
@@ -53,11 +54,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """One device of a user: where it is, and where else if it isn't there."""
+    """One device of a user: where it is, and where else if it isn't there.
+
+    `media` says whether its domain wants keys, where they can be sent.
+    """
 
     uri: SipUri
     destinations: tuple[Destination, ...]
     routes: tuple[NameAddr, ...] = ()
+    media: SrtpPolicy = SrtpPolicy.ALLOW
 
 
 class Users(Protocol):
@@ -102,7 +107,6 @@ class Reach:
         host: Callable[[], str],
         clock: Callable[[], float],
         cnonce: Callable[[], str],
-        srtp: SrtpPolicy = SrtpPolicy.ALLOW,
     ) -> None:
         self.trunks = trunks
         self.resolver = resolver
@@ -111,7 +115,6 @@ class Reach:
         self._users = users
         self._plan = plan
         self._cnonce = cnonce
-        self._srtp = srtp
 
     def arms(self, noun: verbs.Noun, asked: Asked) -> Sequence[Arm]:
         """The arms of a noun: at least one, which may have no way."""
@@ -135,11 +138,17 @@ class Reach:
         """Whether somebody of a domain is registered."""
         return bool(self._users.devices(account_sid, user, domain))
 
-    def policy(self, destination: Destination, asked: Asked, only: tuple[str, ...]) -> MediaPolicy:
+    def policy(
+        self,
+        destination: Destination,
+        asked: Asked,
+        only: tuple[str, ...],
+        srtp: SrtpPolicy = SrtpPolicy.ALLOW,
+    ) -> MediaPolicy:
         """What is spoken with a phone; keys go only where nobody can read along."""
         secure = destination.transport in SECURE
         codecs = _named(only) or PHONES
-        policy = MediaPolicy(codecs=codecs, srtp=self._srtp if secure else SrtpPolicy.OFF)
+        policy = MediaPolicy(codecs=codecs, srtp=srtp if secure else SrtpPolicy.OFF)
         return preferring(policy, asked.codecs)
 
     def from_(self, asked: Asked) -> NameAddr:
@@ -208,7 +217,9 @@ class DeviceArm:
             from_=self._reach.from_(self._asked),
             to=NameAddr(uri=self._aor),
             destination=destination,
-            policy=self._reach.policy(destination, self._asked, self._noun.codecs),
+            policy=self._reach.policy(
+                destination, self._asked, self._noun.codecs, self._device.media
+            ),
             routes=self._device.routes,
             headers=Headers(self._noun.headers),
             replaces=self._asked.replaces,
@@ -437,9 +448,15 @@ def wish_of(trunk: Trunk) -> Wish | None:
     return Wish(seconds=int(trunk.session_expires)) if trunk.session_expires else None
 
 
-def phone_policy() -> MediaPolicy:
+def phone_policy(srtp: SrtpPolicy = SrtpPolicy.ALLOW) -> MediaPolicy:
     """What is spoken with who calls us and is no carrier: whatever is offered, keys as well."""
-    return MediaPolicy(codecs=PHONES, srtp=SrtpPolicy.ALLOW)
+    return MediaPolicy(codecs=PHONES, srtp=srtp)
+
+
+def srtp_of(domain: Domain) -> SrtpPolicy:
+    """Whether a domain's calls must be encrypted: Twilio's `Secure` of a domain."""
+    is_secure = domain.settings.get("secure") == "true"
+    return SrtpPolicy.REQUIRE if is_secure else SrtpPolicy.ALLOW
 
 
 LATCH: Final = LatchPolicy.SIGNALLED

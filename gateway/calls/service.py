@@ -21,9 +21,9 @@ from gateway.calls.leg import Tell
 from gateway.calls.live import Arrival, Live
 from gateway.calls.media import CallMedia
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus
-from gateway.calls.orders import Order
+from gateway.calls.orders import Order, Redirect
 from gateway.calls.parameters import DOMAIN, sip_address, sip_parameters
-from gateway.calls.reach import phone_policy, policy_of
+from gateway.calls.reach import phone_policy, policy_of, srtp_of
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
 from gateway.media.plane import Happened, WorkerLost
@@ -284,7 +284,9 @@ class Calls:
         )
 
     def _policy(self, admitted: Admitted) -> MediaPolicy:
-        trunk = self._trunks.get(admitted.carrier) if isinstance(admitted, FromTrunk) else None
+        if not isinstance(admitted, FromTrunk):
+            return phone_policy(srtp_of(admitted.domain))
+        trunk = self._trunks.get(admitted.carrier)
         return phone_policy() if trunk is None else policy_of(trunk)
 
     def _refuse(self, event: events.Invited, reply: Reply) -> None:
@@ -333,11 +335,20 @@ class Calls:
 
     async def order(self, account_sid: str, sid: str, order: Order) -> Call | None:
         """See `Orders`."""
-        live = self._live.get(sid)
+        live = self._live.get(sid) or self._with_child(sid)
         if live is None or live.line.call.account_sid != account_sid:
             return None
-        live.order(order)
-        return live.line.call
+        if live.line.call.sid == sid:
+            live.order(order)
+            return live.line.call
+        if isinstance(order, Redirect):
+            return None  # whoever was dialled runs no document of its own
+        live.let_go(sid)
+        return await self._house.book.get(account_sid, sid)
+
+    def _with_child(self, sid: str) -> Live | None:
+        """The call that dialled the call `sid`, among those that live."""
+        return next((live for live in self._live.values() if live.has_child(sid)), None)
 
     # Its end
 

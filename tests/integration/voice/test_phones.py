@@ -116,3 +116,22 @@ async def test_a_wrong_password_calls_nobody(tmp_path: Path, open_phone: OpenPho
         assert here.app.asked == []
         assert await here.calls() == []
         assert here.ledger() == {}
+
+
+async def test_rest_ends_a_call_that_was_dialled(tmp_path: Path, open_phone: OpenPhone) -> None:
+    alice = await open_phone("alice", DOMAIN, password="secret-of-alice")
+    bob = await open_phone("bob", DOMAIN, password="secret-of-bob")
+    async with world(tmp_path, CONFIG, TO_BOB) as here:
+        await bob.register(here.hop())
+        alice.call("bob", here.hop())
+        await alice.until(events.Answered)
+        child = next(each for each in await here.calls() if each["parent_call_sid"])
+        path = f"/2010-04-01/Accounts/{child['account_sid']}/Calls/{child['sid']}.json"
+        async with here.http.post(here.url + path, data={"Status": "completed"}) as response:
+            assert response.status == 200
+        await bob.until(events.HungUp)
+        form = await here.app.until("/after")
+        assert form["DialCallStatus"] == "completed"
+        await here.ended()
+        assert (await here.call(child["sid"])).status == "completed"
+        assert here.ledger() == {}
