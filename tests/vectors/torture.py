@@ -21,7 +21,14 @@ class Torture:
     octets: bytes
     wire: bytes
     codec: str | int
-    seen: str | list[int]
+    statuses: list[int]
+    """What is said to it in a datagram; nothing for silence."""
+    streamed: list[int]
+    """What is said to it in a stream, in any order, once what is `missing` of it has come."""
+    missing: int
+    """How many octets its body is short of its Content-Length."""
+    ends: bool
+    """Whether its stream ends with it."""
 
 
 def torture(rfc: str) -> list[Torture]:
@@ -42,7 +49,10 @@ def _read(rfc: str) -> Iterator[Torture]:
             octets=octets,
             wire=octets if rfc == "rfc4475" else as_sent(octets),
             codec=row["codec"],
-            seen=row["wire"],
+            statuses=row["wire"],
+            streamed=row.get("stream", row["wire"]),
+            missing=row.get("missing", 0),
+            ends=row.get("ends", False),
         )
 
 

@@ -97,6 +97,18 @@ class World:
             while len(voice.calls):
                 await asyncio.wait(list(voice.calls._running))
 
+    async def quiet(self) -> None:
+        """Return when no transaction, call or connection of SIP is left."""
+        voice = self.gateway._voice
+        assert voice is not None
+        agent, endpoint = voice.station.agent, voice.station.endpoint
+        async with asyncio.timeout(PATIENCE):
+            while left := agent.layer.servers + agent.layer.clients + endpoint.connections():
+                await asyncio.sleep(0.01)
+                del left
+        assert self.ledger() == {}
+        assert agent.timer() is None
+
     def ledger(self) -> dict[str, int]:
         """What the process holds for calls: empty when nothing is left of any.
 
