@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 import time
+from base64 import b64encode
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -70,9 +71,9 @@ class App:
         app = web.Application()
         app.router.add_post("/voice", self._voice)
         app.router.add_post("/status", self._status)
-        self._runner = web.AppRunner(app)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def close(self) -> None:
@@ -180,9 +181,9 @@ class CallWorld:
     async def get(self, path: str) -> Any:
         """What REST answers."""
         gateway = self.gateway
-        auth = aiohttp.BasicAuth(gateway.account_sid, gateway.auth_token)
+        basic = b64encode(f"{gateway.account_sid}:{gateway.auth_token}".encode()).decode()
         async with (
-            aiohttp.ClientSession(auth=auth) as session,
+            aiohttp.ClientSession(headers={"Authorization": f"Basic {basic}"}) as session,
             session.get(gateway.url + path) as response,
         ):
             response.raise_for_status()
@@ -247,17 +248,24 @@ def _answer_by_number(party: Party, side: Side) -> None:
 # Fifty calls
 
 
-async def fifty(home: Path) -> tuple[str, list[str]]:
-    """Kill with 30 calls answered, 10 that ring and 10 without a document; what was seen, wrong."""
+async def fifty(
+    home: Path, *, answered: int = 30, ringing: int = 10, waiting: int = 10
+) -> tuple[str, list[str]]:
+    """Kill with calls answered, ringing, and without a document; what was seen, what is wrong.
+
+    One of those that ring is answered when it has been cancelled.
+    """
     world = CallWorld(home)
     await world.open()
     try:
         await world.start()
-        up = [world.call(_ANSWERED) for _ in range(30)]
-        ringing = [world.call(_RINGING) for _ in range(9)]
+        up = [world.call(_ANSWERED) for _ in range(answered)]
+        rings = [world.call(_RINGING) for _ in range(ringing - 1)]
         late = world.call(_LATE)
-        waiting = [world.call(_WAITING) for _ in range(10)]
-        await world.wait_for_rows({"in-progress": 60, "ringing": 30})
+        waits = [world.call(_WAITING) for _ in range(waiting)]
+        await world.wait_for_rows(
+            {"in-progress": 2 * answered, "ringing": 2 * ringing + waiting},
+        )
         far = {each.number[_KIND_AT:]: each for each in world.callee.sides.values()}
         world.callee.drops = _cancels_of(far[late.number[_KIND_AT:]])
         world.kill()
@@ -265,10 +273,10 @@ async def fifty(home: Path) -> tuple[str, list[str]]:
         await world.start()
         took = time.monotonic() - began
         heard = world.callee.heard
-        await world.callee.until(lambda: heard["CANCEL"] >= 10, WITHIN, "CANCELs come")
+        await world.callee.until(lambda: heard["CANCEL"] >= ringing, WITHIN, "CANCELs come")
         world.callee.answer(far[late.number[_KIND_AT:]])
         rows = await world.settle()
-        wrong = _released(up, [*ringing, late, *waiting], far, late)
+        wrong = _released(up, [*rings, late, *waits], far, late)
         wrong += _kept(rows, {side.number: side for side in world.caller.past})
         wrong += _told(world.app.told, rows)
         wrong += await _timelines(world, rows)
@@ -280,8 +288,8 @@ async def fifty(home: Path) -> tuple[str, list[str]]:
         await world.close()
     released = max(side.ended_at for side in world.caller.past) - world.killed_at
     seen = (
-        f"50 calls up at a kill: ready again after {took:.1f} s, all far ends released"
-        f" {released:.1f} s after the kill; {len(rows)} calls in the rows,"
+        f"{answered + ringing + waiting} calls up at a kill: ready again after {took:.1f} s,"
+        f" all far ends released {released:.1f} s after the kill; {len(rows)} calls in the rows,"
         f" {len(world.app.told)} callbacks"
     )
     return seen, wrong

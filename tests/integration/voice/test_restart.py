@@ -1,0 +1,130 @@
+"""Ends that nobody asked for: the process is killed, it drains, a media worker dies."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from protocols.sip import agent_events as events
+from protocols.sip.agent_commands import Ask
+from protocols.sip.message import NameAddr
+from protocols.sip.uri import SipUri
+from tests.crash.calls import fifty
+from tests.integration.voice.conftest import OpenPhone
+from tests.integration.voice.phones import Phone
+from tests.integration.voice.test_calls import NUMBER, config
+from tests.integration.voice.world import World, world
+
+DIAL = "<Response><Dial answerOnBridge='true' action='/after'>+447700900002</Dial></Response>"
+
+
+@pytest.mark.realtime
+async def test_a_kill_leaves_nobody_up(tmp_path: Path) -> None:
+    _, wrong = await fifty(tmp_path / "calls", answered=3, ringing=3, waiting=2)
+    assert wrong == []
+
+
+async def connected(here: World, caller: Phone, callee: Phone) -> None:
+    caller.call(NUMBER, here.hop())
+    await caller.until(events.Answered)
+    await callee.until(events.Confirmed)
+
+
+async def test_a_media_worker_that_dies_ends_its_calls(
+    tmp_path: Path, open_phone: OpenPhone
+) -> None:
+    caller = await open_phone("+447700900001", "carrier.example", tone=440)
+    callee = await open_phone("callee", "carrier.example", tone=880)
+    async with world(tmp_path, config(callee), DIAL) as here:
+        await connected(here, caller, callee)
+        await asyncio.gather(caller.sound.hears(880), callee.sound.hears(440))
+        voice = here.gateway._voice
+        assert voice is not None
+        plane = voice.calls._house.plane
+        (pid,) = plane.pids().values()
+        os.kill(pid, signal.SIGKILL)
+        reasons = [
+            (await phone.until(events.HungUp)).headers.first("Reason") or ""
+            for phone in (caller, callee)
+        ]
+        assert "its media worker died" in reasons[0]
+        await here.ended()
+        assert here.ledger() == {}
+        for call in await here.calls():
+            known = await here.call(call["sid"])
+            assert known.status == "completed"
+            assert known.reason
+        (parent,) = [each for each in await here.calls() if each["direction"] == "inbound"]
+        assert (await here.call(parent["sid"])).reason == "its media worker died"
+        async with asyncio.timeout(30):  # until another has its place
+            while pid in plane.pids().values() or not plane.pids():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        caller.told.clear()
+        callee.told.clear()
+        await connected(here, caller, callee)
+        await asyncio.gather(caller.sound.hears(880), callee.sound.hears(440))
+        caller.hang_up()
+        await callee.until(events.HungUp)
+        await here.ended()
+        assert here.ledger() == {}
+
+
+async def asked(phone: Phone, here: World) -> int:
+    """What OPTIONS are answered."""
+    since = len(phone.told)
+    us = NameAddr(uri=SipUri(user=phone.user, host=phone.domain))
+    ask = Ask(method="OPTIONS", uri=SipUri(host="127.0.0.1"), from_=us, to=us)
+    phone.station.agent.request(ask, here.hop(), phone.station.now())
+    phone.station.wake()
+    return (await phone.until(events.Responded, since=since)).response.status
+
+
+async def test_who_drains_takes_no_calls_and_lets_those_end_that_stand(
+    tmp_path: Path, open_phone: OpenPhone
+) -> None:
+    caller = await open_phone("+447700900001", "carrier.example")
+    callee = await open_phone("callee", "carrier.example")
+    other = await open_phone("+447700900003", "carrier.example")
+    text = config(callee) + "[daemon]\ndrain_calls = '30s'\n"
+    async with world(tmp_path, text, DIAL) as here:
+        assert await asked(other, here) == 200
+        await connected(here, caller, callee)
+        closing = asyncio.create_task(here.gateway.close())
+        while await asked(other, here) != 503:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        other.call(NUMBER, here.hop())
+        assert (await other.until(events.Refused)).status == 503
+        assert not [each for each in caller.told if isinstance(each, events.HungUp)]
+        caller.hang_up()
+        await callee.until(events.HungUp)
+        async with asyncio.timeout(15):  # half of what calls may take
+            await closing
+
+
+async def test_without_patience_calls_are_hung_up(tmp_path: Path, open_phone: OpenPhone) -> None:
+    caller = await open_phone("+447700900001", "carrier.example")
+    callee = await open_phone("callee", "carrier.example")
+    async with world(tmp_path, config(callee), DIAL) as here:
+        await connected(here, caller, callee)
+        await here.gateway.close()
+        for phone in (caller, callee):
+            await phone.until(events.HungUp)
+
+
+async def test_who_is_silent_does_not_keep_the_process(
+    tmp_path: Path, open_phone: OpenPhone
+) -> None:
+    caller = await open_phone("+447700900001", "carrier.example")
+    callee = await open_phone("callee", "carrier.example")
+    async with world(tmp_path, config(callee), DIAL) as here:
+        await connected(here, caller, callee)
+        sid = (await here.calls())[0]["sid"]
+        callee.station._passes = lambda crossed: False  # it will hear no BYE
+        async with asyncio.timeout(8):
+            await here.gateway.close()
+    async with world(tmp_path, config(caller)) as again:
+        assert (await again.call(sid)).reason != "the gateway was restarted"
+        assert {call["status"] for call in await again.calls()} == {"completed"}
+        assert all(leg.ended and leg.saved is None for leg in await again.legs(sid))
