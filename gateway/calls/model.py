@@ -58,7 +58,7 @@ class Party(StrEnum):
     RESTART = "restart"
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One call, whole; the columns of table `calls`. Times are seconds of the epoch, 0 for never.
 
     `carrier` is the trunk that it came by or goes by, `domain` the SIP domain, each "" for none.
@@ -101,7 +101,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return max(0, round(self.ended - self.started)) if self.started and self.ended else 0
 
 
-class Quality(msgspec.Struct, frozen=True, kw_only=True):
+class Quality(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How one direction of a leg's media was: packets, lost ones, jitter in seconds, MOS 1 to 5."""
 
     packets: int = 0
@@ -110,7 +110,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     mos: float = 0.0
 
 
-class CallLeg(msgspec.Struct, frozen=True, kw_only=True):
+class CallLeg(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One INVITE of a call; the columns of table `call_legs`, and what a CDR is made of.
 
     `attempt` counts a call's legs from 1. `peer` is the gateway's URI, the device's contact or the
@@ -147,7 +147,7 @@ class CallLeg(msgspec.Struct, frozen=True, kw_only=True):
         return heard - self.began if heard else None
 
 
-class Crossing(msgspec.Struct, frozen=True, array_like=True):
+class Crossing(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One SIP message of a call's ladder; `at` in seconds of the epoch, `sent` by us or not.
 
     `octets` are as they were on the wire, or as they were read, with keys of SRTP taken out.

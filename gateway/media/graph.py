@@ -17,7 +17,7 @@ MOST_NODES: Final = 64
 MOST_JOINS: Final = 256
 
 
-class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg"):
+class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg", gc=False):
     """A peer's media.
 
     `host` is the IP address of ours on which it is received, `signalling` the one that the peer's
@@ -54,14 +54,14 @@ def ringing(id: str, country: str = "us") -> Tone:
     return Tone(id=id, sound=RINGING.get(country.lower(), RINGING["us"]))
 
 
-class Join(msgspec.Struct, frozen=True, kw_only=True):
+class Join(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The node `hearer` gets what comes from the node `source`."""
 
     source: str
     hearer: str
 
 
-class Graph(msgspec.Struct, frozen=True, kw_only=True):
+class Graph(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call's media in its version `version`, which begins at 1 and goes up."""
 
     call: str

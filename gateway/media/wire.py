@@ -36,7 +36,7 @@ class SetUp(msgspec.Struct, frozen=True, kw_only=True, tag="set-up"):
     cname: str
 
 
-class Apply(msgspec.Struct, frozen=True, kw_only=True, tag="apply"):
+class Apply(msgspec.Struct, frozen=True, kw_only=True, tag="apply", gc=False):
     """Make this graph true; `Applied` or `Refused` answers."""
 
     graph: Graph
@@ -59,7 +59,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, tag="measure"):
     call: str
 
 
-class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
+class End(msgspec.Struct, frozen=True, kw_only=True, tag="end", gc=False):
     """Release all that a call has: `LegClosed` for each leg, then `Ended`."""
 
     call: str
@@ -71,14 +71,14 @@ Command = SetUp | Apply | Press | Measure | End
 # Answers
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where a leg receives: RTP at `address`, RTCP at the same host's port `control`."""
 
     address: Address
     control: int
 
 
-class Applied(msgspec.Struct, frozen=True, kw_only=True, tag="applied"):
+class Applied(msgspec.Struct, frozen=True, kw_only=True, tag="applied", gc=False):
     """A graph is true; `places` has each leg by its id."""
 
     call: str
@@ -98,7 +98,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
     is_full: bool = False
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
+class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended", gc=False):
     """Nothing of a call is left."""
 
     call: str
@@ -107,7 +107,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
 # What happened
 
 
-class Readings(msgspec.Struct, frozen=True, kw_only=True):
+class Readings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a leg's two directions are.
 
     `received` is what we counted, `sent` what the peer last reported beside our own counts.
@@ -169,7 +169,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
     readings: Readings
 
 
-class LegClosed(msgspec.Struct, frozen=True, kw_only=True, tag="leg-closed"):
+class LegClosed(msgspec.Struct, frozen=True, kw_only=True, tag="leg-closed", gc=False):
     """A leg's ports are released; `readings` is what it came to."""
 
     call: str

@@ -6,6 +6,7 @@ An attribute that can't be read counts as one that is not known. All is bounded 
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 
 from protocols.sdp.crypto import Crypto, read_crypto, write_crypto
@@ -82,6 +83,12 @@ def read(octets: bytes) -> SessionDescription:
 
     What was read can be written again: octets that are no UTF-8 are kept as surrogates.
     """
+    if len(octets) <= _SHORT and _KEYS not in octets:
+        return _known(octets)
+    return _read(octets)
+
+
+def _read(octets: bytes) -> SessionDescription:
     session = level = _Draft()
     media: list[_Draft] = []
     origin: Origin | None = None
@@ -117,6 +124,13 @@ def read(octets: bytes) -> SessionDescription:
         attributes=tuple(session.attributes),
         lines=_ordered(session.lines),
     )
+
+
+# An offer is looked at by whoever may refuse it, by who answers and by who asks what it has. Keys
+# are not kept for longer than their call.
+_known: Final = lru_cache(maxsize=256)(_read)
+_SHORT: Final = 1024
+_KEYS: Final = b"crypto"
 
 
 def _lines_of(octets: bytes) -> list[tuple[str, str]]:

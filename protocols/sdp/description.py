@@ -54,7 +54,7 @@ _REVERSED: Final = {
 _DIRECTIONS: Final = {(each.sends, each.receives): each for each in Direction}
 
 
-class Connection(msgspec.Struct, frozen=True, kw_only=True):
+class Connection(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`c=` (§5.7). `address` is as written: an IP address or a name, with /ttl of a multicast."""
 
     address: str
@@ -62,7 +62,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     network: str = "IN"
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class Origin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`o=` (§5.2): who described the session, and the version of the description."""
 
     session_id: str
@@ -71,14 +71,14 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     username: str = "-"
 
 
-class Rtcp(msgspec.Struct, frozen=True, kw_only=True):
+class Rtcp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`a=rtcp` (RFC 3605): where RTCP goes if not to the port above RTP's."""
 
     port: int
     connection: Connection | None = None
 
 
-class Media(msgspec.Struct, frozen=True, kw_only=True):
+class Media(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`m=` and what follows it (§5.14). Port 0: not wanted, or no longer.
 
     Over RTP the formats are `codecs`, else the texts in `formats`. `direction` is None where
@@ -102,7 +102,7 @@ class Media(msgspec.Struct, frozen=True, kw_only=True):
     lines: Lines = ()
 
 
-class SessionDescription(msgspec.Struct, frozen=True, kw_only=True):
+class SessionDescription(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A description. `time` is its first `t=`; "0 0" is a session without an end (§5.9)."""
 
     origin: Origin

@@ -18,7 +18,7 @@ Params = tuple[tuple[str, str | None], ...]
 DYNAMIC: Final = range(96, 128)
 
 
-class Codec(msgspec.Struct, frozen=True, kw_only=True):
+class Codec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A payload type and what it stands for (RFC 8866 §6.6, §6.15).
 
     `name` is as written, "" if a dynamic type was given none; `clock_rate` is that of RTP's

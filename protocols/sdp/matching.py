@@ -48,7 +48,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 488
 
 
-class Common(msgspec.Struct, frozen=True, kw_only=True):
+class Common(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What we have in common with a peer's m= line."""
 
     slot: int

@@ -82,7 +82,7 @@ class MediaPolicy(msgspec.Struct, frozen=True, kw_only=True):
             raise LocalProtocolError(f"not suites of SRTP: {sorted(unknown)}")
 
 
-class LocalMedia(msgspec.Struct, frozen=True, kw_only=True):
+class LocalMedia(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where a leg receives audio, and what it wants now.
 
     `address` is an IP address as the peer is to see it, `rtcp_port` 0 for the port above RTP's.
@@ -100,7 +100,7 @@ class LocalMedia(msgspec.Struct, frozen=True, kw_only=True):
             raise LocalProtocolError(f"not an IP address: {self.address!r}")
 
 
-class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+class Chosen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A codec of both sides: `sent` with the peer's payload type, `received` with ours."""
 
     sent: Codec
@@ -118,7 +118,7 @@ class Srtp(msgspec.Struct, frozen=True, kw_only=True):
         return f"Srtp({self.suite!r})"
 
 
-class Stream(msgspec.Struct, frozen=True, kw_only=True):
+class Stream(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One stream of audio that both sides agreed on.
 
     `slot` counts the m= lines from 0. Addresses are (IP address, port); a remote one is None
@@ -144,13 +144,13 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     srtp: Srtp | None = None
 
 
-class MediaPlan(msgspec.Struct, frozen=True, kw_only=True):
+class MediaPlan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the two sides agreed on; `audio` is None if it is nothing (all m= lines at port 0)."""
 
     audio: Stream | None = None
 
 
-class Reach(msgspec.Struct, frozen=True, kw_only=True):
+class Reach(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an IP address in a description is good for."""
 
     host: str

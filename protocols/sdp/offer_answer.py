@@ -47,20 +47,20 @@ _EVENTS_TYPE: Final = 101
 _MAX_PORT: Final = 0xFFFF
 
 
-class Answered(msgspec.Struct, frozen=True, kw_only=True):
+class Answered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Our answer and what it makes true."""
 
     description: SessionDescription
     plan: MediaPlan
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the peer's answer makes true."""
 
     plan: MediaPlan
 
 
-class Past(msgspec.Struct, frozen=True, kw_only=True):
+class Past(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a session has to keep to.
 
     `lines` are the m= lines of the last description agreed on, `slot` that of audio, -1 before

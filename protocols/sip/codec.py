@@ -15,7 +15,7 @@ import msgspec
 from protocols.sip.errors import LocalProtocolError, RemoteProtocolError
 from protocols.sip.grammar import is_token
 from protocols.sip.message import Message, NameAddr, Request, Response
-from protocols.sip.parts import COMPACT, ROUTING, format_name_addr, format_via
+from protocols.sip.parts import COMPACT, OTHERS, ROUTING, format_name_addr, format_via
 from protocols.sip.reading import (
     MAX_CSEQ,
     MAX_HOPS,
@@ -270,7 +270,7 @@ def _pairs(message: Message) -> list[tuple[str, str]]:
     pairs += [("Record-Route", format_name_addr(each)) for each in message.record_routes]
     pairs += [("Contact", format_name_addr(each)) for each in message.contacts]
     for name, value in message.headers:
-        if name in ROUTING or not is_token(name):
+        if name not in OTHERS and (name in ROUTING or not is_token(name)):
             raise LocalProtocolError(f"{name!r} does not stand among the other headers")
         pairs.append((name, value))
     pairs.append(("Content-Length", str(len(message.body))))

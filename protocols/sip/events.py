@@ -20,7 +20,7 @@ ServerId = NewType("ServerId", int)
 TransactionId = ClientId | ServerId
 
 
-class RequestReceived(msgspec.Struct, frozen=True, kw_only=True):
+class RequestReceived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request that is neither ACK nor CANCEL, once; `respond` answers it.
 
     Its top Via says where it came from (`received`, `rport`), so that responses made from it do.
@@ -31,7 +31,7 @@ class RequestReceived(msgspec.Struct, frozen=True, kw_only=True):
     flow: Flow
 
 
-class AckReceived(msgspec.Struct, frozen=True, kw_only=True):
+class AckReceived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The ACK of a 2xx; whose it is, the dialog knows.
 
     `server_id` is None unless the peer gave it the branch of its INVITE. It comes again when it
@@ -43,7 +43,7 @@ class AckReceived(msgspec.Struct, frozen=True, kw_only=True):
     flow: Flow
 
 
-class CancelReceived(msgspec.Struct, frozen=True, kw_only=True):
+class CancelReceived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The INVITE `server_id`, not answered when this came, shall be (RFC 3261 §9.2): with 487.
 
     The CANCEL itself has been answered.
@@ -54,7 +54,7 @@ class CancelReceived(msgspec.Struct, frozen=True, kw_only=True):
     flow: Flow
 
 
-class ResponseReceived(msgspec.Struct, frozen=True, kw_only=True):
+class ResponseReceived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A response to a request of ours.
 
     Each provisional one, one final one; of an INVITE each 2xx, of any fork and repeated ones too,
@@ -66,7 +66,7 @@ class ResponseReceived(msgspec.Struct, frozen=True, kw_only=True):
     flow: Flow
 
 
-class StrayResponse(msgspec.Struct, frozen=True, kw_only=True):
+class StrayResponse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A response to nothing that is known (any more).
 
     A 2xx to an INVITE means that somebody waits for an ACK, and for a BYE.
@@ -76,20 +76,20 @@ class StrayResponse(msgspec.Struct, frozen=True, kw_only=True):
     flow: Flow
 
 
-class TimedOut(msgspec.Struct, frozen=True, kw_only=True):
+class TimedOut(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """No final response in time, or no ACK of a refusal, or no answer of the user in time."""
 
     id: TransactionId
 
 
-class TransportFailed(msgspec.Struct, frozen=True, kw_only=True):
+class TransportFailed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the transaction had to say can't be delivered."""
 
     id: TransactionId
     reason: str
 
 
-class Terminated(msgspec.Struct, frozen=True, kw_only=True):
+class Terminated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The transaction is gone: no other event names it."""
 
     id: TransactionId

@@ -60,7 +60,7 @@ _TRY: Final = Effect.TRY
 _TERMINATED: Final = State.TERMINATED
 
 
-class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Octets to write; `id` is of the transaction that says them, `STATELESS` for none."""
 
     octets: bytes

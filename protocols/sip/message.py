@@ -2,7 +2,8 @@
 
 The headers that every hop and every transaction looks at are fields; all others stand in
 `headers`, in their order and as they were written, for whoever wants to read one (`headers.py`).
-A message that was read has passed `codec`; one of ours is built from these values.
+A message that was read has passed `codec`; one of ours is built from these values. None of them can
+be part of a cycle, and transactions keep many for half a minute: the collector passes them over.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from protocols.sip.uri import Params, Uri, parameter
 MAX_FORWARDS: Final = 70  # RFC 3261 §8.1.1.6
 
 
-class Via(msgspec.Struct, frozen=True, kw_only=True):
+class Via(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One hop that a request took; responses go back along them (§20.42).
 
     `transport` is in capitals, `port` 0 if none was written.
@@ -32,7 +33,7 @@ class Via(msgspec.Struct, frozen=True, kw_only=True):
         return parameter(self.params, "branch") or ""
 
 
-class NameAddr(msgspec.Struct, frozen=True, kw_only=True):
+class NameAddr(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A URI with a display name and parameters of the header (§20.10), as in From or Contact."""
 
     uri: Uri
@@ -97,7 +98,7 @@ class Headers:
 NO_HEADERS: Final = Headers()
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request. The one contact of a REGISTER may have the URI `uri.STAR`: all (§10.2.2)."""
 
     method: str
@@ -115,7 +116,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
 
 
-class Response(msgspec.Struct, frozen=True, kw_only=True):
+class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A response; `method` is that of its CSeq."""
 
     status: int

@@ -5,6 +5,7 @@ likes (RFC 3261 §20). What can't be read raises `RemoteProtocolError`.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from protocols.sip.errors import LocalProtocolError, RemoteProtocolError
@@ -54,6 +55,9 @@ _KNOWN: Final = (
     "Session-Expires", "Session-ID", "Subject", "Subscription-State", "Supported", "Target-Dialog",
     "Timestamp", "Unsupported", "User-Agent", "User-to-User", "WWW-Authenticate", "Warning",
 )  # fmt: skip
+OTHERS: Final = frozenset(_KNOWN) - ROUTING
+"""The names that are known of headers which stand among a message's `headers`."""
+
 COMPACT: Final[dict[str, str]] = {
     "Accept-Contact": "a",
     "Referred-By": "b",
@@ -173,6 +177,10 @@ def read_name_addr(text: str) -> NameAddr:
 
     Without <> all parameters are the header's, and the URI has none of `,`, `;` and `?`.
     """
+    return _known_address(text) if len(text) <= _COMMON_LENGTH else _parse_address(text)
+
+
+def _parse_address(text: str) -> NameAddr:
     match = _IN_BRACKETS.match(text)
     if match is None:
         return _read_addr_spec(text)
@@ -181,6 +189,11 @@ def read_name_addr(text: str) -> NameAddr:
     end = match.end()
     params = read_params(text, end) if end < len(text) else ()
     return NameAddr(uri=parse_uri(uri), display=display, params=params)
+
+
+# Every message of a dialog has the same ones.
+_known_address: Final = lru_cache(maxsize=2048)(_parse_address)
+_COMMON_LENGTH: Final = 200
 
 
 def _read_addr_spec(text: str) -> NameAddr:
@@ -213,6 +226,8 @@ def read_routes(lines: list[str]) -> tuple[NameAddr, ...]:
     return routes
 
 
+# As many as the calls of a moment have; none is longer than a header part.
+@lru_cache(maxsize=1024)
 def format_name_addr(value: NameAddr) -> str:
     """The address with <> around its URI; a URI without a scheme (`*`, raw text) stands bare."""
     match value.uri:

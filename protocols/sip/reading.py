@@ -7,6 +7,7 @@ not end the reading: whatever could be read still makes the answer to a request 
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -245,10 +246,19 @@ def _read_call_id(values: list[str]) -> str:
 
 def _read_cseq(values: list[str]) -> tuple[int, str]:
     value = _only(values)
+    return _known_cseq(value) if len(value) <= _COMMON_CSEQ else _parse_cseq(value)
+
+
+def _parse_cseq(value: str) -> tuple[int, str]:
     match = _CSEQ.fullmatch(value)
     if match is None or not is_token(match[2]):
         raise RemoteProtocolError(f"{value[:60]!r} is no number and method")
     return read_number(match[1], MAX_CSEQ), match[2]
+
+
+# Dialogs are short, and nearly all begin to count at the same number.
+_known_cseq: Final = lru_cache(maxsize=512)(_parse_cseq)
+_COMMON_CSEQ: Final = 20
 
 
 def _read_max_forwards(values: list[str]) -> int:

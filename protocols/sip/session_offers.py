@@ -21,7 +21,7 @@ from protocols.sip.message import Headers, Message
 SDP: Final = "application/sdp"
 
 
-class Body(msgspec.Struct, frozen=True, kw_only=True):
+class Body(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A body and what it is: `type/subtype` in small letters, with parameters as written."""
 
     octets: bytes

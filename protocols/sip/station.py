@@ -38,7 +38,7 @@ class Unread(msgspec.Struct, frozen=True, kw_only=True):
 Event = AgentEvent | Opened | Closed | Failed | Refused | Unread
 
 
-class Crossed(msgspec.Struct, frozen=True, kw_only=True):
+class Crossed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message that came or went at `at`; what went is octets, what came was read of them.
 
     `way` is the flow that it came by, or where it went. `octets` are as they were on the wire,

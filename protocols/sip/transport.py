@@ -27,7 +27,7 @@ PORTS: Final = {
 }
 
 
-class Flow(msgspec.Struct, frozen=True, kw_only=True):
+class Flow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A path that octets came by: a connection, or a UDP socket and the peer's address.
 
     `id` names the connection or the socket in the endpoint that made it. What goes out by a flow
@@ -40,7 +40,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     remote: tuple[str, int]
 
 
-class Hop(msgspec.Struct, frozen=True, kw_only=True):
+class Hop(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A place to reach, found by DNS or given: an IP address without brackets, and a port.
 
     `domain` is the name that its certificate must show; "" outside TLS. `source` is the address

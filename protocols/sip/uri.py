@@ -22,7 +22,7 @@ def parameter(params: Params, name: str) -> str | None:
     return None
 
 
-class SipUri(msgspec.Struct, frozen=True, kw_only=True):
+class SipUri(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`sip:` and `sips:`. `user` is unescaped; `host` in small letters, IPv6 without brackets.
 
     `port` is 0 if none is written; `headers` is what stands after "?", unescaped.
@@ -37,14 +37,14 @@ class SipUri(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class TelUri(msgspec.Struct, frozen=True, kw_only=True):
+class TelUri(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`tel:`: a number with its + if it is global, visual separators left as they are."""
 
     number: str
     params: Params = ()
 
 
-class OtherUri(msgspec.Struct, frozen=True, kw_only=True):
+class OtherUri(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A URI of a scheme that is not ours, or `*` with an empty scheme."""
 
     scheme: str

@@ -85,7 +85,7 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
     trust: str = ""
 
 
-class Received(msgspec.Struct, frozen=True, kw_only=True):
+class Received(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message, or what is none, and where its answer goes; `at` is of the endpoint's clock.
 
     `octets` are those of a datagram, b"" of what came in a stream.

@@ -39,6 +39,9 @@ EXAMPLE = (
 )
 
 
+KEY = "QUJD" * 10
+
+
 def test_the_example_of_the_rfc() -> None:
     read_ = read(EXAMPLE.encode())
     assert read_.origin == Origin(
@@ -61,6 +64,14 @@ def test_the_example_of_the_rfc() -> None:
     assert written.replace("a=rtpmap:0 PCMU/8000\r\n", "") == EXAMPLE
 
 
+def test_what_is_read_again_is_read_once_but_keys_are_not_kept() -> None:
+    plain = f"{HEAD}m=audio 4000 RTP/AVP 0\n".encode()
+    keyed = f"{HEAD}m=audio 4000 RTP/SAVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\n"
+    assert read(plain) is read(bytes(bytearray(plain)))
+    assert read(keyed.encode()) == read(keyed.encode())
+    assert read(keyed.encode()) is not read(keyed.encode())
+
+
 def test_what_media_are_set_up_by() -> None:
     (media,) = described(
         "m=audio 49170/2 RTP/SAVP 0 111 101\n"
@@ -74,7 +85,7 @@ def test_what_media_are_set_up_by() -> None:
         "a=maxptime:60.0\n"
         "a=rtcp:53020 IN IP6 2001:db8::2\n"
         "a=rtcp-mux\n"
-        f"a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{'QUJD' * 10}|2^20|1:4 WSH=64\n"
+        f"a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:{KEY}|2^20|1:4 WSH=64\n"
         "a=recvonly\n"
         "a=ice-ufrag:8hhY\n"
         "a=fingerprint:sha-256 AB:CD\n"
@@ -269,7 +280,7 @@ def test_the_bounds(most: str, one_more: str, status: int) -> None:
 def test_truncated_at_each_octet() -> None:
     """Each beginning is a description, or is refused."""
     whole = (HEAD + "m=audio 9 RTP/SAVP 0 96\na=rtpmap:96 opus/48000/2\na=fmtp:96 a=1\n").encode()
-    whole += f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{'QUJD' * 10}|2^20\na=rtcp:7\n".encode()
+    whole += f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20\na=rtcp:7\n".encode()
     read_ = 0
     for end in range(len(whole)):
         try:

@@ -1,5 +1,7 @@
 """Reading and writing whole messages; RFC 3261's own examples are from §24."""
 
+import gc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +95,13 @@ def streamed(
 
 def test_a_request_is_read() -> None:
     assert read_datagram(INVITE) == READ
+
+
+def test_a_message_is_nothing_for_the_collector() -> None:
+    message = read_datagram(INVITE)
+    assert isinstance(message, Request)
+    parts = [message, *message.vias, message.from_, message.to, message.uri]
+    assert [each for each in parts if gc.is_tracked(each)] == []
 
 
 def test_a_request_is_written_in_order_with_its_length() -> None:
