@@ -106,7 +106,7 @@ _NUMBER: Final = Element(
         ),
         **noun_attributes(INVALID_NUMBER_METHOD),
     },
-    undone=UNDONE | {"byoc"},
+    undone=UNDONE | {"byoc", "sendDigits"},
     make=_number,
 )
 
@@ -129,12 +129,6 @@ _CALLING: Final = {
         code=INVALID_TIME_LIMIT,
         expected=f"a whole number of seconds from 1 to {_MAX_TIME_LIMIT}",
     ),
-    "hangupOnStar": Attribute(
-        field="hangup_on_star",
-        read=readers.yes_or_no,
-        code=INVALID_HANGUP_ON_STAR,
-        expected=_YES_OR_NO,
-    ),
     "callerId": Attribute(
         field="caller_id",
         read=readers.caller,
@@ -150,9 +144,21 @@ _CALLING: Final = {
     "sequential": Attribute(
         field="sequential", read=readers.yes_or_no, code=INVALID_SEQUENTIAL, expected=_YES_OR_NO
     ),
+    "referUrl": Attribute(
+        field="refer_url", read=readers.url_reference, code=SCHEMA_WARNING, expected=URL
+    ),
+    "referMethod": Attribute(
+        field="refer_method", read=readers.method, code=SCHEMA_WARNING, expected=GET_OR_POST
+    ),
 }
 
 _UNDONE: Final = {
+    "hangupOnStar": Attribute(
+        field="hangup_on_star",
+        read=readers.yes_or_no,
+        code=INVALID_HANGUP_ON_STAR,
+        expected=_YES_OR_NO,
+    ),
     "callReason": Attribute(
         field="call_reason", read=_reason, code=SCHEMA_WARNING, expected="at most 50 characters"
     ),
@@ -199,12 +205,6 @@ _UNDONE: Final = {
         read=readers.method,
         code=SCHEMA_WARNING,
         expected=GET_OR_POST,
-    ),
-    "referUrl": Attribute(
-        field="refer_url", read=readers.url_reference, code=SCHEMA_WARNING, expected=URL
-    ),
-    "referMethod": Attribute(
-        field="refer_method", read=readers.method, code=SCHEMA_WARNING, expected=GET_OR_POST
     ),
 }
 

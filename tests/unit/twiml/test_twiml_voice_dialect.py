@@ -64,14 +64,12 @@ def test_what_the_sdk_writes_is_read_without_a_warning() -> None:
         method="GET",
         timeout=20,
         time_limit=600,
-        hangup_on_star=True,
         caller_id="+15550001000",
         answer_on_bridge=True,
         sequential=True,
     )
     dial.number(
         "+1 (555) 000-2000",
-        send_digits="ww12#",
         url="/whisper",
         method="GET",
         status_callback="/status",
@@ -89,7 +87,6 @@ def test_what_the_sdk_writes_is_read_without_a_warning() -> None:
                 nouns=(
                     Number(
                         number="+15550002000",
-                        send_digits="ww12#",
                         url="/whisper",
                         method="GET",
                         status_callback="/status",
@@ -104,7 +101,6 @@ def test_what_the_sdk_writes_is_read_without_a_warning() -> None:
                 method="GET",
                 timeout=20,
                 time_limit=600,
-                hangup_on_star=True,
                 caller_id="+15550001000",
                 answer_on_bridge=True,
                 sequential=True,
@@ -155,15 +151,15 @@ HONOURED = {
         ("method", "get", "method", "GET"),
         ("timeout", "600", "timeout", 600),
         ("timeLimit", "86400", "time_limit", 86400),
-        ("hangupOnStar", "true", "hangup_on_star", True),
         ("callerId", "client:joe", "caller_id", "client:joe"),
         ("callerId", "(555) 000-1000", "caller_id", "5550001000"),
         ("callerId", "front.desk", "caller_id", "front.desk"),
         ("answerOnBridge", "TRUE", "answer_on_bridge", True),
         ("sequential", "true", "sequential", True),
+        ("referUrl", "/t", "refer_url", "/t"),
+        ("referMethod", "GET", "refer_method", "GET"),
     ],
     "Number": [
-        ("sendDigits", "0w9*#W", "send_digits", "0w9*#W"),
         ("url", "/w", "url", "/w"),
         ("method", "GET", "method", "GET"),
         ("statusCallback", "/s", "status_callback", "/s"),
@@ -191,6 +187,7 @@ HONOURED = {
 
 # Read, so that a wrong value is found, and answered with the warning that it has no effect.
 READ = {
+    "hangupOnStar": ("true", "hangup_on_star", True),
     "callReason": ("birthday", "call_reason", "birthday"),
     "ringTone": ("us-old", "ring_tone", "us-old"),
     "record": ("true", "record", RecordMode.FROM_ANSWER),
@@ -203,8 +200,6 @@ READ = {
         (RecordingEvent.ABSENT, RecordingEvent.IN_PROGRESS),
     ),
     "recordingStatusCallbackMethod": ("GET", "recording_status_callback_method", "GET"),
-    "referUrl": ("/t", "refer_url", "/t"),
-    "referMethod": ("GET", "refer_method", "GET"),
 }
 
 UNREAD = {
@@ -268,6 +263,15 @@ def test_what_is_read_but_not_done_is_said(attribute: str) -> None:
     assert codes(document) == [12200]
     assert document.warnings[0].message == f"{attribute} of <Dial> has no effect here"
     assert getattr(document.verbs[0], field) == expected
+
+
+def test_digits_that_are_not_sent_are_read_and_said() -> None:
+    document = read('<Dial><Number sendDigits="0w9*#W">+15550002000</Number></Dial>')
+    assert codes(document) == [12200]
+    assert document.warnings[0].message == "sendDigits of <Number> has no effect here"
+    (dial,) = document.verbs
+    assert isinstance(dial, Dial)
+    assert [noun.send_digits for noun in dial.nouns if isinstance(noun, Number)] == ["0w9*#W"]
 
 
 @pytest.mark.parametrize(
