@@ -11,7 +11,8 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from math import inf
+from typing import Final, Generic, TypeVar
 
 import msgspec
 import structlog
@@ -28,6 +29,9 @@ _PAUSE: Final = 1.0
 _LEGS: Final = 2  # that a call is thought to need, until its graph says
 
 _log = structlog.get_logger(__name__)
+
+K = TypeVar("K")
+A = TypeVar("A")
 
 Receiver = Callable[[Happened], None]
 
@@ -50,6 +54,46 @@ def default_workers() -> int:
     return max(1, len(os.sched_getaffinity(0)) - 1)
 
 
+class _Waiting(Generic[K, A]):
+    """What a worker was asked and has not answered, the oldest first, and who waits for it."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[K, tuple[float, list[asyncio.Future[A]]]] = {}
+
+    def add(self, key: K) -> tuple["asyncio.Future[A]", bool]:
+        """What brings the answer, to one who waits; whether the worker has yet to be asked."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[A] = loop.create_future()
+        found = self._waiting.get(key)
+        if found is None:
+            self._waiting[key] = (loop.time(), [future])
+        else:
+            found[1].append(future)
+        return future, found is None
+
+    def answer(self, key: K, answer: A) -> None:
+        """Let those go on who are still there."""
+        _, futures = self._waiting.pop(key, (0.0, ()))
+        for future in futures:
+            if not future.done():
+                future.set_result(answer)
+
+    def fail(self) -> None:
+        """Let nobody wait for what does not come any more."""
+        waiting, self._waiting = self._waiting, {}
+        for _, futures in waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(ConnectionResetError())
+                    future.exception()  # whoever waited may be gone
+
+    def since(self) -> float:
+        """When the oldest was asked; never is infinity."""
+        for asked, _ in self._waiting.values():
+            return asked
+        return inf
+
+
 class _Worker:
     """One place for calls; the process in it may change."""
 
@@ -60,8 +104,10 @@ class _Worker:
         self.writer: asyncio.StreamWriter | None = None
         self.is_draining = False
         self.calls: dict[str, int] = {}  # with the number of their legs
-        self.applying: dict[tuple[str, int], asyncio.Future[wire.Applied | wire.Refused]] = {}
-        self.ending: dict[str, asyncio.Future[None]] = {}
+        self.applying: _Waiting[tuple[str, int], wire.Applied | wire.Refused] = _Waiting()
+        self.ending: _Waiting[str, None] = _Waiting()
+        self._said: list[bytes] = []
+        self._watch: asyncio.TimerHandle | None = None
 
     @property
     def has_room(self) -> bool:
@@ -72,8 +118,46 @@ class _Worker:
         return sum(self.calls.values()) + _LEGS <= pairs
 
     def say(self, command: wire.Command) -> None:
+        """Say it together with what else is said in this turn of the loop: writing costs most."""
+        if self.writer is None:
+            return
+        if not self._said:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._said.append(wire.write(command))
+
+    def _write(self) -> None:
+        said, self._said = self._said, []
         if self.writer is not None:
-            self.writer.write(wire.write(command))
+            self.writer.write(b"".join(said))
+
+    def cut(self) -> None:
+        """Close our end: it takes nothing more, and its process ends."""
+        writer, self.writer = self.writer, None
+        self._said.clear()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if writer is not None:
+            writer.transport.abort()
+
+    def lose(self) -> None:
+        """Let nobody wait for what does not come any more."""
+        self.applying.fail()
+        self.ending.fail()
+
+    def watch(self) -> None:
+        """See that what is asked is answered in time, or that the process ends."""
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(_PATIENCE, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        since = min(self.applying.since(), self.ending.since())
+        loop = asyncio.get_running_loop()
+        if loop.time() - since >= _PATIENCE:
+            self.kill()
+        elif since < inf:
+            self._watch = loop.call_at(since + _PATIENCE, self._look)
 
     def kill(self) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -122,8 +206,8 @@ class Workers:
         await asyncio.gather(*self._keeping, return_exceptions=True)
         self._keeping.clear()
         for worker in self._workers:
-            self._cut(worker)
-            self._fail(worker)
+            worker.cut()
+            worker.lose()
         for worker in self._workers:
             await self._bury(worker)
 
@@ -158,17 +242,12 @@ class Workers:
         worker = self._places.get(graph.call)
         if worker is None or worker.writer is None:
             return Lost(call=graph.call)
-        key = (graph.call, graph.version)
-        answer = worker.applying.get(key)
-        if answer is None:
-            answer = worker.applying[key] = asyncio.get_running_loop().create_future()
+        answer, first = worker.applying.add((graph.call, graph.version))
+        if first:
             worker.say(wire.Apply(graph=graph))
+            worker.watch()
         try:
-            async with asyncio.timeout(_PATIENCE):
-                found = await asyncio.shield(answer)
-        except TimeoutError:
-            worker.kill()
-            return Lost(call=graph.call)
+            found = await answer
         except ConnectionError:
             return Lost(call=graph.call)
         if isinstance(found, wire.Applied) and graph.call in worker.calls:
@@ -194,17 +273,12 @@ class Workers:
         worker = self._places.get(call)
         if worker is None or worker.writer is None:
             return
-        answer = worker.ending.get(call)
-        if answer is None:
-            answer = worker.ending[call] = asyncio.get_running_loop().create_future()
+        answer, first = worker.ending.add(call)
+        if first:
             worker.say(wire.End(call=call))
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await asyncio.shield(answer)
-        except TimeoutError:
-            worker.kill()
-        except ConnectionError:
-            return
+            worker.watch()
+        with contextlib.suppress(ConnectionError):
+            await answer
 
     # Processes
 
@@ -234,7 +308,7 @@ class Workers:
         while True:
             begun = clock()
             await self._hear(worker, reader)
-            self._cut(worker)
+            worker.cut()
             self._lose(worker)
             await self._bury(worker)
             if clock() - begun < _YOUNG:
@@ -259,23 +333,13 @@ class Workers:
             case (
                 wire.Applied(call=call, version=version) | wire.Refused(call=call, version=version)
             ):
-                answer = worker.applying.pop((call, version), None)
-                if answer is not None:
-                    answer.set_result(report)
+                worker.applying.answer((call, version), report)
             case wire.Ended(call=call):
                 self._places.pop(call, None)
                 worker.calls.pop(call, None)
-                ended = worker.ending.pop(call, None)
-                if ended is not None:
-                    ended.set_result(None)
+                worker.ending.answer(call, None)
             case _:
                 self._receiver(report)
-
-    def _cut(self, worker: _Worker) -> None:
-        """Close our end: it takes nothing more, and its process ends."""
-        writer, worker.writer = worker.writer, None
-        if writer is not None:
-            writer.transport.abort()
 
     async def _bury(self, worker: _Worker) -> None:
         """See that the process is gone."""
@@ -295,20 +359,6 @@ class Workers:
         worker.calls.clear()
         for call in calls:
             del self._places[call]
-        self._fail(worker)
+        worker.lose()
         _log.error("a media worker died", worker=worker.number, calls=len(calls))
         self._receiver(WorkerLost(worker=worker.number, calls=calls))
-
-    def _fail(self, worker: _Worker) -> None:
-        """Let nobody wait for what does not come any more."""
-        applying, ending = worker.applying, worker.ending
-        worker.applying, worker.ending = {}, {}
-        for applied in applying.values():
-            _reset(applied)
-        for ended in ending.values():
-            _reset(ended)
-
-
-def _reset(answer: asyncio.Future[Any]) -> None:
-    answer.set_exception(ConnectionResetError())
-    answer.exception()  # whoever waited may be gone

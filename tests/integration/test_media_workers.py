@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gateway.media import wire
+from gateway.media import wire, workers
 from gateway.media.graph import Graph, Leg, both_ways
 from gateway.media.plane import Full, Happened, Lost, Opened, WorkerLost
 from gateway.media.workers import Workers, WorkersConfig, default_workers
@@ -254,6 +254,35 @@ async def test_who_waits_for_a_worker_that_dies_is_told(start: Start) -> None:
     async with asyncio.timeout(PATIENCE):
         assert await applying == Lost(call="call")
         await ending
+
+
+@pytest.mark.parametrize("asked", ["apply", "end"])
+async def test_a_worker_that_hangs_is_ended_and_replaced(
+    start: Start, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    world = await start()
+    monkeypatch.setattr(workers, "_PATIENCE", 0.5)
+    world.plane.open("call")
+    (pid,) = world.plane.pids().values()
+    os.kill(pid, signal.SIGSTOP)
+    async with asyncio.timeout(PATIENCE):
+        if asked == "apply":
+            assert await world.plane.apply(graph("call", leg("a"))) == Lost(call="call")
+        else:
+            await world.plane.end("call")
+    await until(lambda: world.plane.pids().get(0, pid) != pid)
+    assert world.of(WorkerLost) == [WorkerLost(worker=0, calls=("call",))]
+
+
+async def test_who_gives_up_leaves_the_answer_to_who_waits_for_the_same(start: Start) -> None:
+    world = await start()
+    world.plane.open("call")
+    first = asyncio.create_task(world.plane.apply(graph("call", leg("a"))))
+    second = asyncio.create_task(world.plane.apply(graph("call", leg("a"))))
+    await asyncio.sleep(0)
+    first.cancel()
+    async with asyncio.timeout(PATIENCE):
+        assert isinstance(await second, wire.Applied)
 
 
 async def test_calls_go_to_the_least_loaded_worker_and_none_to_a_draining_one(
