@@ -81,6 +81,7 @@ class Trunks:
         self._look = asyncio.Event()
         self._looked = asyncio.Event()
         self._quiet = asyncio.Event()
+        self._gone = asyncio.Event()
 
     # Its life
 
@@ -95,6 +96,12 @@ class Trunks:
         with suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_LOOK):
                 await self._looked.wait()
+
+    async def parted(self, name: str) -> None:
+        """Return when no registration of `name` is being taken back any more."""
+        while any(each.name == name for each in self._leaving):
+            self._gone.clear()
+            await self._gone.wait()
 
     async def close(self, patience: float) -> None:
         """Take registrations back, for `patience` seconds at most; nothing runs after it.
@@ -252,6 +259,15 @@ class Trunks:
         """For routing: how each is, by its name."""
         return {name: line.health() for name, line in self._lines.items()}
 
+    def intake(self, name: str) -> Intake:
+        """What the operator said last; KeyError for a trunk that is not served."""
+        return self._lines[name].intake
+
+    def health_of(self, name: str) -> Health | None:
+        """How one is; None for a trunk that is not served."""
+        line = self._lines.get(name)
+        return None if line is None else line.health()
+
     def standing(self, name: str) -> TrunkStanding | None:
         """Everything about a trunk, for a person."""
         line = self._lines.get(name)
@@ -292,6 +308,8 @@ class Trunks:
             return
         now = self._station.now()
         over = [each for each, (at, _) in self._leaving.items() if each.over or at <= now]
+        if over:
+            self._gone.set()
         for each in over:
             _, following = self._leaving.pop(each, (0.0, None))
             if following is not None:
