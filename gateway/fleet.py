@@ -2,21 +2,24 @@
 
 The owner of a carrier writes how it is into the store, and reads there what an operator wants of
 it; the operator may have asked any process. What is wanted is kept: a paused carrier is paused
-after a restart too.
+after a restart too. A trunk is obeyed for by every process that places calls by it.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
 
 from carriers.health import Health, HealthState, Intake
+from carriers.model import Carrier, CarrierKind
 from carriers.network import Network
+from carriers.trunk_events import TrunkStanding
 from gateway.messages.ownership import Owner
 from gateway.store.base import Fenced, Insert, Query, Store, StoreError, Update, Write
+from gateway.trunk_report import TrunkReport, news_in, report_of, told_health
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +38,7 @@ _FIRST_ORDER: Final = Insert(
     table="carrier_orders", columns=("name", "intake", "at"), ignore_taken=("name",)
 )
 _ORDER: Final = Update(table="carrier_orders", key=("name",), columns=("intake", "at"))
-_ORDERS: Final = Query("carrier_orders", "SELECT name, intake FROM carrier_orders")
+_ORDERS: Final = Query("carrier_orders", "SELECT name, intake, at FROM carrier_orders")
 _OBEYED: Final = {
     Intake.PAUSED: frozenset({HealthState.PAUSED}),
     Intake.DRAINING: frozenset({HealthState.DRAINING}),
@@ -43,11 +46,53 @@ _OBEYED: Final = {
 }
 
 
+class TrunkService(Protocol):
+    """The trunks of this process: none where it has no calls."""
+
+    def names(self) -> Sequence[str]:
+        """Those that calls go by here, whoever registers them."""
+        ...
+
+    def owned(self) -> Sequence[str]:
+        """Those that this process registers and speaks for."""
+        ...
+
+    def health_of(self, name: str) -> Health | None:
+        """How one is; None for one that is not served."""
+        ...
+
+    def standing(self, name: str) -> TrunkStanding | None:
+        """Everything about one; None for one that is not served."""
+        ...
+
+    def intake(self, name: str) -> Intake:
+        """What it was steered to last."""
+        ...
+
+    def steer(self, name: str, intake: Intake) -> None:
+        """Let calls go by it or not; a registration that was given up is tried again."""
+        ...
+
+
 class CarrierReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What an owner says: the health, and where a simulated carrier takes orders ("" if none)."""
+    """What an owner says: the health, and where a simulated carrier takes orders ("" if none).
+
+    `trunk` is there for a carrier that calls go by.
+    """
 
     health: Health
     control_url: str = ""
+    trunk: TrunkReport | None = None
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator wants of a carrier, and when it was said."""
+
+    intake: Intake = Intake.OPEN
+    at: float = 0.0
+
+
+_NO_ORDER: Final = Order()
 
 
 class _Heard(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,16 +115,20 @@ class Fleet:
         *,
         store: Store,
         network: Network,
-        configured: Callable[[], Sequence[str]],
+        trunks: TrunkService,
+        configured: Mapping[str, Carrier],
         control_url: Callable[[str], str],
         owner: Owner,
         holder: str,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        """`configured` gives the names of the config file, `control_url` a simulator's of ours."""
+        """`configured` are the carriers of the config file, `control_url` gives a simulator's of
+        ours.
+        """
         self._store = store
         self._network = network
+        self._trunks = trunks
         self._configured = configured
         self._control_url = control_url
         self._owner = owner
@@ -87,7 +136,8 @@ class Fleet:
         self._clock = clock
         self._monotonic = monotonic
         self._heard: dict[str, _Heard] = {}
-        self._orders: dict[str, Intake] = {}
+        self._orders: dict[str, Order] = {}
+        self._done: dict[str, float] = {}
         self._said: dict[str, tuple[CarrierReport, float]] = {}
         self._task: asyncio.Task[None] | None = None
         self._looked = asyncio.Condition()
@@ -107,15 +157,24 @@ class Fleet:
 
     def names(self) -> Sequence[str]:
         """Every configured carrier."""
-        return self._configured()
+        return list(self._configured)
+
+    def kind(self, carrier: str) -> CarrierKind:
+        """What is spoken with `carrier`, which is configured."""
+        return self._configured[carrier].kind
 
     def health(self, carrier: str, now: float) -> Health:
         """How `carrier` stands."""
         if carrier in self._network.names():
             return self._network.health(carrier, now)
+        ours = self._trunks.health_of(carrier) if carrier in self._trunks.owned() else None
+        if ours is not None:
+            return told_health(ours)
+        report = self._believed(carrier)
+        if report is not None:
+            return report.health
         heard = self._heard.get(carrier)
-        if heard is not None and self._monotonic() - heard.news_at < _SILENT_AFTER:
-            return heard.report.health
+        role = "voice" if self.kind(carrier) is CarrierKind.SIP else "smpp"
         return Health(
             carrier=carrier,
             state=HealthState.DOWN,
@@ -123,16 +182,35 @@ class Fleet:
             binds_wanted=0,
             transmitters_up=0,
             since=now if heard is None else heard.at,
-            reason="no process with the role smpp serves it",
+            reason=f"no process with the role {role} serves it",
         )
 
-    def all_health(self, now: float) -> dict[str, Health]:
-        """How each carrier stands."""
-        return {name: self.health(name, now) for name in self._configured()}
+    def trunk(self, carrier: str) -> TrunkReport | None:
+        """How the SIP side of `carrier` stands; None if it has none, or nobody tells."""
+        if self._speaks_for(carrier):
+            standing = self._trunks.standing(carrier)
+            return None if standing is None else report_of(standing)
+        report = self._believed(carrier)
+        return None if report is None else report.trunk
+
+    def healths(self, carriers: Sequence[str], now: float) -> dict[str, Health]:
+        """How each of `carriers` stands."""
+        return {name: self.health(name, now) for name in carriers}
+
+    def _speaks_for(self, carrier: str) -> bool:
+        """Whether how `carrier` is, is this process's to say."""
+        return carrier in self._network.names() or carrier in self._trunks.owned()
+
+    def _believed(self, carrier: str) -> CarrierReport | None:
+        """What the owner said of a carrier, unless that was too long ago."""
+        heard = self._heard.get(carrier)
+        if heard is None or self._monotonic() - heard.news_at >= _SILENT_AFTER:
+            return None
+        return heard.report
 
     def control_urls(self) -> list[str]:
         """Where the simulated carriers take orders, whoever runs them."""
-        ours = [self._control_url(name) for name in self._configured()]
+        ours = [self._control_url(name) for name in self._configured]
         others = [each.report.control_url for each in self._heard.values()]
         return list(dict.fromkeys(url for url in (*ours, *others) if url))
 
@@ -145,10 +223,10 @@ class Fleet:
         await self._store.commit(
             [(_FIRST_ORDER, (carrier, intake.value, now)), (_ORDER, (carrier, intake.value, now))]
         )
-        self._orders[carrier] = intake
+        self._orders[carrier] = Order(intake=intake, at=now)
         self._store.hint(HINT)
-        if carrier in self._network.names():
-            self.obey(carrier)
+        self.obey(carrier)
+        if self._speaks_for(carrier):
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(_OBEYED_WITHIN), self._looked:
@@ -159,16 +237,30 @@ class Fleet:
 
     def obey(self, carrier: str) -> None:
         """Make of a carrier that is ours what was ordered."""
-        intake, now = self._orders.get(carrier, Intake.OPEN), self._clock()
-        if self._network.intake(carrier) is intake:
+        order = self._orders.get(carrier, _NO_ORDER)
+        if carrier in self._network.names():
+            self._obey_binds(carrier, order)
+        if carrier in self._trunks.names():
+            self._obey_trunk(carrier, order)
+
+    def _obey_binds(self, carrier: str, order: Order) -> None:
+        now = self._clock()
+        if self._network.intake(carrier) is order.intake:
             return
-        match intake:
+        match order.intake:
             case Intake.PAUSED:
                 self._network.pause(carrier, now)
             case Intake.DRAINING:
                 self._network.drain(carrier, now)
             case Intake.OPEN:
                 self._network.resume(carrier, now)
+
+    def _obey_trunk(self, carrier: str, order: Order) -> None:
+        """An order is carried out again if it was given again: resuming tries to register."""
+        known = self._done.setdefault(carrier, order.at)
+        if known != order.at or self._trunks.intake(carrier) is not order.intake:
+            self._done[carrier] = order.at
+            self._trunks.steer(carrier, order.intake)
 
     # -- keeping up ------------------------------------------------------------------------
 
@@ -189,8 +281,11 @@ class Fleet:
 
     async def look(self) -> None:
         """Read what others wrote, carry out orders, write how our own carriers are."""
-        self._orders = {name: Intake(intake) for name, intake in await self._store.fetch(_ORDERS)}
-        for name in self._network.names():
+        self._orders = {
+            name: Order(intake=Intake(intake), at=at)
+            for name, intake, at in await self._store.fetch(_ORDERS)
+        }
+        for name in {*self._network.names(), *self._trunks.names()}:
             self.obey(name)
         now = self._monotonic()
         for name, state, at in await self._store.fetch(_STATES):
@@ -215,15 +310,27 @@ class Fleet:
         """How our carriers are, of those of which there is something new to say."""
         now = self._clock()
         news: dict[str, CarrierReport] = {}
-        for name in self._network.names():
+        for name in dict.fromkeys((*self._network.names(), *self._trunks.owned())):
             report = CarrierReport(
-                health=self._network.health(name, now), control_url=self._control_url(name)
+                health=self.health(name, now),
+                control_url=self._control_url(name),
+                trunk=self.trunk(name),
             )
             said, at = self._said.get(name, (None, 0.0))
-            if report != said or abs(now - at) >= _SAY_EVERY:
+            if said is None or _news_in(report) != _news_in(said) or abs(now - at) >= _SAY_EVERY:
                 news[name] = report
         return news
 
     def _saying(self, name: str, report: CarrierReport) -> list[Write]:
         row = (name, self._holder, _encode(report).decode(), self._clock())
         return [(_FIRST_STATE, row), (_STATE, row)]
+
+
+def _news_in(report: CarrierReport) -> object:
+    """What of a report is told at once. Calls come and go, times are never twice the same."""
+    if report.trunk is None:
+        return report
+    health = msgspec.structs.replace(
+        report.health, since=0.0, throttled_until=0.0, next_bind_at=0.0
+    )
+    return health, report.control_url, news_in(report.trunk)

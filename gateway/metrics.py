@@ -19,13 +19,16 @@ from prometheus_client.registry import Collector
 from carriers.bind import BindStatus
 from carriers.counters import Counters, Histogram
 from carriers.health import Health, HealthState
+from carriers.trunk_events import TrunkStanding
 from gateway.bus.base import BusStats
+from gateway.calls.meters import VoiceStats
 from gateway.config import Config
 from gateway.core.dedup.worker import DedupStats
 from gateway.core.runner import RunnerStats
 from gateway.core.tracking.sinks import SinkStats
 from gateway.messages.service import Gauges
 from gateway.store.base import Query, Store, StoreStats
+from protocols.sip.registration_events import State
 from protocols.smpp.constants import CommandStatus
 
 OLDEST: Final = Query(
@@ -75,6 +78,22 @@ class CarrierNumbers(Protocol):
 
     def binds(self, carrier: str) -> Sequence[BindStatus]:
         """Its binds."""
+        ...
+
+
+class TrunkNumbers(Protocol):
+    """Of `gateway/daemon/trunks.py`, what is measured."""
+
+    def names(self) -> Sequence[str]:
+        """Every trunk that calls go by here."""
+        ...
+
+    def health_of(self, name: str) -> Health | None:
+        """How one is."""
+        ...
+
+    def standing(self, name: str) -> TrunkStanding | None:
+        """Everything about one."""
         ...
 
 
@@ -210,6 +229,8 @@ _LIMITS: Final[tuple[tuple[str, Callable[[Config], int]], ...]] = (
     ("messages.max_accepts_in_flight", lambda config: config.messages.max_accepts_in_flight),
     ("messages.max_in_memory", lambda config: config.messages.max_in_memory),
     ("messages.max_parked_receipts", lambda config: config.messages.max_parked_receipts),
+    ("sip.max_calls", lambda config: config.sip.max_calls),
+    ("media.calls", lambda config: config.media.calls),
     ("webhooks.workers", lambda config: config.webhooks.workers),
     ("webhooks.max_in_memory", lambda config: config.webhooks.max_in_memory),
     ("webhooks.max_in_memory_per_host", lambda config: config.webhooks.max_in_memory_per_host),
@@ -307,6 +328,67 @@ def customers_collector(counts: Callable[[], dict[str, int]]) -> Collector:
     return _Read(read)
 
 
+def voice_collector(stats: Callable[[], VoiceStats]) -> Collector:
+    """Calls, what carries them, and who is turned away."""
+
+    def read() -> Iterator[Metric]:
+        now = stats()
+        up = _gauge("calls", "Calls that are up or being made.", "direction")
+        for direction, count in now.calls.items():
+            up.add_metric([direction], count)
+        ended = _counter("calls_ended", "Calls that ended.", "direction", "status")
+        for (direction, status), count in now.ended.items():
+            ended.add_metric([direction, status], count)
+        post_dial = HistogramMetricFamily(
+            "trunkline_call_post_dial_seconds", "INVITE of ours to the first sign of ringing."
+        )
+        _add_to(post_dial, [], now.post_dial)
+        mos = HistogramMetricFamily("trunkline_call_mos", "Quality of what peers sent, 1 to 5.")
+        _add_to(mos, [], now.mos)
+        media = _gauge("media_calls", "Calls that a media worker has.", "worker")
+        for worker, count in now.media.items():
+            media.add_metric([str(worker)], count)
+        refused = _counter("sip_refused", "Requests turned away.", "rule")
+        for rule, count in now.refused.items():
+            refused.add_metric([rule], count)
+        yield from (up, ended, post_dial, mos, media, refused)
+        yield _one_gauge("media_workers", "Media workers that should run.", now.workers)
+        yield _one_gauge("sip_sessions", "Sessions of SIP.", now.sessions)
+        yield _one_gauge("sip_transactions", "Transactions of SIP.", now.transactions)
+        yield _one_gauge("sip_connections", "Connections of SIP.", now.connections)
+        yield _one_gauge("sip_registrations", "Phones' registrations.", now.registrations)
+
+    return _Read(read)
+
+
+def trunk_collector(trunks: TrunkNumbers) -> Collector:
+    """Every trunk, as this process sees it."""
+
+    def read() -> Iterator[Metric]:
+        state = _gauge("trunk_state", "1 for the state that it is in.", "carrier", "state")
+        up = _gauge("trunk_gateways_up", "Gateways that take calls.", "carrier")
+        wanted = _gauge("trunk_gateways", "Gateways.", "carrier")
+        registered = _gauge("trunk_registered", "1 while we are registered.", "carrier")
+        calls = _gauge("trunk_calls", "Calls that count against its limits.", "carrier")
+        channels = _gauge("trunk_channels", "How many of them may be; 0: any.", "carrier")
+        for name in trunks.names():
+            health, standing = trunks.health_of(name), trunks.standing(name)
+            if health is None or standing is None:
+                continue
+            for one in HealthState:
+                state.add_metric([name, one], float(health.state is one))
+            up.add_metric([name], health.transmitters_up)
+            wanted.add_metric([name], health.binds_wanted)
+            if standing.registration is not None:
+                stands = standing.registration.state is State.REGISTERED
+                registered.add_metric([name], float(stands))
+            calls.add_metric([name], standing.calls)
+            channels.add_metric([name], standing.channels)
+        yield from (state, up, wanted, registered, calls, channels)
+
+    return _Read(read)
+
+
 def dedup_collector(stats: Callable[[], dict[str, DedupStats]]) -> Collector:
     """The partitions of Kafka's topics whose records this process copies once."""
 
@@ -366,9 +448,13 @@ def _histogram(name: str, doc: str) -> HistogramMetricFamily:
 
 
 def _add(family: HistogramMetricFamily, carrier: str, histogram: Histogram) -> None:
+    _add_to(family, [carrier], histogram)
+
+
+def _add_to(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
     total = 0
     buckets: list[tuple[str, float]] = []
     for bound, count in zip((*histogram.bounds, None), histogram.counts, strict=True):
         total += count
         buckets.append(("+Inf" if bound is None else str(float(bound)), total))
-    family.add_metric([carrier], buckets, sum_value=histogram.total)
+    family.add_metric(labels, buckets, sum_value=histogram.total)

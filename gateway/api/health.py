@@ -9,10 +9,11 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from carriers.model import CarrierKind
 from gateway.api.events import STREAMS
 from gateway.api.http import answer_json
 from gateway.api.resources import Access, Answer, Call, Operation, Result
-from gateway.api.services import Services
+from gateway.api.services import CarrierService, Services
 from gateway.metrics import (
     facts_collector,
     http_collector,
@@ -68,6 +69,11 @@ async def _why_unready(services: Services) -> str:
     return services.unready()
 
 
+def _bound_to(carriers: CarrierService) -> list[str]:
+    """The carriers that texts go by."""
+    return [name for name in carriers.names() if carriers.kind(name) is not CarrierKind.SIP]
+
+
 async def metrics(call: Call) -> Result:
     """Everything that is measured, in Prometheus' text format."""
     services = call.services
@@ -75,7 +81,7 @@ async def metrics(call: Call) -> Result:
         http_collector(services.http),
         streams_collector(len(call.request.app[STREAMS])),
         facts_collector(await services.bus.stats()),
-        await oldest_collector(services.store, services.carriers.names(), call.now),
+        await oldest_collector(services.store, _bound_to(services.carriers), call.now),
         await trace_collector(services.store),
     )
     registry = CollectorRegistry(auto_describe=False)

@@ -13,6 +13,7 @@ import msgspec
 from prometheus_client.registry import Collector
 
 from carriers.health import Health, Intake
+from carriers.model import CarrierKind
 from carriers.routing import Plan, RouteRequest
 from gateway.accounts import Accounts
 from gateway.api.gate import Gate
@@ -28,6 +29,7 @@ from gateway.sip.directory import SipDirectory
 from gateway.sources import Sources
 from gateway.store.base import Store
 from gateway.tries import Tries
+from gateway.trunk_report import TrunkReport
 
 
 class MessageService(Protocol):
@@ -61,8 +63,16 @@ class CarrierService(Protocol):
         """Every configured carrier."""
         ...
 
+    def kind(self, carrier: str) -> CarrierKind:
+        """What is spoken with `carrier`, which is configured."""
+        ...
+
     def health(self, carrier: str, now: float) -> Health:
         """How `carrier` stands."""
+        ...
+
+    def trunk(self, carrier: str) -> TrunkReport | None:
+        """How its SIP side stands; None if it has none, or nobody tells."""
         ...
 
     async def steer(self, carrier: str, intake: Intake) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.calls import tables
 from gateway.calls.documents import Exchange
+from gateway.calls.meters import CallMeters
 from gateway.calls.model import OVER, TRANSITIONS, Call, CallLeg, CallStatus, Crossing
 from gateway.core.runner import Job
 from gateway.core.runner import insert as job_inserted
@@ -58,11 +59,13 @@ class Book:
     """Makes the writes of calls and commits them; asks the store for calls.
 
     `fence` is the lease of the member whose process this is, None where nobody else can be.
+    `meters` count the ends that are written.
     """
 
     def __init__(self, store: Store, fence: Callable[[], Lease | None]) -> None:
         self._store = store
         self._fence = fence
+        self.meters = CallMeters()
 
     # -- writes
 
@@ -80,6 +83,11 @@ class Book:
 
     def leg_changed(self, leg: CallLeg) -> list[Write]:
         """Something of a leg changed that no fact tells of, such as what a restart needs of it."""
+        return [tables.leg_updated(leg)]
+
+    def leg_closed(self, leg: CallLeg) -> list[Write]:
+        """All is known of a leg, and nothing is left of it to set free."""
+        self.meters.leg_closed(leg)
         return [tables.leg_updated(leg)]
 
     def tried(self, call: Call, leg: CallLeg) -> list[Write]:
@@ -115,6 +123,7 @@ class Book:
         jobs: Sequence[Job] = (),
     ) -> list[Write]:
         """A call is over; `crossings` are all messages of its ladder."""
+        self.meters.call_ended(call)
         told = _said(
             direction=call.direction,
             carrier=call.carrier,

@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 
 from carriers.network import Network
-from carriers.routing import Plan, RouteRequest
+from carriers.routing import Medium, Plan, RouteRequest
 from gateway import listening, tls
 from gateway.api.app import build_app, build_status_app
 from gateway.api.services import ApiLimits, Services
@@ -33,6 +33,7 @@ from gateway.daemon.ground import Ground, chance
 from gateway.daemon.kafka import Kafka
 from gateway.daemon.sinks import Sinks
 from gateway.daemon.smpp import CarrierEstate, CustomerEstate, bound
+from gateway.daemon.trunks import TrunkEstate
 from gateway.daemon.voice import Voice
 from gateway.fleet import Fleet
 from gateway.janitor import Janitor, Kept
@@ -51,7 +52,14 @@ from gateway.messages.service import Messages
 from gateway.messages.submit import Submitter
 from gateway.messages.timeline import timeline
 from gateway.messages.wiped import prune_wiped
-from gateway.metrics import collectors, dedup_collector, limits_collector, sinks_collector
+from gateway.metrics import (
+    collectors,
+    dedup_collector,
+    limits_collector,
+    sinks_collector,
+    trunk_collector,
+    voice_collector,
+)
 from gateway.owners import EVERY_ROLE, Group, Owners, Role, Sharing, new_holder
 from gateway.store.base import Lease, Write
 from gateway.webhooks.cookies import CookieBook
@@ -79,6 +87,8 @@ class Gateway:
         self._config = config
         self._data = data
         self._roles = frozenset(roles)
+        if not voice.is_wanted(config):
+            self._roles -= {Role.VOICE}  # no share of the trunks is ours
         self._clock = time.time
         self._holder = new_holder(self._roles)
         self._ground = Ground(config, data, environ, self._holder, self._clock)
@@ -126,6 +136,7 @@ class Gateway:
         """Take what the file owns from `config`; binds that did not change stay up."""
         await self._ground.declare(config)
         await self._carrier_estate.reload()
+        self._trunk_estate.reload()
         if self._voice is not None:
             self._voice.reload()
         self._owners.hurry()
@@ -162,6 +173,11 @@ class Gateway:
         )
         self._make_bus()
         self._messages, self._follower = self._make_path()
+        self._trunk_estate = TrunkEstate(
+            ground,
+            reached=lambda carrier: self._carrier_estate.reached(carrier),
+            obey=lambda name: self._fleet.obey(name),
+        )
         self._voice = self._make_voice()
         self._submitter = Submitter(
             store=ground.store,
@@ -182,7 +198,8 @@ class Gateway:
         self._fleet = Fleet(
             store=ground.store,
             network=self._network,
-            configured=ground.bound_to,
+            trunks=self._trunk_estate,
+            configured=ground.carriers,
             control_url=self._carrier_estate.control_url,
             owner=self._owners,
             holder=self._holder,
@@ -203,7 +220,7 @@ class Gateway:
 
     def _make_voice(self) -> Voice | None:
         """SIP and media, where this process has the role and anything is listened at."""
-        if Role.VOICE not in self._roles or not voice.is_wanted(self._config):
+        if Role.VOICE not in self._roles:
             return None
         return Voice(
             self._ground,
@@ -211,9 +228,7 @@ class Gateway:
             lease=self._owners.lease,
             offer=self._runner.offer,
             patience=self._callback_policy,
-            carriers=lambda: [
-                self._carrier_estate.reached(each) for each in self._ground.carriers.values()
-            ],
+            carriers=self._trunk_estate.carriers,
         )
 
     def _make_bus(self) -> None:
@@ -255,6 +270,12 @@ class Gateway:
                 role=Role.SMPP,
                 names=ground.bound_to,
                 estate=self._carrier_estate,
+            ),
+            Group(
+                kind="trunk",
+                role=Role.VOICE,
+                names=self._trunk_estate.configured,
+                estate=self._trunk_estate,
             ),
             Group(kind="work", role=Role.CORE, names=self._works.names, estate=self._works),
         )
@@ -341,12 +362,15 @@ class Gateway:
                 ),
                 limits_collector(self._config),
                 sinks_collector(self._sinks.stats),
+                trunk_collector(self._trunk_estate),
+                *([voice_collector(self._voice.stats)] if self._voice is not None else []),
                 *([dedup_collector(self._kafka.dedup.stats)] if self._kafka is not None else []),
             ),
         )
 
     def _plan(self, request: RouteRequest, now: float) -> Plan:
-        return self._ground.plan(request, self._fleet.all_health(now), now)
+        asked = self._fleet.names() if request.medium is Medium.CALL else self._ground.bound_to()
+        return self._ground.plan(request, self._fleet.healths(asked, now), now)
 
     def _overloaded(self) -> bool:
         """Whether more facts wait to be told elsewhere than may."""
@@ -366,7 +390,7 @@ class Gateway:
         self._fleet.obey(name)
         if self._voice is not None:
             await self._carrier_estate.tell_gateway(name, self._voice.address)
-            self._voice.reload()
+            self._trunk_estate.reload()
         self._owners.hurry()
 
     async def _start_janitor(self, lease: Lease) -> Janitor:
@@ -411,6 +435,7 @@ class Gateway:
         self._stack.push_async_callback(self._works.close)
         if self._voice is not None:
             await self._voice.open(self._stack)
+            self._trunk_estate.open(self._voice.trunks)
             self.ports.update(self._voice.ports)
         if Role.SMPP in self._roles:
             await self._follower.tell_of_strays(self._ground.carriers)

@@ -19,8 +19,9 @@ from gateway.calls.book import Book
 from gateway.calls.documents import Documents
 from gateway.calls.house import House
 from gateway.calls.ladder import Ladder
+from gateway.calls.meters import VoiceStats
 from gateway.calls.orders_watch import OrderWatcher
-from gateway.calls.reach import Device, Reach
+from gateway.calls.reach import Device, Reach, srtp_of
 from gateway.calls.restart import Restart
 from gateway.calls.service import Calls
 from gateway.calls.sip_leg import Tools
@@ -40,10 +41,12 @@ from gateway.webhooks.callbacks import Patience
 from protocols.sip import locating, registrar
 from protocols.sip.agent_commands import Settings
 from protocols.sip.challenger import Challenger
+from protocols.sip.errors import LocalProtocolError
 from protocols.sip.ledger import Limits
 from protocols.sip.resolver import NameServers, Resolver
 from protocols.sip.session_refresh import Wish
 from protocols.sip.sizes import Sizes
+from protocols.sip.sockets.addresses import is_any, source_to
 from protocols.sip.station import Station, Terms, open_station
 from protocols.sip.transport import Transport
 from protocols.sip.wire import Certificate, Listen, Tls
@@ -55,6 +58,10 @@ SOFTWARE: Final = "trunkline"
 _UNREGISTER_WITHIN: Final = 2.0  # seconds
 _SECRET: Final = 32  # octets
 _TOKEN: Final = 12
+# By whether it is IPv6: an address of nobody, to ask the system where it speaks from.
+_ANYBODY: Final = {False: "192.0.2.1", True: "2001:db8::1"}
+_LOOPBACK: Final = {False: "127.0.0.1", True: "::1"}
+_TRANSACTIONS: Final = 100_000  # an answer over UDP is kept for 32 s: 3,000 requests a second
 
 
 class Voice:
@@ -72,6 +79,9 @@ class Voice:
     ) -> None:
         """`carriers` are those of the file as they are reached now."""
         self._ground = ground
+        self._config = ground.config
+        self._book = Book(ground.store, lease)
+        self._refusals = RefusalLog()
         self._owner = owner
         self._lease = lease
         self._offer = offer
@@ -80,18 +90,38 @@ class Voice:
         self.calls = Calls(clock=ground.clock, most=ground.config.sip.max_calls)
         self.trunks: Trunks
         self.station: Station
+        self._workers: Workers
+        self._registrations: Registrations
         self.ports: dict[str, int] = {}
         self._numbers = itertools.count(int(time.time()) << 20)
 
     @property
     def address(self) -> tuple[str, int]:
         """Where carriers on this machine reach us first."""
-        return self.station.endpoint.addresses()[0][1]
+        host, port = self.station.endpoint.addresses()[0][1]
+        return (_LOOPBACK[":" in host] if is_any(host) else host), port
+
+    def stats(self) -> VoiceStats:
+        """What is measured."""
+        agent, workers, meters = self.station.agent, self._workers, self._book.meters
+        return VoiceStats(
+            calls=self.calls.counts(),
+            ended=meters.ended,
+            post_dial=meters.post_dial,
+            mos=meters.mos,
+            sessions=agent.ledger().get("sessions", 0),
+            transactions=agent.layer.clients + agent.layer.servers,
+            connections=self.station.endpoint.connections(),
+            registrations=len(self._registrations),
+            workers=workers.size,
+            media=workers.loads(),
+            refused=self._refusals.counts,
+        )
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Begin: media first, then the sockets, then what is registered and where."""
         config = self._ground.config
-        workers = Workers(_workers_of(config), self.calls.told)
+        self._workers = workers = Workers(_workers_of(config), self.calls.told)
         await workers.start()
         stack.push_async_callback(workers.close)
         ladder = Ladder(
@@ -108,7 +138,7 @@ class Voice:
         )
         stack.push_async_callback(self.station.close)
         self._note_ports()
-        registrations = self._furnish(workers, ladder, stack)
+        self._registrations = registrations = self._furnish(workers, ladder, stack)
         await registrations.start()
         stack.push_async_callback(registrations.close)
         self.trunks.reload(self._carriers())
@@ -122,15 +152,27 @@ class Voice:
         stack.push_async_callback(lambda: self.calls.drain(config.daemon.drain_calls))
 
     def reload(self) -> None:
-        """The carriers changed, or where they are reached."""
-        self.trunks.reload(self._carriers())
+        """Read the certificates again, for connections from now on."""
+        try:
+            self.station.endpoint.reload(_files_of(self._config))
+        except LocalProtocolError as error:
+            _log.error("[sip] keeps the certificates that it has", reason=str(error))
+
+    def _host(self) -> str:
+        """Our own host as From names it: what is advertised, or the address that we speak from."""
+        if self._config.sip.advertised:
+            return self._config.sip.advertised.strip("[]")
+        host = self.station.endpoint.addresses()[0][1][0]
+        if not is_any(host):
+            return host
+        return source_to(_ANYBODY[":" in host]) or _LOOPBACK[":" in host]
 
     def _furnish(self, workers: Workers, ladder: Ladder, stack: AsyncExitStack) -> Registrations:
         ground, config, station = self._ground, self._ground.config, self.station
         resolver = self._resolver(stack)
         challenger = Challenger(secrets.token_bytes(_SECRET), algorithms=config.sip.digest)
         gate = Gate(ground.sip, ground.accounts, challenger, Floods())
-        refusals = RefusalLog()
+        refusals = self._refusals
         registrations = Registrations(
             ground.store,
             ground.sip,
@@ -182,12 +224,12 @@ class Voice:
                 resolver=resolver,
                 users=Users(ground.sip, registrations),
                 plan=self._plan,
-                host=lambda: self.station.endpoint.addresses()[0][1][0],
+                host=self._host,
                 clock=ground.clock,
                 cnonce=lambda: secrets.token_hex(_TOKEN),
             ),
             documents=Documents(ground.fetcher, ground.tokens, ground.clock),
-            book=Book(ground.store, self._lease),
+            book=self._book,
             store=ground.store,
             lease=self._lease,
             offer=self._offer,
@@ -249,6 +291,7 @@ class Users:
                     *(other.destination for other in target.alternates),
                 ),
                 routes=target.routes,
+                media=srtp_of(found),
             )
             for target in self._registrations.targets(f"{user}@{found.domain_name}")
         ]
@@ -281,7 +324,7 @@ def _terms_of(config: Config) -> Terms:
         settings=Settings(
             outside=OUTSIDE, software=SOFTWARE, refresh=Wish(seconds=int(sip.session_expires))
         ),
-        limits=Limits(),
+        limits=Limits(servers=_TRANSACTIONS, clients=_TRANSACTIONS),
         files=_files_of(config),
         names=sip.names,
     )
@@ -296,7 +339,7 @@ def _listen(transport: Transport, address: Address, advertised: str) -> Listen:
     )
 
 
-def _files_of(config: Config) -> Tls | None:
+def _files_of(config: Config) -> Tls:
     sip = config.sip
     shown: tuple[Certificate, ...] = ()
     if sip.tls_cert is not None and sip.tls_key is not None:

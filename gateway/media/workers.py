@@ -219,6 +219,15 @@ class Workers:
             if each.process is not None and each.writer is not None
         }
 
+    @property
+    def size(self) -> int:
+        """How many workers there should be."""
+        return len(self._workers)
+
+    def loads(self) -> dict[int, int]:
+        """How many calls each worker has that runs."""
+        return {each.number: len(each.calls) for each in self._workers if each.writer is not None}
+
     def drain(self, worker: int) -> None:
         """Give a worker no new calls; those that it has go on."""
         self._workers[worker].is_draining = True

@@ -5,7 +5,7 @@ place is one line every few seconds. A challenge is no refusal, unless credentia
 request and were wrong.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from enum import StrEnum
 from typing import Final
 
@@ -30,6 +30,7 @@ _AGENT: Final = "trunkline"
 _WARNING: Final = 399  # RFC 3261 §20.43: miscellaneous, for a person to read
 _RETRY_AFTER: Final = 10  # seconds
 _OTHERS: Final = ""
+_OTHER_RULE: Final = "other"
 _MAX_SHOWN: Final = 64  # characters of what a peer wrote
 
 
@@ -115,6 +116,7 @@ def _made(rule: Rule) -> Deny:
 
 
 _DENIALS: Final = {rule: _made(rule) for rule in Rule}
+_NAMES: Final[dict[str, str]] = {rule.value: rule.name.lower() for rule in Rule}
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,12 +132,14 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 class RefusalLog:
     """Writes refusals down: of each source the first, and then how many there were every `apart` s.
 
-    At most `sources` are told apart; those beyond them count as one.
+    At most `sources` are told apart; those beyond them count as one. `counts` has all of them, by
+    the name of the rule; a rule of another wing is "other".
     """
 
     def __init__(self, *, apart: float = 10.0, sources: int = 1000) -> None:
         self._apart = apart
         self._sources = sources
+        self.counts: Counter[str] = Counter()
         # By source, in the order of their times: when the next line is due, what came since.
         self._quiet: OrderedDict[str, tuple[float, int, Refused]] = OrderedDict()
 
@@ -145,6 +149,7 @@ class RefusalLog:
     def tell(self, refused: Refused, now: float) -> None:
         """One more refusal at `now`."""
         self.flush(now)
+        self.counts[_NAMES.get(refused.rule, _OTHER_RULE)] += 1
         source = refused.source
         if source not in self._quiet and len(self._quiet) >= self._sources:
             source = _OTHERS

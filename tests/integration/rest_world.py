@@ -38,6 +38,7 @@ from gateway.phone_numbers import PhoneNumbers, declared_number
 from gateway.sids import ACCOUNT, MMS, SMS, new_sid
 from gateway.sip.directory import SipDirectory
 from gateway.store.sqlite import SqliteStore
+from gateway.trunk_report import TrunkReport
 
 T = TypeVar("T")
 
@@ -138,6 +139,12 @@ class HeldCarriers:
             transmitters_up=1,
             since=1_795_168_800.0,
         )
+
+    def kind(self, carrier: str) -> CarrierKind:
+        return CarrierKind.SMPP
+
+    def trunk(self, carrier: str) -> TrunkReport | None:
+        return None
 
     async def steer(self, carrier: str, intake: Intake) -> None:
         self.states[carrier] = {

@@ -55,6 +55,7 @@ async def test_carriers_are_shown_and_steered(world: World) -> None:
         "carriers": [
             {
                 "name": "acme",
+                "kind": "smpp",
                 "state": "bound",
                 "reason": "",
                 "binds_up": 1,
@@ -65,6 +66,7 @@ async def test_carriers_are_shown_and_steered(world: World) -> None:
                 "next_bind_in": None,
                 "since": "2026-11-20T10:00:00.000Z",
                 "throttled_until": None,
+                "trunk": None,
             }
         ]
     }

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -14,6 +15,8 @@ from carriers.bind import BindStatus
 from carriers.counters import Counters
 from carriers.health import Health, HealthState
 from carriers.model import BindKind
+from gateway.calls.meters import CallMeters, VoiceStats
+from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Quality
 from gateway.config import SECTIONS, Config
 from gateway.core.records import JobState
 from gateway.core.runner import RunnerStats
@@ -25,6 +28,7 @@ from gateway.metrics import (
     http_collector,
     limits_collector,
     status_label,
+    voice_collector,
 )
 from gateway.store.base import Query, StoreStats
 from gateway.store.sqlite import SqliteStore
@@ -196,8 +200,56 @@ def test_every_bound_of_the_config_is_shown_beside_its_gauge() -> None:
         for name in keys
         if name.startswith("max_")
     }
-    assert set(limits) == bounds - {"messages.max_body"} | {"store.trace_rows", "webhooks.workers"}
+    no_bounds = {"messages.max_body", "sip.max_expires"}
+    others = {"store.trace_rows", "webhooks.workers", "media.calls"}
+    assert set(limits) == bounds - no_bounds | others
     assert limits["webhooks.max_in_memory_per_host"] == 2000
+
+
+def test_calls_and_what_carries_them_are_counted() -> None:
+    meters = CallMeters()
+    call = Call(
+        account_sid="AC1",
+        sid="CA1",
+        direction=CallDirection.INBOUND,
+        status=CallStatus.BUSY,
+        from_address="",
+        to_address="",
+        date_created=1.0,
+        date_updated=1.0,
+    )
+    leg = CallLeg(
+        account_sid="AC1", sid="CA1", direction=CallDirection.OUTBOUND_DIAL, began=1.0, ringing=1.75
+    )
+    meters.call_ended(call)
+    meters.leg_closed(leg)
+    heard = msgspec.structs.replace(leg, received=Quality(packets=9, mos=4.3), ringing=0.0)
+    meters.leg_closed(msgspec.structs.replace(heard, direction=CallDirection.INBOUND))
+    stats = VoiceStats(
+        calls={"inbound": 2, "outbound-dial": 1},
+        ended=meters.ended,
+        post_dial=meters.post_dial,
+        mos=meters.mos,
+        sessions=3,
+        transactions=4,
+        connections=5,
+        registrations=6,
+        workers=2,
+        media={0: 7},
+        refused={"flood": 8},
+    )
+    samples = scraped([voice_collector(lambda: stats)])
+    assert samples["calls", (("direction", "outbound-dial"),)] == 1
+    assert samples["calls_ended_total", (("direction", "inbound"), ("status", "busy"))] == 1
+    assert samples["call_post_dial_seconds_count", ()] == 1
+    assert samples["call_post_dial_seconds_bucket", (("le", "0.5"),)] == 0
+    assert samples["call_post_dial_seconds_bucket", (("le", "1.0"),)] == 1
+    assert samples["call_mos_bucket", (("le", "4.2"),)] == 0
+    assert samples["call_mos_bucket", (("le", "4.4"),)] == samples["call_mos_count", ()] == 1
+    assert samples["media_calls", (("worker", "0"),)] == 7
+    assert samples["sip_refused_total", (("rule", "flood"),)] == 8
+    names = ("sip_sessions", "sip_transactions", "sip_connections", "sip_registrations")
+    assert [samples[name, ()] for name in (*names, "media_workers")] == [3, 4, 5, 6, 2]
 
 
 async def test_the_oldest_open_message_is_found_without_sorting(tmp_path: Path) -> None:

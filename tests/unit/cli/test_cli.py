@@ -310,6 +310,7 @@ def test_messages_show_prints_pdus_and_threads_the_reply(gateway: StandIn) -> No
 def test_carriers_are_listed_and_steered(gateway: StandIn) -> None:
     carrier = {
         "name": "acme",
+        "kind": "smpp",
         "state": "bound",
         "reason": "",
         "binds_up": 1,
@@ -317,12 +318,13 @@ def test_carriers_are_listed_and_steered(gateway: StandIn) -> None:
         "since": None,
         "failed_binds": 3,
         "next_bind_in": None,
+        "trunk": None,
     }
     down = carrier | {"state": "down", "reason": "nobody listens", "next_bind_in": 2.5}
     gateway.answer("GET", "/v1/carriers", {"carriers": [carrier]})
     gateway.answer("GET", "/v1/carriers/acme", carrier)
     gateway.answer("POST", "/v1/carriers/acme/pause", carrier | {"state": "paused"})
-    assert said("carriers", "list").splitlines()[1].split() == ["acme", "bound", "1/2"]
+    assert said("carriers", "list").splitlines()[1].split() == ["acme", "smpp", "bound", "1/2"]
     gateway.answer("POST", "/v1/carriers/acme/resume", down)
     assert "nobody listens; attempt 4 in 2.5 s" in said("carriers", "resume", "acme")
     gateway.answer("GET", "/v1/carriers/beta", down)
@@ -333,6 +335,57 @@ def test_carriers_are_listed_and_steered(gateway: StandIn) -> None:
         error = refused("carriers", command, "b/c")
         assert error == "there is no carrier b/c; there are: acme"
     assert {path for _, path, _ in gateway.asked} >= {"/v1/carriers/b%2Fc/drain"}
+
+
+def test_a_trunk_is_shown_with_its_registration_and_health(gateway: StandIn) -> None:
+    registration = {
+        "state": "registered",
+        "server": "sip:192.0.2.1",
+        "expires_at": "2026-11-20T11:00:00.000Z",
+        "next_in": 30.0,
+        "failures": 0,
+        "reason": "",
+    }
+    up = {"uri": "sip:192.0.2.1", "priority": 0, "weight": 1, "state": "up"}
+    up |= {"until": None, "failures": 0, "reason": ""}
+    resting = up | {"uri": "sip:192.0.2.2", "state": "resting", "failures": 1}
+    resting |= {"until": "2026-11-20T10:05:00.000Z", "reason": "503 with Retry-After: 300"}
+    trunk = {
+        "registration": registration,
+        "gateways": [up, resting],
+        "calls": 3,
+        "channels": 30,
+        "cps": 5.0,
+        "addresses": ["192.0.2.1", "192.0.2.2"],
+        "trouble": "sip:192.0.2.2 is resting",
+        "trouble_at": "2026-11-20T10:00:00.000Z",
+    }
+    carrier = {
+        "name": "acme",
+        "kind": "sip",
+        "state": "degraded",
+        "reason": "1 of 2 gateways up",
+        "binds_up": 1,
+        "failed_binds": 0,
+        "since": None,
+        "trunk": trunk,
+    }
+    gateway.answer("GET", "/v1/carriers/acme", carrier)
+    shown = said("carriers", "show", "acme")
+    for line in (
+        "registration     registered at sip:192.0.2.1 until 2026-11-20T11:00:00.000Z; next in 30 s",
+        "gateway          sip:192.0.2.1 up\n",
+        "gateway          sip:192.0.2.2 resting until 2026-11-20T10:05:00.000Z: 503 with Retry",
+        "calls            3 of 30",
+        "cps              5",
+        "addresses        192.0.2.1, 192.0.2.2",
+        "last trouble     sip:192.0.2.2 is resting (2026-11-20T10:00:00.000Z)",
+    ):
+        assert line in shown
+    assert "binds" not in shown
+    trunk["registration"] = registration | {"state": "trying", "server": "", "failures": 2}
+    trunk["registration"]["reason"] = "no answer"
+    assert "trying; 2 in vain: no answer; next in 30 s" in said("carriers", "show", "acme")
 
 
 def test_route_explain_orders_the_candidates(gateway: StandIn) -> None:
