@@ -53,6 +53,7 @@ from gateway.trunk_keys import foreign, sip_carrier, sip_keys
 
 FILE_NAME: Final = "trunkline.toml"
 _PREFIX: Final = "TRUNKLINE_"
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})
 
 
 class ConfigError(Exception):
@@ -356,9 +357,33 @@ def _check(config: Config, reader: Reader) -> None:
         reader.note("[sip] tls", "TLS needs a certificate", remedy)
     if config.sip.min_expires > config.sip.max_expires:
         reader.note("[sip] min_expires", "it is more than max_expires", "give less, or raise that")
+    _check_advertised(config, reader)
     if config.http.tls_listen and not (config.http.tls_cert and config.http.tls_key):
         remedy = "give tls_cert and tls_key, the paths of two PEM files"
         reader.note("[http] tls_listen", "TLS needs a certificate", remedy)
+
+
+def _check_advertised(config: Config, reader: Reader) -> None:
+    """Peers send to the address that we name: 0.0.0.0 is none, and loopback is none of ours.
+
+    SIP finds the address that it speaks to a peer from; media is named before any peer is known.
+    """
+    sip, rtp = config.sip, config.rtp
+    remedy = 'name the address that peers reach, such as "192.0.2.1"'
+    if sip.advertised.strip("[]") in _EVERYWHERE:
+        reader.note("[sip] advertised", f"nobody can send to {sip.advertised}", remedy)
+    if rtp.advertised in _EVERYWHERE:
+        reader.note("[rtp] advertised", f"nobody can send to {rtp.advertised}", remedy)
+    listens = (*sip.udp, *sip.tcp, *sip.tls)
+    if rtp.advertised or not listens:
+        return
+    where = "[rtp] listen"
+    if rtp.listen in _EVERYWHERE:
+        problem = f"SDP would say {rtp.listen}, and nobody can send there"
+        reader.note(where, problem, f"listen at one address, or {remedy} in [rtp] advertised")
+    elif _is_loopback(rtp.listen) and not all(_is_loopback(each.host) for each in listens):
+        problem = f"SIP is listened for elsewhere, and SDP would say {rtp.listen}"
+        reader.note(where, problem, "listen at the same address, or at 127.0.0.1 for SIP, too")
 
 
 def _check_routes(
@@ -373,7 +398,7 @@ def _is_ours(carrier: Carrier, listen: Address | None) -> bool:
     """Whether a carrier's texts would come back to us as those of a customer."""
     if carrier.kind is not CarrierKind.SMPP or listen is None or carrier.port != listen.port:
         return False
-    everywhere = listen.host in ("0.0.0.0", "::")
+    everywhere = listen.host in _EVERYWHERE
     here = everywhere or _is_loopback(listen.host)
     return carrier.host == listen.host or (here and _is_loopback(carrier.host))
 

@@ -252,10 +252,39 @@ password = "file:{tmp_path / "password"}"
             '[http]\ntls_listen = "127.0.0.1:0"',
             "[http] tls_listen: TLS needs a certificate; give tls_cert and tls_key",
         ),
+        (
+            '[rtp]\nlisten = "0.0.0.0"',
+            "[rtp] listen: SDP would say 0.0.0.0, and nobody can send there; listen at one address,"
+            ' or name the address that peers reach, such as "192.0.2.1" in [rtp] advertised',
+        ),
+        (
+            '[rtp]\nlisten = "::"\nadvertised = "::"',
+            "[rtp] advertised: nobody can send to ::; name the address that peers reach, such as",
+        ),
+        (
+            '[sip]\nadvertised = "0.0.0.0"',
+            "[sip] advertised: nobody can send to 0.0.0.0; name the address that peers reach",
+        ),
+        (
+            '[sip]\nudp = ["0.0.0.0:5060"]',
+            "[rtp] listen: SIP is listened for elsewhere, and SDP would say 127.0.0.1; listen at",
+        ),
     ],
 )
 def test_what_is_said_of_a_fault(tmp_path: Path, text: str, said: str) -> None:
     assert said in only_finding(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[rtp]\nlisten = "0.0.0.0"\nadvertised = "192.0.2.1"',
+        '[sip]\nudp = ["0.0.0.0:5060"]\n[rtp]\nlisten = "192.0.2.1"',
+        '[sip]\nudp = []\ntcp = []\n[rtp]\nlisten = "0.0.0.0"',
+    ],
+)
+def test_media_at_an_address_that_peers_reach_is_fine(tmp_path: Path, text: str) -> None:
+    read(tmp_path, text)
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:2776", "192.0.2.1:2775", ""])
