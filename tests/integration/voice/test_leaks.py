@@ -1,0 +1,106 @@
+"""Calls leave nothing behind: no task, no descriptor, no port, no entry in any table."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.callers import Party, Side
+from tests.integration.voice.test_calls import CONFIG, NUMBER
+from tests.integration.voice.world import World, world
+
+DIAL = "<Response><Dial answerOnBridge='true'>+447700900002</Dial></Response>"
+WITHIN = 30.0
+CALLS = 30
+
+
+def workers(here: World) -> list[int]:
+    voice = here.gateway._voice
+    assert voice is not None
+    return list(voice.calls._house.plane.pids().values())
+
+
+def held(here: World) -> dict[str, int]:
+    """What can be counted from outside."""
+    processes = ["self", *map(str, workers(here))]
+    files = {
+        f"files of {each}": sum(1 for _ in Path(f"/proc/{each}/fd").iterdir()) for each in processes
+    }
+    return {**files, "tasks": len(asyncio.all_tasks())}
+
+
+@contextmanager
+def nothing_left(here: World) -> Iterator[None]:
+    before = held(here)
+    yield
+    after = held(here)
+    assert here.ledger() == {}
+    grown = {name: after[name] - before[name] for name in before if after[name] > before[name]}
+    assert not grown
+
+
+async def parties(callee_rings: bool = False) -> tuple[Party, Party]:
+    def ring(party: Party, side: Side) -> None:
+        party.ring(side)
+
+    caller = await Party("+447700900001").open()
+    callee = await Party("callee", ring if callee_rings else None).open()
+    return caller, callee
+
+
+async def finished(here: World, *ends: Party) -> None:
+    await here.ended()
+    for each in ends:
+        await each.until(lambda each=each: not each.sides, WITHIN, "all ends are over")  # type: ignore[misc]
+
+
+def config(callee: Party) -> str:
+    return CONFIG.replace("{port}", str(callee.port))
+
+
+async def test_calls_that_came_and_went(tmp_path: Path) -> None:
+    caller, callee = await parties()
+    async with world(tmp_path, config(callee), DIAL) as here:
+        port = here.hop().port
+
+        async def speak() -> None:
+            side = caller.call(NUMBER, port)
+            await asyncio.wait_for(side.answered.wait(), WITHIN)
+            caller.speak(side, 3)
+            caller.hang_up(side)
+            await asyncio.wait_for(side.over.wait(), WITHIN)
+
+        async def speak_all(calls: int) -> None:
+            await asyncio.gather(*(speak() for _ in range(calls)))
+            await finished(here, caller, callee)
+
+        await speak_all(2 * CALLS)  # connections to the app are kept
+        with nothing_left(here):
+            await speak_all(CALLS)
+        assert {call["status"] for call in await here.calls()} == {"completed"}
+    await caller.close()
+    await callee.close()
+
+
+async def test_calls_that_were_abandoned(tmp_path: Path) -> None:
+    caller, callee = await parties(callee_rings=True)
+    async with world(tmp_path, config(callee), DIAL) as here:
+        port = here.hop().port
+
+        async def abandon(progress: int) -> None:
+            side = caller.call(NUMBER, port)
+            await caller.until(lambda: side.progress >= progress, WITHIN, "it is heard of")
+            caller.hang_up(side)
+            await asyncio.wait_for(side.over.wait(), WITHIN)
+
+        async def abandon_all(calls: int) -> None:
+            await asyncio.gather(*(abandon(180 * (each % 2)) for each in range(calls)))
+            await finished(here, caller, callee)
+
+        await abandon_all(2 * CALLS)  # connections to the app are kept
+        with nothing_left(here):
+            await abandon_all(CALLS)
+        found = {call["status"] for call in await here.calls()}
+        assert found <= {"no-answer", "canceled"}
+    await caller.close()
+    await callee.close()
