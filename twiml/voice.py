@@ -123,8 +123,9 @@ class Interpreter:
 
     def _begin_document(self, document: Document[VoiceVerb], base: str) -> None:
         self._verbs, self._at, self._base = document.verbs, 0, base
-        if not document.verbs:
-            # Twilio's rule: anything but a <Reject> takes the call, saying nothing as well.
+        # Twilio's rule: anything but a <Reject> takes the call, saying nothing as well; but what
+        # waited for a bridge in vain is not taken just to be hung up.
+        if not document.verbs and not self._held_off:
             self._answer()
         self._go(Next())
 

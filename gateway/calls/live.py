@@ -89,6 +89,8 @@ class Live:
         self._is_fallen = False
         self._ending = Ended(status=CallStatus.NO_ANSWER)
         self._dial: DialRun | None = None
+        self._is_taken = False
+        self._after_answer: Ended | None = None  # how it ends as soon as it is answered
         self._unanswered: tuple[int, Ended] | None = None  # what the last dial came to
         self._find = find
         self._transfers: Transfers | None = None
@@ -144,6 +146,7 @@ class Live:
 
     def answer(self) -> None:
         """See `twiml.call.Call`."""
+        self._is_taken = True
         self._spawn(self._answer())
 
     async def _answer(self) -> None:
@@ -157,6 +160,9 @@ class Live:
             await self.leg.answer()
         except (NotKept, NoMedia, Disagreed) as error:
             self._end(FAULT, Ended(status=CallStatus.FAILED, reason=str(error)))
+            return
+        if self._after_answer is not None:
+            self._end(UNAVAILABLE, self._after_answer)
 
     def reject(self, reason: RejectReason) -> None:
         """See `twiml.call.Call`."""
@@ -168,7 +174,10 @@ class Live:
         code, ended = ENDINGS[ending]
         if ending is Ending.DONE and self._unanswered is not None:
             code, ended = self._unanswered
-        self._end(code, ended)
+        if self._is_taken and not self.leg.is_up:
+            self._after_answer = ended  # it was asked for first, and is under way
+        else:
+            self._end(code, ended)
 
     def connect(self) -> None:
         """See `twiml.call.Call`: of whispers alone."""
