@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import Ask
-from protocols.sip.message import NameAddr
+from protocols.sip.agent_commands import Ask, Reply
+from protocols.sip.message import Headers, NameAddr
 from protocols.sip.uri import SipUri
 from tests.crash.calls import fifty
 from tests.integration.voice.conftest import OpenPhone
@@ -128,3 +128,41 @@ async def test_who_is_silent_does_not_keep_the_process(
         assert (await again.call(sid)).reason != "the gateway was restarted"
         assert {call["status"] for call in await again.calls()} == {"completed"}
         assert all(leg.ended and leg.saved is None for leg in await again.legs(sid))
+
+
+CHALLENGE = 'Digest realm="carrier.example", nonce="abc", algorithm=MD5, qop="auth"'
+
+
+def challenging(phone: Phone, event: events.Invited) -> None:
+    """Ask for a password, and ring for who gives one."""
+    if "Proxy-Authorization" in event.request.headers:
+        Phone.ringing(phone, event)
+        return
+    reply = Reply(status=407, headers=Headers((("Proxy-Authenticate", CHALLENGE),)))
+    phone.station.agent.refuse(event.session, reply, phone.station.now())
+
+
+async def test_an_invite_that_goes_out_again_is_what_a_restart_cancels(
+    tmp_path: Path, open_phone: OpenPhone
+) -> None:
+    caller = await open_phone("+447700900001", "carrier.example")
+    callee = await open_phone("callee", "carrier.example")
+    callee.on_call = challenging
+    text = config(callee).replace("[[numbers]]", 'username = "us"\npassword = "pw"\n[[numbers]]')
+    async with world(tmp_path, text, DIAL) as here:
+        caller.call(NUMBER, here.hop())
+        await caller.until(events.Progressed, where=lambda each: each.response.status == 180)
+        (sid,) = [each["sid"] for each in await here.calls() if each["direction"] != "inbound"]
+        async with asyncio.timeout(30):
+            while True:
+                (leg,) = await here.legs(sid)
+                assert leg.saved is not None
+                if b"Proxy-Authorization: " in leg.saved.invite:
+                    break
+                await asyncio.sleep(0.05)
+        invite = [each for each in callee.told if isinstance(each, events.Invited)][-1].request
+        assert f"CSeq: {invite.cseq} INVITE".encode() in leg.saved.invite
+        assert invite.vias[0].branch.encode() in leg.saved.invite
+        caller.hang_up()
+        await here.ended()
+        assert here.ledger() == {}
