@@ -124,3 +124,8 @@ class RunningGateway:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that `pid` started: of a gateway, its media workers."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -25,7 +25,7 @@ from tests.crash.killable import ORDER
 from tests.crash.points import CALL_POINTS, Point
 from tests.crash.world import KILLABLE
 from tests.integration.gateway_process import ROOT
-from tests.running import RunningGateway
+from tests.running import RunningGateway, children_of
 
 NUMBER: Final = "+15550001000"
 REASON: Final = "the gateway was restarted"
@@ -218,7 +218,9 @@ class CallWorld:
             rows[:] = await self.rows()
             ended = {(row["sid"], row["status"]) for row in rows if row["status"] in _OVER}
             told = {(each["CallSid"], each["CallStatus"]) for each in self.app.told}
-            return len(ended) == len(rows) and ended <= told and not self.sides
+            if len(ended) < len(rows) or not ended <= told or self.sides:
+                return False
+            return not (await self.get("/v1/jobs?limit=1"))["jobs"]
 
         await _until(settled, "all is over, and told")
         return rows
@@ -268,6 +270,8 @@ async def fifty(
         )
         far = {each.number[_KIND_AT:]: each for each in world.callee.sides.values()}
         world.callee.drops = _cancels_of(far[late.number[_KIND_AT:]])
+        assert world.gateway.process is not None
+        workers = children_of(world.gateway.process.pid)
         world.kill()
         began = time.monotonic()
         await world.start()
@@ -280,6 +284,7 @@ async def fifty(
         wrong += _kept(rows, {side.number: side for side in world.caller.past})
         wrong += _told(world.app.told, rows)
         wrong += await _timelines(world, rows)
+        wrong += [f"media worker {pid} outlived its gateway" for pid in workers if _lives(pid)]
         if world.gateway.terminate() != 0:
             wrong.append("the gateway did not end well")
     except TimeoutError as error:
@@ -293,6 +298,15 @@ async def fifty(
         f" {len(world.app.told)} callbacks"
     )
     return seen, wrong
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs: one that nobody has buried does not."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return "State:\tZ" not in status
 
 
 def _cancels_of(side: Side) -> Any:

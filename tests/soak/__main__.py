@@ -1,7 +1,8 @@
 """`python -m tests.soak`: a steady load for a while, and then nothing may be left over.
 
-Ends with 0 if every text that was accepted reached the state it should and was told of it, memory
-and open files stayed flat, no error was logged, and no job, message or receipt waits any more.
+First texts, then calls. Ends with 0 if every text that was accepted reached the state it should
+and was told of it, and so did every call; memory and open files stayed flat, no port of media is
+bound, no error was logged, and no job, message, receipt or transaction waits any more.
 """
 
 import argparse
@@ -16,10 +17,12 @@ import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 
 from tests.integration.gateway_process import App, get
 from tests.running import RunningGateway
+from tests.soak import calls
 from tests.soak.load import FINAL_OF, Load
 from tests.soak.watch import Watch, file_problems, growth, memory_problems
 
@@ -32,6 +35,8 @@ response_timeout = "2s"
 _DRAIN_WITHIN = 60.0
 _SHOWN = 20
 _PAGE = 1000
+_ANY = 10**6  # calls
+_SILENT = 5  # calls that end by silence, where there is time for it
 _ERROR = re.compile(r"\[(error|critical)\b")
 _MUST_BE_ZERO = (
     "trunkline_store_queued",
@@ -49,18 +54,22 @@ _MUST_BE_ZERO = (
 def main() -> int:
     """Run it; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long the load lasts")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="how long the loads last, each for half of it"
+    )
+    parser.add_argument("--calls", type=int, default=0, help="only calls, and so many of them")
     parser.add_argument("--rate", type=float, default=100.0, help="texts per second")
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="trunkline-soak-"))
-    app, gateway = App(home), RunningGateway(home, _CONFIG)
-    try:
-        app.start()
-        gateway.start()
-        found = asyncio.run(_soak(gateway, app, options.seconds, options.rate))
-    finally:
-        gateway.kill()
-        app.stop()
+    found: list[str] = []
+    if not options.calls:
+        found += _texts(home, options.seconds / 2, options.rate)
+    made = home / "calls"
+    made.mkdir()
+    if options.calls:
+        found += asyncio.run(calls.soak(made, inf, options.calls, silent=_SILENT))
+    else:
+        found += asyncio.run(calls.soak(made, options.seconds / 2, _ANY, silent=0))
     for problem in found[:_SHOWN]:
         print(f"  {problem}")
     if found:
@@ -69,6 +78,17 @@ def main() -> int:
     shutil.rmtree(home)
     print("nothing was lost, nothing is left over")
     return 0
+
+
+def _texts(home: Path, seconds: float, rate: float) -> list[str]:
+    app, gateway = App(home), RunningGateway(home, _CONFIG)
+    try:
+        app.start()
+        gateway.start()
+        return asyncio.run(_soak(gateway, app, seconds, rate))
+    finally:
+        gateway.kill()
+        app.stop()
 
 
 async def _soak(gateway: RunningGateway, app: App, seconds: float, rate: float) -> list[str]:
