@@ -138,13 +138,14 @@ def _unfold(lines: list[str]) -> list[str]:
 
 def _sort_lines(lines: list[str], routing: _Lines, limits: Limits) -> list[tuple[str, str]]:
     """Put the values that route into `routing` by name; all others with their names, in order."""
-    if len(lines) - 1 > limits.lines:
-        raise RemoteProtocolError(
-            f"there are {len(lines) - 1} headers, {limits.lines} are the limit", status=513
-        )
     others: list[tuple[str, str]] = []
     spelled = SPELLINGS.get
     fault = None
+    if len(lines) - 1 > limits.lines:
+        fault = RemoteProtocolError(
+            f"there are {len(lines) - 1} headers, {limits.lines} are the limit", status=513
+        )
+        del lines[limits.lines + 1 :]  # those before may say the way back
     for line in lines[1:]:
         name, colon, value = line.partition(":")
         known = spelled(name) or canonical(name)

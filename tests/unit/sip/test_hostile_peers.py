@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Acknowledge, Reply
-from protocols.sip.codec import encode
+from protocols.sip.codec import Malformed, encode, read_datagram
 from protocols.sip.derive import reply
 from protocols.sip.message import Headers, NameAddr, Request, Response
 from protocols.sip.session_calling import MAX_DIALOGS, MAX_UNDER_WAY
@@ -78,6 +78,14 @@ def test_what_rules_refuse_leaves_nothing_behind(message: Request) -> None:
     ack = replace(message, method="ACK", contacts=(), headers=Headers())
     inject(callee, replace(ack, to=callee.wire.messages(first)[0].to), "192.0.2.1")
     callee.assert_nothing_left()
+
+
+def test_too_many_headers_are_refused_where_the_first_of_them_say() -> None:
+    octets = encode(request("OPTIONS"))
+    many = octets.replace(b"\r\n\r\n", b"\r\nNote: y" * 300 + b"\r\n\r\n")
+    read = read_datagram(many)
+    assert isinstance(read, Malformed) and read.answer is not None
+    assert (read.answer.status, read.answer.call_id) == (513, "call-1")
 
 
 def test_answers_of_forks_without_end_are_answered_up_to_a_limit() -> None:
