@@ -131,7 +131,13 @@ def environment_of(service: dict[str, Any]) -> dict[str, str]:
     """What a process sees in its container."""
     _, final = stages()
     image = re.findall(r'(\w+)=("[^"]*"|\S+)', only(final, "ENV"))
-    return {**dict(image), **service["environment"]}
+    given = {**dict(image), **service["environment"]}
+    return {name: with_defaults(value) for name, value in given.items()}
+
+
+def with_defaults(text: str) -> str:
+    """`text` as compose fills it in where no variable is set."""
+    return re.sub(r"\$\{\w+-([^}]*)\}", r"\1", text)
 
 
 def test_the_scaled_profile_has_two_processes_of_each_role() -> None:
@@ -142,6 +148,25 @@ def test_the_scaled_profile_has_two_processes_of_each_role() -> None:
     assert others == {"postgres", "kafka"}
     for name in (*scaled(), *others):
         assert everything[name]["profiles"] == ["scaled"]
+
+
+def test_voice_is_published_at_the_ports_that_peers_are_told() -> None:
+    taken: set[tuple[str, str]] = set()
+    for service in (each for name, each in scaled().items() if name.startswith("voice-")):
+        config = load(None, environment_of(service))
+        first, last = config.rtp.ports
+        udp, tcp = (listens[0].port for listens in (config.sip.udp, config.sip.tcp))
+        wanted = {(f"{udp}", "udp"), (f"{tcp}", "tcp"), (f"{first}-{last}", "udp")}
+        found = set()
+        for published in map(with_defaults, service["ports"]):
+            host, outside, inside = published.split(":")
+            port, _, protocol = inside.partition("/")
+            assert outside == port, "the port inside is the one that SIP and SDP say"
+            assert host == config.rtp.advertised == config.sip.advertised
+            found.add((port, protocol))
+        assert found == wanted
+        assert not taken & found
+        taken |= found
 
 
 @pytest.mark.parametrize("name", scaled())
@@ -178,7 +203,8 @@ def test_no_two_scaled_processes_share_a_folder_or_a_port() -> None:
     published = [
         port for service in compose()["services"].values() for port in service.get("ports", ())
     ]
-    assert len({port.rsplit(":", 1)[0] for port in published}) == len(published)
+    outside = {(port.rsplit(":", 1)[0], port.partition("/")[2]) for port in published}
+    assert len(outside) == len(published)
     exposed = only(final, "EXPOSE").split()
     for port in published:
         address, _, inside = port.split(":")
