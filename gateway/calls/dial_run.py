@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from carriers.call_outcomes import CallOutcome, outcome_of_call
+from carriers.caller_id import Caller
 from carriers.trunks import EarlyMedia
 from gateway.calls import dial as machine
 from gateway.calls.dial import Dialling, Do, Order, Pickup
@@ -123,6 +124,11 @@ class DialRun:
         """The branch that is joined to the caller, or was until another had its place."""
         number = self._machine.joined
         return self.branches[number] if number >= 0 else None
+
+    @property
+    def caller(self) -> Caller:
+        """As whom it calls."""
+        return self._parent.asked.caller
 
     @property
     def refer(self) -> Goto | None:

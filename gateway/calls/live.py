@@ -270,7 +270,6 @@ class Live:
             joint = Joint(
                 line=self.line,
                 leg=self.leg,
-                caller=self._arrival.caller,
                 media=self._media,
                 keeping=self._keeping,
                 spawn=self._spawn,

@@ -120,7 +120,7 @@ class Plain:
     def release(self, reason: str) -> None:
         """See `Occupant`."""
         assert self.leg is not None
-        self.leg.hang_up(200, reason)
+        self.leg.hang_up(200 if self.leg.is_up else 480, reason)
 
 
 class Across(Plain):

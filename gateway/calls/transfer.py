@@ -15,7 +15,6 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from carriers.caller_id import Caller
 from gateway.calls import documents
 from gateway.calls.description import Disagreed
 from gateway.calls.dial import CALLER_GONE
@@ -35,7 +34,7 @@ from gateway.calls.seats import Across, Dialled, First, Move, Newcomer, Occupant
 from gateway.calls.sip_leg import SipLeg
 from protocols.sip.agent_commands import Reply
 from protocols.sip.agent_events import Invited, SessionId
-from protocols.sip.headers import Reason, Replaces, write_reason
+from protocols.sip.headers import Reason, write_reason
 from protocols.sip.message import Headers
 from protocols.sip.uri import format_uri
 from twiml.call import DialEnded, DialStatus
@@ -43,6 +42,9 @@ from twiml.outcome import Goto
 from twiml.verbs import Dial, Noun, Number
 
 _log = structlog.get_logger(__name__)
+
+MOST: Final = 50
+"""Transfers of one call: each leaves a record behind, and a phone may ask without end."""
 
 TRANSFERRED: Final = "transferred"
 REPLACED: Final = "another call took its place (RFC 3891)"
@@ -76,7 +78,6 @@ class Joint(msgspec.Struct, frozen=True, kw_only=True):
 
     line: Line
     leg: SipLeg
-    caller: Caller
     media: CallMedia
     keeping: Keeping
     spawn: Spawn
@@ -103,6 +104,7 @@ class Transfers:
         self._replaced: set[str] = set()
         self._newcomers: list[Newcomer] = []
         self._hops = 0
+        self._begun = 0
 
     @property
     def keeps(self) -> bool:
@@ -160,6 +162,8 @@ class Transfers:
             self._refuse(leg, wanted, _NOBODY_THERE, "nobody is joined to who asks")
         elif self._move is not None:
             self._refuse(leg, wanted, _PENDING, "another transfer is under way")
+        elif self._begun == MOST:
+            self._refuse(leg, wanted, 403, f"{MOST} transfers of a call are enough")
         elif seat is Seat.CALLED and (goto := self._app(seat)) is not None:
             self._ask_app(seat, leg, staying, wanted, goto)
         elif not self._at(seat).is_ours:
@@ -177,6 +181,7 @@ class Transfers:
     def _begin(self, leg: SipLeg, wanted: Transferred, move: Move) -> None:
         _log.info("a transfer begins", call=self._joint.line.call.sid, leg=leg.id)
         leg.answer_transfer(wanted.transfer, _ACCEPTED)
+        self._begun += 1
         self._lend(move)
 
     def _lend(self, move: Move) -> None:
@@ -194,7 +199,15 @@ class Transfers:
         if wanted.replaces is not None and isinstance(noun, Number):
             self._refuse(leg, wanted, _NOBODY_THERE, "the call to be replaced is over")
             return
-        run = self._run(staying, noun, wanted.replaces)
+        dial = self._joint.dial()
+        assert dial is not None, "they are joined"
+        asked = Asked(
+            call=self._joint.line.call,
+            caller=dial.caller,
+            codecs=staying.codecs,
+            replaces=wanted.replaces,
+        )
+        run = self._run(staying, noun, asked)
         move = Move(
             seat,
             before=self._at(seat),
@@ -206,11 +219,8 @@ class Transfers:
         self._begin(leg, wanted, move)
         run.start()
 
-    def _run(self, staying: Leg, noun: Noun, replaces: Replaces | None) -> DialRun:
+    def _run(self, staying: Leg, noun: Noun, asked: Asked) -> DialRun:
         joint = self._joint
-        asked = Asked(
-            call=joint.line.call, caller=joint.caller, codecs=staying.codecs, replaces=replaces
-        )
         parent = Parent(
             line=joint.line,
             leg=staying,
@@ -433,6 +443,7 @@ class Transfers:
                 if move.leaving.is_up and move.staying.is_up:
                     self._joint.media.join(move.leaving.id, move.staying.id)
                 return
+            move.before.retire()
         for seat, each in list(self._occupants.items()):
             if each is occupant:
                 del self._occupants[seat]

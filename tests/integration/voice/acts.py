@@ -8,7 +8,7 @@ import msgspec
 from protocols.sdp import codec as sdp
 from protocols.sdp.description import Direction
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import By, Invite, Refer
+from protocols.sip.agent_commands import By, Invite, Provisional, Refer, Reliability
 from protocols.sip.agent_events import SessionId, TransferId
 from protocols.sip.headers import Replaces, write_replaces
 from protocols.sip.message import NameAddr
@@ -135,3 +135,19 @@ async def quiet(phone: Phone) -> None:
             await asyncio.sleep(QUIET)
             if len(phone.sound.heard) == before:
                 return
+
+
+def ring_early(phone: Phone, event: events.Invited) -> None:
+    """183 with what there is to hear, reliably if the caller knows that: for `on_call`."""
+    phone.session = event.session
+    phone._renew()
+    assert event.offer is not None
+    phone.negotiation.receive_offer(sdp.read(event.offer.octets))
+    answered: Any = phone.negotiation.answer(phone.local)
+    phone._begin(answered.plan.audio)
+    said = Provisional(
+        status=183,
+        body=Body(octets=sdp.write(answered.description)),
+        reliable=Reliability.IF_SUPPORTED,
+    )
+    phone.station.agent.provisional(event.session, said, phone.station.now())

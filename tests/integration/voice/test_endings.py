@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from protocols.sdp import codec as sdp
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import Provisional, Reply
+from protocols.sip.agent_commands import Reply
 from protocols.sip.message import Headers, NameAddr
-from protocols.sip.session_offers import Body
 from protocols.sip.uri import SipUri
-from tests.integration.voice.acts import dial, user
+from tests.integration.voice.acts import dial, ring_early, user
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
 from tests.integration.voice.world import ACCOUNT, World, world
@@ -410,17 +408,7 @@ async def test_a_redirect_is_followed(
 
 
 async def test_early_media_are_heard(tmp_path: Path, alice: Phone, carrier: Phone) -> None:
-    def ring(phone: Phone, event: events.Invited) -> None:
-        phone.session = event.session
-        phone._renew()
-        assert event.offer is not None
-        phone.negotiation.receive_offer(sdp.read(event.offer.octets))
-        answered: Any = phone.negotiation.answer(phone.local)
-        phone._begin(answered.plan.audio)
-        said = Provisional(status=183, body=Body(octets=sdp.write(answered.description)))
-        phone.station.agent.provisional(event.session, said, phone.station.now())
-
-    carrier.on_call = ring
+    carrier.on_call = ring_early
     async with gateway(tmp_path, TO_NUMBER, ways=(carrier,)) as here:
         alice.call("anybody", here.hop())
         await alice.until(events.Progressed, where=lambda each: each.response.status == 183)

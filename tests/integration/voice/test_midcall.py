@@ -13,11 +13,11 @@ from protocols.sdp import codec as sdp
 from protocols.sdp.description import Direction
 from protocols.sdp.formats import PCMA, PCMU, Codec
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import Accept, By, Invite, Provisional, Reliability
+from protocols.sip.agent_commands import Accept, By, Invite
 from protocols.sip.message import Headers, NameAddr, Request
 from protocols.sip.session_offers import Body, Exchange
 from protocols.sip.uri import SipUri
-from tests.integration.voice.acts import change, dial, quiet, user
+from tests.integration.voice.acts import change, dial, quiet, ring_early, user
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import PATIENCE, Phone, Sound
 from tests.integration.voice.raw import Raw, described
@@ -277,33 +277,14 @@ async def test_a_caller_who_wants_our_offer_and_does_not_answer_it_is_let_go(
         await bob.until(events.HungUp)
 
 
-async def _ring_early(bob: Phone, event: events.Invited) -> None:
-    """183 with what there is to hear, reliably."""
-    bob.session = event.session
-    bob._renew()
-    assert event.offer is not None
-    bob.negotiation.receive_offer(sdp.read(event.offer.octets))
-    answered: Any = bob.negotiation.answer(bob.local)
-    bob._begin(answered.plan.audio)
-    bob.station.agent.provisional(
-        event.session,
-        Provisional(
-            status=183,
-            body=Body(octets=sdp.write(answered.description)),
-            reliable=Reliability.IF_SUPPORTED,
-        ),
-        bob.station.now(),
-    )
-    bob.station.wake()
-
-
 async def test_early_media_by_reliable_responses_and_an_offer_in_update(
     tmp_path: Path, alice: Phone, bob: Phone
 ) -> None:
     bob.on_call = None
     async with gateway(tmp_path, alice, bob) as here:
         alice.call("bob", here.hop())
-        await _ring_early(bob, await bob.until(events.Invited))
+        ring_early(bob, await bob.until(events.Invited))
+        bob.station.wake()
         early = await alice.until(events.Progressed, where=lambda each: each.response.status == 183)
         assert early.rseq and early.body is not None and early.exchange is Exchange.ANSWER
         await alice.sound.hears(880)

@@ -10,13 +10,24 @@ from pathlib import Path
 
 import pytest
 
+from gateway.calls import transfer
 from gateway.calls.model import Call
 from protocols.sip import agent_events as events
+from protocols.sip.agent_commands import Reply
 from protocols.sip.agent_events import SessionId
 from protocols.sip.headers import Replaces
 from protocols.sip.transport import Hop, Transport
 from protocols.sip.uri import SipUri, TelUri, Uri
-from tests.integration.voice.acts import dial, name, outcome, refer, replace, told, user
+from tests.integration.voice.acts import (
+    dial,
+    name,
+    outcome,
+    refer,
+    replace,
+    ring_early,
+    told,
+    user,
+)
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
 from tests.integration.voice.world import ACCOUNT, World, world
@@ -110,10 +121,10 @@ async def test_the_callee_transfers_the_caller(
     async with gateway(tmp_path, carrier, office, "") as here:
         await join(here, alice, bob)
         await talk(alice, bob)
-        transfer = refer(bob, at("carol"))
-        assert await outcome(bob, transfer) == 200
-        assert told(bob, transfer)[0] in (100, 202)
-        assert 180 in told(bob, transfer)
+        asked = refer(bob, at("carol"))
+        assert await outcome(bob, asked) == 200
+        assert told(bob, asked)[0] in (100, 202)
+        assert 180 in told(bob, asked)
         await bob.until(events.HungUp)
         await talk(alice, carol)
         invited = await carol.until(events.Invited)
@@ -144,8 +155,8 @@ async def test_the_caller_transfers_the_callee(
     alice, bob, carol = office["alice"], office["bob"], office["carol"]
     async with gateway(tmp_path, carrier, office, "") as here:
         await join(here, alice, bob)
-        transfer = refer(alice, at("carol"))
-        assert await outcome(alice, transfer) == 200
+        asked = refer(alice, at("carol"))
+        assert await outcome(alice, asked) == 200
         await alice.until(events.HungUp)
         await talk(bob, carol)
         third = await by_origin(here, "transfer:")
@@ -218,6 +229,24 @@ async def test_a_transfer_that_fails_leaves_all_as_it_was(
         await carol.until(events.HungUp)
 
 
+async def test_who_was_heard_and_did_not_answer_is_heard_no_more(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    carol.on_call = ring_early
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        asked = refer(bob, at("carol"))
+        await alice.sound.hears(carol.sound.tone)
+        carol.station.agent.refuse(carol.session, Reply(status=486), carol.station.now())
+        carol.station.wake()
+        assert await outcome(bob, asked) == 486
+        assert 183 in told(bob, asked)
+        await talk(alice, bob)
+        alice.hang_up()
+        await bob.until(events.HungUp)
+
+
 async def test_who_is_not_there_is_said_to_be_unavailable(
     tmp_path: Path, carrier: Phone, office: dict[str, Phone]
 ) -> None:
@@ -242,10 +271,11 @@ async def test_a_user_transfers_to_a_number(
 ) -> None:
     alice, bob = office["alice"], office["bob"]
     async with gateway(tmp_path, carrier, office, "") as here:
-        await join(here, alice, bob)
+        await join(here, alice, bob, callerId=NUMBER)
         assert await outcome(bob, refer(bob, to)) == 200
         await talk(alice, carrier)
         invited = await carrier.until(events.Invited)
+        assert invited.request.from_.uri.user == NUMBER
         assert invited.request.uri.user == "+447700900002"
         third = await by_origin(here, "transfer:")
         assert third.to_address == "+447700900002"
@@ -304,6 +334,23 @@ async def test_one_transfer_at_a_time(
         await bob.until(events.HungUp)
 
 
+async def test_a_phone_does_not_transfer_without_end(
+    tmp_path: Path,
+    carrier: Phone,
+    office: dict[str, Phone],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transfer, "MOST", 2)
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    carol.on_call = Phone.refusing(486)
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        codes = [await outcome(bob, refer(bob, at("carol"))) for _ in range(3)]
+        assert codes == [486, 486, 403]
+        alice.hang_up()
+        await bob.until(events.HungUp)
+
+
 @pytest.mark.parametrize("who", ["alice", "bob"])
 async def test_who_stays_may_go_before_the_other_comes(
     tmp_path: Path, carrier: Phone, office: dict[str, Phone], who: str
@@ -356,8 +403,8 @@ async def test_two_calls_of_a_user_become_one(
     async with gateway(tmp_path, carrier, office, "") as here:
         first = await _joined(here, bob, alice, first_as)
         second = await _joined(here, bob, carol, second_as)
-        transfer = refer(bob, at("carol"), session=first, replacing=name(bob, second))
-        assert await outcome(bob, transfer) == 200
+        asked = refer(bob, at("carol"), session=first, replacing=name(bob, second))
+        assert await outcome(bob, asked) == 200
         for session in (first, second):
             await bob.until(events.HungUp, where=lambda each, one=session: each.session == one)
         await talk(alice, carol)
@@ -401,8 +448,8 @@ async def test_a_transferred_party_of_another_call_transfers_on(
     async with gateway(tmp_path, carrier, office, "") as here:
         first = await _joined(here, bob, alice, "callee")
         second = await _joined(here, bob, carol, "caller")
-        transfer = refer(bob, at("carol"), session=first, replacing=name(bob, second))
-        assert await outcome(bob, transfer) == 200
+        asked = refer(bob, at("carol"), session=first, replacing=name(bob, second))
+        assert await outcome(bob, asked) == 200
         await talk(alice, carol)
         assert await outcome(carol, refer(carol, at("dave"))) == 200
         await carol.until(events.HungUp)
@@ -497,8 +544,8 @@ async def test_an_app_says_what_becomes_of_who_is_transferred(
     async with gateway(tmp_path, carrier, office, "") as here:
         here.app.pages["/refer"] = dial(user("carol"))
         await join(here, alice, bob, referUrl="/refer", action="")
-        transfer = refer(bob, at("dave"))
-        assert await outcome(bob, transfer) == 200
+        asked = refer(bob, at("dave"))
+        assert await outcome(bob, asked) == 200
         form = await here.app.until("/refer")
         assert form["ReferTransferTarget"] == "sip:dave@office.example"
         assert form["From"] == "sip:alice@office.example"
