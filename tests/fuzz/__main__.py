@@ -22,6 +22,7 @@ from tests.fuzz import (
     rtp,
     sdp,
     sip,
+    sip_sockets,
     smpp,
     voice_documents,
     webhooks,
@@ -30,6 +31,7 @@ from tests.fuzz import (
 TARGETS: Final[dict[str, Callable[[int], None]]] = {
     "smpp": smpp.check,
     "sip": sip.check,
+    "sip_sockets": sip_sockets.check,
     "parts": parts.check,
     "receipts": receipts.check,
     "twiml": documents.check,
