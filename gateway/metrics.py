@@ -150,9 +150,11 @@ def _traffic(network: CarrierNumbers) -> Iterator[Metric]:
         yield plain
     results = _counter("carrier_results", "Answers to submit_sm.", "carrier", "command_status")
     ratio = _gauge("carrier_receipt_ratio", "Final receipts per accepted submit_sm.", "carrier")
-    submit = _histogram("carrier_submit_seconds", "A text accepted to its first submit_sm.")
-    response = _histogram("carrier_response_seconds", "submit_sm to submit_sm_resp.")
-    receipt = _histogram("carrier_receipt_seconds", "A text sent to a final receipt.")
+    submit = _histogram(
+        "carrier_submit_seconds", "A text accepted to its first submit_sm.", "carrier"
+    )
+    response = _histogram("carrier_response_seconds", "submit_sm to submit_sm_resp.", "carrier")
+    receipt = _histogram("carrier_receipt_seconds", "A text sent to a final receipt.", "carrier")
     for carrier, counters in every:
         by_label: dict[str, int] = {}
         for status, count in tuple(counters.statuses.items()):
@@ -163,9 +165,9 @@ def _traffic(network: CarrierNumbers) -> Iterator[Metric]:
         accepted = counters.statuses.get(CommandStatus.ESME_ROK, 0)
         if accepted:
             ratio.add_metric([carrier], counters.final_receipts / accepted)
-        _add(submit, carrier, counters.submit_seconds)
-        _add(response, carrier, counters.response_seconds)
-        _add(receipt, carrier, counters.receipt_seconds)
+        _add(submit, counters.submit_seconds, carrier)
+        _add(response, counters.response_seconds, carrier)
+        _add(receipt, counters.receipt_seconds, carrier)
     yield from (results, ratio, submit, response, receipt)
 
 
@@ -339,12 +341,12 @@ def voice_collector(stats: Callable[[], VoiceStats]) -> Collector:
         ended = _counter("calls_ended", "Calls that ended.", "direction", "status")
         for (direction, status), count in now.ended.items():
             ended.add_metric([direction, status], count)
-        post_dial = HistogramMetricFamily(
-            "trunkline_call_post_dial_seconds", "INVITE of ours to the first sign of ringing."
+        post_dial = _histogram(
+            "call_post_dial_seconds", "INVITE of ours to the first sign of ringing."
         )
-        _add_to(post_dial, [], now.post_dial)
-        mos = HistogramMetricFamily("trunkline_call_mos", "Quality of what peers sent, 1 to 5.")
-        _add_to(mos, [], now.mos)
+        _add(post_dial, now.post_dial)
+        mos = _histogram("call_mos", "Quality of what peers sent, 1 to 5.")
+        _add(mos, now.mos)
         media = _gauge("media_calls", "Calls that a media worker has.", "worker")
         for worker, count in now.media.items():
             media.add_metric([str(worker)], count)
@@ -443,15 +445,11 @@ def _one_gauge(name: str, doc: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"trunkline_{name}", doc, value=value)
 
 
-def _histogram(name: str, doc: str) -> HistogramMetricFamily:
-    return HistogramMetricFamily(f"trunkline_{name}", doc, labels=["carrier"])
+def _histogram(name: str, doc: str, *labels: str) -> HistogramMetricFamily:
+    return HistogramMetricFamily(f"trunkline_{name}", doc, labels=labels)
 
 
-def _add(family: HistogramMetricFamily, carrier: str, histogram: Histogram) -> None:
-    _add_to(family, [carrier], histogram)
-
-
-def _add_to(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
+def _add(family: HistogramMetricFamily, histogram: Histogram, *labels: str) -> None:
     total = 0
     buckets: list[tuple[str, float]] = []
     for bound, count in zip((*histogram.bounds, None), histogram.counts, strict=True):
