@@ -136,6 +136,7 @@ def main() -> int:
         number = numbers[0].update(voice_url=app.url("/voice"), voice_method="POST")
     app.number = number.phone_number
     print(f"who calls {app.number} is joined to {app.target} by {app.url('/voice')}", flush=True)
+    print(f"call: .venv/bin/trunkline sim call --from +447700900456 --to {app.number}", flush=True)
     try:
         app.serve_forever()
     except KeyboardInterrupt:

@@ -42,4 +42,6 @@ def welcome(gateway: "Gateway", config: Config, data: Path) -> str:
             "  .venv/bin/trunkline messages list",
             "  .venv/bin/python examples/send_sms.py",
         ]
+        if "sip_udp" in gateway.ports:
+            lines.append("  .venv/bin/python examples/voice_app.py")
     return "\n".join(lines)

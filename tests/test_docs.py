@@ -4,6 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -11,6 +12,9 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 from gateway.messages.idempotency import KEPT_FOR
+from twiml.dial_elements import DIAL
+from twiml.elements import Element
+from twiml.voice_dialect import VOICE
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -35,6 +39,21 @@ def test_who_writes_submits_is_told_for_how_long_they_are_known() -> None:
     known = f"{KEPT_FOR / 3600:.0f} hours"
     assert f"known by its `account_sid` and `id` for {known}" in page
     assert f"away for more than {known} may be taken again" in page
+
+
+ELEMENTS: dict[str, Element[Any]] = {**VOICE.elements, **DIAL.children}
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_each_attribute_of_a_call_s_twiml_is_told_as_it_is(name: str) -> None:
+    """In one column what a call does, in the other what is answered with a warning."""
+    page = (ROOT / "docs/twilio-compatibility.md").read_text()
+    (row,) = re.findall(rf"^\| `{name}` \|(.*)\|(.*)\|$", page, re.MULTILINE)
+    does, warns = (set(re.findall(r"`(\w+)`", cell)) for cell in row)
+    element, kin = ELEMENTS[name], tuple(warns & {"machineDetection"})
+    assert element.attributes.keys() - element.undone <= does
+    assert not element.undone & does
+    assert {each for each in element.undone if not each.startswith(kin)} <= warns
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

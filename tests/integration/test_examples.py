@@ -223,8 +223,9 @@ LISTEN_THEN_SPEAK = [
 @pytest.mark.realtime
 def test_voice_app_joins_a_caller_to_a_number(start_gateway: StartGateway) -> None:
     gateway = start_gateway(**CALLS)
+    assert "examples/voice_app.py" in gateway.log.read_text(), "a person is told what to try"
     with example(gateway, "voice_app.py", "--dial", HANDSET) as output:
-        wait_for(lambda: "is joined to" in output.read_text(), "the app serves")
+        wait_for(lambda: f"--to {NUMBER}" in output.read_text(), "the app serves")
         called = command(
             *(gateway, "sim", "call", "--from", CALLER, "--to", NUMBER),
             *("--script", json.dumps(LISTEN_THEN_SPEAK)),  # the other one greets, then echoes
