@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway import config as configuration
+from protocols.sip import agent_events as events
+from tests.integration.voice import test_calls as calls
+from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.world import PATIENCE, World, world
 
 REGISTRAR = """
@@ -15,6 +18,7 @@ REGISTRAR = """
 name = "carrier.example"
 users = [{ username = "alice", password = "secret" }]
 """
+DIAL = '<Response><Dial answerOnBridge="true" action="/after">+447700900002</Dial></Response>'
 TRUNK = """
 [[carriers]]
 name = "acme"
@@ -174,3 +178,39 @@ async def test_a_reload_keeps_the_registration_of_a_trunk_that_did_not_change(
         await ours.gateway.reload(replace(config, carriers=()))
         await nothing_is_bound(carrier)
         assert (await ours.get("/v1/carriers"))["carriers"] == []
+
+
+async def test_calls_that_are_up_outlive_what_is_done_to_their_trunk(
+    tmp_path: Path, open_phone: OpenPhone
+) -> None:
+    caller = await open_phone("+447700900001", "carrier.example", tone=440)
+    late = await open_phone("+447700900003", "carrier.example", tone=440)
+    callee = await open_phone("callee", "carrier.example", tone=880)
+    async with world(tmp_path, calls.config(callee), DIAL) as here:
+        caller.call(calls.NUMBER, here.hop())
+        await caller.until(events.Answered)
+        await caller.sound.hears(880)
+        shown = await here.get("/v1/carriers/acme")
+        assert (shown["trunk"]["calls"], shown["trunk"]["registration"]) == (2, None)
+        page = await metrics(here)
+        assert 'trunkline_calls{direction="inbound"} 1.0' in page
+        assert 'trunkline_calls{direction="outbound-dial"} 1.0' in page
+        assert 'trunkline_trunk_calls{carrier="acme"} 2.0' in page
+        assert 'trunkline_media_calls{worker="0"} 1.0' in page
+        assert (await post(here, "/v1/carriers/acme/pause"))["state"] == "paused"
+        late.call(calls.NUMBER, here.hop())
+        refused = await here.app.until("/after")
+        assert refused["DialCallStatus"] == "failed"
+        file = tmp_path / "trunkline.toml"
+        await here.gateway.reload(replace(configuration.load(file, {}), carriers=()))
+        assert (await here.get("/v1/carriers"))["carriers"] == []
+        caller.sound.heard.clear()
+        await caller.sound.hears(880)
+        caller.hang_up()
+        await callee.until(events.HungUp)
+        await here.ended()
+        assert here.ledger() == {}
+        page = await metrics(here)
+        assert 'trunkline_calls_ended_total{direction="inbound",status="completed"}' in page
+        assert "trunkline_call_post_dial_seconds_count 1.0" in page
+        assert "trunkline_call_mos_count 0.0" not in page
