@@ -39,6 +39,7 @@ class Keeping:
         self._jobs: list[Job] = []
         self._work: asyncio.Task[None] | None = None
         self._error: Exception | None = None
+        self._is_hurried = False
 
     def put(self, writes: Sequence[Write], jobs: Sequence[Job] = ()) -> None:
         """Make `writes` durable, soon; `jobs`, whose rows are among them, begin after it."""
@@ -46,6 +47,10 @@ class Keeping:
         self._jobs += jobs
         if self._work is None:
             self._work = asyncio.get_running_loop().create_task(self._commit())
+
+    def hurry(self) -> None:
+        """Wait no longer for a store that is away: the process ends."""
+        self._is_hurried = True
 
     async def durable(self) -> None:
         """Return when all that was put is durable; raises `NotKept`."""
@@ -59,21 +64,23 @@ class Keeping:
             while self._writes and self._error is None:
                 writes, self._writes = self._writes, []
                 jobs, self._jobs = self._jobs, []
-                await self._insist(writes)
-                for job in jobs:
+                self._error = await self._insist(writes)
+                for job in jobs if self._error is None else ():
                     self._offer(job)
         finally:
             self._work = None
 
-    async def _insist(self, writes: Sequence[Write]) -> None:
+    async def _insist(self, writes: Sequence[Write]) -> Exception | None:
+        """Commit; the error that no time will mend."""
         while True:
             try:
                 await self._store.commit(writes, self._lease())
-                return
+                return None
             except StoreUnavailable as error:
                 _log.warning("a call waits for the store", call=self._call_sid, reason=str(error))
+                if self._is_hurried:
+                    return error
                 await asyncio.sleep(_RETRY_AFTER)
             except Exception as error:  # others own it now, or nobody can write it
-                self._error = error
                 _log.error("a call can't be kept", call=self._call_sid, reason=repr(error))
-                return
+                return error

@@ -29,9 +29,10 @@ from gateway.calls.line import Line
 from gateway.calls.media import CallMedia, NoMedia, quality_of
 from gateway.calls.model import Call, CallStatus
 from gateway.calls.orders import Cancel, Complete, Order, Redirect
+from gateway.calls.places import Find, Joint
 from gateway.calls.reach import Asked
 from gateway.calls.sip_leg import SipLeg
-from gateway.calls.transfer import Find, Joint, Transfers
+from gateway.calls.transfer import Transfers
 from gateway.media.wire import Readings
 from protocols.rtp.latch import LatchPolicy
 from protocols.sip.agent_commands import Reply
@@ -66,7 +67,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 class Live:
     """See the module; made in the turn in which its INVITE came, then `run`.
 
-    `make_leg` makes its leg of the call's media and of who is told, `find` is `transfer.Joint`'s.
+    `make_leg` makes its leg of the call's media and of who is told, `find` is `places.Joint`'s.
     """
 
     def __init__(
@@ -374,7 +375,8 @@ class Live:
         self._end(FAULT, Ended(status=CallStatus.FAILED, reason=reason))
 
     def abandon(self) -> None:
-        """Wait no longer for what is left of its legs: the process ends."""
+        """Wait no longer for its legs, nor for the store: the process ends."""
+        self._keeping.hurry()
         self._empty.set()
 
     def _end(self, code: int, ended: "Ended") -> None:

@@ -4,9 +4,11 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gateway.store.base import StoreUnavailable
 from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Ask, Reply
 from protocols.sip.message import Headers, NameAddr
@@ -128,6 +130,26 @@ async def test_who_is_silent_does_not_keep_the_process(
         assert (await again.call(sid)).reason != "the gateway was restarted"
         assert {call["status"] for call in await again.calls()} == {"completed"}
         assert all(leg.ended and leg.saved is None for leg in await again.legs(sid))
+
+
+async def test_a_store_that_is_away_does_not_keep_the_process(
+    tmp_path: Path, open_phone: OpenPhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = await open_phone("+447700900001", "carrier.example")
+    callee = await open_phone("callee", "carrier.example")
+
+    async def commit(*_: Any) -> None:
+        raise StoreUnavailable("away")
+
+    async with world(tmp_path, config(callee), DIAL) as here:
+        await connected(here, caller, callee)
+        voice = here.gateway._voice
+        assert voice is not None
+        monkeypatch.setattr(voice.calls._house.store, "commit", commit)
+        async with asyncio.timeout(8):
+            await here.gateway.close()
+        for phone in (caller, callee):
+            await phone.until(events.HungUp)
 
 
 CHALLENGE = 'Digest realm="carrier.example", nonce="abc", algorithm=MD5, qop="auth"'
