@@ -1,6 +1,7 @@
 """A gateway that listens at all addresses and says one of them."""
 
 import asyncio
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,22 @@ async def test_two_hear_each_other_and_nobody_is_told_of_0000(
         caller.hang_up()
         await here.ended()
         assert here.ledger() == {}
+
+
+async def test_who_is_called_by_address_is_told_a_host_of_ours(
+    tmp_path: Path, open_phone: OpenPhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worlds, "BASE", EVERYWHERE)
+    caller = await open_phone("+447700900001", "carrier.example")
+    callee = await open_phone("callee", "elsewhere.example")
+    _, (_, to) = callee.station.endpoint.addresses()[0]
+    dial = f"<Response><Dial><Sip>sip:callee@127.0.0.1:{to}</Sip></Dial></Response>"
+    async with world(tmp_path, config(callee), dial) as here:
+        caller.call(NUMBER, here.hop())
+        from_ = (await callee.until(events.Invited)).request.from_.uri
+        assert isinstance(from_, SipUri)
+        assert from_.user == "+447700900001"
+        assert not ip_address(from_.host).is_unspecified
+        await caller.until(events.Answered)
+        caller.hang_up()
+        await here.ended()
