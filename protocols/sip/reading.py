@@ -110,7 +110,8 @@ def read_head(octets: bytes, limits: Limits) -> Head:
             _read_fields(head, _OF_REQUEST)
         head.fields["headers"] = Headers(others)
     except RemoteProtocolError as error:
-        head.fault = error
+        # Without its traceback, which would hold all of this until cycles are looked for.
+        head.fault = RemoteProtocolError(str(error), status=error.status, header=error.header)
     return head
 
 
@@ -140,25 +141,23 @@ def _sort_lines(lines: list[str], routing: _Lines, limits: Limits) -> list[tuple
     """Put the values that route into `routing` by name; all others with their names, in order."""
     others: list[tuple[str, str]] = []
     spelled = SPELLINGS.get
-    fault = None
+    fault, status = "", 400
     if len(lines) - 1 > limits.lines:
-        fault = RemoteProtocolError(
-            f"there are {len(lines) - 1} headers, {limits.lines} are the limit", status=513
-        )
+        fault, status = f"there are {len(lines) - 1} headers, {limits.lines} are the limit", 513
         del lines[limits.lines + 1 :]  # those before may say the way back
     for line in lines[1:]:
         name, colon, value = line.partition(":")
         known = spelled(name) or canonical(name)
         if not colon or known is None:
-            fault = fault or RemoteProtocolError(f"{line[:60]!r} is no header")
+            fault = fault or f"{line[:60]!r} is no header"
         elif known not in ROUTING:
             others.append((known, value.strip(" \t")))
         elif known in routing:
             routing[known].append(value.strip(" \t"))
         else:
             routing[known] = [value.strip(" \t")]
-    if fault is not None:
-        raise fault
+    if fault:
+        raise RemoteProtocolError(fault, status=status)
     return others
 
 

@@ -1,5 +1,7 @@
 """RFC 4475 and RFC 5118: what reading each of their messages gives."""
 
+import gc
+
 import pytest
 
 from protocols.sip.codec import Malformed, StreamReader, encode, read_datagram
@@ -74,6 +76,19 @@ def test_a_stream_gives_the_same_octet_by_octet(message: Torture) -> None:
         reader.feed(octets[at : at + 1])
     assert reader.next() == whole
     assert reader.next() is None
+
+
+def test_what_cannot_be_read_is_gone_when_nobody_has_it() -> None:
+    """It would hold all that was read with it, until the collector looks for cycles."""
+    gc.collect()
+    gc.disable()
+    try:
+        for message in MESSAGES:
+            read_datagram(message.wire)
+            StreamReader().feed(message.wire)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_3_1_1_1_a_short_tortuous_invite() -> None:
