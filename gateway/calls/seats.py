@@ -5,7 +5,7 @@ brings takes the seat of who asked for it; the other one need not know.
 """
 
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.calls.dial_run import DialRun
 from gateway.calls.hop import Hop
@@ -137,6 +137,28 @@ class Newcomer(Plain):
         super().__init__(leg, is_ours=True)
         self.sip = leg
         self.line = line
+
+
+class Nobody:
+    """A seat that nobody has."""
+
+    leg: Leg | None = None
+    is_ours = False
+
+    def lend(self) -> None:
+        """See `Occupant`."""
+
+    def take_back(self) -> None:
+        """See `Occupant`."""
+
+    def retire(self) -> None:
+        """See `Occupant`."""
+
+    def release(self, reason: str) -> None:
+        """See `Occupant`."""
+
+
+NOBODY: Final = Nobody()
 
 
 class Move:

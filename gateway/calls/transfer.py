@@ -17,23 +17,21 @@ import structlog
 
 from gateway.calls import documents
 from gateway.calls.description import Disagreed
-from gateway.calls.dial import CALLER_GONE
 from gateway.calls.dial_run import Branch, DialRun, Parent
 from gateway.calls.documents import Obtained
-from gateway.calls.hands import Spawn
 from gateway.calls.hop import Hop
 from gateway.calls.house import House
-from gateway.calls.keeping import Keeping, NotKept
+from gateway.calls.keeping import NotKept
 from gateway.calls.leg import Event, Gone, Leg, Rang, Tell, Transferred
-from gateway.calls.line import Line
 from gateway.calls.media import CallMedia, NoMedia
-from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus
+from gateway.calls.model import Call, CallStatus
+from gateway.calls.places import GRACE, Joint, Places
 from gateway.calls.reach import LATCH, Asked
 from gateway.calls.referral import noun_of
-from gateway.calls.seats import Across, Dialled, First, Move, Newcomer, Occupant, Plain, Seat
+from gateway.calls.seats import Across, Dialled, First, Move, Newcomer, Occupant, Seat
 from gateway.calls.sip_leg import SipLeg
 from protocols.sip.agent_commands import Reply
-from protocols.sip.agent_events import Invited, SessionId
+from protocols.sip.agent_events import Invited
 from protocols.sip.headers import Reason, write_reason
 from protocols.sip.message import Headers
 from protocols.sip.uri import format_uri
@@ -45,11 +43,6 @@ _log = structlog.get_logger(__name__)
 
 MOST: Final = 50
 """Transfers of one call: each leaves a record behind, and a phone may ask without end."""
-
-TRANSFERRED: Final = "transferred"
-REPLACED: Final = "another call took its place (RFC 3891)"
-GRACE: Final = 1.0
-"""Seconds in which who asked may hang up by itself, when it was told that it worked."""
 
 _ACCEPTED: Final = Reply(status=202)
 _OK: Final = 200
@@ -67,49 +60,15 @@ _CODES: Final = {
 }
 
 
-class Joint(msgspec.Struct, frozen=True, kw_only=True):
-    """The call whose parties are transferred, and what it takes to work in it.
-
-    `leg` is the caller's, `dial` gives the dial that joined it, if one is at work. `leave` ends
-    the call when nobody has the caller's place, `handed_over` is told when another has it. `follow`
-    has the call run another document. `find` gives the leg of a session, and the transfers of its
-    call.
-    """
-
-    line: Line
-    leg: SipLeg
-    media: CallMedia
-    keeping: Keeping
-    spawn: Spawn
-    tell: Tell
-    track: Callable[[SipLeg], None]
-    dial: Callable[[], DialRun | None]
-    leave: Callable[[str], None]
-    handed_over: Callable[[], None]
-    follow: Callable[[Obtained], None]
-    find: "Find"
-
-
-class Transfers:
+class Transfers(Places):
     """One call's; made when the first is asked for."""
 
     def __init__(self, house: House, joint: Joint) -> None:
-        self._house = house
-        self._joint = joint
-        self._occupants: dict[Seat, Occupant] = {}  # of those that changed hands
-        self._move: Move | None = None
+        super().__init__(house, joint)
         self._runs: list[DialRun] = []
-        self._grace: dict[str, asyncio.TimerHandle] = {}
         self._gone: dict[str, asyncio.Event] = {}
-        self._replaced: set[str] = set()
         self._newcomers: list[Newcomer] = []
-        self._hops = 0
         self._begun = 0
-
-    @property
-    def keeps(self) -> bool:
-        """Whether the call goes on without who called."""
-        return Seat.CALLER in self._occupants
 
     # What legs tell
 
@@ -129,28 +88,12 @@ class Transfers:
             self._notify(move, event.status)
 
     def _on_gone(self, leg: Leg, gone: Gone) -> None:
-        timer = self._grace.pop(leg.id, None)
-        if timer is not None:
-            timer.cancel()
         if (waiting := self._gone.pop(leg.id, None)) is not None:
             waiting.set()
-        if leg.id in self._replaced:
-            self._joint.media.remove(leg.id)
-        move = self._move
-        if move is not None and leg is move.leaving:
-            move.is_vacant = True
-            self._occupants[move.seat] = move.after
         for comer in self._newcomers:
             if comer.leg is leg:
                 _end_line(comer, gone)
-        for occupant in self._all():
-            if isinstance(occupant, Plain) and occupant.leg is leg:
-                self._over(occupant, _UNAVAILABLE)
-
-    def _all(self) -> list[Occupant]:
-        """Who has a seat, and who is to have one."""
-        coming = [] if self._move is None else [self._move.after]
-        return [*self._occupants.values(), *coming]
+        self._vacate(leg)
 
     # A transfer is asked for
 
@@ -183,10 +126,6 @@ class Transfers:
         leg.answer_transfer(wanted.transfer, _ACCEPTED)
         self._begun += 1
         self._lend(move)
-
-    def _lend(self, move: Move) -> None:
-        self._move = move
-        move.before.lend()
 
     # To who is called for it
 
@@ -256,7 +195,7 @@ class Transfers:
         staying: Leg,
         wanted: Transferred,
         other_leg: SipLeg,
-        others: "Transfers",
+        others: Places,
     ) -> None:
         theirs = others.offered(other_leg, self._joint.line.call.account_sid)
         if others is self or theirs is None:
@@ -284,27 +223,7 @@ class Transfers:
         others._lend(their_move)
         self._joint.spawn(self._cross(ours, move, others, their_move))
 
-    def offered(self, leg: SipLeg, account_sid: str) -> tuple[Seat, Leg] | None:
-        """The seat of a leg that may be replaced for this account, and whom it is joined to."""
-        seat = self._seat_of(leg)
-        staying = None if seat is None else self._at(seat.opposite).leg
-        if self._move is not None or self._joint.line.call.account_sid != account_sid:
-            return None
-        return None if seat is None or staying is None or not staying.is_up else (seat, staying)
-
-    def _hop(self) -> Hop:
-        call = self._joint.line.call
-        self._hops += 1
-        record = CallLeg(
-            account_sid=call.account_sid,
-            sid=call.sid,
-            direction=CallDirection.OUTBOUND_DIAL,
-            began=self._house.clock(),
-        )
-        joint = self._joint
-        return Hop(joint.media, joint.tell, id=f"{call.sid}.hop{self._hops}", record=record)
-
-    async def _cross(self, hop: Hop, move: Move, others: "Transfers", their_move: Move) -> None:
+    async def _cross(self, hop: Hop, move: Move, others: Places, their_move: Move) -> None:
         heard = _stream_of(their_move.staying)
         try:
             if heard is None:
@@ -400,134 +319,6 @@ class Transfers:
                 await gone.wait()
         self._move = None
         self._joint.follow(found)
-
-    # What comes of it
-
-    def _joined(self, leg: Leg | None) -> None:
-        """Who comes is there: join it to who stays, and let who asked go."""
-        move = self._move
-        if move is None or leg is None:
-            return
-        joint = self._joint
-        self._move = None
-        move.is_joined = True
-        self._occupants[move.seat] = move.after
-        move.before.retire()
-        joint.media.part(move.leaving.id)
-        joint.media.join(move.staying.id, leg.id)
-        if move.seat is Seat.CALLER:
-            joint.handed_over()
-        self._notify(move, _OK)
-        self._let_go(move)
-
-    def _let_go(self, move: Move) -> None:
-        leaving = move.leaving
-        self._replaced.add(leaving.id)
-        if not leaving.is_up:
-            self._joint.media.remove(leaving.id)
-            return
-        if move.transfer is None:
-            leaving.hang_up(_OK, REPLACED)
-            return
-        loop = asyncio.get_running_loop()
-        self._grace[leaving.id] = loop.call_later(GRACE, leaving.hang_up, _OK, TRANSFERRED)
-
-    def _over(self, occupant: Occupant, code: int) -> None:
-        """Who came, or was to come, is gone or never came."""
-        move = self._move
-        if move is not None and move.after is occupant:
-            self._move = None
-            self._notify(move, code)
-            if not move.is_vacant:
-                move.before.take_back()
-                if move.leaving.is_up and move.staying.is_up:
-                    self._joint.media.join(move.leaving.id, move.staying.id)
-                return
-            move.before.retire()
-        for seat, each in list(self._occupants.items()):
-            if each is occupant:
-                del self._occupants[seat]
-                self._left(seat)
-
-    def _left(self, seat: Seat) -> None:
-        """A seat is empty, and so is the join."""
-        dial = self._joint.dial()
-        if seat is Seat.CALLER:
-            self._leave(CALLER_GONE)
-        elif dial is not None:
-            dial.conclude()
-
-    def _leave(self, reason: str) -> None:
-        """Nobody has the caller's place any more: the call is over."""
-        if self._joint.leg.is_up:  # it was to hang up by itself
-            self._joint.leg.hang_up(_OK, TRANSFERRED)
-        else:
-            self._joint.leave(reason)
-
-    def parted(self) -> None:
-        """The dial that joined the parties has ended: nobody is joined any more."""
-        move, self._move = self._move, None
-        if move is not None:
-            self._notify(move, _CODES[DialStatus.CANCELED])
-            move.after.release(CALLER_GONE)
-        for seat in (Seat.CALLED, Seat.CALLER):
-            occupant = self._occupants.pop(seat, None)
-            if occupant is not None:
-                occupant.release(CALLER_GONE)
-                if seat is Seat.CALLER:
-                    self._leave(CALLER_GONE)
-
-    def end(self, reason: str) -> None:
-        """Let go of who has the caller's place: the call is to end, whatever it does."""
-        occupant = self._occupants.pop(Seat.CALLER, None)
-        if occupant is not None:
-            occupant.release(reason)
-            self._leave(reason)
-
-    # Inside
-
-    def _at(self, seat: Seat) -> Occupant:
-        """Who has a seat."""
-        found = self._occupants.get(seat)
-        if found is not None:
-            return found
-        joint = self._joint
-        if seat is Seat.CALLER:
-            return Plain(joint.leg, is_ours=bool(joint.line.call.domain))
-        dial = joint.dial()
-        return _NOBODY if dial is None else First(dial, self._house.reach)
-
-    def _seat_of(self, leg: Leg) -> Seat | None:
-        return next((seat for seat in Seat if self._at(seat).leg is leg), None)
-
-    def _notify(self, move: Move, status: int) -> None:
-        if move.transfer is not None and move.leaving.is_up:
-            move.leaving.notify(move.transfer, status)
-
-
-Find = Callable[[SessionId], tuple[SipLeg, Transfers] | None]
-
-
-class _Nobody:
-    """A seat that nobody has."""
-
-    leg: Leg | None = None
-    is_ours = False
-
-    def lend(self) -> None:
-        """See `Occupant`."""
-
-    def take_back(self) -> None:
-        """See `Occupant`."""
-
-    def retire(self) -> None:
-        """See `Occupant`."""
-
-    def release(self, reason: str) -> None:
-        """See `Occupant`."""
-
-
-_NOBODY: Final = _Nobody()
 
 
 def _end_line(comer: Newcomer, gone: Gone) -> None:

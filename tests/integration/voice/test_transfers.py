@@ -4,14 +4,19 @@ RFC 3515, RFC 3891, RFC 5589 and the flows of RFC 5359 §2.4 and §2.5.
 """
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.calls import transfer
 from gateway.calls.model import Call
+from gateway.store.base import StoreUnavailable
+from protocols.sdp.formats import PCMA
 from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Reply
 from protocols.sip.agent_events import SessionId
@@ -29,7 +34,7 @@ from tests.integration.voice.acts import (
     user,
 )
 from tests.integration.voice.conftest import OpenPhone
-from tests.integration.voice.phones import Phone
+from tests.integration.voice.phones import PATIENCE, Phone
 from tests.integration.voice.world import ACCOUNT, World, world
 
 DOMAIN = "office.example"
@@ -86,6 +91,12 @@ async def gateway(
         yield here
         await here.ended()
         assert here.ledger() == {}
+
+
+def house_of(here: World) -> Any:
+    voice = here.gateway._voice
+    assert voice is not None
+    return voice.calls._house
 
 
 def at(who: str) -> Uri:
@@ -292,6 +303,7 @@ async def test_a_carriers_leg_may_not_transfer(
     async with gateway(tmp_path, carrier, office, dial(user("bob"))) as here:
         if who == "caller":
             carrier.call(NUMBER, here.hop())
+            await carrier.until(events.Answered)
             await bob.until(events.Confirmed)
             stranger = carrier
         else:
@@ -456,6 +468,77 @@ async def test_a_transferred_party_of_another_call_transfers_on(
         await talk(alice, dave)
         alice.hang_up()
         await dave.until(events.HungUp)
+
+
+async def test_what_one_call_speaks_is_made_over_for_the_other(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone]
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    alice.codecs = (PCMA,)
+    came = asyncio.Event()
+
+    def watch(data: bytes, address: tuple[str, int]) -> None:
+        if data[1] & 0x7F == PCMA.payload_type:
+            came.set()
+
+    async with gateway(tmp_path, carrier, office, "") as here:
+        first = await _joined(here, bob, alice, "callee")
+        second = await _joined(here, bob, carol, "caller")
+        asked = refer(bob, at("carol"), session=first, replacing=name(bob, second))
+        assert await outcome(bob, asked) == 200
+        await bob.until(events.HungUp, where=lambda each: each.session == first)
+        alice.sound.datagram_received = watch  # type: ignore[method-assign]
+        async with asyncio.timeout(PATIENCE):
+            await came.wait()
+        carol.hang_up()
+        await alice.until(events.HungUp)
+
+
+@pytest.mark.parametrize("dies", [0, 1])
+async def test_two_calls_that_were_joined_end_together_when_one_loses_its_media(
+    tmp_path: Path, carrier: Phone, office: dict[str, Phone], dies: int
+) -> None:
+    alice, bob, carol = office["alice"], office["bob"], office["carol"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        first = await _joined(here, bob, alice, "callee")
+        second = await _joined(here, bob, carol, "caller")
+        asked = refer(bob, at("carol"), session=first, replacing=name(bob, second))
+        assert await outcome(bob, asked) == 200
+        await talk(alice, carol)
+        os.kill(house_of(here).plane.pids()[dies], signal.SIGKILL)
+        for phone in (alice, carol):
+            await phone.until(events.HungUp)
+        await here.ended()
+        calls = [await here.call(each["sid"]) for each in await here.calls()]
+        assert {each.status for each in calls} == {"completed"}
+        assert "its media worker died" in {each.reason for each in calls}
+
+
+async def test_who_takes_a_call_over_that_ends_meanwhile_is_refused(
+    tmp_path: Path,
+    carrier: Phone,
+    office: dict[str, Phone],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alice, bob, dave = office["alice"], office["bob"], office["dave"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        await talk(alice, bob)
+        tried = asyncio.Event()
+
+        async def commit(*_: object) -> None:
+            tried.set()
+            raise StoreUnavailable("away")
+
+        monkeypatch.setattr(house_of(here).store, "commit", commit)
+        replace(dave, "anything", here.hop(), name(bob))
+        await tried.wait()
+        alice.hang_up()
+        assert (await dave.until(events.Refused)).status == 480
+        await bob.until(events.HungUp)
+        monkeypatch.undo()
+        await here.ended()
+        assert (await by_origin(here, "replaces:")).status == "failed"
 
 
 async def test_a_second_call_that_nobody_answered_is_not_replaced(
