@@ -134,7 +134,9 @@ def _gateway(gateway: dict[str, Any]) -> str:
 
 
 def _next_try(carrier: dict[str, Any]) -> str:
-    if carrier["next_bind_in"] is None:
+    # A registration that stands is made again before its time is over: that is no attempt.
+    stands = carrier["kind"] == "sip" and not carrier["failed_binds"]
+    if carrier["next_bind_in"] is None or stands:
         return ""
     return f"; attempt {carrier['failed_binds'] + 1} in {carrier['next_bind_in']:g} s"
 

@@ -325,6 +325,10 @@ def test_carriers_are_listed_and_steered(gateway: StandIn) -> None:
     gateway.answer("GET", "/v1/carriers/acme", carrier)
     gateway.answer("POST", "/v1/carriers/acme/pause", carrier | {"state": "paused"})
     assert said("carriers", "list").splitlines()[1].split() == ["acme", "smpp", "bound", "1/2"]
+    registered = carrier | {"kind": "sip", "next_bind_in": 24.1, "failed_binds": 0}
+    gateway.answer("GET", "/v1/carriers", {"carriers": [registered | {"reason": "paused"}]})
+    assert said("carriers", "list").splitlines()[1].endswith("paused")
+    gateway.answer("GET", "/v1/carriers", {"carriers": [carrier]})
     gateway.answer("POST", "/v1/carriers/acme/resume", down)
     assert "nobody listens; attempt 4 in 2.5 s" in said("carriers", "resume", "acme")
     gateway.answer("GET", "/v1/carriers/beta", down)
