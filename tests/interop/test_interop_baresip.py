@@ -9,13 +9,11 @@ import pytest
 from tests.interop.baresip_peer import Account, Baresip
 from tests.interop.conftest import StartWorld
 from tests.interop.kamailio_peer import Kamailio
-from tests.interop.sip.certificates import make_certificates
-from tests.interop.sip.world import DIAL_BOB, DOMAIN, USERS
+from tests.interop.sip.certificates import Files, make_certificates
+from tests.interop.sip.world import DIAL_BOB, DOMAIN, SECURE_DOMAIN, USERS, World, dial
 
 pytestmark = pytest.mark.interop
-# A challenge by another algorithm, even beside one by MD5, ends its registration.
-_DIGEST = {"DIGEST": '["MD5"]'}
-TONES = {"alice": 440, "bob": 880}
+TONES = {"alice": 440, "bob": 880, "carol": 1320}
 StartPhone = Callable[..., Baresip]
 
 
@@ -31,10 +29,11 @@ def start_phone(tmp_path: Path) -> Iterator[StartPhone]:
         certificate: Path | None = None,
         authority: Path | None = None,
         password: str = "",
+        domain: str = DOMAIN,
         **more: Any,
     ) -> Baresip:
         account = Account(
-            user=user, domain=DOMAIN, password=password or USERS[user], server=server, **more
+            user=user, domain=domain, password=password or USERS[user], server=server, **more
         )
         files = {"certificate": certificate, "authority": authority}
         started.append(Baresip(tmp_path / user, account, tone=TONES[user], **files))
@@ -54,7 +53,7 @@ def test_phones_are_right_by_themselves(
     try:
         server = f"{kamailio.host}:{kamailio.port}"
         alice, bob = (
-            start_phone(user, server, transport=transport, password="one") for user in TONES
+            start_phone(user, server, transport=transport, password="one") for user in USERS
         )
         for phone in (alice, bob):
             phone.wait_until_registered()
@@ -82,9 +81,9 @@ def assert_they_hear_each_other(caller: Baresip, callee: Baresip, seconds: float
 def test_phones_register_and_hear_each_other(
     start_world: StartWorld, start_phone: StartPhone, transport: str
 ) -> None:
-    world = start_world(phones=DIAL_BOB, sip=_DIGEST)
+    world = start_world(phones=DIAL_BOB)
     host, port = world.at(transport)
-    alice, bob = (start_phone(user, f"{host}:{port}", transport=transport) for user in TONES)
+    alice, bob = (start_phone(user, f"{host}:{port}", transport=transport) for user in USERS)
     for phone in (alice, bob):
         phone.wait_until_registered()
     alice.do("dial", f"sip:bob@{DOMAIN}")
@@ -95,20 +94,19 @@ def test_phones_register_and_hear_each_other(
     assert [call["status"] for call in calls.values()] == ["completed", "completed"]
 
 
+def _secured(start_world: StartWorld, files: Files, **more: Any) -> World:
+    """A world that listens by TLS."""
+    listens = {"TLS": '["127.0.0.1:0"]'}
+    certified = {"TLS_CERT": str(files.certificate), "TLS_KEY": str(files.key)}
+    return start_world(sip={**listens, **certified}, **more)
+
+
 def test_phones_are_encrypted(
     tmp_path: Path, start_world: StartWorld, start_phone: StartPhone
 ) -> None:
     """TLS, and SRTP with its keys in the SDP."""
     files = make_certificates(tmp_path / "pki")
-    world = start_world(
-        phones=DIAL_BOB,
-        sip={
-            **_DIGEST,
-            "TLS": '["127.0.0.1:0"]',
-            "TLS_CERT": str(files.certificate),
-            "TLS_KEY": str(files.key),
-        },
-    )
+    world = _secured(start_world, files, phones=DIAL_BOB)
     host, port = world.at("tls")
     alice, bob = (
         start_phone(
@@ -128,5 +126,40 @@ def test_phones_are_encrypted(
     bob.wait("CALL_ESTABLISHED")
     assert_they_hear_each_other(alice, bob)
     world.calls_over(2)
+    for phone in (alice, bob):
+        assert "SRTP is Enabled" in phone.log()
+
+
+def test_a_secure_domain_takes_nothing_in_the_clear(
+    tmp_path: Path, start_world: StartWorld, start_phone: StartPhone
+) -> None:
+    """Phones that insist on SRTP call each other; one that has none calls nobody."""
+    files = make_certificates(tmp_path / "pki")
+    dials = dial(f"<Sip>sip:bob@{SECURE_DOMAIN}</Sip>")
+    world = _secured(start_world, files, phones=dials)
+    passwords = {user: f"{user.capitalize()}-s3cret-Key" for user in ("alice", "bob", "carol")}
+    world.make_secure_domain(passwords)
+    host, port = world.at("tls")
+    alice, bob, carol = (
+        start_phone(
+            user,
+            f"{host}:{port}",
+            transport="tls",
+            media_encryption=encryption,
+            certificate=files.both,
+            authority=files.authority,
+            domain=SECURE_DOMAIN,
+            password=passwords[user],
+        )
+        for user, encryption in (("alice", "srtp-mand"), ("bob", "srtp-mand"), ("carol", ""))
+    )
+    for phone in (alice, bob, carol):
+        phone.wait_until_registered()
+    carol.do("dial", f"sip:bob@{SECURE_DOMAIN}")
+    assert "488" in carol.wait("CALL_CLOSED")["param"]
+    alice.do("dial", f"sip:bob@{SECURE_DOMAIN}")
+    alice.wait("CALL_ESTABLISHED")
+    bob.wait("CALL_ESTABLISHED")
+    assert_they_hear_each_other(alice, bob)
     for phone in (alice, bob):
         assert "SRTP is Enabled" in phone.log()

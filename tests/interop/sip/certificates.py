@@ -37,9 +37,9 @@ def make_certificates(folder: Path) -> Files:
     authority = _certificate("authority", "authority", root, root).add_extension(
         x509.BasicConstraints(ca=True, path_length=None), critical=True
     )
-    names = x509.SubjectAlternativeName(
-        [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("loop.test")]
-    )
+    domains = [x509.DNSName(name) for name in ("loop.test", "secure.test")]
+    here = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    names = x509.SubjectAlternativeName([here, *domains])
     signed = _certificate("loop.test", "authority", key, root).add_extension(names, critical=False)
     files.authority.write_bytes(authority.sign(root, hashes.SHA256()).public_bytes(Encoding.PEM))
     certificate = signed.sign(root, hashes.SHA256()).public_bytes(Encoding.PEM)

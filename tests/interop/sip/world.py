@@ -7,10 +7,13 @@ and users of `DOMAIN`. What a call runs is a document of the test's, by path.
 import json
 import os
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
-from tests.integration.gateway_process import App, get, wait_for
+from tests.integration.gateway_process import App, get, request_of, wait_for
 from tests.interop.sip.flow import Names, Side
 from tests.interop.sipp_peer import free_port
 from tests.running import RunningGateway
@@ -19,6 +22,7 @@ NUMBER: Final = "+15550001000"  # the account's
 BEYOND: Final = "+447700900123"  # reached by the carrier
 CALLER: Final = "+447700900456"
 DOMAIN: Final = "loop.test"
+SECURE_DOMAIN: Final = "secure.test"
 USERS: Final = {"alice": "alice-s3cret", "bob": "bob-s3cret"}
 CARRIER_HOST: Final = "127.0.0.2"
 PHONE_HOST: Final = "127.0.0.3"
@@ -39,6 +43,8 @@ def dial(noun: str, **attributes: str) -> str:
 
 DIAL_CARRIER: Final = dial(f"<Number>{BEYOND}</Number>")
 DIAL_BOB: Final = dial(f"<Sip>sip:bob@{DOMAIN}</Sip>")
+
+_ORDER: Final = count()  # several gateways of one test want ports of their own
 
 _LISTENS: Final = {
     "TRUNKLINE_SIP__UDP": '["127.0.0.1:0"]',
@@ -95,8 +101,9 @@ class World:
             "emergency": [],
             **(trunk or {}),
         }
-        first = 30_000 + os.getpid() % 100 * 200
-        self.media = (first, first + 199)
+        place = os.getpid() % 20 * 10 + next(_ORDER) % 10
+        first = 30_000 + place * 100
+        self.media = (first, first + 99)
         users = ", ".join(
             f"{{ username = {json.dumps(user)}, password = {json.dumps(password)} }}"
             for user, password in USERS.items()
@@ -159,6 +166,24 @@ class World:
         known |= {"digest_uri": target.removeprefix("sip:")}
         known |= {"transport": transport, "user": user, "password": USERS[user]}
         return {"side": Side.CALLER, "names": names, **known, **more}
+
+    def make_secure_domain(self, passwords: Mapping[str, str]) -> None:
+        """Make `SECURE_DOMAIN`, over REST: its users by name, and the document of the phones."""
+        given = {"DomainName": SECURE_DOMAIN, "VoiceUrl": self.app.url("/phones")}
+        made = self._post("Domains", **given, Secure="true", SipRegistration="true")
+        users = self._post("CredentialLists", FriendlyName="phones")["sid"]
+        for user, password in passwords.items():
+            self._post(f"CredentialLists/{users}/Credentials", Username=user, Password=password)
+        for purpose in ("Calls", "Registrations"):
+            place = f"Domains/{made['sid']}/Auth/{purpose}/CredentialListMappings"
+            self._post(place, CredentialListSid=users)
+
+    def _post(self, place: str, **form: str) -> dict[str, Any]:
+        path = f"/2010-04-01/Accounts/{self.gateway.account_sid}/SIP/{place}.json"
+        request = request_of(self.gateway, path, urlencode(form).encode())
+        with urlopen(request, timeout=30) as response:
+            made: dict[str, Any] = json.load(response)
+        return made
 
     # -- what it says of its calls -----------------------------------------------------------
 
