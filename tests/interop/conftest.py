@@ -10,6 +10,7 @@ from tests.integration.gateway_process import App
 from tests.interop.kannel_peer import Kannel
 from tests.interop.node_peer import NodePeer
 from tests.interop.sip.flow import Side, Steps
+from tests.interop.sip.rtp import Speaker
 from tests.interop.sip.world import World
 from tests.interop.sipp_peer import Sipp
 from tests.interop.smpplib_peer import Esme
@@ -17,6 +18,7 @@ from tests.interop.smpplib_peer import Esme
 StartNode = Callable[..., NodePeer]
 StartKannel = Callable[[int, str], Kannel]
 StartEsme = Callable[..., Esme]
+StartSpeaker = Callable[[str], Speaker]
 
 
 class StartSipp(Protocol):
@@ -111,6 +113,21 @@ def start_world(tmp_path: Path, start_gateway: Callable[..., Any]) -> Iterator[S
         folder = tmp_path / f"world{len(started)}"
         folder.mkdir()
         started.append(World(folder, start_gateway, **more))
+        return started[-1]
+
+    yield start
+    for each in started:
+        print(each.log())  # shown if the test failed
+        each.end()
+
+
+@pytest.fixture
+def start_speaker() -> Iterator[StartSpeaker]:
+    """Makes ends of media streams, each a source of its own."""
+    started: list[Speaker] = []
+
+    def start(host: str) -> Speaker:
+        started.append(Speaker(host, source=len(started) + 1))
         return started[-1]
 
     yield start

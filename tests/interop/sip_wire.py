@@ -1,5 +1,6 @@
 """A capture of SIP and RTP on the loopback interface, and what tshark reads in it."""
 
+import re
 import socket
 import subprocess
 from collections import Counter
@@ -9,11 +10,14 @@ from pathlib import Path
 from tests.integration.gateway_process import wait_for
 
 _WARNING = 0x00600000
+_HOST = "127.0.0.1"
+_UDP_HEADER = 8  # octets
+_STREAM = re.compile(r"0x[0-9A-Fa-f]{8}\s+(.+?)\s+(\d+)\s+(-?\d+) \(")
 _NOT_TCPS = "not tcp.analysis.flags and not tcp.connection.rst"
 
 
 class SipCapture:
-    """All that goes to and from `ports`, and all of UDP between `media`, until `stop`.
+    """All that goes to and from `ports`, and all between `media`, until `stop`.
 
     Packets reach the file late but in their order: a datagram to a port of our own that is in the
     file says that all before it are.
@@ -23,38 +27,39 @@ class SipCapture:
         self._file, self._log = folder / "sip.pcapng", folder / "tshark.log"
         self._ports = tuple(ports)
         self._bell = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._bell.bind(("127.0.0.1", 0))
+        self._bell.bind((_HOST, 0))
         bell = self._bell.getsockname()[1]
         self._rung = f"udp.dstport == {bell}"
-        wanted = [*(f"port {port}" for port in (*self._ports, bell))]
-        wanted.append(f"udp portrange {media[0]}-{media[1]}")
+        places = [*(f"port {port}" for port in (*self._ports, bell))]
+        places.append(f"portrange {media[0]}-{media[1]}")
+        # Somebody else may have the same port at another address of this machine.
+        wanted = [
+            f"({end} host {_HOST} and {end} {place})" for place in places for end in ("src", "dst")
+        ]
         command = ["tshark", "-i", "lo", "-f", " or ".join(wanted), "-w", str(self._file), "-B"]
         with self._log.open("wb") as output:
             self._process = subprocess.Popen([*command, "16"], stdout=output, stderr=output)
         self._stopped = False
-        wait_for(self._is_written, "tshark captures")
+        wait_for(lambda: self._rings(b"begin"), "tshark captures")
 
-    def _is_written(self) -> bool:
-        """Ring once more; whether the file has the bell."""
+    def _rings(self, said: bytes) -> bool:
+        """Ring once more; whether the file has a bell that says as much."""
         assert self._process.poll() is None, f"tshark cannot capture:\n{self._log.read_text()}"
-        self._bell.sendto(b"\n", self._bell.getsockname())
-        return self._file.exists() and bool(self._fields(self._rung, "frame.number"))
+        self._bell.sendto(said, self._bell.getsockname())
+        rung = f"{self._rung} and udp.length == {len(said) + _UDP_HEADER}"
+        return self._file.exists() and bool(self._fields(rung, "frame.number"))
 
     def stop(self) -> None:
         """End it, with all that came before in the file."""
         if self._stopped:
             return
         self._stopped = True
-        before = len(self._fields(self._rung, "frame.number"))
         try:
-            wait_for(lambda: self._is_written_after(before), "the capture is written")
+            wait_for(lambda: self._rings(b"the end"), "the capture is written")
         finally:
             self._bell.close()
             self._process.terminate()
             self._process.wait(10)
-
-    def _is_written_after(self, before: int) -> bool:
-        return self._is_written() and len(self._fields(self._rung, "frame.number")) > before
 
     def messages(self) -> Counter[str]:
         """How often each method and each status was seen."""
@@ -64,6 +69,16 @@ class SipCapture:
     def packets(self) -> int:
         """How many of RTP, as their SDP says."""
         return len(self._fields("rtp", "frame.number"))
+
+    def reports(self) -> int:
+        """How many packets of RTCP."""
+        return len(self._fields("rtcp", "frame.number"))
+
+    def streams(self) -> list[tuple[str, int, int]]:
+        """Each stream of RTP: its payload, how many packets it has, and how many it lacks."""
+        command = ["tshark", "-r", str(self._file), *self._decoded(), "-q", "-z", "rtp,streams"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return [(found[1], int(found[2]), int(found[3])) for found in _STREAM.finditer(done.stdout)]
 
     def faults(self) -> list[str]:
         """Frames that are malformed, or of which a dissector has a warning or an error to tell.
@@ -77,15 +92,26 @@ class SipCapture:
         return self._fields(wrong, "frame.number", "_ws.expert.message", "_ws.col.Info")
 
     def _fields(self, display_filter: str, *fields: str) -> list[str]:
-        decode = [
+        shown = [each for field in fields for each in ("-e", field)]
+        command = [
+            "tshark",
+            "-r",
+            str(self._file),
+            *self._decoded(),
+            "-Y",
+            display_filter,
+            "-T",
+            "fields",
+        ]
+        command += ["-o", "tcp.desegment_tcp_streams:TRUE", *shown]
+        # A file that is still written may end within a packet; tshark reads what is before.
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return done.stdout.splitlines()
+
+    def _decoded(self) -> list[str]:
+        return [
             each
             for port in self._ports
             for kind in ("tcp", "udp")
             for each in ("-d", f"{kind}.port=={port},sip")
         ]
-        shown = [each for field in fields for each in ("-e", field)]
-        command = ["tshark", "-r", str(self._file), *decode, "-Y", display_filter, "-T", "fields"]
-        command += ["-o", "tcp.desegment_tcp_streams:TRUE", *shown]
-        # A file that is still written may end within a packet; tshark reads what is before.
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        return done.stdout.splitlines()

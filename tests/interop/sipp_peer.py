@@ -6,6 +6,7 @@ it says; a variable that is named only once is an error, so scenarios end with a
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -87,6 +88,18 @@ class Sipp:
             code = -1
         assert code == 0, f"sipp ended with {code}\n{self.log()}"
         return self._messages.read_text(errors="replace")
+
+    def wait_for(self, expression: str) -> re.Match[str]:
+        """Wait until its messages match, dots any character; fails with them if they never do."""
+
+        def found() -> re.Match[str] | None:
+            text = self._messages.read_text(errors="replace") if self._messages.exists() else ""
+            return re.search(expression, text, re.DOTALL)
+
+        try:
+            return wait_for(found, f"sipp has {expression}", self._within)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log()}") from None
 
     def log(self) -> str:
         """What it saw, and what it has to say of it."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.gateway_process import wait_for
+from tests.integration.gateway_process import get, wait_for
 from tests.interop.conftest import StartSipp, StartWorld
 from tests.interop.kamailio_peer import NUMBER, TRUNK, Kamailio
 from tests.interop.sip.digest import wrong_credentials
@@ -106,7 +106,11 @@ _TRUNK = {
 
 
 def _wait_until_registered(world: World) -> None:
-    wait_for(lambda: "trunk: Registered" in world.log(), "the trunk is registered")
+    def is_registered() -> bool:
+        trunk = get(world.gateway, "/v1/carriers/acme")["trunk"]
+        return trunk is not None and trunk["registration"]["state"] == "registered"
+
+    wait_for(is_registered, "the trunk is registered")
 
 
 @pytest.mark.parametrize("flow", [ESTABLISHED, NO_ANSWER], ids=["established", "no answer"])

@@ -12,7 +12,7 @@ import pytest
 
 from tests.interop.conftest import StartSipp, StartWorld
 from tests.interop.sip.digest import count_credentials, wrong_credentials
-from tests.interop.sip.flow import Names, Rest, Side, Steps
+from tests.interop.sip.flow import Names, Side, Steps
 from tests.interop.sip.flows import (
     BUSY,
     CALLS,
@@ -21,10 +21,10 @@ from tests.interop.sip.flows import (
     DECLINED,
     EARLY_MEDIA,
     ESTABLISHED,
-    HANGING_UP,
     HELD_BY_CALLEE,
     HELD_BY_CALLER,
     HUNG_UP_BY_CALLEE,
+    LATE_ACK,
     LATE_OFFER,
     MORE_CONTACTS,
     NEW_REGISTRATION,
@@ -32,28 +32,23 @@ from tests.interop.sip.flows import (
     REDIRECTED,
     RELIABLE_IF_SUPPORTED,
     RELIABLE_REQUIRED,
-    TOO_SHORT,
-    TRANSFERRING,
     UNAVAILABLE,
     UPDATED,
     UPDATED_EARLY,
     WITHDRAWN,
     WRONG_PASSWORD,
-    calling,
     challenged,
-    leaving,
     patient,
-    proving,
-    timed,
-    too_short,
     waiting,
 )
 from tests.interop.sip.lossy import LossyPath
-from tests.interop.sip.world import BEYOND, CARRIER_HOST, DOMAIN
+from tests.interop.sip.slow_flows import TOO_SHORT, too_short
+from tests.interop.sip.world import BEYOND, CARRIER_HOST
 from tests.interop.sipp_peer import free_port
 
 pytestmark = pytest.mark.interop
 StartPath = Callable[..., LossyPath]
+FLOWS = {**CALLS, "too short a session": TOO_SHORT}
 REGISTRATIONS = {
     "3665 2.1 new": NEW_REGISTRATION,
     "3665 2.2 more contacts": MORE_CONTACTS,
@@ -78,9 +73,9 @@ def start_path() -> Iterator[StartPath]:
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", FLOWS)
 def test_a_flow_is_right_by_itself(name: str, transport: str, start_sipp: StartSipp) -> None:
-    flow = CALLS[name]
+    flow = FLOWS[name]
     names = Names(also={"elsewhere": "sip:third@127.0.0.9:5090", "user": "anna", "password": "key"})
     common = {"names": names, "user": "anna", "password": "key", "transport": transport}
     callee = start_sipp(Side.CALLEE, flow.callee, **common)
@@ -105,6 +100,7 @@ _ACCOUNT = {"username": "anna", "password": "key"}
 PLAYS = {
     "established": Play(ESTABLISHED.caller, ESTABLISHED.callee),
     "hung up by the callee": Play(HUNG_UP_BY_CALLEE.caller, HUNG_UP_BY_CALLEE.callee),
+    "late ACK": Play(LATE_ACK.caller, LATE_ACK.callee),
     "late offer": Play(LATE_OFFER.caller, ESTABLISHED.callee),
     "early media": Play(EARLY_MEDIA.caller, EARLY_MEDIA.callee),
     "busy": Play(BUSY.caller, BUSY.callee, "busy", "busy"),
@@ -236,48 +232,3 @@ def test_a_redirect_is_followed_or_refused(start_world: StartWorld, start_sipp: 
     first.finish()
     caller.finish()
     other.finish()
-
-
-@pytest.mark.realtime
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("refresher", ["uac", "uas"])
-def test_a_caller_with_session_timers(
-    start_world: StartWorld, start_sipp: StartSipp, refresher: str
-) -> None:
-    """Three refreshes by the caller, or by us."""
-    world = start_world()
-    callee = start_sipp(steps=patient(), **world.carrier_is_called(within=200))
-    caller = start_sipp(steps=timed(refresher, times=3).caller, **world.carrier_calls(within=200))
-    caller.finish()
-    callee.finish()
-    world.calls_over(2)
-
-
-@pytest.mark.realtime
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("refresher", ["uac", "uas"])
-def test_a_callee_with_session_timers(
-    start_world: StartWorld, start_sipp: StartSipp, refresher: str
-) -> None:
-    """Three refreshes by us, or by the callee."""
-    world = start_world(trunk={"session_expires": "90s"})
-    steps = timed(refresher, times=3).callee
-    callee = start_sipp(steps=steps, **world.carrier_is_called(within=200))
-    talk = (*calling(), Rest(seconds=140), *HANGING_UP)
-    caller = start_sipp(steps=talk, **world.carrier_calls(within=200))
-    caller.finish()
-    callee.finish()
-    world.calls_over(2)
-
-
-def test_a_blind_transfer(start_world: StartWorld, start_sipp: StartSipp) -> None:
-    """RFC 5359 §2.4: a phone leaves, and whom it called is joined with the number it names."""
-    world = start_world()
-    carrier = start_sipp(steps=leaving(4), **world.carrier_is_called(calls=2))
-    phone = world.phone("alice", f"sip:{BEYOND}@{DOMAIN}")
-    elsewhere = f"sip:+447700900789@{DOMAIN}"
-    phone["names"] = replace(phone["names"], also={"elsewhere": elsewhere})
-    transferor = start_sipp(steps=(*proving(), *TRANSFERRING, *HANGING_UP), **phone)
-    transferor.finish()
-    carrier.finish()
-    world.calls_over(3)

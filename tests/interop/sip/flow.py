@@ -21,10 +21,13 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sdp:
-    """An offer or an answer of one audio stream; `address` None is where this side's media is."""
+    """An offer or an answer of one audio stream.
+
+    `address` None and `port` 0 are where this side's media is."""
 
     direction: str = "sendrecv"
     address: str | None = None
+    port: int = 0
     payloads: tuple[int, ...] = (0, 101)
 
 
@@ -235,7 +238,8 @@ class _Writer:
         late = bool(step.invite)
         inviting = late or self._heard == "INVITE"
         untagged = self._heard in _ALONE or (self._heard == "INVITE" and not self._in_dialog)
-        tag = ";tag=[pid]-[call_number]-b" if (untagged or late) and step.status > 100 else ""
+        untagged = untagged or (late and self._side is Side.CALLEE)
+        tag = ";tag=[pid]-[call_number]-b" if untagged and step.status > 100 else ""
         self._in_dialog = self._in_dialog or (inviting and 200 <= step.status < 300)
         contact = inviting and 100 < step.status < 300
         lines = [
@@ -260,6 +264,8 @@ class _Writer:
             return "", []
         self._version += 1
         media = sdp.address or self._names.media
+        port = sdp.port or self._names.media_port
+        formats = " ".join(map(str, sdp.payloads))
         events = ["a=fmtp:101 0-16"] if 101 in sdp.payloads else []
         return "application/sdp", [
             "v=0",
@@ -267,7 +273,7 @@ class _Writer:
             "s=-",
             f"c=IN IP4 {media}",
             "t=0 0",
-            f"m=audio {self._names.media_port} RTP/AVP {' '.join(map(str, sdp.payloads))}",
+            f"m=audio {port} RTP/AVP {formats}",
             *(f"a=rtpmap:{payload} {_FORMATS[payload]}" for payload in sdp.payloads),
             *events,
             f"a={sdp.direction}",
@@ -298,7 +304,7 @@ class _Writer:
             if step.what == "INVITE":
                 attributes += ' rrs="true"'
                 takes |= {"via": "Via:", "cseq": "CSeq:"}
-                if self._side is Side.CALLEE and not self._in_dialog:
+                if self._side is Side.CALLER or not self._in_dialog:
                     takes |= {"from": "From:", "to": "To:"}
         elif self._asked in {"INVITE", "CANCEL"}:
             self._refused = int(step.what) >= 300

@@ -5,9 +5,9 @@ well: a 100 or none, a provisional response more.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from tests.interop.sip.flow import AUDIO, Answer, Ask, Hear, Rest, Sdp, Stay, Step, Steps
+from tests.interop.sip.flow import AUDIO, Answer, Ask, Hear, Rest, Sdp, Stay, Steps
 
 ON_HOLD: Final = Sdp(direction="sendonly")
 LISTENING: Final = Sdp(direction="recvonly")
@@ -34,15 +34,15 @@ def calling(*, headers: tuple[str, ...] = (), sdp: Sdp | None = AUDIO) -> Steps:
     )
 
 
-def proving() -> Steps:
+def proving(*headers: str) -> Steps:
     """A call of a phone that is asked for its password first, up to the ACK."""
     return (
-        Ask(method="INVITE", sdp=AUDIO),
+        Ask(method="INVITE", sdp=AUDIO, headers=headers),
         Hear(what="100", optional=True),
         Hear(what="401", optional=True, challenge=True, then="proven"),
         Hear(what="407", challenge=True),
         Ask(method="ACK", label="proven"),
-        Ask(method="INVITE", sdp=AUDIO, credentials="[authentication]"),
+        Ask(method="INVITE", sdp=AUDIO, headers=headers, credentials="[authentication]"),
         *_PROGRESS,
         Hear(what="200"),
         Ask(method="ACK"),
@@ -70,6 +70,10 @@ ESTABLISHED: Final = Flow(  # RFC 3665 §3.1
 HUNG_UP_BY_CALLEE: Final = Flow(
     caller=(*calling(), *HUNG_UP),
     callee=(*answering(), Rest(seconds=0.5), *HANGING_UP),
+)
+LATE_ACK: Final = Flow(  # the answer comes again until it is acknowledged
+    caller=(*calling()[:-1], Rest(seconds=1.8), Ask(method="ACK"), Rest(seconds=0.3), *HANGING_UP),
+    callee=ESTABLISHED.callee,
 )
 LATE_OFFER: Final = Flow(  # RFC 3665 §3.6: the offer in the 200, its answer in the ACK
     caller=(*calling(sdp=None), Rest(seconds=0.5), *HANGING_UP),
@@ -355,14 +359,17 @@ GLARE: Final = Flow(  # RFC 3261 §14.1: two offers cross, both are refused, one
 _LONG: Final = 170.0  # seconds: longer than any flow
 
 
-def _talking(begun: Steps) -> Steps:
-    """Take every offer until it is over."""
+def _talking(begun: Steps, seconds: float = _LONG) -> Steps:
+    """Take every offer until it is over; hang up when there was nothing for so long."""
+    first: dict[str, Any] = {"patience": seconds, "otherwise": "enough"}
     return (
         *begun,
-        Hear(what="UPDATE", optional=True, patience=_LONG, label="talk", then="updated"),
-        Hear(what="INVITE", optional=True, patience=_LONG, then="reoffered"),
-        Hear(what="BYE", patience=_LONG),
+        Hear(what="UPDATE", optional=True, **first, label="talk", then="updated"),
+        Hear(what="INVITE", optional=True, **first, then="reoffered"),
+        Hear(what="BYE", **first),
         Answer(status=200, reason="OK", then="over"),
+        Ask(method="BYE", label="enough"),
+        Hear(what="200", then="over"),
         Answer(status=200, reason="OK", sdp=AUDIO, label="updated", then="talk"),
         Answer(status=200, reason="OK", sdp=AUDIO, label="reoffered"),
         Hear(what="ACK", then="talk"),
@@ -370,21 +377,9 @@ def _talking(begun: Steps) -> Steps:
     )
 
 
-def patient(*, headers: tuple[str, ...] = ()) -> Steps:
-    """Take a call and every offer in it, until it is over."""
-    return _talking(answering(headers=headers))
-
-
-def leaving(seconds: float) -> Steps:
-    """Take a call, and hang up after so long if it is not over before."""
-    return (
-        *answering(),
-        Hear(what="BYE", patience=seconds, otherwise="enough"),
-        Answer(status=200, reason="OK", then="over"),
-        Ask(method="BYE", label="enough"),
-        Hear(what="200"),
-        Stay(label="over"),
-    )
+def patient(*, headers: tuple[str, ...] = (), seconds: float = _LONG) -> Steps:
+    """Take a call and every offer in it, until it is over or nothing came for so long."""
+    return _talking(answering(headers=headers), seconds)
 
 
 def waiting(*, headers: tuple[str, ...] = ()) -> Steps:
@@ -406,7 +401,8 @@ def _notified(*headers: str, fragment: str) -> Steps:
     )
 
 
-def _news(said: str) -> Steps:
+def news(said: str) -> Steps:
+    """Hear how far a transfer is."""
     return (
         Hear(what="NOTIFY", check={"Event:": "refer", "Body": f"SIP/2.0 {said}"}),
         Answer(status=200, reason="OK"),
@@ -416,9 +412,9 @@ def _news(said: str) -> Steps:
 TRANSFERRING: Final[Steps] = (
     Ask(method="REFER", headers=("Refer-To: <{elsewhere}>", "Referred-By: <{from}>")),
     Hear(what="202"),
-    *_news("100"),
-    *_news("180"),
-    *_news("200"),
+    *news("100"),
+    *news("180"),
+    *news("200"),
 )
 TRANSFERRED: Final = Flow(
     caller=(*calling(), Rest(seconds=0.5), *TRANSFERRING, *HANGING_UP),
@@ -434,108 +430,10 @@ TRANSFERRED: Final = Flow(
 )
 
 
-# -- session timers (RFC 4028) ---------------------------------------------------------------------
-
-TIMER: Final = "Supported: timer"
-_SECONDS: Final = 90  # the least that RFC 4028 allows
-
-
-def session_expires(refresher: str) -> str:
-    """The header, for the least time."""
-    return f"Session-Expires: {_SECONDS};refresher={refresher}"
-
-
-def _refreshing(times: int, header: str) -> Steps:
-    """Refresh by UPDATE at half time."""
-    once: Steps = (
-        Rest(seconds=_SECONDS / 2),
-        Ask(method="UPDATE", headers=(TIMER, header)),
-        Hear(what="200", check={"Session-Expires:": str(_SECONDS)}),
-    )
-    return once * times
-
-
-def _refreshed(times: int, header: str) -> Steps:
-    """Be refreshed by UPDATE or by re-INVITE, in time."""
-    steps: list[Step] = []
-    for number in range(1, times + 1):
-        begins = "" if number == 1 else f"after{number - 1}"
-        steps += [
-            Hear(
-                what="UPDATE",
-                optional=True,
-                check={"Session-Expires:": str(_SECONDS)},
-                patience=_SECONDS * 0.7,
-                label=begins,
-                then=f"updated{number}",
-            ),
-            Hear(what="INVITE", check={"Session-Expires:": str(_SECONDS)}),
-            Answer(status=200, reason="OK", sdp=AUDIO, headers=("Require: timer", header)),
-            Hear(what="ACK", then=f"after{number}"),
-            Answer(
-                status=200,
-                reason="OK",
-                headers=("Require: timer", header),
-                label=f"updated{number}",
-            ),
-        ]
-    return (*steps, Rest(seconds=0.5, label=f"after{times}"))
-
-
-def timed(refresher: str, *, times: int) -> Flow:
-    """`times` refreshes, and then the caller hangs up; `refresher` is "uac" or "uas"."""
-    asked = (TIMER, session_expires(refresher), f"Min-SE: {_SECONDS}")
-    header = session_expires(refresher)
-    agreed = Hear(what="200", check={"Session-Expires:": f"{_SECONDS}.*refresher={refresher}"})
-    called = (*calling(headers=asked)[:-2], agreed, Ask(method="ACK"))
-    taken = answering(headers=("Require: timer", header))
-    # Within the dialog the one who asks is the uac, whoever made the call.
-    refreshing, refreshed = (
-        _refreshing(times, session_expires("uac")),
-        _refreshed(times, session_expires("uac")),
-    )
-    if refresher == "uac":
-        return Flow(
-            caller=(*called, *refreshing, *HANGING_UP), callee=(*taken, *refreshed, *HUNG_UP)
-        )
-    return Flow(caller=(*called, *refreshed, *HANGING_UP), callee=(*taken, *refreshing, *HUNG_UP))
-
-
-def too_short(least: int = _SECONDS) -> Flow:
-    """RFC 4028 §6: `least` seconds or none."""
-    asked = (TIMER, f"Session-Expires: {least};refresher=uac", f"Min-SE: {least}")
-    return Flow(
-        caller=(
-            Ask(method="INVITE", sdp=AUDIO, headers=(TIMER, "Session-Expires: 60")),
-            Hear(what="100", optional=True),
-            Hear(what="422", check={"Min-SE:": str(least)}),
-            Ask(method="ACK"),
-            *calling(headers=asked),
-            Rest(seconds=0.5),
-            *HANGING_UP,
-        ),
-        callee=(
-            Hear(what="INVITE"),
-            Answer(status=422, reason="Session Interval Too Small", headers=(f"Min-SE: {least}",)),
-            Hear(what="ACK"),
-            Hear(what="INVITE", check={"Session-Expires:": str(least), "Min-SE:": str(least)}),
-            Answer(
-                status=200,
-                reason="OK",
-                sdp=AUDIO,
-                headers=("Require: timer", f"Session-Expires: {least};refresher=uac"),
-            ),
-            Hear(what="ACK"),
-            *HUNG_UP,
-        ),
-    )
-
-
-TOO_SHORT: Final = too_short()
-
 CALLS: Final[dict[str, Flow]] = {
     "established": ESTABLISHED,
     "hung up by the callee": HUNG_UP_BY_CALLEE,
+    "late ACK": LATE_ACK,
     "late offer": LATE_OFFER,
     "early media": EARLY_MEDIA,
     "busy": BUSY,
@@ -554,5 +452,4 @@ CALLS: Final[dict[str, Flow]] = {
     "updated": UPDATED,
     "glare": GLARE,
     "transferred": TRANSFERRED,
-    "too short a session": TOO_SHORT,
 }
