@@ -154,9 +154,10 @@ _REACTIONS: Final[dict[type[Any], Callable[[User, Any], None]]] = {
 class Peer(asyncio.DatagramProtocol):
     """The other side: one UDP socket, or one connection over TCP."""
 
-    def __init__(self, chance: random.Random, transport: Transport) -> None:
+    def __init__(self, chance: random.Random, transport: Transport, callee: str = "agent") -> None:
         self.chance = chance
         self.transport = transport
+        self.callee = callee
         self.tag = b""
         self.rseq = b"1"
         self.probed = asyncio.Event()
@@ -249,11 +250,11 @@ class Peer(asyncio.DatagramProtocol):
         kind = ("Content-Type: application/sdp",) if body else ()
         via = f"127.0.0.1:{self.port};branch=z9hG4bK{self.name}{branch}"
         lines = (
-            f"{method} sip:agent@127.0.0.1 SIP/2.0",
+            f"{method} sip:{self.callee}@127.0.0.1 SIP/2.0",
             f"Via: SIP/2.0/{self.transport} {via}",
             "Max-Forwards: 70",
             f"From: <sip:peer@127.0.0.1>;tag={self.name}",
-            f"To: <sip:agent@127.0.0.1>{tag}",
+            f"To: <sip:{self.callee}@127.0.0.1>{tag}",
             f"Call-ID: {self.name}",
             f"CSeq: {1 if method in ('ACK', 'CANCEL') and branch == 1 else cseq} {method}",
             f"Contact: <sip:peer@127.0.0.1:{self.port}>",
@@ -288,19 +289,29 @@ def script(peer: Peer) -> list[bytes]:
     return said
 
 
-async def play(chance: random.Random, station: Station, user: User) -> None:
-    """One dialog of a peer's, as bad as it comes."""
+async def play(
+    chance: random.Random,
+    station: Station,
+    call: Callable[[Hop], None],
+    *,
+    callee: str = "agent",
+    patience: float = 0.02,
+) -> None:
+    """One dialog of a peer's, as bad as it comes; `call` has the agent call it.
+
+    `patience` is how long an answer to its INVITE is waited for, which may be too bad for one.
+    """
     over = chance.choice((Transport.UDP, Transport.TCP))
     (place,) = [at for transport, at in station.endpoint.addresses() if transport is over]
-    peer = Peer(chance, over)
+    peer = Peer(chance, over, callee)
     close = await peer.open(place)
     try:
         if over is Transport.UDP and chance.random() < 0.3:
-            user.call(Hop(transport=over, host="127.0.0.1", port=peer.port))
+            call(Hop(transport=over, host="127.0.0.1", port=peer.port))
         first = peer.request("INVITE", 1)
         peer.write(bent(chance, first) if chance.random() < 0.2 else first)
-        with suppress(TimeoutError):  # it may have been bent too far to be answered
-            async with asyncio.timeout(0.02):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
                 await peer.named.wait()
         octets = script(peer)
         for each in octets if over is Transport.UDP else pieces(chance, b"".join(octets)):
@@ -349,7 +360,7 @@ async def attempt(seed: int) -> None:
     )
     try:
         for _ in range(2):
-            await play(chance, station, user)
+            await play(chance, station, user.call)
         user.hang_up()
         await ended(station)
     finally:

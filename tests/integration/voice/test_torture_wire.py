@@ -1,8 +1,11 @@
 """RFC 4475 and RFC 5118: what a gateway says to each of their messages, seen from outside."""
 
+import asyncio
+import random
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +14,7 @@ from protocols.sip.agent_commands import Settings
 from protocols.sip.codec import Malformed, read_datagram
 from protocols.sip.timers import Timers
 from protocols.sip.transport import Transport
+from tests.fuzz import sip_sockets
 from tests.integration.voice.wire import Datagrams, Stream, anywhere
 from tests.integration.voice.world import World, world
 from tests.vectors.torture import Torture, torture
@@ -26,6 +30,9 @@ kind = "sip"
 uri = "sip:127.0.0.1:9"
 emergency = []
 options_interval = "0s"
+[[numbers]]
+number = "+15550001000"
+voice_url = "{app}/voice"
 """
 SHORT = Timers(t1=0.01, t2=0.04, t4=0.05, d=0.64)
 MESSAGES = [*torture("rfc4475"), *torture("rfc5118")]
@@ -62,6 +69,30 @@ async def streamed(here: World, message: Torture, piece: int) -> tuple[list[int]
         return sorted(each.status for each in heard), peer.broken
     finally:
         await peer.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_dialogs_as_bad_as_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Calls of a carrier that is out of its mind: see `tests.fuzz.sip_sockets`."""
+    monkeypatch.setattr(voice, "Settings", partial(Settings, timers=SHORT))
+    faults: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    twiml = '<Response><Pause length="1"/><Hangup/></Response>'
+    chance = random.Random(seed)
+    async with world(tmp_path, CONFIG, twiml) as here:
+        alive = here.gateway._voice
+        assert alive is not None
+        for _ in range(40):
+            await sip_sockets.play(
+                chance, alive.station, lambda _: None, callee="+15550001000", patience=0.5
+            )
+        calls = await here.calls()
+        assert len(calls) > 20
+        await here.ended()
+        await here.quiet()
+    assert not faults
 
 
 async def test_each_in_a_datagram(gateway: World) -> None:
