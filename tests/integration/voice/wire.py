@@ -76,7 +76,9 @@ class Datagrams(asyncio.DatagramProtocol):
     def __init__(self, hop: Hop) -> None:
         self.hop = hop
         self.heard: list[Heard] = []
-        self.news = asyncio.Event()
+        self._news = asyncio.Event()
+        self._probe = b""
+        self._probed = asyncio.Event()
         self.transport: asyncio.DatagramTransport
 
     async def open(self, host: str = "127.0.0.1", port: int = 0) -> "Datagrams":
@@ -85,8 +87,11 @@ class Datagrams(asyncio.DatagramProtocol):
         return self
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if self._probe and self._probe in data:
+            self._probed.set()
+            return
         self.heard.append(heard(data))
-        self.news.set()
+        self._news.set()
 
     def send(self, octets: bytes) -> None:
         self.transport.sendto(octets, (self.hop.host, self.hop.port))
@@ -98,14 +103,17 @@ class Datagrams(asyncio.DatagramProtocol):
                 for each in self.heard:
                     if where(each):
                         return each
-                self.news.clear()
-                await self.news.wait()
+                self._news.clear()
+                await self._news.wait()
 
     async def probe(self, patience: float = PATIENCE) -> None:
         """Wait until all that was sent has been looked at."""
         name = secrets.token_hex(8)
+        self._probe = b"\r\nCall-ID: %b\r\n" % name.encode()
+        self._probed.clear()
         self.send(options(name))
-        self.heard.remove(await self.until(lambda each: each.call_id == name, patience))
+        async with asyncio.timeout(patience):
+            await self._probed.wait()
 
     async def ask(self, octets: bytes) -> list[Heard]:
         """Send a message; all that comes for it, at once."""
@@ -113,6 +121,12 @@ class Datagrams(asyncio.DatagramProtocol):
         self.send(octets)
         await self.probe()
         return list(self.heard)
+
+    async def first(self, octets: bytes) -> Heard:
+        """Send a message; what comes first, where nobody answers a probe any more."""
+        self.heard.clear()
+        self.send(octets)
+        return await self.until(lambda each: True)
 
     def close(self) -> None:
         self.transport.close()
