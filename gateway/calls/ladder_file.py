@@ -22,6 +22,9 @@ T = TypeVar("T")
 LADDER: Final = b"\x01"
 EXCHANGES: Final = b"\x02"
 _LEVEL: Final = 1  # more costs CPU beside the calls and saves little
+# 8 KiB to look back on hold most ladders whole; to make room for more takes longer than to write.
+_WINDOW: Final = 13
+_MEMORY: Final = 6
 _MOST: Final = 64 * 1024 * 1024  # octets of one unpacked ladder
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -93,12 +96,17 @@ def packed(crossings: Iterable[Crossing]) -> bytes:
         (each.at, each.sent, each.transport, each.local, each.remote, masked(each.octets))
         for each in crossings
     ]
-    return LADDER + zlib.compress(_encode(ladder), _LEVEL)
+    return LADDER + _compressed(_encode(ladder))
 
 
 def exchanges_packed(exchanges: Iterable[Exchange]) -> bytes:
     """A row's octets: what apps were asked, and what they answered."""
-    return EXCHANGES + zlib.compress(_encode(list(exchanges)), _LEVEL)
+    return EXCHANGES + _compressed(_encode(list(exchanges)))
+
+
+def _compressed(octets: bytes) -> bytes:
+    maker = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY)
+    return maker.compress(octets) + maker.flush()
 
 
 def unpacked(frames: bytes) -> list[Crossing]:

@@ -159,8 +159,18 @@ def _split(url: str) -> tuple[str, str, str] | None:
     return parts.scheme, parts.netloc.rpartition("@")[2], parts.path
 
 
-# Characters that a form writes as they are (WHATWG URL 5.2), and those that one step replaces.
-_PLAIN: Final = (ascii_letters + digits + "*-._" + "+ \x00\x01").encode()
+# Characters that a form writes as they are (WHATWG URL 5.2), and those that one step replaces: of
+# numbers, of addresses and of times. A space becomes what a plus was.
+_ESCAPED: Final = (
+    ("+", "%2B"),
+    (" ", "+"),
+    ("@", "%40"),
+    (":", "%3A"),
+    ("/", "%2F"),
+    ("\x00", "="),
+    ("\x01", "&"),
+)
+_PLAIN: Final = (ascii_letters + digits + "*-._" + "".join(each for each, _ in _ESCAPED)).encode()
 
 
 def encode_form(parameters: tuple[tuple[str, str], ...]) -> str:
@@ -174,6 +184,7 @@ def encode_form(parameters: tuple[tuple[str, str], ...]) -> str:
         and whole.count("\x00") == len(parameters)
         and whole.count("\x01") == len(parameters) - 1
     ):
-        spaced = whole.replace("+", "%2B").replace(" ", "+")
-        return spaced.replace("\x00", "=").replace("\x01", "&")
+        for each, escaped in _ESCAPED:
+            whole = whole.replace(each, escaped)
+        return whole
     return urlencode(parameters, errors="replace")
