@@ -95,6 +95,8 @@ bench: setup
 	@if tests/interop/provide kafka; then \
 	  $(BIN)/python bench/chain.py --budget $(SECONDS) --markdown; \
 	elif [ $$? -ne 75 ]; then exit 1; fi
+	@for each in sipp kamailio sippy; do tests/interop/provide $$each || [ $$? -eq 75 ] || exit 1; done
+	$(BIN)/python bench/sip.py --rate 100 --budget $(SECONDS) --markdown
 
 docs: setup
 	$(BIN)/python docs/generate.py
