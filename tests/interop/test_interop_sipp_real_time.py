@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.interop.conftest import StartSipp, StartWorld
-from tests.interop.sip.flow import Rest, Steps
+from tests.interop.sip.flow import Hear, Rest, Steps
 from tests.interop.sip.flows import HANGING_UP, HUNG_UP, calling, patient
 from tests.interop.sip.slow_flows import (
     CROSSED,
@@ -24,7 +24,7 @@ from tests.interop.sipp_peer import Sipp
 pytestmark = [pytest.mark.interop, pytest.mark.realtime, pytest.mark.timeout(330)]
 _WITHIN = 200.0
 _TALK = (*calling(), Rest(seconds=140), *HANGING_UP)  # three refreshes at half of 90 s
-_CALL = (*calling(), *HUNG_UP)
+_CALL = (*calling(), Hear(what="BYE", patience=90), *HUNG_UP[1:])
 _OURS = {"session_expires": "90s"}
 
 

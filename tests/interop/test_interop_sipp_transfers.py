@@ -9,11 +9,12 @@ from urllib.parse import quote
 import pytest
 
 from tests.interop.conftest import StartSipp, StartWorld
-from tests.interop.sip.flow import AUDIO, Hear, Rest, Steps
+from tests.interop.sip.flow import AUDIO, Hear, Rest, Side, Steps
 from tests.interop.sip.flows import (
     ESTABLISHED,
     HANGING_UP,
     HUNG_UP,
+    NEW_REGISTRATION,
     ON_HOLD,
     TRANSFERRING,
     answering,
@@ -22,7 +23,7 @@ from tests.interop.sip.flows import (
     proving,
     reoffering,
 )
-from tests.interop.sip.world import BEYOND, DOMAIN, document
+from tests.interop.sip.world import BEYOND, DIAL_BOB, DOMAIN, document
 from tests.interop.sipp_peer import Sipp
 
 pytestmark = pytest.mark.interop
@@ -40,6 +41,27 @@ def test_a_blind_transfer(start_world: StartWorld, start_sipp: StartSipp) -> Non
     transferor = start_sipp(steps=(*proving(), *TRANSFERRING, *HANGING_UP), **phone)
     transferor.finish()
     carrier.finish()
+    world.calls_over(3)
+
+
+def test_a_blind_transfer_by_the_callee(start_world: StartWorld, start_sipp: StartSipp) -> None:
+    """As RFC 5359 §2.4 draws it: who called the phone is joined with the number it names."""
+    world = start_world(phones=DIAL_BOB)
+    carrier = start_sipp(steps=patient(seconds=4), **world.carrier_is_called())
+    line = world.phone("bob")
+    registered = start_sipp(steps=NEW_REGISTRATION, **line)
+    registered.finish()
+    names = replace(line["names"], also={"elsewhere": f"sip:{THIRD}@{DOMAIN}"})
+    place = {"host": registered.host, "port": registered.port}
+    transferring = (*answering(), Rest(seconds=0.5), *TRANSFERRING, *HANGING_UP)
+    bob = start_sipp(Side.CALLEE, transferring, names=names, **place)
+    alice = start_sipp(
+        steps=(*proving(), Hear(what="BYE", patience=20), *HUNG_UP[1:]),
+        **world.phone("alice", f"sip:bob@{DOMAIN}"),
+    )
+    bob.finish()
+    carrier.finish()
+    alice.finish()
     world.calls_over(3)
 
 

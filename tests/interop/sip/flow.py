@@ -196,7 +196,7 @@ class _Writer:
             case _:
                 self._cseq = cseq = self._cseq + 1
         if step.method == "INVITE":
-            self._invite = (self._at, cseq, step.uri)
+            self._invite = (self._at, cseq, "[$contact]" if established else step.uri)
         self._in_dialog = self._in_dialog or established
         self._asked = step.method
         return self._sending(

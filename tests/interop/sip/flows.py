@@ -294,9 +294,10 @@ UPDATED_EARLY: Final = reliable(
 # -- within a call -------------------------------------------------------------------------------
 
 
-def reoffering(sdp: Sdp, *, method: str = "INVITE") -> Steps:
+def reoffering(sdp: Sdp, *, method: str = "INVITE", headers: tuple[str, ...] = ()) -> Steps:
     """A new offer that is taken."""
-    taken: Steps = (Ask(method=method, sdp=sdp), Hear(what="100", optional=True), Hear(what="200"))
+    asked = Ask(method=method, sdp=sdp, headers=headers)
+    taken: Steps = (asked, Hear(what="100", optional=True), Hear(what="200"))
     return (*taken, Ask(method="ACK")) if method == "INVITE" else taken
 
 

@@ -129,7 +129,7 @@ def _crossing(header: str) -> Steps:
         Ask(method="ACK"),
         Answer(status=491, reason="Request Pending", invite="late"),
         Hear(what="ACK"),
-        *reoffering(AUDIO),
+        *reoffering(AUDIO, headers=(TIMER, session_expires("uas"))),
         Hear(what="INVITE", check=expires),
         Answer(status=200, reason="OK", sdp=AUDIO, headers=answer),
         Hear(what="ACK"),
