@@ -11,7 +11,7 @@ from typing import Final
 from protocols.sip import agent_events as events
 from protocols.sip import session_refresh as timers
 from protocols.sip.agent_commands import Accept, Provisional, Reliability, Reply
-from protocols.sip.agent_events import Cause, SessionId
+from protocols.sip.agent_events import Cause, SessionId, Source
 from protocols.sip.dialog import Dialog
 from protocols.sip.errors import LocalProtocolError, RemoteProtocolError
 from protocols.sip.events import ServerId
@@ -24,6 +24,7 @@ from protocols.sip.session_reliable import MAX_RSEQ, Due, Sender
 from protocols.sip.transport import Flow
 
 RELIABLE: Final = "100rel"
+_NOT_ACCEPTABLE: Final = 488
 
 
 def begin(
@@ -289,6 +290,8 @@ def confirm(session: Session, fork: Fork, body: Body | None) -> None:
             offers.hear_answer(body)
         else:
             offers.withdraw()  # the peer broke the rules: all stays as it was
+            if session.state is not State.ACCEPTED:
+                host.tell(_unanswered(session, fork))
     else:
         body = None
     if session.state is State.ACCEPTED:
@@ -297,6 +300,18 @@ def confirm(session: Session, fork: Fork, body: Body | None) -> None:
         session.look_where(fork)
     elif body is not None:
         host.tell(events.OfferAnswered(session=session.id, fork=fork.name, body=body))
+
+
+def _unanswered(session: Session, fork: Fork) -> events.OfferRefused:
+    """The ACK of a re-INVITE has no answer to the offer in our 2xx."""
+    return events.OfferRefused(
+        session=session.id,
+        fork=fork.name,
+        status=_NOT_ACCEPTABLE,
+        reason="the ACK has no answer",
+        source=Source.PEER,
+        headers=NO_HEADERS,
+    )
 
 
 def hang_up_when_confirmed(session: Session, now: float) -> None:

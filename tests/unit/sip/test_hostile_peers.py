@@ -150,6 +150,19 @@ def test_an_offer_while_ours_is_wanted_is_refused_and_both_end(verdict: str) -> 
     finish(caller, callee)
 
 
+def test_an_acknowledgement_without_the_answer_leaves_all_as_it_was() -> None:
+    caller, callee = pair()
+    connect(caller, callee)
+    for cseq in (2, 3):
+        assert inject(callee, request_of(caller, "INVITE", cseq), caller.host) == []
+        callee.answer(REOFFER)
+        assert inject(callee, request_of(caller, "ACK", cseq), caller.host) == []
+    refused = callee.heard(events.OfferRefused)
+    assert [each.status for each in refused] == [488, 488]
+    callee.hang_up()
+    finish(caller, callee)
+
+
 def test_a_word_that_comes_after_all_answers_acknowledges_and_harms_nothing() -> None:
     wire, caller = calling(acknowledge=Acknowledge.WHEN_TOLD)
     inject(caller, response(wire, 200, "fork"), PEER)
