@@ -34,6 +34,7 @@ from protocols.sip.matching import (
     way_back,
 )
 from protocols.sip.message import Headers, Message, Request, Response, Via
+from protocols.sip.telling import told
 from protocols.sip.timers import Durations, Timers
 from protocols.sip.transaction import (
     Client,
@@ -456,7 +457,7 @@ class TransactionLayer:
                 assert isinstance(transaction, InviteClient) and isinstance(message, Response)
                 self._acknowledge(transaction, message)
             elif not transaction.hidden:
-                self._events.append(_told(transaction, effect, message, flow, reason))
+                self._events.append(told(transaction, effect, message, flow, reason))
         if transaction.state is _TERMINATED:
             self._ledger.remove(transaction)
             if not transaction.hidden:
@@ -486,24 +487,3 @@ class TransactionLayer:
             params=(("branch", self._branch()), ("rport", None)),
         )
         return replace(request, vias=(via, *request.vias))
-
-
-def _told(
-    transaction: Transaction,
-    effect: Effect,
-    message: Message | None,
-    flow: Flow | None,
-    reason: str,
-) -> Event:
-    """The event of an effect that is for the user."""
-    if effect is Effect.TIME_OUT:
-        return events.TimedOut(id=transaction.id)
-    if effect is Effect.FAIL:
-        return events.TransportFailed(id=transaction.id, reason=reason)
-    assert flow is not None
-    if isinstance(message, Response):
-        return events.ResponseReceived(
-            client_id=ClientId(transaction.number), response=message, flow=flow
-        )
-    assert isinstance(message, Request)
-    return events.AckReceived(server_id=ServerId(transaction.number), request=message, flow=flow)
