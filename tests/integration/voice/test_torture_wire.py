@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.daemon import voice
 from protocols.sip.agent_commands import Settings
@@ -81,7 +82,14 @@ async def test_dialogs_as_bad_as_they_come(
     asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
     twiml = '<Response><Pause length="1"/><Hangup/></Response>'
     chance = random.Random(seed)
-    async with world(tmp_path, CONFIG, twiml) as here:
+    with capture_logs() as logs:
+        await _play_forty(tmp_path, chance, twiml)
+    assert not faults
+    assert not [each for each in logs if each["log_level"] == "error"]
+
+
+async def _play_forty(folder: Path, chance: random.Random, twiml: str) -> None:
+    async with world(folder, CONFIG, twiml) as here:
         alive = here.gateway._voice
         assert alive is not None
         for _ in range(40):
@@ -92,7 +100,6 @@ async def test_dialogs_as_bad_as_they_come(
         assert len(calls) > 20
         await here.ended()
         await here.quiet()
-    assert not faults
 
 
 async def test_each_in_a_datagram(gateway: World) -> None:
