@@ -11,7 +11,7 @@ from protocols.sip.transport import Hop, Transport
 from protocols.sip.uri import SipUri
 from tests.integration.voice import world as worlds
 from tests.integration.voice.conftest import OpenPhone
-from tests.integration.voice.test_calls import NUMBER, config
+from tests.integration.voice.test_joined_calls import NUMBER, config
 from tests.integration.voice.world import world
 
 EVERYWHERE = worlds.BASE.replace('"127.0.0.1:0"]', '"0.0.0.0:0"]') + (

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.callers import Party, Side
-from tests.integration.voice.test_calls import CONFIG, NUMBER
+from tests.integration.voice.test_joined_calls import CONFIG, NUMBER
 from tests.integration.voice.world import World, world
 
 DIAL = "<Response><Dial answerOnBridge='true'>+447700900002</Dial></Response>"

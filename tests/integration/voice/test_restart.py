@@ -16,7 +16,7 @@ from protocols.sip.uri import SipUri
 from tests.crash.calls import fifty
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
-from tests.integration.voice.test_calls import NUMBER, config
+from tests.integration.voice.test_joined_calls import NUMBER, config
 from tests.integration.voice.world import World, world
 
 DIAL = "<Response><Dial answerOnBridge='true' action='/after'>+447700900002</Dial></Response>"

@@ -17,7 +17,7 @@ from protocols.sip.errors import LocalProtocolError
 from protocols.sip.session_offers import Body
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
-from tests.integration.voice.test_calls import NUMBER, config
+from tests.integration.voice.test_joined_calls import NUMBER, config
 from tests.integration.voice.world import World, world
 
 DIAL = "<Response><Dial action='/after'>+447700900002</Dial></Response>"

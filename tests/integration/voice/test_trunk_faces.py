@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway import config as configuration
 from protocols.sip import agent_events as events
-from tests.integration.voice import test_calls as calls
+from tests.integration.voice import test_joined_calls as calls
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.world import PATIENCE, World, world
 
