@@ -66,10 +66,6 @@ class SipCapture:
         found = self._fields("sip", "sip.Method", "sip.Status-Code")
         return Counter(each for line in found for each in line.split("\t") if each)
 
-    def packets(self) -> int:
-        """How many of RTP, as their SDP says."""
-        return len(self._fields("rtp", "frame.number"))
-
     def reports(self) -> int:
         """How many packets of RTCP."""
         return len(self._fields("rtcp", "frame.number"))

@@ -28,7 +28,7 @@ def test_media_moves(
     before, after = start_speaker(CARRIER_HOST), start_speaker(ELSEWHERE)
     here = Sdp(address=CARRIER_HOST, port=before.port)
     there = Sdp(address=ELSEWHERE, port=after.port)
-    moving = (Rest(seconds=4), *reoffering(there), Rest(seconds=4), *HANGING_UP)
+    moving = (Rest(seconds=5), *reoffering(there), Rest(seconds=5), *HANGING_UP)
     flow = Flow(caller=(*calling(sdp=here), *moving), callee=patient())
     begun = rf"m=audio {before.port} .*SIP/2\.0 200 OK.*?m=audio (\d+).*ACK sip:"
     if mover is Side.CALLEE:
