@@ -6,6 +6,7 @@ waited for: the call goes on, but nothing that promises anything is answered mea
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -37,16 +38,19 @@ class Keeping:
         self._call_sid = call_sid
         self._writes: list[Write] = []
         self._jobs: list[Job] = []
-        self._work: asyncio.Task[None] | None = None
-        self._error: Exception | None = None
         self._is_hurried = False
+        self._is_busy = False  # something is being written, or is about to be
+        self._waiting: list[asyncio.Future[None]] = []
+        self._error: BaseException | None = None
 
     def put(self, writes: Sequence[Write], jobs: Sequence[Job] = ()) -> None:
         """Make `writes` durable, soon; `jobs`, whose rows are among them, begin after it."""
         self._writes += writes
         self._jobs += jobs
-        if self._work is None:
-            self._work = asyncio.get_running_loop().create_task(self._commit())
+        if not self._is_busy:
+            # What else this turn puts goes with it.
+            self._is_busy = True
+            asyncio.get_running_loop().call_soon(self._commit)
 
     def hurry(self) -> None:
         """Wait no longer for a store that is away: the process ends."""
@@ -54,33 +58,61 @@ class Keeping:
 
     async def durable(self) -> None:
         """Return when all that was put is durable; raises `NotKept`."""
-        while self._work is not None:
-            await asyncio.shield(self._work)
+        while self._is_busy:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(done)
+            await done
         if self._error is not None:
             raise NotKept(str(self._error)) from self._error
 
-    async def _commit(self) -> None:
-        try:
-            while self._writes and self._error is None:
-                writes, self._writes = self._writes, []
-                jobs, self._jobs = self._jobs, []
-                self._error = await self._insist(writes)
-                for job in jobs if self._error is None else ():
-                    self._offer(job)
-        finally:
-            self._work = None
+    def _commit(self) -> None:
+        """Write what there is; whatever was put meanwhile follows."""
+        writes, self._writes = self._writes, []
+        jobs, self._jobs = self._jobs, []
+        if not writes or self._error is not None:
+            self._settle()
+        else:
+            self._insist(writes, jobs)
 
-    async def _insist(self, writes: Sequence[Write]) -> Exception | None:
-        """Commit; the error that no time will mend."""
-        while True:
-            try:
-                await self._store.commit(writes, self._lease())
-                return None
-            except StoreUnavailable as error:
-                _log.warning("a call waits for the store", call=self._call_sid, reason=str(error))
-                if self._is_hurried:
-                    return error
-                await asyncio.sleep(_RETRY_AFTER)
-            except Exception as error:  # others own it now, or nobody can write it
-                _log.error("a call can't be kept", call=self._call_sid, reason=repr(error))
-                return error
+    def _insist(self, writes: Sequence[Write], jobs: Sequence[Job]) -> None:
+        try:
+            committing = self._store.commit(writes, self._lease())
+        except Exception as error:
+            self._on_refused(error, writes, jobs)
+        else:
+            committing.add_done_callback(partial(self._on_committed, writes, jobs))
+
+    def _on_committed(
+        self, writes: Sequence[Write], jobs: Sequence[Job], committing: "asyncio.Future[None]"
+    ) -> None:
+        if committing.cancelled():
+            self._on_refused(StoreUnavailable("it was given up"), writes, jobs)
+            return
+        error = committing.exception()
+        if error is not None:
+            self._on_refused(error, writes, jobs)
+            return
+        self._commit()
+        for job in jobs:
+            self._offer(job)
+
+    def _on_refused(
+        self, error: BaseException, writes: Sequence[Write], jobs: Sequence[Job]
+    ) -> None:
+        if isinstance(error, StoreUnavailable):
+            _log.warning("a call waits for the store", call=self._call_sid, reason=str(error))
+            if not self._is_hurried:
+                loop = asyncio.get_running_loop()
+                loop.call_later(_RETRY_AFTER, self._insist, writes, jobs)
+                return
+        # Others own it now, or nobody can write it.
+        self._error = error
+        _log.error("a call can't be kept", call=self._call_sid, reason=repr(error))
+        self._settle()
+
+    def _settle(self) -> None:
+        self._is_busy = False
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            if not done.done():
+                done.set_result(None)

@@ -329,6 +329,7 @@ class Live:
 
     def _leave(self, reason: str) -> None:
         """Nobody has the caller's place any more."""
+        self._media.retire()
         if self._dial is not None:
             self._dial.stop(reason)
         self._over.set()
@@ -437,10 +438,14 @@ class Live:
     def _give(self, event: TwimlEvent) -> None:
         """Tell the interpreter, which may be asking at this moment, a little later."""
         if self._scope is not None:
-            self._scope.errand(self._given(event))
+            asyncio.get_running_loop().call_soon(self._given, event)
 
-    async def _given(self, event: TwimlEvent) -> None:
-        self._interpreter.on(event)
+    def _given(self, event: TwimlEvent) -> None:
+        try:
+            self._interpreter.on(event)
+        except Exception:
+            _log.exception("a call fell", call=self.line.call.sid, at=type(event).__name__)
+            self._fall()
 
 
 class Whisper:

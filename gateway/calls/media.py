@@ -5,6 +5,7 @@ Whoever needs a port or sound waits for the version that has it.
 """
 
 import asyncio
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -28,6 +29,7 @@ class NoMedia(Exception):
         self.is_full = is_full
 
 
+_OVER: Final = "the call is over"
 _LOST: Final = "the media worker of the call is gone"
 
 
@@ -42,7 +44,7 @@ class CallMedia:
         self._places: dict[str, Place] = {}
         self._version = self._true = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
-        self._work: asyncio.Task[None] | None = None
+        self._is_busy = False  # something is being made true, or is about to be
         self._closed = False
         self._lost: NoMedia | None = None
 
@@ -93,14 +95,16 @@ class CallMedia:
         if self._true < self._version:
             await self._wait(self._version)
 
-    async def close(self) -> None:
-        """Release everything; the readings of each leg have come when this returns."""
+    def retire(self) -> None:
+        """Change nothing any more: all that there is goes at once when it is closed."""
         self._closed = True
         self._nodes.clear()
         self._heard.clear()
-        if self._work is not None:
-            self._work.cancel()
-        self._fail(NoMedia("the call is over", is_full=False), self._version)
+        self._fail(NoMedia(_OVER, is_full=False), self._version)
+
+    async def close(self) -> None:
+        """Release everything; the readings of each leg have come when this returns."""
+        self.retire()
         await self._plane.end(self.call)
 
     # Inside
@@ -112,49 +116,73 @@ class CallMedia:
     async def _wait(self, version: int) -> None:
         if self._lost is not None:
             raise self._lost
+        if self._closed:
+            raise NoMedia(_OVER, is_full=False)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((version, done))
         await done
 
     def _change(self) -> None:
         if self._closed:
-            raise NoMedia("the call is over", is_full=False)
+            raise NoMedia(_OVER, is_full=False)
         self._version += 1
-        if self._work is None and self._lost is None:
-            self._work = asyncio.get_running_loop().create_task(self._make_true())
+        if not self._is_busy and self._lost is None:
+            # What else this turn changes goes with it.
+            self._is_busy = True
+            asyncio.get_running_loop().call_soon(self._make_true)
 
-    async def _make_true(self) -> None:
-        while self._true < self._version:
-            wanted = Graph(
-                call=self.call,
-                version=self._version,
-                nodes=tuple(self._nodes.values()),
-                joins=tuple(
+    def _make_true(self) -> None:
+        if self._closed or self._true >= self._version:
+            self._is_busy = False
+            return
+        wanted = Graph(
+            call=self.call,
+            version=self._version,
+            nodes=tuple(self._nodes.values()),
+            joins=tuple(
+                [
                     Join(source=source, hearer=hearer)
                     for hearer, source in self._heard.items()
                     if source in self._nodes and hearer in self._nodes
-                ),
-            )
-            match await self._apply(wanted):
-                case Applied(places=places):
-                    self._places = places
-                    self._true = wanted.version
-                    self._wake()
-                case Refused(reason=reason, is_full=is_full):
-                    self._take_back(wanted)
-                    self._fail(NoMedia(reason, is_full=is_full), wanted.version)
-                case Lost():
-                    self._lost = NoMedia(_LOST, is_full=False)
-                    self._fail(self._lost, self._version)
-                    break
-        self._work = None
-
-    async def _apply(self, wanted: Graph) -> Applied | Refused | Lost:
+                ]
+            ),
+        )
         try:
-            return await self._plane.apply(wanted)
+            applying = self._plane.apply(wanted)
         except Exception:
-            _log.exception("a graph could not be made true", call=self.call)
-            return Lost(call=self.call)
+            self._on_broken()
+        else:
+            applying.add_done_callback(partial(self._on_applied, wanted))
+
+    def _on_applied(
+        self, wanted: Graph, applying: "asyncio.Future[Applied | Refused | Lost]"
+    ) -> None:
+        try:
+            result = applying.result()
+        except (Exception, asyncio.CancelledError):
+            self._on_broken()
+            return
+        match result:
+            case Applied(places=places):
+                self._places = places
+                self._true = wanted.version
+                self._wake()
+            case Refused(reason=reason, is_full=is_full):
+                self._take_back(wanted)
+                self._fail(NoMedia(reason, is_full=is_full), wanted.version)
+            case Lost():
+                self._lose()
+                return
+        self._make_true()
+
+    def _on_broken(self) -> None:
+        _log.exception("a graph could not be made true", call=self.call)
+        self._lose()
+
+    def _lose(self) -> None:
+        self._lost = NoMedia(_LOST, is_full=False)
+        self._fail(self._lost, self._version)
+        self._is_busy = False
 
     def _take_back(self, refused: Graph) -> None:
         """Forget what was new in a graph that can't be made true, so that the rest can."""

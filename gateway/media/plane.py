@@ -5,6 +5,7 @@ applied, as often as it changes, and at last the call is ended. What happens mea
 receiver that the plane was made with. Media never come this way.
 """
 
+import asyncio
 from typing import Protocol
 
 import msgspec
@@ -47,7 +48,7 @@ class Plane(Protocol):
     def open(self, call: str) -> Opened | Full:
         """Find a place for a call; one that is open keeps the place that it has."""
 
-    async def apply(self, graph: Graph) -> Applied | Refused | Lost:
+    def apply(self, graph: Graph) -> "asyncio.Future[Applied | Refused | Lost]":
         """Make a call's graph true; while it is `Refused`, the one before it holds."""
 
     def press(self, call: str, leg: str, digits: str) -> None:
@@ -59,8 +60,8 @@ class Plane(Protocol):
     def measure(self, call: str) -> None:
         """Ask for `Measured` of each of a call's legs."""
 
-    async def end(self, call: str) -> None:
+    def end(self, call: str) -> "asyncio.Future[None]":
         """Release all that a call has; harmless when it is not open.
 
-        `LegClosed` of each leg comes before this returns, unless the call is lost.
+        `LegClosed` of each leg comes before it is done, unless the call is lost.
         """

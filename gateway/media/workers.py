@@ -32,6 +32,7 @@ _log = structlog.get_logger(__name__)
 
 K = TypeVar("K")
 A = TypeVar("A")
+Result = wire.Applied | wire.Refused | Lost
 
 Receiver = Callable[[Happened], None]
 
@@ -78,14 +79,10 @@ class _Waiting(Generic[K, A]):
             if not future.done():
                 future.set_result(answer)
 
-    def fail(self) -> None:
-        """Let nobody wait for what does not come any more."""
-        waiting, self._waiting = self._waiting, {}
-        for _, futures in waiting.values():
-            for future in futures:
-                if not future.done():
-                    future.set_exception(ConnectionResetError())
-                    future.exception()  # whoever waited may be gone
+    def give_up(self, answer: Callable[[K], A]) -> None:
+        """Let nobody wait for what does not come any more: `answer` stands for it."""
+        for key in list(self._waiting):
+            self.answer(key, answer(key))
 
     def since(self) -> float:
         """When the oldest was asked; never is infinity."""
@@ -104,7 +101,7 @@ class _Worker:
         self.writer: asyncio.StreamWriter | None = None
         self.is_draining = False
         self.calls: dict[str, int] = {}  # with the number of their legs
-        self.applying: _Waiting[tuple[str, int], wire.Applied | wire.Refused] = _Waiting()
+        self.applying: _Waiting[tuple[str, int], Result] = _Waiting()
         self.ending: _Waiting[str, None] = _Waiting()
         self._said: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
@@ -142,8 +139,8 @@ class _Worker:
 
     def lose(self) -> None:
         """Let nobody wait for what does not come any more."""
-        self.applying.fail()
-        self.ending.fail()
+        self.applying.give_up(lambda key: Lost(call=key[0]))
+        self.ending.give_up(lambda call: None)
 
     def watch(self) -> None:
         """See that what is asked is answered in time, or that the process ends."""
@@ -246,22 +243,16 @@ class Workers:
             self._places[call] = place
         return Opened(worker=place.number)
 
-    async def apply(self, graph: Graph) -> wire.Applied | wire.Refused | Lost:
+    def apply(self, graph: Graph) -> asyncio.Future[Result]:
         """See `Plane`."""
         worker = self._places.get(graph.call)
         if worker is None or worker.writer is None:
-            return Lost(call=graph.call)
+            return _done(Lost(call=graph.call))
         answer, first = worker.applying.add((graph.call, graph.version))
         if first:
             worker.say(wire.Apply(graph=graph))
             worker.watch()
-        try:
-            found = await answer
-        except ConnectionError:
-            return Lost(call=graph.call)
-        if isinstance(found, wire.Applied) and graph.call in worker.calls:
-            worker.calls[graph.call] = max(_LEGS, len(found.places))
-        return found
+        return answer
 
     def press(self, call: str, leg: str, digits: str) -> None:
         """See `Plane`."""
@@ -277,17 +268,16 @@ class Workers:
         if worker is not None:
             worker.say(wire.Measure(call=call))
 
-    async def end(self, call: str) -> None:
+    def end(self, call: str) -> asyncio.Future[None]:
         """See `Plane`."""
         worker = self._places.get(call)
         if worker is None or worker.writer is None:
-            return
+            return _done(None)
         answer, first = worker.ending.add(call)
         if first:
             worker.say(wire.End(call=call))
             worker.watch()
-        with contextlib.suppress(ConnectionError):
-            await answer
+        return answer
 
     # Processes
 
@@ -339,9 +329,11 @@ class Workers:
 
     def _take(self, worker: _Worker, report: wire.Report) -> None:
         match report:
-            case (
-                wire.Applied(call=call, version=version) | wire.Refused(call=call, version=version)
-            ):
+            case wire.Applied(call=call, version=version, places=places):
+                if call in worker.calls:
+                    worker.calls[call] = max(_LEGS, len(places))
+                worker.applying.answer((call, version), report)
+            case wire.Refused(call=call, version=version):
                 worker.applying.answer((call, version), report)
             case wire.Ended(call=call):
                 self._places.pop(call, None)
@@ -371,3 +363,9 @@ class Workers:
         worker.lose()
         _log.error("a media worker died", worker=worker.number, calls=len(calls))
         self._receiver(WorkerLost(worker=worker.number, calls=calls))
+
+
+def _done(answer: A) -> "asyncio.Future[A]":
+    future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+    future.set_result(answer)
+    return future

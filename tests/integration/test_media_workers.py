@@ -247,8 +247,8 @@ async def test_who_waits_for_a_worker_that_dies_is_told(start: Start) -> None:
     world.plane.open("call")
     (pid,) = world.plane.pids().values()
     os.kill(pid, signal.SIGSTOP)
-    applying = asyncio.create_task(world.plane.apply(graph("call", leg("a"))))
-    ending = asyncio.create_task(world.plane.end("call"))
+    applying = world.plane.apply(graph("call", leg("a")))
+    ending = world.plane.end("call")
     await asyncio.sleep(0)
     os.kill(pid, signal.SIGKILL)
     async with asyncio.timeout(PATIENCE):
@@ -277,8 +277,8 @@ async def test_a_worker_that_hangs_is_ended_and_replaced(
 async def test_who_gives_up_leaves_the_answer_to_who_waits_for_the_same(start: Start) -> None:
     world = await start()
     world.plane.open("call")
-    first = asyncio.create_task(world.plane.apply(graph("call", leg("a"))))
-    second = asyncio.create_task(world.plane.apply(graph("call", leg("a"))))
+    first = world.plane.apply(graph("call", leg("a")))
+    second = world.plane.apply(graph("call", leg("a")))
     await asyncio.sleep(0)
     first.cancel()
     async with asyncio.timeout(PATIENCE):

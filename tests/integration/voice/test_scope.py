@@ -44,8 +44,19 @@ def fails_at_once(*_: Any, **__: Any) -> Any:
 
 
 def answers(value: Any) -> Callable[..., Any]:
-    async def answer(*_: Any, **__: Any) -> Any:
-        return value
+    def answer(*_: Any, **__: Any) -> "asyncio.Future[Any]":
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future.set_result(value)
+        return future
+
+    return answer
+
+
+def breaks_off(error: Exception) -> Callable[..., Any]:
+    def answer(*_: Any, **__: Any) -> "asyncio.Future[Any]":
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future.set_exception(error)
+        return future
 
     return answer
 
@@ -74,7 +85,7 @@ def lost(patch: pytest.MonkeyPatch, here: World) -> None:
 
 
 def broken_plane(patch: pytest.MonkeyPatch, here: World) -> None:
-    patch.setattr(house_of(here).plane, "apply", fails)
+    patch.setattr(house_of(here).plane, "apply", breaks_off(Broken("as the test wants it")))
 
 
 def full(patch: pytest.MonkeyPatch, here: World) -> None:
@@ -82,14 +93,11 @@ def full(patch: pytest.MonkeyPatch, here: World) -> None:
 
 
 def fenced(patch: pytest.MonkeyPatch, here: World) -> None:
-    async def commit(*_: Any) -> None:
-        raise Fenced("another has it")
-
-    patch.setattr(house_of(here).store, "commit", commit)
+    patch.setattr(house_of(here).store, "commit", breaks_off(Fenced("another has it")))
 
 
 def unwritable(patch: pytest.MonkeyPatch, here: World) -> None:
-    patch.setattr(house_of(here).store, "commit", fails)
+    patch.setattr(house_of(here).store, "commit", breaks_off(Broken("as the test wants it")))
 
 
 @pytest.mark.parametrize(
@@ -154,9 +162,11 @@ async def test_a_store_that_is_away_is_waited_for(
     async with world(tmp_path, config(callee), DIAL) as here:
         tried = asyncio.Event()
 
-        async def commit(*_: Any) -> None:
+        refuse = breaks_off(StoreUnavailable("away"))
+
+        def commit(*_: Any) -> "asyncio.Future[None]":
             tried.set()
-            raise StoreUnavailable("away")
+            return refuse()
 
         monkeypatch.setattr(house_of(here).store, "commit", commit)
         caller.call(NUMBER, here.hop())

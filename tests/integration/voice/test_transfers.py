@@ -526,9 +526,11 @@ async def test_who_takes_a_call_over_that_ends_meanwhile_is_refused(
         await talk(alice, bob)
         tried = asyncio.Event()
 
-        async def commit(*_: object) -> None:
+        def commit(*_: object) -> "asyncio.Future[None]":
             tried.set()
-            raise StoreUnavailable("away")
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            future.set_exception(StoreUnavailable("away"))
+            return future
 
         monkeypatch.setattr(house_of(here).store, "commit", commit)
         replace(dave, "anything", here.hop(), name(bob))

@@ -30,7 +30,10 @@ class Store:
         self.took: list[Any] = []
         self.tries = 0
 
-    async def commit(self, writes: Any, fence: Any) -> None:
+    def commit(self, writes: Any, fence: Any) -> "asyncio.Future[None]":
+        return asyncio.ensure_future(self._commit(writes))
+
+    async def _commit(self, writes: Any) -> None:
         self.tries += 1
         await asyncio.sleep(0)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]

@@ -1,0 +1,112 @@
+"""How a call's changes become durable: in their order, together, again when it is back."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from gateway.calls import keeping
+from gateway.calls.keeping import Keeping, NotKept
+from gateway.store.base import Insert, Lease, Stale, StoreUnavailable, Write
+
+TABLE = Insert(table="calls", columns=("sid",))
+PATIENCE = 20.0
+
+
+def write(sid: str) -> Write:
+    return TABLE, (sid,)
+
+
+class Slow:
+    """A store whose commits end when the test says so."""
+
+    def __init__(self) -> None:
+        self.commits: list[tuple[list[str], asyncio.Future[None]]] = []
+        self._more = asyncio.Event()
+
+    def commit(self, writes: Sequence[Write], fence: Lease | None = None) -> "asyncio.Future[None]":
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.commits.append(([row[0] for _, row in writes], future))
+        self._more.set()
+        return future
+
+    async def asked(self, count: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while len(self.commits) < count:
+                self._more.clear()
+                await self._more.wait()
+
+    @property
+    def written(self) -> list[list[str]]:
+        return [sids for sids, _ in self.commits]
+
+
+def kept(store: Any, offered: list[Any]) -> Keeping:
+    return Keeping(store, lambda: None, offered.append, "CA1")
+
+
+async def test_what_a_turn_puts_goes_together_and_what_follows_waits_for_it() -> None:
+    store, offered = Slow(), []
+    call = kept(store, offered)
+    call.put([write("a")], ["job of a"])  # type: ignore[list-item]
+    call.put([write("b")])
+    await store.asked(1)
+    call.put([write("c")], ["job of c"])  # type: ignore[list-item]
+    call.put([write("d")])
+    await asyncio.sleep(0)
+    assert (store.written, offered) == ([["a", "b"]], [])
+    store.commits[0][1].set_result(None)
+    await store.asked(2)
+    assert store.written == [["a", "b"], ["c", "d"]]
+    store.commits[1][1].set_result(None)
+    await call.durable()
+    assert offered == ["job of a", "job of c"]
+
+
+async def test_durable_waits_for_all_that_was_put() -> None:
+    store = Slow()
+    call = kept(store, [])
+    await call.durable()
+    call.put([write("a")])
+    waiting = asyncio.ensure_future(call.durable())
+    gone = asyncio.ensure_future(call.durable())
+    await store.asked(1)
+    gone.cancel()
+    call.put([write("b")])
+    store.commits[0][1].set_result(None)
+    await store.asked(2)
+    assert not waiting.done()
+    store.commits[1][1].set_result(None)
+    async with asyncio.timeout(PATIENCE):
+        await waiting
+
+
+async def test_a_store_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_RETRY_AFTER", 0.0)
+    store, offered = Slow(), []
+    call = kept(store, offered)
+    call.put([write("a")], ["job"])  # type: ignore[list-item]
+    await store.asked(1)
+    store.commits[0][1].set_exception(StoreUnavailable("it is away"))
+    call.put([write("b")])
+    await store.asked(2)
+    store.commits[1][1].set_result(None)
+    await store.asked(3)
+    store.commits[2][1].set_result(None)
+    await call.durable()
+    assert (store.written, offered) == ([["a"], ["a"], ["b"]], ["job"])
+
+
+async def test_what_others_have_changed_is_kept_no_more() -> None:
+    store, offered = Slow(), []
+    call = kept(store, offered)
+    call.put([write("a")], ["job"])  # type: ignore[list-item]
+    await store.asked(1)
+    store.commits[0][1].set_exception(Stale("read it again"))
+    with pytest.raises(NotKept, match="read it again"):
+        await call.durable()
+    call.put([write("b")])
+    with pytest.raises(NotKept):
+        await call.durable()
+    assert (store.written, offered) == ([["a"]], [])
