@@ -16,13 +16,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Every start would compile everything again, and there are many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test lint format interop $(PEERS:%=interop-%) crash chaos fuzz soak bench docs lock clean
+.PHONY: help setup run test lint format interop $(PEERS:%=interop-%) crash chaos fuzz soak hostile bench docs lock clean
 
 help:
 	@echo 'make run      set up and start the gateway with simulated carriers'
 	@echo 'make test     set up, then style, types and all tests that need only Python'
 	@echo 'make interop  exchange messages with software that is not ours: $(PEERS)'
 	@echo 'make crash | chaos | fuzz | soak | bench   [SECONDS=60]'
+	@echo 'make hostile  attack a gateway while two phones talk'
 	@echo 'make lint | format | docs | lock | clean'
 
 setup: $(STAMP)
@@ -45,7 +46,7 @@ run: setup
 	@$(BIN)/trunkline serve
 
 test: lint
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m 'not realtime and not interop'
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m 'not realtime and not interop and not hostile'
 	$(BIN)/python -m pytest -q -m 'realtime and not interop'
 
 lint: setup
@@ -90,6 +91,9 @@ fuzz: setup
 
 soak: setup
 	$(BIN)/python -m tests.soak --seconds $(SECONDS)
+
+hostile: setup
+	$(BIN)/python -m pytest -q -m hostile
 
 bench: setup
 	@tests/interop/provide kannel || [ $$? -eq 75 ]

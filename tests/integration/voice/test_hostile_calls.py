@@ -27,7 +27,7 @@ from tests.integration.voice.wire import Datagrams, Heard, Stream, anywhere
 from tests.integration.voice.world import world
 from tests.running import RunningGateway
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.hostile
 
 DOMAIN = "office.example"
 NUMBER = "+15550001000"
