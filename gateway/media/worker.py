@@ -104,20 +104,27 @@ async def _serve(connection: _Connection) -> None:
     if not isinstance(first, wire.SetUp):
         raise wire.WireError("a worker is set up first")
     switch, reader = _switch(first, connection)
-    ticking = asyncio.get_running_loop().create_task(_tick(switch))
+    busy = asyncio.Event()
+    ticking = asyncio.get_running_loop().create_task(_tick(switch, busy))
     try:
         while rest or (rest := await connection.read()):
             for command in rest:
                 _obey(switch, connection, command)
             rest = []
+            if switch.calls:
+                busy.set()
+            else:
+                busy.clear()
     finally:
         ticking.cancel()
         switch.close(time.monotonic())
         reader.close()
 
 
-async def _tick(switch: Switch) -> None:
+async def _tick(switch: Switch, busy: asyncio.Event) -> None:
+    """Give the legs their time, while there are any."""
     while True:
+        await busy.wait()
         await asyncio.sleep(TICK)
         try:
             switch.handle_timer(time.monotonic())
