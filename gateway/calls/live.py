@@ -289,11 +289,7 @@ class Live:
 
     def on(self, leg: Leg, event: Event) -> None:
         """Take what a leg of this call tells; what can't be coped with ends the call."""
-        try:
-            self._take(leg, event)
-        except Exception:
-            _log.exception("a call fell", call=self.line.call.sid, at=type(event).__name__)
-            self._fall()
+        self._dare(self._take, leg, event)
         if isinstance(event, Finished):
             self._finish(leg.id)
 
@@ -438,13 +434,13 @@ class Live:
     def _give(self, event: TwimlEvent) -> None:
         """Tell the interpreter, which may be asking at this moment, a little later."""
         if self._scope is not None:
-            asyncio.get_running_loop().call_soon(self._given, event)
+            asyncio.get_running_loop().call_soon(self._dare, self._interpreter.on, event)
 
-    def _given(self, event: TwimlEvent) -> None:
+    def _dare(self, take: Callable[..., None], *given: object) -> None:
         try:
-            self._interpreter.on(event)
+            take(*given)
         except Exception:
-            _log.exception("a call fell", call=self.line.call.sid, at=type(event).__name__)
+            _log.exception("a call fell", call=self.line.call.sid, at=type(given[-1]).__name__)
             self._fall()
 
 
