@@ -37,7 +37,7 @@ from gateway.media.wire import Readings
 from protocols.rtp.latch import LatchPolicy
 from protocols.sip.agent_commands import Reply
 from protocols.sip.agent_events import Invited
-from protocols.sip.headers import Reason, write_reason
+from protocols.sip.headers import Reason, RetryAfter, write_reason, write_retry_after
 from protocols.sip.message import Headers
 from twiml.call import DialEnded, Ending, HungUp
 from twiml.call import Event as TwimlEvent
@@ -50,6 +50,7 @@ _log = structlog.get_logger(__name__)
 
 _NORMAL: Final = 200
 _OVERLOADED: Final = 503
+_LATER: Final = 10  # seconds
 _BROKEN: Final = "the gateway had a fault"
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
 
@@ -387,8 +388,10 @@ class Live:
         if self.leg.is_up:
             self.leg.hang_up(_NORMAL, reason)
         else:
-            headers = Headers((write_reason(Reason(protocol="SIP", cause=code, text=reason)),))
-            self.leg.refuse(Reply(status=code, headers=headers))
+            lines = [write_reason(Reason(protocol="SIP", cause=code, text=reason))]
+            if code == _OVERLOADED:  # no worker has room: the whole node is full (§21.5.4)
+                lines.append(write_retry_after(RetryAfter(seconds=_LATER)))
+            self.leg.refuse(Reply(status=code, headers=Headers(lines)))
 
     def _fall(self) -> None:
         """Something here broke: let everybody go, whatever else is broken."""

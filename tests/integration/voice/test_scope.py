@@ -128,6 +128,8 @@ async def test_a_call_that_is_not_answered_is_refused(
         refused = await caller.until(events.Refused)
         assert refused.status == status
         assert reason in (refused.headers.first("Reason") or "")
+        # Who finds no room here is asked to stay away from the whole node for a while.
+        assert ("Retry-After" in refused.headers) is (status == 503)
         await nothing_is_left(here, tasks)
         (call,) = await here.calls()
         assert call["status"] == "failed"
