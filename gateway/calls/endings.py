@@ -6,11 +6,16 @@ import msgspec
 
 from carriers.call_outcomes import relayed
 from gateway.calls.model import CallStatus
+from protocols.sip.agent_commands import Reply
+from protocols.sip.headers import Reason, RetryAfter, write_reason, write_retry_after
+from protocols.sip.message import Headers
 from twiml.call import DialEnded, DialStatus, Ending
 
 UNAVAILABLE: Final = 480
 FAULT: Final = 500
+FULL: Final = 503
 _NO_DOCUMENT: Final = 11200
+_LATER: Final = 10  # seconds
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,3 +50,11 @@ _OF_DIAL: Final = {
     DialStatus.BUSY: CallStatus.BUSY,
     DialStatus.NO_ANSWER: CallStatus.NO_ANSWER,
 }
+
+
+def refusal(code: int, reason: str) -> Reply:
+    """What a caller is refused with; where no worker has room the whole node is full (§21.5.4)."""
+    lines = [write_reason(Reason(protocol="SIP", cause=code, text=reason))]
+    if code == FULL:
+        lines.append(write_retry_after(RetryAfter(seconds=_LATER)))
+    return Reply(status=code, headers=Headers(lines))

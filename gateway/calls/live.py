@@ -14,13 +14,13 @@ import msgspec
 import structlog
 
 from carriers.caller_id import Caller
-from gateway.calls import tables
+from gateway.calls import endings, tables
 from gateway.calls.apps import App
 from gateway.calls.description import Disagreed
 from gateway.calls.dial import CALLER_GONE
 from gateway.calls.dial_run import Branch, DialRun, Parent
 from gateway.calls.documents import Obtained
-from gateway.calls.endings import ENDINGS, FAULT, UNAVAILABLE, Ended, unanswered
+from gateway.calls.endings import Ended
 from gateway.calls.hands import Hands
 from gateway.calls.house import House, Scope
 from gateway.calls.keeping import NotKept
@@ -35,10 +35,7 @@ from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
 from gateway.media.wire import Readings
 from protocols.rtp.latch import LatchPolicy
-from protocols.sip.agent_commands import Reply
 from protocols.sip.agent_events import Invited
-from protocols.sip.headers import Reason, RetryAfter, write_reason, write_retry_after
-from protocols.sip.message import Headers
 from twiml.call import DialEnded, Ending, HungUp
 from twiml.call import Event as TwimlEvent
 from twiml.errors import Finding
@@ -49,8 +46,6 @@ from twiml.voice import Interpreter, Part, Pickup
 _log = structlog.get_logger(__name__)
 
 _NORMAL: Final = 200
-_OVERLOADED: Final = 503
-_LATER: Final = 10  # seconds
 _BROKEN: Final = "the gateway had a fault"
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
 
@@ -135,12 +130,12 @@ class Live:
             self._media.open()
             await self.leg.prepare(self.leg.invited.flow.remote[0], self._arrival.latch)
         except NoMedia as error:
-            code = _OVERLOADED if error.is_full else FAULT
+            code = endings.FULL if error.is_full else endings.FAULT
             self._end(code, Ended(status=CallStatus.FAILED, reason=str(error)))
             return
         if not app.url:
             reason = "no voice_url says what to do with it"
-            self._end(UNAVAILABLE, Ended(status=CallStatus.FAILED, reason=reason))
+            self._end(endings.UNAVAILABLE, Ended(status=CallStatus.FAILED, reason=reason))
             return
         self._interpreter.start(Goto(url=app.url, method=app.method))
 
@@ -161,10 +156,10 @@ class Live:
             await self._keeping.durable()
             await self.leg.answer()
         except (NotKept, NoMedia, Disagreed) as error:
-            self._end(FAULT, Ended(status=CallStatus.FAILED, reason=str(error)))
+            self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=str(error)))
             return
         if self._after_answer is not None:
-            self._end(UNAVAILABLE, self._after_answer)
+            self._end(endings.UNAVAILABLE, self._after_answer)
 
     def reject(self, reason: RejectReason) -> None:
         """See `twiml.call.Call`."""
@@ -173,7 +168,7 @@ class Live:
 
     def hang_up(self, ending: Ending) -> None:
         """See `twiml.call.Call`."""
-        code, ended = ENDINGS[ending]
+        code, ended = endings.ENDINGS[ending]
         if ending is Ending.DONE and self._unanswered is not None:
             code, ended = self._unanswered
         if self._is_taken and not self.leg.is_up:
@@ -237,6 +232,9 @@ class Live:
     def _join(self, leg: SipLeg) -> None:
         self._media.join(self.leg.id, leg.id)
         if not self.leg.is_up:
+            # One graph has all that the join changes; who disagrees is met again by the answer.
+            with contextlib.suppress(Disagreed):
+                self.leg.describe()
             self._spawn(self._answer())
 
     def _whisper(self, branch: Branch) -> None:
@@ -246,7 +244,7 @@ class Live:
 
     def _dial_ended(self, ended: DialEnded) -> None:
         self._dial = None
-        self._unanswered = None if ended.bridged else unanswered(ended)
+        self._unanswered = None if ended.bridged else endings.unanswered(ended)
         self._give(ended)
         if self._transfers is not None:
             self._transfers.parted()
@@ -345,7 +343,7 @@ class Live:
         match order:
             case Complete() | Cancel():
                 ended = Ended(status=CallStatus.CANCELED, reason="ended over REST")
-                self._end(UNAVAILABLE, ended)
+                self._end(endings.UNAVAILABLE, ended)
             case Redirect(url=url, method=method) if url:
                 self._interpreter.start(Goto(url=url, method=method))
             case Redirect(twiml=text):
@@ -353,7 +351,7 @@ class Live:
                 if isinstance(found, Obtained):
                     self._interpreter.run(found.document, found.base)
                 else:
-                    self._end(FAULT, Ended(status=CallStatus.FAILED, reason=found.reason))
+                    self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=found.reason))
 
     def has_child(self, sid: str) -> bool:
         """Whether the call `sid` is one that it dialled, and lives."""
@@ -370,7 +368,7 @@ class Live:
 
     def end(self, reason: str) -> None:
         """End it, whatever it does: the process drains, or its media is lost."""
-        self._end(FAULT, Ended(status=CallStatus.FAILED, reason=reason))
+        self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=reason))
 
     def abandon(self) -> None:
         """Wait no longer for its legs, nor for the store: the process ends."""
@@ -388,10 +386,7 @@ class Live:
         if self.leg.is_up:
             self.leg.hang_up(_NORMAL, reason)
         else:
-            lines = [write_reason(Reason(protocol="SIP", cause=code, text=reason))]
-            if code == _OVERLOADED:  # no worker has room: the whole node is full (§21.5.4)
-                lines.append(write_retry_after(RetryAfter(seconds=_LATER)))
-            self.leg.refuse(Reply(status=code, headers=Headers(lines)))
+            self.leg.refuse(endings.refusal(code, reason))
 
     def _fall(self) -> None:
         """Something here broke: let everybody go, whatever else is broken."""
@@ -400,9 +395,12 @@ class Live:
         self._is_fallen = True
         fault = Ended(status=CallStatus.FAILED, reason=_BROKEN)
         steps = [
-            partial(self._end, FAULT, fault),
+            partial(self._end, endings.FAULT, fault),
             partial(self._leave, _BROKEN),
-            *(partial(self._legs[each].hang_up, FAULT, _BROKEN) for each in self._unfinished),
+            *(
+                partial(self._legs[each].hang_up, endings.FAULT, _BROKEN)
+                for each in self._unfinished
+            ),
             partial(self.line.end, CallStatus.FAILED, reason=_BROKEN),
         ]
         for step in steps:
@@ -470,7 +468,7 @@ class Whisper:
 
     def hang_up(self, ending: Ending) -> None:
         """See `twiml.call.Call`: the caller is not wanted."""
-        self._leg.hang_up(UNAVAILABLE, "the whisper hung up")
+        self._leg.hang_up(endings.UNAVAILABLE, "the whisper hung up")
 
     def connect(self) -> None:
         """See `twiml.call.Call`."""
