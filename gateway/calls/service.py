@@ -23,7 +23,7 @@ from gateway.calls.media import CallMedia
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus
 from gateway.calls.orders import Order, Redirect
 from gateway.calls.parameters import DOMAIN, sip_address, sip_parameters
-from gateway.calls.reach import phone_policy, policy_of, srtp_of, wish_of
+from gateway.calls.reach import phone_policy, policy_of, srtp_of
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
 from gateway.media.plane import Happened, WorkerLost
@@ -279,15 +279,8 @@ class Calls:
             call_id=event.request.call_id,
             began=self._clock(),
         )
-        trunk = self._trunks.get(call.carrier) if call.carrier else None
         return SipLeg(
-            self._house.tools,
-            media,
-            tell,
-            id=f"{call.sid}.1",
-            record=record,
-            policy=policy,
-            refresh=None if trunk is None else wish_of(trunk),
+            self._house.tools, media, tell, id=f"{call.sid}.1", record=record, policy=policy
         )
 
     def _policy(self, admitted: Admitted) -> MediaPolicy:

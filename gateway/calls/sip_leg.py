@@ -35,7 +35,6 @@ from protocols.sip.agent_events import SessionId, Source, TransferId
 from protocols.sip.headers import write_reason
 from protocols.sip.message import Headers
 from protocols.sip.session_offers import Body, Exchange
-from protocols.sip.session_refresh import Wish
 from protocols.sip.station import Station
 from protocols.sip.status import phrase
 from protocols.sip.transport import Destination
@@ -84,14 +83,11 @@ class SipLeg:
         id: str,
         record: CallLeg,
         policy: MediaPolicy,
-        refresh: Wish | None = None,
     ) -> None:
-        """`refresh` is the session timer of a call that came in, None for the station's own."""
         self.id = id
         self.record = record
         self.session = SessionId(0)
         self.policy = policy
-        self._refresh = refresh
         self._tools = tools
         self._media = media
         self._tell = tell
@@ -247,7 +243,7 @@ class SipLeg:
         self.is_up = True
         self._keep(answered=self._tools.clock(), sip_code=_OK)
         self._keep_codecs()
-        self._agent.accept(self.session, Accept(body=body, refresh=self._refresh), self._now())
+        self._agent.accept(self.session, Accept(body=body), self._now())
         self._tools.station.wake()
 
     def refuse(self, reply: Reply) -> None:

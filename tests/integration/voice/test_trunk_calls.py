@@ -116,20 +116,3 @@ async def test_a_number_that_nobody_has_and_a_stranger(
         assert refused.status == 404
         assert "no account has the number" in (refused.headers.first("Reason") or "")
         assert await here.calls() == [] and here.ledger() == {}
-
-
-async def test_a_trunks_session_timer_holds_both_ways(
-    tmp_path: Path, open_phone: OpenPhone
-) -> None:
-    caller = await open_phone("+447700900001", "carrier.example")
-    callee = await open_phone("callee", "carrier.example")
-    config = trunk(callee, more='session_expires = "150s"')
-    async with world(tmp_path, config, DIAL) as here:
-        caller.call(NUMBER, here.hop())
-        answered = await caller.until(events.Answered)
-        invited = await callee.until(events.Invited)
-        for headers in (answered.response.headers, invited.request.headers):
-            assert (headers.first("Session-Expires") or "").startswith("150")
-        caller.hang_up()
-        await here.ended()
-        assert here.ledger() == {}
