@@ -180,7 +180,7 @@ def trunkline(folder: Path, callee: int) -> Peer:
     )
     gateway.beside = document
     port = int(gateway.wait_for_stats("sip_udp"))
-    time.sleep(1.0)
+    time.sleep(1.0)  # what its start still costs is no call's
     return Peer("trunkline, SQLite, fsync", gateway, port, "caller.xml", True)
 
 

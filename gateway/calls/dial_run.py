@@ -26,6 +26,7 @@ from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Party
 from gateway.calls.reach import Arm, Asked
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.way import Way
+from gateway.forms import Address
 from protocols.sip.agent_events import Source
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.transport import Destination, Flow, Hop
@@ -441,12 +442,9 @@ def _signalling(destination: Destination) -> str:
 
 
 def _where(destination: Destination) -> str:
-    host, port = (
-        destination.remote
-        if isinstance(destination, Flow)
-        else (destination.host, destination.port)
-    )
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if isinstance(destination, Flow):
+        return str(Address(*destination.remote))
+    return str(Address(destination.host, destination.port))
 
 
 # What a child call ends as that was let go of before it was answered.

@@ -42,6 +42,10 @@ class Hands:
         self._give = give
         self._asked: dict[int, asyncio.Task[None]] = {}
 
+    def fall_back_to(self, fallback: Fallback) -> None:
+        """Ask this from now on where a document's URL fails."""
+        self._fallback = fallback
+
     def pause(self, ask: int, seconds: int) -> None:
         """See `twiml.call.Call`."""
         self._begin(ask, self._pause(ask, seconds))
@@ -91,3 +95,29 @@ class Hands:
         if exchanges:
             writes.append(tables.exchanges_kept(call.sid, exchanges))
         self.line.note(writes)
+
+
+class Handed:
+    """What every `twiml.call.Call` here leaves to its hands."""
+
+    _hands: Hands
+
+    def pause(self, ask: int, seconds: int) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.pause(ask, seconds)
+
+    def fetch(self, ask: int, goto: Goto) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.fetch(ask, goto)
+
+    def report(self, goto: Goto) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.report(goto)
+
+    def stop(self, ask: int) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.stop(ask)
+
+    def note(self, finding: Finding) -> None:
+        """See `twiml.call.Call`."""
+        self._hands.note(finding)

@@ -119,14 +119,8 @@ class Ladder:
         """Keep what passes of a call whose INVITE another process saw."""
         self.claim(call_id)
 
-    def peek(self, call_ids: Iterable[str]) -> list[Crossing]:
-        """What passed under these Call-IDs so far, in the order of time."""
-        return self._crossings(
-            [crossed for each in call_ids for crossed in _crossed(self._kept.get(each))]
-        )
-
     def take(self, call_ids: Iterable[str]) -> list[Crossing]:
-        """The same, and forget it."""
+        """What passed under these Call-IDs, in the order of time; it is forgotten."""
         return self._crossings(
             [crossed for each in call_ids for crossed in _crossed(self._kept.pop(each, None))]
         )

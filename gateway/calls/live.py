@@ -21,7 +21,7 @@ from gateway.calls.dial import CALLER_GONE
 from gateway.calls.dial_run import Branch, DialRun, Parent
 from gateway.calls.documents import Obtained
 from gateway.calls.endings import Ended
-from gateway.calls.hands import Hands
+from gateway.calls.hands import Handed, Hands
 from gateway.calls.house import House, Scope
 from gateway.calls.keeping import NotKept
 from gateway.calls.leg import Event, Finished, Gone, Leg, Tell, Transferred
@@ -34,11 +34,11 @@ from gateway.calls.reach import Asked
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
 from gateway.media.wire import Readings
+from gateway.webhooks.instructions import Fallback
 from protocols.rtp.latch import LatchPolicy
 from protocols.sip.agent_events import Invited
 from twiml.call import DialEnded, Ending, HungUp
 from twiml.call import Event as TwimlEvent
-from twiml.errors import Finding
 from twiml.outcome import Goto
 from twiml.verbs import Dial, RejectReason
 from twiml.voice import Interpreter, Part, Pickup
@@ -60,7 +60,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     extra: tuple[tuple[str, str], ...] = ()
 
 
-class Live:
+class Live(Handed):
     """See the module; made in the turn in which its INVITE came, then `run`.
 
     `make_leg` makes its leg of the call's media and of who is told, `find` is `places.Joint`'s.
@@ -93,7 +93,7 @@ class Live:
         self._transfers: Transfers | None = None
         self._scope: Scope | None = None
         self._interpreter = Interpreter(self, pickup=Pickup.RINGING)
-        self._hands = self.hands_of(self.line, self._interpreter.on)
+        self._hands = self.hands_of(self.line, self._interpreter.on, arrival.app.fallback)
 
     def start(self, event: Invited) -> None:
         """Take the INVITE, in its turn."""
@@ -179,22 +179,6 @@ class Live:
     def connect(self) -> None:
         """See `twiml.call.Call`: of whispers alone."""
 
-    def pause(self, ask: int, seconds: int) -> None:
-        """See `twiml.call.Call`."""
-        self._hands.pause(ask, seconds)
-
-    def fetch(self, ask: int, goto: Goto) -> None:
-        """See `twiml.call.Call`."""
-        self._hands.fetch(ask, goto)
-
-    def report(self, goto: Goto) -> None:
-        """See `twiml.call.Call`."""
-        self._hands.report(goto)
-
-    def note(self, finding: Finding) -> None:
-        """See `twiml.call.Call`."""
-        self._hands.note(finding)
-
     def dial(self, ask: int, dial: Dial) -> None:
         """See `twiml.call.Call`."""
         caller = self._arrival.caller
@@ -219,7 +203,7 @@ class Live:
 
     def stop(self, ask: int) -> None:
         """See `twiml.call.Call`."""
-        self._hands.stop(ask)
+        super().stop(ask)
         if self._dial is not None:
             self._dial.stop("another document goes on")
 
@@ -249,12 +233,14 @@ class Live:
         if self._transfers is not None:
             self._transfers.parted()
 
-    def hands_of(self, line: Line, give: Callable[[TwimlEvent], None]) -> Hands:
-        """What a document of this call may ask."""
+    def hands_of(
+        self, line: Line, give: Callable[[TwimlEvent], None], fallback: Fallback | None = None
+    ) -> Hands:
+        """What a document of this call may ask; `fallback` is asked where its URL fails."""
         return Hands(
             line,
             documents=self._house.documents,
-            fallback=self._arrival.app.fallback,
+            fallback=fallback,
             clock=self._house.clock,
             spawn=self._spawn,
             errand=self._errand,
@@ -341,10 +327,15 @@ class Live:
         if self._over.is_set():
             return
         match order:
+            case Cancel() if self.leg.is_up:
+                return  # it was answered while the order was on its way
             case Complete() | Cancel():
                 ended = Ended(status=CallStatus.CANCELED, reason="ended over REST")
                 self._end(endings.UNAVAILABLE, ended)
             case Redirect(url=url, method=method) if url:
+                if order.fallback_url:
+                    fallback = Fallback(url=order.fallback_url, method=order.fallback_method)
+                    self._hands.fall_back_to(fallback)
                 self._interpreter.start(Goto(url=url, method=method))
             case Redirect(twiml=text):
                 found = self._house.documents.inline(self.line.call, text)
@@ -445,7 +436,7 @@ class Live:
             self._fall()
 
 
-class Whisper:
+class Whisper(Handed):
     """The document of who answered a dial, before the caller is joined: `twiml.call.Call`."""
 
     def __init__(self, live: Live, dial: DialRun, branch: Branch, leg: SipLeg) -> None:
@@ -476,23 +467,3 @@ class Whisper:
 
     def dial(self, ask: int, dial: Dial) -> None:
         """Whispers don't dial: the interpreter refuses it."""
-
-    def pause(self, ask: int, seconds: int) -> None:
-        """See `twiml.call.Call`."""
-        self._hands.pause(ask, seconds)
-
-    def fetch(self, ask: int, goto: Goto) -> None:
-        """See `twiml.call.Call`."""
-        self._hands.fetch(ask, goto)
-
-    def report(self, goto: Goto) -> None:
-        """See `twiml.call.Call`."""
-        self._hands.report(goto)
-
-    def stop(self, ask: int) -> None:
-        """See `twiml.call.Call`."""
-        self._hands.stop(ask)
-
-    def note(self, finding: Finding) -> None:
-        """See `twiml.call.Call`."""
-        self._hands.note(finding)

@@ -27,6 +27,7 @@ from gateway.sip.model import Domain
 from protocols.rtp.latch import LatchPolicy
 from protocols.sdp.formats import Codec
 from protocols.sdp.media import DtmfMode, MediaPolicy, SrtpPolicy
+from protocols.sip.agent_events import Source
 from protocols.sip.digest import Credentials, Sessions
 from protocols.sip.errors import RemoteProtocolError
 from protocols.sip.headers import Replaces
@@ -207,7 +208,9 @@ class DeviceArm:
 
     async def next(self, outcome: CallOutcome | None, gone: Gone | None) -> Way | None:
         """See `Arm`: another flow is tried only where nobody answered by the first."""
-        if outcome is not None and outcome.sip_code not in _UNREACHED:
+        if outcome is not None and (
+            outcome.next is Next.NOBODY or outcome.sip_code not in _UNREACHED
+        ):
             return None
         if not self._left:
             return None
@@ -245,6 +248,9 @@ class _Located:
         before = self._current
         if outcome is None or before is None:
             return self._give()
+        if outcome.next is Next.NOBODY:
+            self._ways.clear()  # whoever was rung is not rung by another hop
+            return None
         if gone is not None and gone.contacts and 300 <= gone.status < 400 and self._redirects:
             self._redirects -= 1
             self._ways.clear()
@@ -368,10 +374,11 @@ class NumberArm(_Located):
         """The gateway that was asked is judged by its answer."""
         way = self._current
         if outcome is not None and way is not None and way.carrier:
+            trunks, hop = self._reach.trunks, way.destination
             retry_after = 0 if gone is None else gone.retry_after
-            self._reach.trunks.answered(
-                way.carrier, way.gateway, outcome.sip_code, retry_after=retry_after
-            )
+            trunks.answered(way.carrier, way.gateway, outcome.sip_code, retry_after=retry_after)
+            if gone is not None and gone.source in _SILENT and isinstance(hop, Hop):
+                trunks.unreached(hop)
 
     async def _turn_to(self, carrier: str, admission: Admission) -> None:
         self.release()
@@ -426,6 +433,7 @@ class NumberArm(_Located):
 
 
 _UNREACHED: Final = frozenset({0, 408})
+_SILENT: Final = frozenset({Source.TIMEOUT, Source.TRANSPORT})
 _ANY: Final[Any] = "UDP"
 _SRTP: Final = {
     Srtp.OFF: SrtpPolicy.OFF,

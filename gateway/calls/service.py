@@ -26,6 +26,7 @@ from gateway.calls.parameters import DOMAIN, sip_address, sip_parameters
 from gateway.calls.reach import phone_policy, policy_of, srtp_of
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
+from gateway.forms import Address
 from gateway.media.plane import Happened, WorkerLost
 from gateway.media.wire import LegClosed
 from gateway.sip.admission import Admission, Admitted, FromAddress, FromTrunk, FromUser
@@ -74,7 +75,6 @@ class Calls:
         self._legs: dict[SessionId, SipLeg] = {}
         self._live: dict[str, Live] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._empty = asyncio.Event()
         self._draining = False
         self._house: House
         self._station: Station
@@ -268,13 +268,12 @@ class Calls:
         tell: Tell,
     ) -> SipLeg:
         call, flow = arrival.call, event.flow
-        host, port = flow.remote
         record = CallLeg(
             account_sid=call.account_sid,
             sid=call.sid,
             direction=CallDirection.INBOUND,
             carrier=call.carrier,
-            peer=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            peer=str(Address(*flow.remote)),
             transport=flow.transport,
             call_id=event.request.call_id,
             began=self._clock(),

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from gateway.calls.orders import Cancel
 from protocols.sip import agent_events as events
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone, free_port
@@ -116,3 +117,28 @@ async def test_a_number_that_nobody_has_and_a_stranger(
         assert refused.status == 404
         assert "no account has the number" in (refused.headers.first("Reason") or "")
         assert await here.calls() == [] and here.ledger() == {}
+
+
+async def test_orders_that_come_late_and_a_redirect_that_falls_back(
+    tmp_path: Path, open_phone: OpenPhone
+) -> None:
+    caller = await open_phone("+447700900001", "carrier.example")
+    callee = await open_phone("callee", "carrier.example")
+    hold = '<Response><Pause length="60"/></Response>'
+    async with world(tmp_path, trunk(callee), hold) as here:
+        here.app.pages = {"/broken": "no document", "/fallback": "<Response><Hangup/></Response>"}
+        caller.call(NUMBER, here.hop())
+        await caller.until(events.Answered)
+        (call,) = await here.calls()
+        calls = here.gateway._voice.calls  # type: ignore[union-attr]
+        # It was answered while the order was on its way: what ends ringing calls ends it not.
+        await calls.order(call["account_sid"], call["sid"], Cancel())
+        assert (await here.calls())[0]["status"] == "in-progress"
+        form = {"Url": f"{here.app.url}/broken", "FallbackUrl": f"{here.app.url}/fallback"}
+        path = f"/2010-04-01/Accounts/{call['account_sid']}/Calls/{call['sid']}.json"
+        async with here.http.post(here.url + path, data=form) as response:
+            assert response.status == 200
+        assert (await here.app.until("/fallback"))["ErrorUrl"].endswith("/broken")
+        await caller.until(events.HungUp)
+        await here.ended()
+        assert here.ledger() == {}
