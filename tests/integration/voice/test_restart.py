@@ -168,7 +168,7 @@ def challenging(phone: Phone, event: events.Invited) -> None:
 
 
 async def kept(here: World, part: bytes) -> Saved:
-    """What a restart would know of the INVITE of ours with `part`; a provisional waits for no row."""
+    """What a restart would know of the INVITE with `part`: a provisional waits for no row."""
     async with asyncio.timeout(30):
         while True:
             for call in await here.calls():
