@@ -1,7 +1,9 @@
 """The house rules that an import or a line count can break, held at every run."""
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -43,20 +45,45 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Every module that `path` names in an import, and whether at run time.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """What the rules ask of one file.
 
-    `from a import b` names `a` and `a.b`, for `b` may be a module.
+    `imports` is every module that an import names, and whether at run time; `from a import b`
+    names `a` and `a.b`, for `b` may be a module. `methods` is every name called on something.
     """
+
+    documented: bool
+    imports: tuple[tuple[str, bool], ...]
+    methods: frozenset[str]
+    classes: tuple[str, ...]
+
+
+@functools.cache  # the rules are many, and reading takes longer than judging
+def read(path: Path) -> Module:
     tree = ast.parse(path.read_text(), str(path))
+    nodes = list(ast.walk(tree))
+    return Module(
+        documented=bool(ast.get_docstring(tree)),
+        imports=tuple(_imports(path, nodes)),
+        methods=frozenset(
+            node.func.attr
+            for node in nodes
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        ),
+        classes=tuple(node.name for node in nodes if isinstance(node, ast.ClassDef)),
+    )
+
+
+def _imports(path: Path, nodes: list[ast.AST]) -> Iterator[tuple[str, bool]]:
     for_types = {
         id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for node in nodes
+        if isinstance(node, ast.If) and _is_for_types(node.test)
         for statement in node.body
         for inner in ast.walk(statement)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         at_run_time = id(node) not in for_types
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -68,8 +95,13 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
                 yield f"{node.module}.{alias.name}", at_run_time
 
 
+def _is_for_types(test: ast.expr) -> bool:
+    name = getattr(test, "attr", getattr(test, "id", ""))
+    return bool(name == "TYPE_CHECKING")
+
+
 def top_levels(path: Path) -> set[str]:
-    return {name.partition(".")[0] for name, _ in imports(path)}
+    return {name.partition(".")[0] for name, _ in read(path).imports}
 
 
 @pytest.mark.parametrize("package", ARROWS)
@@ -87,12 +119,8 @@ def test_in_protocols_only_endpoints_touch_the_world() -> None:
         if not any(path.relative_to(ROOT).match(pattern) for pattern in WORLDLY):
             found = top_levels(path) & IO
             assert not found, f"{name_of(path)} imports {found}: only endpoints may"
-            asked = {
-                node.func.attr
-                for node in ast.walk(ast.parse(path.read_text()))
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-            }
-            assert not asked & CLOCKS, f"{name_of(path)} asks a clock: {asked & CLOCKS}"
+            found = read(path).methods & CLOCKS
+            assert not found, f"{name_of(path)} asks a clock: {found}"
 
 
 def test_in_carriers_only_four_modules_may_import_asyncio() -> None:
@@ -111,7 +139,7 @@ def test_only_the_composition_root_and_its_callers_know_the_backends() -> None:
     may = {"gateway.daemon", "gateway.store", "gateway.bus"}
     for path in modules("gateway"):
         if not any(name_of(path).startswith(name) for name in may):
-            found = {name for name, _ in imports(path)} & backends
+            found = {name for name, _ in read(path).imports} & backends
             assert not found, f"{name_of(path)} imports {found}; it should ask the port"
 
 
@@ -132,7 +160,7 @@ def test_modules_import_each_other_in_no_circle(package: str) -> None:
     graph = {
         name: {
             found
-            for found, at_run_time in imports(path)
+            for found, at_run_time in read(path).imports
             if at_run_time and found in known and found != name and not name.startswith(f"{found}.")
         }
         for name, path in known.items()
@@ -166,7 +194,7 @@ def test_the_circle_finder_finds_circles() -> None:
 @pytest.mark.parametrize("package", ARROWS)
 def test_each_module_says_what_it_is_for(package: str) -> None:
     for path in modules(package):
-        assert ast.get_docstring(ast.parse(path.read_text())), f"{name_of(path)} has no docstring"
+        assert read(path).documented, f"{name_of(path)} has no docstring"
 
 
 @pytest.mark.parametrize("package", ARROWS)
@@ -174,7 +202,6 @@ def test_names_that_say_nothing_are_not_used(package: str) -> None:
     empty = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
     for path in modules(package):
         assert path.stem not in empty, name_of(path)
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef):
-                assert not node.name.endswith(("Impl", "Manager", "Helper")), node.name
-                assert not node.name.startswith("Base"), node.name
+        for name in read(path).classes:
+            assert not name.endswith(("Impl", "Manager", "Helper")), name
+            assert not name.startswith("Base"), name
