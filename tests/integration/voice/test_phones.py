@@ -61,11 +61,14 @@ async def test_all_devices_ring_and_the_first_answer_wins(
     alice = await open_phone("alice", DOMAIN, tone=440, password="secret-of-alice")
     slow = await open_phone("bob", DOMAIN, tone=700, password="secret-of-bob")
     quick = await open_phone("bob", DOMAIN, tone=880, password="secret-of-bob")
-    slow.on_call = slow.ringing
+    slow.on_call, quick.on_call = slow.ringing, None
     async with world(tmp_path, CONFIG, TO_BOB) as here:
         for phone in (slow, quick):
             await phone.register(here.hop())
         alice.call("bob", here.hop())
+        await slow.until(events.Invited)
+        quick.pick_up(await quick.until(events.Invited))
+        quick.station.wake()
         await alice.until(events.Answered)
         cancelled = await slow.until(events.Cancelled)
         assert "answered elsewhere" in (cancelled.headers.first("Reason") or "")

@@ -90,7 +90,7 @@ async def test_who_drains_takes_no_calls_and_lets_those_end_that_stand(
     caller = await open_phone("+447700900001", "carrier.example")
     callee = await open_phone("callee", "carrier.example")
     other = await open_phone("+447700900003", "carrier.example")
-    text = config(callee) + "[daemon]\ndrain_calls = '30s'\n"
+    text = config(callee) + "[daemon]\ndrain_calls = '60s'\n"
     async with world(tmp_path, text, DIAL) as here:
         assert await asked(other, here) == 200
         await connected(here, caller, callee)
@@ -102,7 +102,7 @@ async def test_who_drains_takes_no_calls_and_lets_those_end_that_stand(
         assert not [each for each in caller.told if isinstance(each, events.HungUp)]
         caller.hang_up()
         await callee.until(events.HungUp)
-        async with asyncio.timeout(15):  # half of what calls may take
+        async with asyncio.timeout(30):  # half of what calls may take
             await closing
 
 
@@ -125,7 +125,7 @@ async def test_who_is_silent_does_not_keep_the_process(
         await connected(here, caller, callee)
         sid = (await here.calls())[0]["sid"]
         callee.station._passes = lambda crossed: False  # it will hear no BYE
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):  # a BYE is repeated for 32 s
             await here.gateway.close()
     async with world(tmp_path, config(caller)) as again:
         assert (await again.call(sid)).reason != "the gateway was restarted"
@@ -149,7 +149,7 @@ async def test_a_store_that_is_away_does_not_keep_the_process(
         voice = here.gateway._voice
         assert voice is not None
         monkeypatch.setattr(voice.calls._house.store, "commit", commit)
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             await here.gateway.close()
         for phone in (caller, callee):
             await phone.until(events.HungUp)

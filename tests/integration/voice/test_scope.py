@@ -61,6 +61,13 @@ def breaks_off(error: Exception) -> Callable[..., Any]:
     return answer
 
 
+async def connected(here: World, caller: Phone, callee: Phone) -> None:
+    """Have them talk: each leg is answered by itself, so one may be up before the other."""
+    caller.call(NUMBER, here.hop())
+    await caller.until(events.Answered)
+    await callee.until(events.Confirmed)
+
+
 async def nothing_is_left(here: World, tasks: set[Any]) -> None:
     """Also when that takes as long as a worker may."""
     await here.ended()
@@ -219,8 +226,7 @@ async def test_a_fault_of_a_leg_ends_that_leg(
     callee = await open_phone("callee", "carrier.example")
     async with world(tmp_path, config(callee), DIAL) as here:
         tasks = asyncio.all_tasks()
-        caller.call(NUMBER, here.hop())
-        await callee.until(events.Confirmed)
+        await connected(here, caller, callee)
         monkeypatch.setitem(sip_leg._HANDLERS, events.InfoReceived, fails_at_once)
         _inform(callee)
         await callee.until(events.HungUp)
@@ -243,8 +249,7 @@ async def test_media_that_are_not_released_keep_no_call_alive(
     callee = await open_phone("callee", "carrier.example")
     async with world(tmp_path, config(callee), DIAL) as here:
         monkeypatch.setattr(house_of(here).plane, "end", fails)
-        caller.call(NUMBER, here.hop())
-        await callee.until(events.Confirmed)
+        await connected(here, caller, callee)
         caller.hang_up()
         await callee.until(events.HungUp)
         await here.ended()
@@ -259,8 +264,7 @@ async def test_a_document_that_breaks_in_mid_call_ends_it(
     callee = await open_phone("callee", "carrier.example")
     async with world(tmp_path, config(callee), DIAL) as here:
         tasks = asyncio.all_tasks()
-        caller.call(NUMBER, here.hop())
-        await callee.until(events.Confirmed)
+        await connected(here, caller, callee)
         documents(monkeypatch, here)
         callee.hang_up()
         hung = await caller.until(events.HungUp)

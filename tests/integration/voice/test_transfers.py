@@ -35,7 +35,7 @@ from tests.integration.voice.acts import (
 )
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import PATIENCE, Phone
-from tests.integration.voice.world import ACCOUNT, World, world
+from tests.integration.voice.world import ACCOUNT, World, until, world
 
 DOMAIN = "office.example"
 CONFIG = """
@@ -117,12 +117,11 @@ async def join(here: World, caller: Phone, callee: Phone, **attributes: str) -> 
     return session
 
 
-async def by_origin(here: World, prefix: str) -> Call:
-    for each in await here.calls():
-        call = await here.call(each["sid"])
-        if call.origin.startswith(prefix):
-            return call
-    raise AssertionError(f"no call of origin {prefix}")
+async def by_origin(here: World, prefix: str, status: str = "") -> Call:
+    """The call of that origin, once its row is there and has `status` if that is asked for."""
+    return await here.stored(
+        lambda call: call.origin.startswith(prefix) and status in ("", call.status)
+    )
 
 
 async def test_the_callee_transfers_the_caller(
@@ -170,9 +169,8 @@ async def test_the_caller_transfers_the_callee(
         assert await outcome(alice, asked) == 200
         await alice.until(events.HungUp)
         await talk(bob, carol)
-        third = await by_origin(here, "transfer:")
-        parent = await here.call(third.parent_sid)
-        assert (parent.status, third.status) == ("completed", "in-progress")
+        third = await by_origin(here, "transfer:", "in-progress")
+        await here.stored(lambda call: call.sid == third.parent_sid and call.status == "completed")
         bob.hang_up()
         await carol.until(events.HungUp)
         form = await here.app.until("/after")
@@ -309,6 +307,7 @@ async def test_a_carriers_leg_may_not_transfer(
         else:
             here.app.pages["/voice"] = dial("+447700900002")
             bob.call("anything", here.hop())
+            await bob.until(events.Answered)
             await carrier.until(events.Confirmed)
             stranger = carrier
         assert await outcome(stranger, refer(stranger, at("carol"))) == 403
@@ -532,8 +531,15 @@ async def test_who_takes_a_call_over_that_ends_meanwhile_is_refused(
             future.set_exception(StoreUnavailable("away"))
             return future
 
+        voice = here.gateway._voice
+        assert voice is not None
+
+        async def came() -> bool:
+            return len(voice.calls._legs) == 3
+
         monkeypatch.setattr(house_of(here).store, "commit", commit)
         replace(dave, "anything", here.hop(), name(bob))
+        await until(came)  # others write, too
         await tried.wait()
         alice.hang_up()
         assert (await dave.until(events.Refused)).status == 480

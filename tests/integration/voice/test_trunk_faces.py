@@ -1,7 +1,6 @@
 """Trunks as an operator sees and steers them: REST, metrics, the command line, a reload."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from gateway import config as configuration
 from protocols.sip import agent_events as events
 from tests.integration.voice import test_joined_calls as calls
 from tests.integration.voice.conftest import OpenPhone
-from tests.integration.voice.world import PATIENCE, World, world
+from tests.integration.voice.world import World, until, world
 
 REGISTRAR = """
 [[domains]]
@@ -50,15 +49,6 @@ async def two(folder: Path, password: str = "secret") -> AsyncIterator[tuple[Wor
         world(folder / "ours", trunk_to(carrier, password)) as ours,
     ):
         yield carrier, ours
-
-
-async def until(held: Callable[[], Awaitable[Any]]) -> Any:
-    """The first answer of `held` that is something."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            if found := await held():
-                return found
-            await asyncio.sleep(0.05)
 
 
 async def nothing_is_bound(carrier: World) -> None:

@@ -2,11 +2,11 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp import web
@@ -16,10 +16,19 @@ from gateway.calls.model import Call, CallLeg
 from gateway.daemon.gateway import Gateway
 from protocols.sip.transport import Hop, Transport
 
+T = TypeVar("T")
 PATIENCE = 30.0
 SILENT = "<Response/>"
 ACCOUNT = "AC" + "5" * 32
 TOKEN = "5" * 32
+
+
+async def until(held: Callable[[], Awaitable[T | None]]) -> T:
+    """The first answer of `held` that is something: for what nobody tells of."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := await held()):  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.02)
+    return found
 
 
 @dataclass
@@ -86,6 +95,15 @@ class World:
         assert isinstance(found, Call)
         return found
 
+    async def stored(self, where: Callable[[Call], bool]) -> Call:
+        """The first call whose row fits, once there is one: only our 2xx waits for rows."""
+
+        async def found() -> Call | None:
+            calls = [await self.call(each["sid"]) for each in await self.calls()]
+            return next((each for each in calls if where(each)), None)
+
+        return await until(found)
+
     async def legs(self, sid: str) -> list[CallLeg]:
         return list(await self.book.legs(sid))
 
@@ -103,11 +121,12 @@ class World:
         assert voice is not None
         agent, endpoint = voice.station.agent, voice.station.endpoint
         async with asyncio.timeout(PATIENCE):
-            while left := agent.layer.servers + agent.layer.clients + endpoint.connections():
+            while (
+                left := agent.layer.servers + agent.layer.clients + endpoint.connections()
+            ) or agent.timer() is not None:
                 await asyncio.sleep(0.01)
                 del left
         assert self.ledger() == {}
-        assert agent.timer() is None
 
     def ledger(self) -> dict[str, int]:
         """What the process holds for calls: empty when nothing is left of any.
