@@ -10,8 +10,8 @@ from math import isfinite
 from typing import Final
 
 from gateway.media.graph import Leg, Node, Tone
+from protocols.addresses import address_of
 from protocols.rtp.audio import QUIETEST
-from protocols.rtp.latch import address_of
 from protocols.sdp.crypto import SUITES, octets_of
 from protocols.sdp.media import Stream
 

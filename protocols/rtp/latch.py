@@ -12,31 +12,17 @@ from it: there the peer was heard.
 """
 
 from enum import Enum, StrEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address
 from math import inf
 from typing import Final
 
+from protocols.addresses import address_of, is_private
 from protocols.rtp.events import Address
 from protocols.rtp.packet import sequences_ahead
 from protocols.rtp.reception import MAX_DROPOUT, MIN_SEQUENTIAL
 
 SILENCE: Final = 2.0  # seconds without media after which another source may go on
 LINGER: Final = 0.5  # seconds in which packets from before a new offer still come
-
-_PRIVATE: Final = tuple(
-    ip_network(each)
-    for each in (
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",  # shared by a provider's customers (RFC 6598)
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "fc00::/7",
-        "fe80::/10",
-        "::1/128",
-    )
-)
 
 
 class LatchPolicy(StrEnum):
@@ -61,21 +47,6 @@ class Verdict(Enum):
     def is_accepted(self) -> bool:
         """Whether the packet is the peer's."""
         return self is Verdict.ACCEPTED or self is Verdict.LATCHED
-
-
-def address_of(text: str) -> IPv4Address | IPv6Address | None:
-    """An IP address, IPv4 within IPv6 as IPv4; None if it is another text."""
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
-
-
-def is_private(address: IPv4Address | IPv6Address) -> bool:
-    """Whether it means another host elsewhere: no address of the public network."""
-    return any(address in network for network in _PRIVATE)
 
 
 def _is_held(ip: IPv4Address | IPv6Address | None, port: int) -> bool:

@@ -5,10 +5,10 @@ out by `next_event`, what is to be written by `outgoing`. Whatever means somethi
 answered by command only, given when the answer is true; `agent_events` says which. A command for
 a session that has ended, perhaps before its end was read of, does nothing.
 
-Where requests go: a session keeps one destination, which `invite` names and which for a peer's
-call is the flow that its INVITE came by. When the next hop of its dialog is another,
-`NextHopNeeded` says so, and requests go on where they went until `redirect`: peers behind NAT
-name addresses that nobody can reach.
+Where requests go: a session begins with one destination, which `invite` names and which for a
+peer's call is the flow that its INVITE came by. Where the next hop of its dialog is another
+address, they go there (`next_hop`), but for peers behind NAT, which name what nobody can reach.
+For a name `NextHopNeeded` asks, and requests go on where they went until `redirect`.
 """
 
 from collections.abc import Callable
@@ -317,6 +317,8 @@ class Agent:
         found = self._host.sessions.get(session)
         if found is not None:
             found.destination = destination
+            for fork in found.forks.values():
+                fork.destination = None
 
     # Transfers
 

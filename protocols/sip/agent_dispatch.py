@@ -129,6 +129,8 @@ def _take_inside(host: Host, event: below.RequestReceived, now: float) -> None:
     elif not fork.dialog.takes(request):
         host.refuse(key, request, 500, now)
     else:
+        if request.method in _TARGETING:
+            session.hear_by(event.flow)
         _INSIDE[request.method](session, fork, event, now)
         settle(session, now)
 
@@ -200,6 +202,9 @@ _INSIDE: Final[dict[str, _Inside]] = {
     "INFO": _take_info,
     "MESSAGE": _take_message,
 }
+
+
+_TARGETING: Final = frozenset({"INVITE", "UPDATE"})
 
 
 def _take_ack(host: Host, event: below.AckReceived, now: float) -> None:
@@ -350,12 +355,27 @@ def _take_failure(host: Host, event: below.TransportFailed, now: float) -> None:
         return
     host.done(asked)
     session, fork = asked.session, asked.fork
+    if session is not None and fork is not None and _goes_around(host, session, fork, asked, now):
+        return
     if session is not None and fork is not None and asked.purpose is not Purpose.BYE:
         host.tell(
             events.NextHopNeeded(session=session.id, fork=fork.name, uri=fork.dialog.next_hop)
         )
     refusal = replace(reply(asked.sent, 503), reason=event.reason)
     _take_final(host, asked, refusal, Source.TRANSPORT, now)
+
+
+def _goes_around(host: Host, session: Session, fork: Fork, asked: Asked, now: float) -> bool:
+    """Whether a request goes again by another way: who closed a connection still has the call."""
+    if asked.destination != session.way(fork) or _is_stale(session, asked):
+        return False
+    if not session.go_around(fork):
+        return False
+    asked.destination = session.way(fork)
+    host.send_again(asked, now)
+    if asked.purpose is Purpose.REFER:
+        session_transfer.rename(asked.note, asked.sent.cseq)
+    return True
 
 
 def _take_end(host: Host, event: below.Terminated, now: float) -> None:

@@ -217,10 +217,9 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NextHopNeeded(msgspec.Struct, frozen=True, kw_only=True):
-    """The next hop of a dialog is not where its requests go now, or can't be reached there.
+    """The next hop of a dialog is a name, or can't be reached any more where its requests went.
 
-    Requests go on to go where they went: `redirect` sends them to where `uri` was resolved to. A
-    peer behind NAT is best left where it is.
+    Requests go on to go where they went: `redirect` sends them to where `uri` was resolved to.
     """
 
     session: SessionId

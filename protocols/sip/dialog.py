@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from protocols.sip.derive import with_tag
 from protocols.sip.message import NO_HEADERS, Headers, NameAddr, Request, Response
-from protocols.sip.transport import PORTS, Destination, Flow
 from protocols.sip.uri import SipUri, Uri, parameter
 
 MAX_CSEQ: Final = 2**31 - 1
@@ -162,17 +161,6 @@ def as_target(uri: Uri) -> Uri:
         params = tuple(each for each in uri.params if each[0] != "method")
         return replace(uri, headers=(), params=params)
     return uri
-
-
-def leads_to(destination: Destination, uri: Uri) -> bool:
-    """Whether `destination` is plainly where `uri` says, without asking anybody for names."""
-    if not isinstance(uri, SipUri):
-        return False
-    if isinstance(destination, Flow):
-        place = destination.remote
-    else:
-        place = destination.host, destination.port
-    return place == (uri.host, uri.port or PORTS[destination.transport])
 
 
 def _contact(message: Request | Response) -> SipUri | None:

@@ -383,10 +383,14 @@ class TransactionLayer:
         self._perform(server, effects, now)
 
     def _divert(self, server: Server, destination: Destination) -> None:
-        """The connection of a request is gone: its responses go elsewhere from now on."""
+        """The connection of a request is gone: its responses go elsewhere from now on.
+
+        What may have been lost with it is said again; a 2xx to an INVITE is its user's to repeat,
+        who knows whether its ACK came.
+        """
         self._ledger.move(server, destination)
         server.fallback = None
-        if server.octets and server.state is not State.CONFIRMED:
+        if server.octets and server.state not in (State.CONFIRMED, State.ACCEPTED):
             self._put(server.octets, destination, server.number)
 
     # Responses of peers

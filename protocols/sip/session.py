@@ -16,17 +16,27 @@ from typing import Any, Final
 from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Acknowledge
 from protocols.sip.agent_events import Cause, SessionId
-from protocols.sip.dialog import Dialog, leads_to
+from protocols.sip.dialog import Dialog
 from protocols.sip.digest import Sessions
 from protocols.sip.errors import RemoteProtocolError
 from protocols.sip.events import ServerId
 from protocols.sip.headers import read_tokens
-from protocols.sip.message import NO_HEADERS, Headers, Message, NameAddr, Request, Response
+from protocols.sip.message import (
+    NO_HEADERS,
+    Headers,
+    Message,
+    NameAddr,
+    Request,
+    Response,
+    Via,
+)
+from protocols.sip.next_hop import found, hop_to, is_behind
 from protocols.sip.session_host import CREDENTIALS, Asked, Host, Purpose
 from protocols.sip.session_offers import Body, Offers, Pending, described
 from protocols.sip.session_refresh import Clock, Wish
 from protocols.sip.session_reliable import Receiver, Sender
-from protocols.sip.transport import Destination
+from protocols.sip.transport import RELIABLE, SECURE, Destination, Flow, Hop
+from protocols.sip.uri import Uri
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 
@@ -77,10 +87,12 @@ class Unconfirmed:
 class Fork:
     """One dialog of a session, and what was offered in it; `supports` in small letters."""
 
-    __slots__ = ("allows", "awaiting", "dialog", "offers", "receiver", "supports")
+    __slots__ = ("allows", "awaiting", "destination", "dialog", "offers", "receiver", "supports")
 
     def __init__(self, dialog: Dialog) -> None:
         self.dialog = dialog
+        self.destination: Destination | None = None
+        """Where its requests go, once that is another place than the session's."""
         self.offers = Offers()
         self.receiver = Receiver()
         self.awaiting: Response | None = None
@@ -135,6 +147,7 @@ class Session:
         "unacknowledged",
         "unconfirmed",
         "updated",
+        "via",
         "wanted",
     )
 
@@ -170,6 +183,8 @@ class Session:
         """The INVITE whose 2xx waits for its ACK: for the answer to its offer, or for the word."""
         # We were called
         self.key = ServerId(0)
+        self.via: Via | None = None
+        """The topmost of the INVITE."""
         self.reliable = _NOTHING
         self.sender: Sender | None = None
         self.accepting: Any = None
@@ -251,7 +266,7 @@ class Session:
         asked = Asked(
             purpose,
             plain,
-            self.destination,
+            self.way(fork),
             session=self,
             fork=fork,
             auth=self.auth,
@@ -271,16 +286,49 @@ class Session:
         lines = [each for each in asked.sent.headers if each[0] in CREDENTIALS]
         headers, octets = described(Headers(lines), body)
         ack = fork.dialog.request("ACK", cseq=asked.sent.cseq, headers=headers, body=octets)
-        sent = host.layer.send(ack, self.destination)
+        way = self.way(fork)
+        sent = host.layer.send(ack, way)
         assert isinstance(sent, Request)
         waits = host.invites.get(asked.id)  # a word that comes late finds it gone
         if waits is not None:
-            waits.acks[fork.name] = (sent, self.destination)
+            waits.acks[fork.name] = (sent, way)
+
+    def way(self, fork: Fork) -> Destination:
+        """Where the requests of a dialog go."""
+        return fork.destination or self.destination
+
+    def hear_by(self, flow: Flow) -> None:
+        """The peer asks by another flow than the one that it is reached by: there it is now."""
+        known = self.destination
+        if isinstance(known, Flow) and (flow.transport in SECURE or known.transport not in SECURE):
+            self.destination = flow
+
+    def follow(self, fork: Fork) -> Uri | None:
+        """Let the requests of a dialog go where its next hop is; what is left is to be looked up.
+
+        See `next_hop`: a peer behind NAT is left where it is.
+        """
+        where = found(self.way(fork), fork.dialog, self.via)
+        if not isinstance(where, Hop):
+            return where
+        fork.destination = where
+        return None
+
+    def go_around(self, fork: Fork) -> bool:
+        """Whether there is another way to a peer whose connection is gone: it is taken then."""
+        way = self.way(fork)
+        if not isinstance(way, Flow) or way.transport not in RELIABLE:
+            return False
+        hop = hop_to(way, fork.dialog.next_hop)
+        if hop is None or is_behind(way, hop):
+            return False
+        fork.destination = hop
+        return True
 
     def look_where(self, fork: Fork) -> None:
-        """Say so if the next hop of a dialog is plainly not where its requests go."""
-        uri = fork.dialog.next_hop
-        if not leads_to(self.destination, uri):
+        """Follow the next hop of a dialog, and say so if a name has to be looked up for it."""
+        uri = self.follow(fork)
+        if uri is not None:
             self.host.tell(events.NextHopNeeded(session=self.id, fork=fork.name, uri=uri))
 
     def close(self, headers: Headers, now: float, cause: Cause = Cause.CLOSED) -> None:

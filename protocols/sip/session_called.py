@@ -32,7 +32,7 @@ def begin(
 ) -> None:
     """Take a new INVITE that was found good."""
     session = Session(host, State.CALLED, request, flow, contact=host.contact(flow))
-    session.key = key
+    session.key, session.via = key, request.vias[0]
     fork = Fork(Dialog.called(request, host.tag()))
     fork.learn(request)
     session.fork = session.add(fork)

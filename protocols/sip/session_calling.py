@@ -19,6 +19,7 @@ from protocols.sip.digest import Sessions
 from protocols.sip.errors import LocalProtocolError, RemoteProtocolError
 from protocols.sip.headers import RAck, read_count, write_rack, write_replaces, write_tokens
 from protocols.sip.message import Headers, NameAddr, Request, Response
+from protocols.sip.next_hop import found
 from protocols.sip.session import Fork, Session, State, options
 from protocols.sip.session_host import CREDENTIALS, Asked, Host, Purpose, Sent
 from protocols.sip.session_offers import (
@@ -29,7 +30,7 @@ from protocols.sip.session_offers import (
     described,
     description_of,
 )
-from protocols.sip.transport import Destination
+from protocols.sip.transport import Destination, Hop
 
 MAX_TRIES: Final = 8
 """How often one INVITE goes out, whatever the peer has to say about it."""
@@ -111,6 +112,7 @@ def take_provisional(session: Session, asked: Asked, response: Response, now: fl
         fork = _open_fork(session, asked, response)
     else:
         fork.dialog.refresh(response)
+    session.follow(fork)
     fork.learn(response)
     rseq = _rseq(response)
     if rseq and (len(session.asking) > MAX_UNDER_WAY or not fork.receiver.is_new(rseq)):
@@ -204,6 +206,7 @@ def _take_success(session: Session, asked: Asked, response: Response, now: float
         session.drop(other)
     session.fork = fork
     fork.dialog.confirm(response)
+    session.follow(fork)
     fork.learn(response)
     body = description_of(response, host.settings.descriptions)
     preview = fork.offers.preview
@@ -252,11 +255,25 @@ def take_late(host: Host, sent: Sent, response: Response, now: float) -> None:
     """Take a 2xx to an INVITE that has had its final response: again, or of another fork."""
     said = sent.acks.get(response.to.tag)
     if said is not None:
-        host.layer.send(*said)
+        sent.acks[response.to.tag] = _say_again(host, sent, response, *said)
     elif sent.dialog is not None:
         _acknowledge_late(host, sent, response)
     elif len(sent.acks) < host.settings.forks and not _is_waited_for(host, sent, response):
         reject(host, sent, response, now)
+
+
+def _say_again(
+    host: Host, sent: Sent, response: Response, ack: Request, to: Destination
+) -> tuple[Request, Destination]:
+    """Send an ACK again; to where the call is by now, for it may never have been where it went."""
+    session = host.sessions.get(sent.session)
+    fork = None if session is None else session.forks.get(response.to.tag)
+    way = to if session is None or fork is None else session.way(fork)
+    if way != to:
+        ack = replace(ack, vias=())
+    said = host.layer.send(ack, way)
+    assert isinstance(said, Request)
+    return said, way
 
 
 def _is_waited_for(host: Host, sent: Sent, response: Response) -> bool:
@@ -275,24 +292,27 @@ def reject(host: Host, sent: Sent, response: Response, now: float) -> None:
     """Acknowledge a 2xx that nobody wants, and hang up (§13.2.2.4)."""
     dialog = sent.early.get(response.to.tag) or Dialog.calling(sent.request, response)
     dialog.confirm(response)
-    _send_ack(host, sent, response, dialog)
+    way = sent.destination
+    where = found(way, dialog, None)
+    way = where if isinstance(where, Hop) else way
+    _send_ack(host, sent, response, dialog, way)
     plain = dialog.request("BYE")
-    host.send(Asked(Purpose.BYE, plain, sent.destination, fork=Fork(dialog), auth=sent.auth), now)
+    host.send(Asked(Purpose.BYE, plain, way, fork=Fork(dialog), auth=sent.auth), now)
     host.tell(events.Forked(session=sent.session, response=response))
 
 
 def _acknowledge_late(host: Host, sent: Sent, response: Response) -> None:
     """A re-INVITE of a session that has ended meanwhile is accepted."""
     if sent.session not in host.sessions and sent.dialog is not None:
-        _send_ack(host, sent, response, sent.dialog)
+        _send_ack(host, sent, response, sent.dialog, sent.destination)
 
 
-def _send_ack(host: Host, sent: Sent, response: Response, dialog: Dialog) -> None:
+def _send_ack(host: Host, sent: Sent, response: Response, dialog: Dialog, way: Destination) -> None:
     lines = Headers(each for each in sent.request.headers if each[0] in CREDENTIALS)
     ack = dialog.request("ACK", cseq=sent.request.cseq, headers=lines)
-    said = host.layer.send(ack, sent.destination)
+    said = host.layer.send(ack, way)
     assert isinstance(said, Request)
-    sent.acks[response.to.tag] = (said, sent.destination)
+    sent.acks[response.to.tag] = (said, way)
 
 
 def cancel(session: Session, headers: Headers, now: float) -> None:

@@ -139,6 +139,9 @@ def _take_success(session: Session, asked: Asked, response: Response, now: float
     assert fork is not None
     before = fork.dialog.next_hop
     fork.dialog.refresh(response)
+    moved = fork.dialog.next_hop != before
+    if moved:
+        session.follow(fork)
     fork.learn(response)
     body = description_of(response, host.settings.descriptions)
     offers = fork.offers
@@ -152,7 +155,7 @@ def _take_success(session: Session, asked: Asked, response: Response, now: float
         if asked.sent.method == "INVITE":
             session.acknowledge(asked, fork, None)
     refreshed(session, timers.heard(response, session.refresh, session.clock.agreed), "us", now)
-    if fork.dialog.next_hop != before:
+    if moved:
         session.look_where(fork)
 
 

@@ -57,7 +57,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 def save(session: Session) -> Saved:
     """The session as it is now."""
     invite = b"" if session.asking_invite is None else encode(session.asking_invite.sent)
-    fork, destination = session.fork, session.destination
+    fork = session.fork
+    destination = session.destination if fork is None else session.way(fork)
     return Saved(
         invite=invite,
         asked=encode(_answerable(session.invite)) if session.key else b"",
@@ -161,6 +162,9 @@ def restore_answered(
     invite = dialog.request("INVITE", cseq=dialog.local_cseq)
     session = Session(host, State.UP, invite, destination, contact=contact, auth=auth)
     session.fork = session.add(Fork(dialog))
+    asked = read_datagram(saved.asked) if saved.asked else None
+    session.via = asked.vias[0] if isinstance(asked, Request) else None
+    session.follow(session.fork)
     session.close(headers, now, Cause.CLOSED)
     if saved.asked and isinstance(destination, Flow):
         host.layer.refuse(_refusal(host, saved, Reply(status=500, headers=headers))[1], destination)

@@ -14,9 +14,7 @@ from protocols.sip.errors import LocalProtocolError
 from protocols.sip.headers import read_tokens
 from protocols.sip.ledger import Limits
 from protocols.sip.message import Headers, NameAddr, Request
-from protocols.sip.session import State
 from protocols.sip.session_offers import Body, body_of
-from protocols.sip.transport import Transport
 from protocols.sip.uri import OtherUri, SipUri, TelUri
 from tests.unit.sip.builders import party, request
 from tests.unit.sip.parties import (
@@ -312,48 +310,11 @@ def test_without_room_for_transactions_calls_fail_and_end() -> None:
 # Where requests go
 
 
-def test_a_next_hop_elsewhere_is_asked_for() -> None:
-    wire = Wire()
-    caller, callee = pair(wire)
-    third = Party(wire, "192.0.2.3")
-    caller.call(callee)
-    wire.run(0.1)
-    there = NameAddr(uri=SipUri(host=third.host, user="bob", port=5060))
-    callee.accept(contact=there)
-    wire.run(0.1)
-    needed = caller.heard(events.NextHopNeeded)
-    assert [each.uri for each in needed] == [there.uri]
-    assert wire.messages("ACK")[0].uri == there.uri  # by the way that was known
-    caller.agent.redirect(caller.session, caller.hop(third.host))
-    caller.hang_up()
-    wire.run(0.1)
-    assert third.wire.log[-2][1] == third.host and wire.said()[-1] == "481 BYE"
-    callee.hang_up()
-    finish(caller, callee, third)
-
-
 def test_a_next_hop_where_we_are_is_not_asked_for() -> None:
     caller, callee = pair()
     connect(caller, callee)
     assert not caller.heard(events.NextHopNeeded) and not callee.heard(events.NextHopNeeded)
     caller.hang_up()
-    finish(caller, callee)
-
-
-def test_a_connection_that_is_gone_needs_another() -> None:
-    wire = Wire(transport=Transport.TCP)
-    caller, callee = pair(wire)
-    connect(caller, callee)
-    flow = callee.heard(events.Invited)[0].flow
-    callee.offer()
-    callee.agent.transport_failed(flow, "closed", wire.now)
-    callee.settle()
-    assert callee.heard(events.NextHopNeeded)
-    refused = callee.heard(events.OfferRefused)[0]
-    assert (refused.status, refused.source) == (503, Source.TRANSPORT)
-    assert callee.agent.state(callee.session) is State.UP
-    callee.agent.redirect(callee.session, callee.hop(caller.host))
-    callee.hang_up()
     finish(caller, callee)
 
 

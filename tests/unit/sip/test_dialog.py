@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from protocols.sip.derive import reply
-from protocols.sip.dialog import Dialog, as_target, leads_to
+from protocols.sip.dialog import Dialog, as_target
 from protocols.sip.message import NameAddr, Request
 from protocols.sip.uri import SipUri, TelUri, Uri
-from tests.unit.sip.builders import TCP_FLOW, UDP_FLOW, UDP_HOP, party, request
+from tests.unit.sip.builders import party, request
 
 
 def route(host: str, *params: tuple[str, str | None]) -> NameAddr:
@@ -111,21 +111,6 @@ def test_what_a_request_uri_never_has_is_taken_out(uri: Uri, target: Uri) -> Non
     dialog = calling()
     dialog.refresh(request("UPDATE", contacts=(NameAddr(uri=uri),)))
     assert dialog.target == target
-
-
-@pytest.mark.parametrize(
-    ("destination", "uri", "leads"),
-    [
-        (UDP_HOP, SipUri(host="198.51.100.7"), True),
-        (UDP_HOP, SipUri(host="198.51.100.7", port=5070), False),
-        (UDP_FLOW, SipUri(host="198.51.100.7", port=5060), True),
-        (TCP_FLOW, SipUri(host="198.51.100.7"), False),
-        (UDP_HOP, SipUri(host="sip.example.com"), False),
-        (UDP_HOP, TelUri(number="+1"), False),
-    ],
-)
-def test_where_a_destination_leads(destination: Any, uri: Uri, leads: bool) -> None:
-    assert leads_to(destination, uri) is leads
 
 
 def test_a_dialog_over_sips_is_secure() -> None:
