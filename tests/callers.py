@@ -227,10 +227,3 @@ class Party:
 def _port_in(body: Body) -> int:
     found = _MEDIA.search(body.octets)
     return int(found[1]) if found else 0
-
-
-def free_port() -> int:
-    """A port of loopback that was free just now, over UDP, for what has to be named beforehand."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

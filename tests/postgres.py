@@ -19,7 +19,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -32,6 +31,7 @@ import asyncpg
 
 import gateway.store
 from gateway.store.postgres import migrate
+from tests.ports import free_port
 
 SHARED_URL: Final = "TRUNKLINE_TEST_POSTGRES"
 _START_WITHIN: Final = 60.0
@@ -81,7 +81,7 @@ class PostgresServer:
         first = not self.port
         for _ in range(10):
             if first:
-                self.port = _free_port()
+                self.port = free_port()
             if self._serve():
                 return
             time.sleep(0.2)  # what was left of a killed one may still hold its memory
@@ -242,12 +242,6 @@ class PostgresServer:
 
 def _reachable(path: Path) -> bool:
     return all(folder.stat().st_mode & 0o005 == 0o005 for folder in (path, *path.parents))
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def admin_url() -> str:

@@ -20,11 +20,12 @@ from aiohttp import web
 
 from protocols.sip.message import Request
 from protocols.sip.station import Crossed
-from tests.callers import Party, Side, free_port
+from tests.callers import Party, Side
 from tests.crash.killable import ORDER
 from tests.crash.points import CALL_POINTS, Point
 from tests.crash.world import KILLABLE
 from tests.integration.gateway_process import ROOT
+from tests.ports import free_port
 from tests.running import RunningGateway, children_of
 
 NUMBER: Final = "+15550001000"

@@ -26,6 +26,7 @@ from tests.integration.gateway_process import (
     wait_for,
     wait_for_status,
 )
+from tests.ports import free_port
 from tests.running import END_WITHIN, RunningGateway
 
 TO = "+447700900123"
@@ -37,13 +38,6 @@ def send(gateway: RunningGateway, to: str = TO, body: str = "Hello", callback: s
     """Text a number; the SID."""
     extra = {"status_callback": callback} if callback else {}
     return str(gateway.client().messages.create(to=to, from_=NUMBER, body=body, **extra).sid)
-
-
-def free_port() -> int:
-    """A port where nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_ready(gateway: RunningGateway) -> bool:

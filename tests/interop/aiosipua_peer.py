@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.interop.node_peer import CACHE, LinePeer
-from tests.interop.sipp_peer import free_port
+from tests.ports import free_port
 
 _PROGRAM = Path(__file__).parent / "sip" / "aiosipua_phone.py"
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tests.integration.gateway_process import wait_for
-from tests.interop.sipp_peer import free_port
+from tests.ports import free_port
 
 RATE = 8000
 _WITHIN = 30.0

@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 from tests.integration.gateway_process import wait_for
-from tests.interop.sipp_peer import free_port
+from tests.ports import free_port
 
 TRUNK, NUMBER = "trunk", "+15550001000"
 _CONFIG = """#!KAMAILIO

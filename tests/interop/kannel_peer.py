@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from tests.integration.gateway_process import wait_for
 from tests.interop.world import NUMBER, PASSWORD, SYSTEM_ID
+from tests.ports import free_port
 
 _CONFIG = """
 group = core
@@ -71,7 +72,7 @@ class Kannel:
 
     def __init__(self, folder: Path, smpp_port: int, text_url: str) -> None:
         self._folder = folder
-        self._admin, box, self._http = _free_ports(3)
+        self._admin, box, self._http = free_port(), free_port(), free_port()
         self._config = folder / "kannel.conf"
         self._config.write_text(
             _CONFIG.format(
@@ -134,15 +135,6 @@ class Kannel:
             except subprocess.TimeoutExpired:
                 box.kill()
                 box.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Kannel can't take port 0: ports that were free a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def _is_open(port: int) -> bool:

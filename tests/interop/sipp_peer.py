@@ -8,13 +8,13 @@ it says; a variable that is named only once is an error, so scenarios end with a
 import os
 import re
 import shutil
-import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 from tests.integration.gateway_process import wait_for
 from tests.interop.sip.flow import Names, Side, Stay, Steps, scenario
+from tests.ports import TCP, UDP, free_port, is_taken
 
 _ENDS_WITHIN = 150.0
 _TRANSPORTS = {"udp": "u1", "tcp": "t1"}
@@ -77,7 +77,7 @@ class Sipp:
 
     def _listens(self, transport: str) -> bool:
         assert self._process.poll() is None, self.log()
-        return is_taken(self.host, self.port, transport)
+        return is_taken(self.host, self.port, TCP if transport == "tcp" else UDP)
 
     def finish(self) -> str:
         """Wait until the call is over; the messages. Fails with them if the flow did."""
@@ -111,30 +111,3 @@ class Sipp:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-
-
-def free_port(host: str) -> int:
-    """sipp and others can't say which port they took: one that was free a moment ago.
-
-    It is free for UDP and for TCP, and so is the next one, which RTCP would have."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
-            first.bind((host, 0))
-            port: int = first.getsockname()[1]
-        beside = ((port, "tcp"), (port + 1, "udp"), (port + 1, "tcp"))
-        if port % 2 == 0 and not any(is_taken(host, *each) for each in beside):
-            return port
-
-
-_KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
-
-
-def is_taken(host: str, port: int, transport: str) -> bool:
-    """Whether somebody listens there."""
-    with socket.socket(socket.AF_INET, _KINDS[transport]) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(transport == "tcp"))
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return True
-    return False

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.integration.gateway_process import wait_for
 from tests.interop.node_peer import CACHE
-from tests.interop.sipp_peer import free_port, is_taken
+from tests.ports import UDP, free_port, is_taken
 
 
 class Sippy:
@@ -28,7 +28,7 @@ class Sippy:
 
     def _listens(self) -> bool:
         assert self._process.poll() is None, self.log()
-        return is_taken(self.host, self.port, "udp")
+        return is_taken(self.host, self.port, UDP)
 
     def log(self) -> str:
         """What it wrote."""

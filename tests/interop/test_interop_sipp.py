@@ -44,7 +44,7 @@ from tests.interop.sip.flows import (
 from tests.interop.sip.lossy import LossyPath
 from tests.interop.sip.slow_flows import TOO_SHORT, too_short
 from tests.interop.sip.world import BEYOND, CARRIER_HOST
-from tests.interop.sipp_peer import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.interop
 StartPath = Callable[..., LossyPath]

@@ -28,6 +28,7 @@ from protocols.sip.wire import (
     Refused,
 )
 from tests.integration.sip.peers import LONG, Box, call_ids, options
+from tests.ports import refusing_port
 
 Start = Callable[..., Awaitable[Box]]
 UDP, TCP, TLS = Transport.UDP, Transport.TCP, Transport.TLS
@@ -84,13 +85,6 @@ async def listening(host: str = "127.0.0.1") -> Any:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 # UDP
@@ -150,9 +144,9 @@ async def test_a_burst_is_read_in_batches_and_whole(start: Start) -> None:
 async def test_a_refusal_is_told_with_the_place_that_refused(start: Start) -> None:
     """And reading goes on after it, on both loops."""
     box = await start(UDP)
-    port = free_port()
-    box.endpoint.send(options(), Hop(transport=UDP, host="127.0.0.1", port=port))
-    (failed,) = await box.wait(Failed)
+    with refusing_port(socket.SOCK_DGRAM) as port:
+        box.endpoint.send(options(), Hop(transport=UDP, host="127.0.0.1", port=port))
+        (failed,) = await box.wait(Failed)
     assert failed.remote == ("127.0.0.1", port)
     assert "refused" in failed.reason.lower()
     for name in ("one", "two"):
@@ -164,12 +158,13 @@ async def test_a_refusal_is_told_with_the_place_that_refused(start: Start) -> No
 
 async def test_a_refusal_does_not_eat_the_datagram_to_another(start: Start) -> None:
     one, two = await start(UDP), await start(UDP)
-    dead = Hop(transport=UDP, host="127.0.0.1", port=free_port())
-    for n in range(50):
-        one.endpoint.send(options("lost"), dead)
-        one.endpoint.send(options(str(n)), two.hop(UDP))
-    assert call_ids(await two.wait(Received, 50)) == [str(n) for n in range(50)]
-    assert {each.remote[1] for each in await one.wait(Failed)} == {dead.port}
+    with refusing_port(socket.SOCK_DGRAM) as port:
+        dead = Hop(transport=UDP, host="127.0.0.1", port=port)
+        for n in range(50):
+            one.endpoint.send(options("lost"), dead)
+            one.endpoint.send(options(str(n)), two.hop(UDP))
+        assert call_ids(await two.wait(Received, 50)) == [str(n) for n in range(50)]
+        assert {each.remote[1] for each in await one.wait(Failed)} == {dead.port}
 
 
 @pytest.mark.parametrize(
@@ -269,12 +264,13 @@ async def test_a_connection_that_broke_is_made_again_for_its_hop_not_for_its_flo
 
 async def test_a_peer_that_refuses_is_told_once(start: Start) -> None:
     box = await start(TCP)
-    hop = Hop(transport=TCP, host="127.0.0.1", port=free_port(socket.SOCK_STREAM))
-    box.endpoint.send(options(), hop)
-    box.endpoint.send(options(), hop)
-    (failed,) = await box.wait(Failed)
-    assert failed.destination == hop
-    await box.calm()
+    with refusing_port(socket.SOCK_STREAM) as port:
+        hop = Hop(transport=TCP, host="127.0.0.1", port=port)
+        box.endpoint.send(options(), hop)
+        box.endpoint.send(options(), hop)
+        (failed,) = await box.wait(Failed)
+        assert failed.destination == hop
+        await box.calm()
     assert len(box.of(Failed)) == 1
 
 
@@ -347,7 +343,7 @@ async def test_a_ping_of_a_peer_is_answered(start: Start) -> None:
 
 @pytest.mark.realtime
 async def test_our_pings_keep_a_connection_and_find_that_it_is_dead(start: Start) -> None:
-    box = await start(patience=Patience(ping=0.2, pong=0.3))
+    box = await start(patience=Patience(ping=0.2, pong=1.0))
     async with listening() as (peers, hop):
         box.endpoint.send(options(), hop)
         peer = await peers.get()
@@ -618,9 +614,9 @@ async def test_closing_leaves_no_socket_no_task_and_no_timer(start: Start) -> No
         await served.writer.wait_closed()
         ours.endpoint.send(options(), hop)
         ours.endpoint.send(options(), box.hop(UDP))
-        await asyncio.sleep(0.05)
-        assert asyncio.all_tasks() == tasks
-        assert descriptors() == before
+        async with asyncio.timeout(LONG):
+            while asyncio.all_tasks() != tasks or descriptors() != before:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         assert await ours.endpoint.close() is None
 
 

@@ -17,6 +17,7 @@ from protocols.sip.timers import Timers
 from protocols.sip.transport import Hop, Transport
 from protocols.sip.uri import SipUri
 from protocols.sip.wire import Failed, Listen
+from tests.ports import UDP, refusing_port
 
 E = TypeVar("E", bound=Any)
 PATIENCE = 20.0
@@ -151,14 +152,13 @@ async def test_what_is_due_at_once_is_done_between_two_turns() -> None:
 
 
 async def test_nobody_is_there() -> None:
-    gone = await Party().open(Transport.UDP)
-    hop = gone.hop()
-    await gone.station.close()
     alice = await Party().open(Transport.UDP)
-    alice.call(hop)
-    refused = await alice.until(events.Refused)
-    assert refused.source is events.Source.TRANSPORT
-    assert (await alice.until(Failed)).remote == (hop.host, hop.port)
+    with refusing_port(UDP) as port:
+        hop = Hop(transport=Transport.UDP, host="127.0.0.1", port=port)
+        alice.call(hop)
+        refused = await alice.until(events.Refused)
+        assert refused.source is events.Source.TRANSPORT
+        assert (await alice.until(Failed)).remote == (hop.host, hop.port)
     await alice.station.close()
 
 

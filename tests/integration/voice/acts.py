@@ -87,6 +87,14 @@ def told(phone: Phone, transfer: TransferId) -> list[int]:
     ]
 
 
+async def hears(phone: Phone, transfer: TransferId, status: int) -> None:
+    """Wait until the phone was told of `status`."""
+    await phone.until(
+        events.TransferProgressed,
+        where=lambda each: each.transfer == transfer and each.status == status,
+    )
+
+
 async def outcome(phone: Phone, transfer: TransferId) -> int:
     """What a transfer came to."""
     over = await phone.until(

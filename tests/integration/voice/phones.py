@@ -8,7 +8,6 @@ import asyncio
 import math
 import random
 import secrets
-import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -271,10 +270,3 @@ class Phone:
                         return event
                 self._news.clear()
                 await self._news.wait()
-
-
-def free_port() -> int:
-    """A UDP port of loopback that was free just now, for what has to be named beforehand."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -6,8 +6,9 @@ from pathlib import Path
 from gateway.calls.orders import Cancel
 from protocols.sip import agent_events as events
 from tests.integration.voice.conftest import OpenPhone
-from tests.integration.voice.phones import Phone, free_port
+from tests.integration.voice.phones import Phone
 from tests.integration.voice.world import world
+from tests.ports import UDP, refusing_port
 
 NUMBER = "+15550001000"
 DIAL = '<Response><Dial answerOnBridge="true" action="/after">+447700900002</Dial></Response>'
@@ -80,12 +81,13 @@ async def test_where_nobody_is_the_next_gateway_is_asked(
 ) -> None:
     caller = await open_phone("+447700900001", "carrier.example")
     callee = await open_phone("callee", "carrier.example")
-    async with world(tmp_path, trunk(free_port(), callee), DIAL) as here:
-        caller.call(NUMBER, here.hop())
-        await caller.until(events.Answered)
-        caller.hang_up()
-        await here.ended()
-        assert here.ledger() == {}
+    with refusing_port(UDP) as nobody:
+        async with world(tmp_path, trunk(nobody, callee), DIAL) as here:
+            caller.call(NUMBER, here.hop())
+            await caller.until(events.Answered)
+            caller.hang_up()
+            await here.ended()
+            assert here.ledger() == {}
 
 
 async def test_a_trunk_has_no_more_channels_than_it_has(

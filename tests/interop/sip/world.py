@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 from tests.integration.gateway_process import App, get, request_of, wait_for
 from tests.interop.sip.flow import Names, Side
-from tests.interop.sipp_peer import free_port
+from tests.ports import free_port
 from tests.running import RunningGateway
 
 NUMBER: Final = "+15550001000"  # the account's

@@ -1,6 +1,7 @@
 """PostgreSQL that goes away: what was acknowledged is there, what was refused is not."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import pytest
 
 from gateway.store.base import Insert, Query, StoreUnavailable
 from gateway.store.postgres import PostgresStore
-from tests import postgres
+from tests.ports import refusing_port
 from tests.postgres import PostgresServer
 
 META = Insert(table="meta", columns=("name", "value"))
@@ -462,9 +463,10 @@ async def test_what_is_wrong_is_told_with_what_to_do(
 ) -> None:
     with pytest.raises(StoreUnavailable, match="nowhere: the database is not there: make it with"):
         await opened(server.url("nowhere"))
-    closed = f"postgresql://postgres:secret@127.0.0.1:{postgres._free_port()}/postgres"
-    with pytest.raises(StoreUnavailable, match="nothing answers there: start it, or") as caught:
-        await opened(closed)
+    with refusing_port(socket.SOCK_STREAM) as port:
+        closed = f"postgresql://postgres:secret@127.0.0.1:{port}/postgres"
+        with pytest.raises(StoreUnavailable, match="nothing answers there: start it, or") as caught:
+            await opened(closed)
     assert "secret" not in str(caught.value)
     for url in (
         "mysql://127.0.0.1/postgres",

@@ -1,0 +1,51 @@
+"""Ports for tests: those that stay free until they are taken, and those where nobody is.
+
+Who connects, or asks for any port, is given one of the system's range, which begins at 16000 or
+above. What is named beforehand is drawn from below it, so none of them comes in between.
+"""
+
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+UDP: Final = socket.SOCK_DGRAM
+TCP: Final = socket.SOCK_STREAM
+_PORTS: Final = range(10_000, 16_000, 2)
+_chance: Final = random.SystemRandom()
+_given: Final[set[int]] = set()
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody has at `host`, for what can't say which it took: each is given once.
+
+    It is even, and free over UDP and TCP, as is the next one, which RTCP would have.
+    """
+    while True:
+        port = _chance.choice(_PORTS)
+        pairs = [(port + more, kind) for more in (0, 1) for kind in (UDP, TCP)]
+        if port not in _given and not any(is_taken(host, *each) for each in pairs):
+            _given.add(port)
+            return port
+
+
+def is_taken(host: str, port: int, kind: socket.SocketKind) -> bool:
+    """Whether somebody has it."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind is TCP))
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+@contextmanager
+def refusing_port(kind: socket.SocketKind, host: str = "127.0.0.1") -> Iterator[int]:
+    """A port that refuses what comes, and that nobody else can take meanwhile."""
+    with socket.socket(socket.AF_INET, kind) as held:
+        held.bind((host, 0))
+        if kind is UDP:
+            held.connect(held.getsockname())  # it takes nothing but its own from now on
+        yield int(held.getsockname()[1])
