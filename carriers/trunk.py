@@ -77,6 +77,7 @@ class Trunks:
         self._leaving: dict[Registering, tuple[float, Registering | None]] = {}
         self._flows: dict[int, Hop] = {}
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = math.inf
         self._started = False
         self._look = asyncio.Event()
         self._looked = asyncio.Event()
@@ -322,11 +323,13 @@ class Trunks:
         due = [at for line in self._lines.values() if (at := line.timer()) is not None]
         due += [at for at, _ in self._leaving.values() if at < math.inf]
         if self._alarm is not None:
-            if due and self._alarm.when() == min(due):
+            # uvloop's handle of what is due at once has no time to ask for.
+            if due and self._alarm_at == min(due):
                 return
             self._alarm.cancel()
+        self._alarm_at = min(due, default=math.inf)
         loop = asyncio.get_running_loop()
-        self._alarm = loop.call_at(min(due), self._ring) if due else None
+        self._alarm = loop.call_at(self._alarm_at, self._ring) if due else None
 
     def _ring(self) -> None:
         self._alarm = None
