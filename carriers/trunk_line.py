@@ -43,7 +43,7 @@ class Line:
         self.gateways = Gateways(
             trunk.doors(), interval=trunk.options_interval, random=desk.chance, now=now
         )
-        self.limits = CallLimits(cps=trunk.cps, channels=trunk.channels, now=now)
+        self.limits = CallLimits(cps=trunk.cps, channels=trunk.channels)
         self.registering: Registering | None = None
         self._desk = desk
         self._report = report
@@ -61,7 +61,7 @@ class Line:
         now = self._desk.station.now()
         before, self.trunk, self._probing.trunk = self._account, trunk, trunk
         self.gateways.change(trunk.doors(), trunk.options_interval, now)
-        self.limits.change(cps=trunk.cps, channels=trunk.channels, now=now)
+        self.limits.change(cps=trunk.cps, channels=trunk.channels)
         uris = {each.uri for each in trunk.doors()}
         self._found = {uri: known for uri, known in self._found.items() if uri in uris}
         self._account = account_of(trunk)
