@@ -6,16 +6,17 @@ from typing import Final
 
 import msgspec
 
-from gateway.api import paging
 from gateway.api.auth import is_main
-from gateway.api.http import answer_json, refuse, rfc2822
-from gateway.api.resources import Access, Call, Operation, Param, Result
+from gateway.api.declare import API_VERSION, Resource
+from gateway.api.http import refuse, rfc2822
+from gateway.api.paging import Page, Slice, slice_of
+from gateway.api.resources import Access, Call, Param
 from gateway.messages.draft import Refusal
 from gateway.model import Account, AccountStatus
 from gateway.sids import ACCOUNT
 from gateway.store.base import Write
 
-_PATH: Final = "/2010-04-01/Accounts"
+_PATH: Final = f"/{API_VERSION}/Accounts"
 _MAX_NAME: Final = 64
 _SUBRESOURCES: Final = {
     "incoming_phone_numbers": "IncomingPhoneNumbers",
@@ -38,7 +39,7 @@ class AccountBody(msgspec.Struct, frozen=True, kw_only=True):
     uri: str
 
 
-def account_body(account: Account) -> AccountBody:
+def account_body(call: Call, account: Account) -> AccountBody:
     """The JSON of `account`."""
     base = f"{_PATH}/{account.sid}"
     return AccountBody(
@@ -55,7 +56,7 @@ def account_body(account: Account) -> AccountBody:
     )
 
 
-async def create(call: Call) -> Result:
+async def create(call: Call) -> Account | Refusal:
     """A subaccount of the caller, with a SID and a token of its own."""
     if not is_main(call.account):
         return refuse(21101)
@@ -63,35 +64,30 @@ async def create(call: Call) -> Result:
     if len(name) > _MAX_NAME:
         return _bad_name()
     made = datetime.fromtimestamp(call.now, UTC)
-    account = await call.services.accounts.add_subaccount(
+    return await call.services.accounts.add_subaccount(
         call.account.sid, name or f"SubAccount Created at {made:%Y-%m-%d %I:%M %p}", call.now
     )
-    return answer_json(account_body(account), 201)
 
 
-async def fetch(call: Call) -> Result:
+async def find(call: Call) -> Account:
     """The account itself or one of its subaccounts."""
-    return answer_json(account_body(call.account))
+    return call.account
 
 
-async def list_(call: Call) -> Result:
+async def pages(call: Call, page: Page) -> Slice:
     """The account and its subaccounts, newest first."""
-    page = paging.page_of(call, ACCOUNT)
-    if isinstance(page, Refusal):
-        return page
     name, status = call.text("FriendlyName"), call.text("Status")
     members = [
         account
         for account in call.services.accounts.family(call.account.sid)
         if name in ("", account.friendly_name) and status in ("", account.status)
     ]
-    found = paging.slice_of(members, page)
-    return paging.page_answer(call, "accounts", page, found, [account_body(a) for a in found.rows])
+    return slice_of(members, page)
 
 
-async def update(call: Call) -> Result:
+async def update(call: Call, account: Account) -> Account | Refusal:
     """Rename an account; suspend, wake or close a subaccount. What is closed stays closed."""
-    account, name = call.account, call.text("FriendlyName")
+    name = call.text("FriendlyName")
     if len(name) > _MAX_NAME:
         return _bad_name()
     status = AccountStatus(call.text("Status") or account.status)
@@ -100,8 +96,7 @@ async def update(call: Call) -> Result:
         if refusal is not None:
             return refusal
     closes = status is AccountStatus.CLOSED
-    changed = await (_close(call, name) if closes else _change(call, name, status))
-    return answer_json(account_body(changed))
+    return await (_close(call, name) if closes else _change(call, name, status))
 
 
 async def _change(
@@ -139,50 +134,27 @@ def _refuse_status(call: Call) -> Refusal | None:
 _STATUSES: Final = tuple(AccountStatus)
 _NAME: Final = Param(name="FriendlyName", doc="A name for people, up to 64 characters.")
 
-OPERATIONS: Final = (
-    Operation(
-        id="ListAccount",
-        method="GET",
+RESOURCES: Final = (
+    Resource[Account](
+        name="Account",
         path=_PATH,
-        doc=list_.__doc__ or "",
-        handler=list_,
-        access=Access.ACCOUNT_READ,
-        params=(
+        variable="AccountSid",
+        prefixes=(ACCOUNT,),
+        list_key="accounts",
+        returns=AccountBody,
+        body=account_body,
+        find=find,
+        pages=pages,
+        create=create,
+        update=update,
+        reads=Access.ACCOUNT_READ,
+        writes=Access.ACCOUNT_WRITE,
+        filters=(
             Param(name="FriendlyName", doc="Only accounts of exactly this name."),
             Param(name="Status", choices=_STATUSES, doc="Only accounts of this status."),
-            *paging.PARAMS,
         ),
-        returns=AccountBody,
-        list_key="accounts",
-    ),
-    Operation(
-        id="CreateAccount",
-        method="POST",
-        path=_PATH,
-        doc=create.__doc__ or "",
-        handler=create,
-        access=Access.WRITE,
-        params=(_NAME,),
-        status=201,
-        returns=AccountBody,
-    ),
-    Operation(
-        id="FetchAccount",
-        method="GET",
-        path=f"{_PATH}/{{AccountSid}}",
-        doc=fetch.__doc__ or "",
-        handler=fetch,
-        access=Access.ACCOUNT_READ,
-        returns=AccountBody,
-    ),
-    Operation(
-        id="UpdateAccount",
-        method="POST",
-        path=f"{_PATH}/{{AccountSid}}",
-        doc=update.__doc__ or "",
-        handler=update,
-        access=Access.ACCOUNT_WRITE,
-        params=(
+        create_params=(_NAME,),
+        update_params=(
             _NAME,
             Param(
                 name="Status",
@@ -191,6 +163,5 @@ OPERATIONS: Final = (
                 doc="Of a subaccount, by its parent: active, suspended or closed (for good).",
             ),
         ),
-        returns=AccountBody,
     ),
 )

@@ -6,7 +6,7 @@ one function here, so that what a POST costs can be read in one place.
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiohttp import hdrs, web
@@ -26,11 +26,8 @@ from gateway.api import (
     phone_numbers,
     registrations,
     sim,
-    sip_access_lists,
-    sip_addresses,
-    sip_credential_lists,
-    sip_credentials,
     sip_domains,
+    sip_lists,
     sip_mappings,
     track,
     tracking,
@@ -44,6 +41,7 @@ from gateway.api.auth import (
     target,
 )
 from gateway.api.checks import checks_of, refuse_types
+from gateway.api.declare import Resource, operations
 from gateway.api.http import (
     MAX_REQUEST,
     answer_response,
@@ -72,18 +70,16 @@ from gateway.store.base import StoreUnavailable
 
 _log = structlog.get_logger(__name__)
 
-V2010: Final = (
-    *accounts.OPERATIONS,
-    *messages.OPERATIONS,
-    *calls.OPERATIONS,
-    *phone_numbers.OPERATIONS,
-    *sip_domains.OPERATIONS,
-    *sip_mappings.OPERATIONS,
-    *sip_credential_lists.OPERATIONS,
-    *sip_credentials.OPERATIONS,
-    *sip_access_lists.OPERATIONS,
-    *sip_addresses.OPERATIONS,
+RESOURCES: Final[tuple[Resource[Any], ...]] = (
+    *accounts.RESOURCES,
+    *messages.RESOURCES,
+    *calls.RESOURCES,
+    *phone_numbers.RESOURCES,
+    *sip_domains.RESOURCES,
+    *sip_mappings.RESOURCES,
+    *sip_lists.RESOURCES,
 )
+V2010: Final = tuple(each for resource in RESOURCES for each in operations(resource))
 _OWN: Final = (
     *backup.OPERATIONS,
     *bus.OPERATIONS,

@@ -8,18 +8,14 @@ import asyncio
 from contextlib import aclosing
 from typing import Final
 
-import structlog
 from aiohttp import web
 
+from gateway.api.files import send_file
 from gateway.api.http import refuse
 from gateway.api.resources import Access, Call, Operation, Result
 from gateway.backup.file import MEDIA_TYPE
 from gateway.backup.making import octets
-from gateway.store.base import StoreUnavailable
 
-_log = structlog.get_logger(__name__)
-
-_PATIENCE: Final = 60.0  # seconds for which a client may take nothing
 UNDER_WAY: Final = web.AppKey("backup", asyncio.Lock)
 
 
@@ -36,19 +32,7 @@ async def make(call: Call) -> Result:
         call.services.store.snapshot() as view,
         aclosing(octets(view, call.now)) as chunks,
     ):
-        response = web.StreamResponse(
-            headers={"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
-        )
-        await response.prepare(call.request)
-        try:
-            async for chunk in chunks:
-                async with asyncio.timeout(_PATIENCE):
-                    await response.write(chunk)
-        except (StoreUnavailable, TimeoutError, ConnectionError) as error:
-            _log.warning("a backup was cut off", reason=str(error) or type(error).__name__)
-            if call.request.transport is not None:
-                call.request.transport.abort()  # or its end would look like the file's
-        return response
+        return await send_file(call, {"Content-Type": MEDIA_TYPE}, chunks, "a backup was")
 
 
 OPERATIONS: Final = (
@@ -56,7 +40,6 @@ OPERATIONS: Final = (
         id="MakeBackup",
         method="POST",
         path="/v1/backup",
-        doc=make.__doc__ or "",
         handler=make,
         access=Access.STEER,
         produces=MEDIA_TYPE,

@@ -132,7 +132,6 @@ OPERATIONS: Final = (
         id="ShowBus",
         method="GET",
         path="/v1/bus",
-        doc=show.__doc__ or "",
         handler=show,
         access=Access.STEER,
         returns=BusBody,

@@ -3,26 +3,19 @@
 CDRs are read page by page and sent as they are read, however many there are.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
-import structlog
-from aiohttp import web
-
+from gateway.api.files import send_file
 from gateway.api.http import answer_json, not_found
-from gateway.api.message_lists import day_of
+from gateway.api.lists import day_of
 from gateway.api.resources import Access, Answer, Call, Kind, Operation, Param, Result
 from gateway.calls import cdr
 from gateway.calls.pcap import MEDIA_TYPE
 from gateway.calls.timeline import captured
 from gateway.calls.timeline import timeline as timeline_of
 from gateway.sids import CALL, is_sid
-from gateway.store.base import StoreUnavailable
 
-_log = structlog.get_logger(__name__)
-
-_PATIENCE: Final = 60.0  # seconds for which a client may take nothing
 _FOREVER: Final = 1e10
 
 _Lines = Callable[[Sequence[cdr.Record]], bytes]
@@ -67,25 +60,14 @@ async def records(call: Call) -> Result:
     content_type, name, head, lines = _FORMATS[call.text("format") or "csv"]
     pages = cdr.records(call.services.store, call.account.sid, since, until)
     first: list[cdr.Record] = await anext(pages, [])  # while a refusal can still be said
-    response = web.StreamResponse(
-        headers={"Content-Type": content_type, "Cache-Control": "no-store", **_attached(name)}
-    )
-    await response.prepare(call.request)
-    try:
-        await _write(response, head + lines(first))
+
+    async def octets() -> AsyncIterator[bytes]:
+        yield head + lines(first)
         async for page in pages:
-            await _write(response, lines(page))
-    except (StoreUnavailable, TimeoutError, ConnectionError) as error:
-        _log.warning("call records were cut off", reason=str(error) or type(error).__name__)
-        if call.request.transport is not None:
-            call.request.transport.abort()  # or its end would look like the file's
-    return response
+            yield lines(page)
 
-
-async def _write(response: web.StreamResponse, octets: bytes) -> None:
-    if octets:
-        async with asyncio.timeout(_PATIENCE):
-            await response.write(octets)
+    headers = {"Content-Type": content_type, **_attached(name)}
+    return await send_file(call, headers, octets(), "call records were")
 
 
 _ANY: Final = dict[str, Any]
@@ -96,7 +78,6 @@ OPERATIONS: Final = (
         id="FetchCallTimeline",
         method="GET",
         path="/v1/calls/{Sid}/timeline",
-        doc=timeline.__doc__ or "",
         handler=timeline,
         access=Access.READ,
         returns=_ANY,
@@ -105,7 +86,6 @@ OPERATIONS: Final = (
         id="FetchCallPackets",
         method="GET",
         path="/v1/calls/{Sid}/pcap",
-        doc=packets.__doc__ or "",
         handler=packets,
         access=Access.READ,
         produces=MEDIA_TYPE,
@@ -114,7 +94,6 @@ OPERATIONS: Final = (
         id="ListCallRecords",
         method="GET",
         path="/v1/cdr",
-        doc=records.__doc__ or "",
         handler=records,
         access=Access.READ,
         params=(

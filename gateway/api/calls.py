@@ -9,11 +9,13 @@ from typing import Final
 
 import msgspec
 
-from gateway.api import paging
 from gateway.api.addresses import plus_restored
-from gateway.api.call_lists import Filters, between, list_calls, statuses_of
-from gateway.api.http import answer_json, not_found, refuse, rfc2822
-from gateway.api.resources import Access, Answer, Call, Kind, Operation, Param, Result
+from gateway.api.call_lists import LISTING, Filters, statuses_of
+from gateway.api.declare import API_VERSION, PATH, Resource
+from gateway.api.http import not_found, refuse, rfc2822
+from gateway.api.lists import between
+from gateway.api.paging import Page, Slice
+from gateway.api.resources import Call, Kind, Param
 from gateway.calls import orders, tables
 from gateway.calls.book import changed_at
 from gateway.calls.model import OVER, CallStatus
@@ -25,8 +27,6 @@ from gateway.messages.asked import is_http_url
 from gateway.messages.draft import Refusal
 from gateway.sids import CALL, is_sid
 
-_API_VERSION: Final = "2010-04-01"
-_PATH: Final = f"/{_API_VERSION}/Accounts/{{AccountSid}}/Calls"
 _PATIENCE: Final = 3.0  # seconds for another process to take an order
 _MAX_TWIML: Final = 4000  # characters
 _NORTH_AMERICAN: Final = re.compile(r"\+1(\d{3})(\d{3})(\d{4})")
@@ -47,7 +47,7 @@ class CallBody(msgspec.Struct, frozen=True, kw_only=True):
     account_sid: str
     annotation: None = None
     answered_by: None = None
-    api_version: str = _API_VERSION
+    api_version: str = API_VERSION
     caller_name: str
     date_created: str
     date_updated: str
@@ -73,9 +73,9 @@ class CallBody(msgspec.Struct, frozen=True, kw_only=True):
     uri: str
 
 
-def call_body(call: Record) -> CallBody:
+def call_body(request: Call, call: Record) -> CallBody:
     """The JSON of `call`; one that is being set up is shown as queued, as Twilio does."""
-    base = f"/{_API_VERSION}/Accounts/{call.account_sid}/Calls/{call.sid}"
+    base = f"{PATH.format(AccountSid=call.account_sid)}/Calls/{call.sid}"
     status = CallStatus.QUEUED if call.status is CallStatus.INITIATED else call.status
     began = call.started or (0.0 if status is CallStatus.QUEUED else call.date_created)
     return CallBody(
@@ -107,13 +107,8 @@ def _formatted(address: str) -> str:
     return address if found is None else f"({found[1]}) {found[2]}-{found[3]}"
 
 
-async def fetch(call: Call) -> Result:
+async def find(call: Call) -> Record | Refusal:
     """One call."""
-    found = await _stored(call)
-    return found if isinstance(found, Refusal) else answer_json(call_body(found))
-
-
-async def _stored(call: Call) -> Record | Refusal:
     sid = call.path["Sid"]
     if is_sid(sid, CALL):
         rows = await call.services.store.fetch(tables.GET, call.account.sid, sid)
@@ -122,22 +117,12 @@ async def _stored(call: Call) -> Record | Refusal:
     return not_found(call.request.path)
 
 
-async def update(call: Call) -> Result:
+async def update(call: Call, found: Record) -> Record | Refusal:
     """End a call (Status), or run another document in it (Url or Twiml; Url wins)."""
-    found = await _stored(call)
-    if isinstance(found, Refusal):
-        return found
     order = _order(call)
-    if isinstance(order, Refusal):
-        return order
-    if order is not None:
-        refusal = _refused(order, found.status)
-        if refusal is not None:
-            return refusal
-        found = await _carried_out(call, found, order)
-        if isinstance(found, Refusal):
-            return found
-    return answer_json(call_body(found))
+    if order is None or isinstance(order, Refusal):
+        return order or found
+    return _refused(order, found.status) or await _carried_out(call, found, order)
 
 
 def _order(call: Call) -> Order | Refusal | None:
@@ -184,7 +169,7 @@ async def _carried_out(call: Call, found: Record, order: Order) -> Record | Refu
             services.store, found.account_sid, found.sid, order, services.clock()
         )
         await orders.taken(services.store, found.sid, waiting, _PATIENCE)
-        stored = await _stored(call)
+        stored = await find(call)
         if isinstance(stored, Refusal):
             return stored
         changed = stored
@@ -193,11 +178,8 @@ async def _carried_out(call: Call, found: Record, order: Order) -> Record | Refu
     return changed
 
 
-async def delete(call: Call) -> Result:
+async def delete(call: Call, found: Record) -> Refusal | None:
     """Remove a call that is over, its legs and its timeline."""
-    found = await _stored(call)
-    if isinstance(found, Refusal):
-        return found
     if found.status not in OVER:
         return refuse(20009, f"The call is {found.status}; wait until it is over")
     gone = changed_at(found, call.now)
@@ -209,14 +191,11 @@ async def delete(call: Call) -> Result:
             fact(gone.account_sid, gone.sid, gone.version, FactType.CALL_DELETED, call.now, {}),
         ]
     )
-    return Answer(204)
+    return None
 
 
-async def list_(call: Call) -> Result:
+async def pages(call: Call, page: Page) -> Slice:
     """The account's calls in both directions, newest first."""
-    page = paging.page_of(call, CALL)
-    if isinstance(page, Refusal):
-        return page
     filters = Filters(
         to_address=plus_restored(call.text("To")),
         from_address=plus_restored(call.text("From")),
@@ -225,8 +204,7 @@ async def list_(call: Call) -> Result:
         started=between(call.form, "StartTime"),
         ended=between(call.form, "EndTime"),
     )
-    found = await list_calls(call.services.store, call.account.sid, filters, page)
-    return paging.page_answer(call, "calls", page, found, [call_body(each) for each in found.rows])
+    return await LISTING.page(call.services.store, call.account.sid, filters, page)
 
 
 _DATE_DOC: Final = "YYYY-MM-DD or ISO 8601, UTC"
@@ -261,44 +239,19 @@ _UPDATE: Final = (
     Param(name="TimeLimit", kind=Kind.INTEGER, doc="Checked and not used."),
 )
 
-OPERATIONS: Final = (
-    Operation(
-        id="ListCall",
-        method="GET",
-        path=_PATH,
-        doc=list_.__doc__ or "",
-        handler=list_,
-        access=Access.READ,
-        params=(*_FILTERS, *paging.PARAMS),
-        returns=CallBody,
+RESOURCES: Final = (
+    Resource[Record](
+        name="Call",
+        path=f"{PATH}/Calls",
+        prefixes=(CALL,),
         list_key="calls",
-    ),
-    Operation(
-        id="FetchCall",
-        method="GET",
-        path=f"{_PATH}/{{Sid}}",
-        doc=fetch.__doc__ or "",
-        handler=fetch,
-        access=Access.READ,
         returns=CallBody,
-    ),
-    Operation(
-        id="UpdateCall",
-        method="POST",
-        path=f"{_PATH}/{{Sid}}",
-        doc=update.__doc__ or "",
-        handler=update,
-        access=Access.WRITE,
-        params=_UPDATE,
-        returns=CallBody,
-    ),
-    Operation(
-        id="DeleteCall",
-        method="DELETE",
-        path=f"{_PATH}/{{Sid}}",
-        doc=delete.__doc__ or "",
-        handler=delete,
-        access=Access.WRITE,
-        status=204,
+        body=call_body,
+        find=find,
+        pages=pages,
+        update=update,
+        delete=delete,
+        filters=_FILTERS,
+        update_params=_UPDATE,
     ),
 )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.api.http import refuse
-from gateway.api.message_lists import day_of
+from gateway.api.lists import day_of
 from gateway.api.resources import Kind, Operation, Param
 from gateway.messages.draft import Refusal
 

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from gateway.api.files import begin, is_head
 from gateway.api.http import encode, iso8601, refuse
 from gateway.api.resources import Access, Call, Operation, Param, Result
 from gateway.bus.base import Position
@@ -62,8 +63,9 @@ async def follow(call: Call) -> Result:
         position = given
     else:
         return refuse(20001, f"Last-Event-ID should be the id of an event, not '{given[:40]}'")
-    response = web.StreamResponse(headers={"Content-Type": _STREAM, "Cache-Control": "no-store"})
-    await response.prepare(call.request)
+    response = await begin(call, {"Content-Type": _STREAM})
+    if is_head(call):
+        return response
     await response.write(b": stream\n\n")
     task = asyncio.ensure_future(_pump(call, response, position))
     streams.add(task)
@@ -113,7 +115,6 @@ OPERATIONS: Final = (
         id="FollowEvents",
         method="GET",
         path="/v1/events",
-        doc=follow.__doc__ or "",
         handler=follow,
         access=Access.READ,
         params=(Param(name="after", doc="As the header Last-Event-ID, which wins."),),

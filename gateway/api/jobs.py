@@ -5,7 +5,8 @@ from typing import Final
 import msgspec
 
 from gateway.api.http import answer_json, iso8601, refuse
-from gateway.api.message_lists import day_of
+from gateway.api.lists import day_of
+from gateway.api.paging import LIMIT, limit_of
 from gateway.api.resources import Access, Call, Kind, Operation, Param, Result
 from gateway.core import listing, queue_states
 from gateway.core.archive import ArchiveError
@@ -15,8 +16,6 @@ from gateway.core.records import JobState, Pending
 from gateway.core.replay import MOST, Replayed
 from gateway.messages.draft import Refusal
 
-_MAX_LIMIT: Final = 1000
-_DEFAULT_LIMIT: Final = 50
 _AFTER_ENDS: Final = frozenset({JobState.ARCHIVED, JobState.REPLAYED})
 _A_DAY: Final = 86400.0
 
@@ -115,9 +114,9 @@ def _queue_body(state: QueueState) -> QueueBody:
 
 async def list_(call: Call) -> Result:
     """The account's jobs that are neither done nor given up, or in `state`, newest first."""
-    limit = int(call.text("limit") or _DEFAULT_LIMIT)
-    if not 1 <= limit <= _MAX_LIMIT:
-        return refuse(20001, f"'limit' should be 1 to {_MAX_LIMIT}, not {limit}")
+    limit = limit_of(call)
+    if isinstance(limit, Refusal):
+        return limit
     before = _place(call.text("before"))
     if isinstance(before, Refusal):
         return before
@@ -195,11 +194,10 @@ OPERATIONS: Final = (
         id="ListJobs",
         method="GET",
         path="/v1/jobs",
-        doc=list_.__doc__ or "",
         handler=list_,
         access=Access.READ,
         params=(
-            Param(name="limit", kind=Kind.INTEGER, doc="How many: 1 to 1000, 50 if absent."),
+            LIMIT,
             Param(name="before", doc="Only jobs older than this one: `next` of the page before."),
             Param(
                 name="state",
@@ -215,7 +213,6 @@ OPERATIONS: Final = (
         id="ReplayJobs",
         method="POST",
         path="/v1/jobs/replay",
-        doc=replay.__doc__ or "",
         handler=replay,
         access=Access.WRITE,
         params=(

@@ -4,18 +4,20 @@ Create gives a `Draft` to the message path, which keeps the promise. Lists are r
 by the queries beside them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from gateway.api import paging
 from gateway.api.addresses import plus_restored, recipient, sender
-from gateway.api.http import answer_json, encode, not_found, refuse, rfc2822
+from gateway.api.declare import API_VERSION, PATH, Resource
+from gateway.api.http import encode, not_found, refuse, rfc2822
+from gateway.api.lists import between
 from gateway.api.magic_numbers import refuse_test_recipient, refuse_test_sender
-from gateway.api.message_lists import Filters, list_messages, sent_between
-from gateway.api.resources import Access, Answer, Call, Kind, Operation, Param, Result
+from gateway.api.message_lists import LISTING, Filters
+from gateway.api.paging import Page, Slice
+from gateway.api.resources import Answer, Call, Kind, Param
 from gateway.errors import describe
 from gateway.messages.asked import Asked, Judge, drafted, sender_judge
 from gateway.messages.draft import REST, Draft, Refusal
@@ -25,8 +27,6 @@ from gateway.model import Direction, Message, MessageStatus
 from gateway.sids import MMS, SMS, is_sid, new_sid
 from protocols.smpp.text import count
 
-_API_VERSION: Final = "2010-04-01"
-_PATH: Final = f"/{_API_VERSION}/Accounts/{{AccountSid}}/Messages"
 _PRICED: Final = frozenset({MessageStatus.SENT, MessageStatus.DELIVERED, MessageStatus.UNDELIVERED})
 _PRICE_UNIT: Final = "USD"
 _PRICE_DIGITS: Final = 5  # after the point, as Twilio's "-0.00750"; more where the price has more
@@ -59,14 +59,14 @@ class MessageBody(msgspec.Struct, frozen=True, kw_only=True):
     uri: str
 
 
-def message_body(message: Message, price: Callable[[Message], Decimal | None]) -> MessageBody:
-    """The JSON of `message`; `price` is asked once it was sent, for what the file says now."""
-    charged = price(message) if message.status in _PRICED else None
-    base = f"/{_API_VERSION}/Accounts/{message.account_sid}/Messages/{message.sid}"
+def message_body(call: Call, message: Message) -> MessageBody:
+    """The JSON of `message`; once it was sent it has its price, of what the file says now."""
+    charged = call.services.price(message) if message.status in _PRICED else None
+    base = f"{PATH.format(AccountSid=message.account_sid)}/Messages/{message.sid}"
     code = message.error_code
     return MessageBody(
         account_sid=message.account_sid,
-        api_version=_API_VERSION,
+        api_version=API_VERSION,
         body=message.body,
         date_created=rfc2822(message.date_created),
         date_updated=rfc2822(message.date_updated),
@@ -95,32 +95,21 @@ def price_text(price: Decimal) -> str:
     return f"{-price:.{max(_PRICE_DIGITS, digits)}f}"
 
 
-async def create(call: Call) -> Result:
+async def create(call: Call) -> Message | Answer | Refusal:
     """Accept a text: 201 once it is durable. A key that came before gives the message of then."""
     draft = read_draft(call, sender_judge(call.services.phone_numbers, call.account.sid))
     if isinstance(draft, Refusal):
         return draft
     given = call.request.headers.getall(_KEY, ())
-    if given:
-        return await _create_once(call, draft, given)
-    message = await call.services.messages.accept(draft)
-    if isinstance(message, Refusal):
-        return message
-    return Answer(201, encode(message_body(message, call.services.price)))
-
-
-async def _create_once(call: Call, draft: Draft, given: Sequence[str]) -> Result:
+    if not given:
+        return await call.services.messages.accept(draft)
     if len(given) > 1 or not is_key(given[0]):
         return refuse(20001, f"{_KEY} should be 1 to {MAX_KEY} visible characters of ASCII, once")
     taken = await call.services.messages.accept_once(draft, Scope.REST + given[0])
-    match taken:
-        case Refusal():
-            return taken
-        case Replayed(message=message):
-            body = encode(message_body(message, call.services.price))
-            return Answer(201, body, headers={_REPLAYED: "true"})
-        case _:
-            return Answer(201, encode(message_body(taken, call.services.price)))
+    if isinstance(taken, Replayed):
+        body = encode(message_body(call, taken.message))
+        return Answer(201, body, headers={_REPLAYED: "true"})
+    return taken
 
 
 def read_draft(call: Call, judge: Judge) -> Draft | Refusal:
@@ -145,7 +134,7 @@ def read_draft(call: Call, judge: Judge) -> Draft | Refusal:
     return drafted(asked, judge, call.services.limits.max_body)
 
 
-async def create_as_test(call: Call) -> Result:
+async def create_as_test(call: Call) -> Message | Refusal:
     """The text that test credentials ask for: checked as any other, and nothing sent or stored."""
     draft = read_draft(call, refuse_test_sender)
     if isinstance(draft, Refusal):
@@ -154,7 +143,7 @@ async def create_as_test(call: Call) -> Result:
     if refusal is not None:
         return refusal
     segments = count(draft.body).segments
-    message = Message(
+    return Message(
         account_sid=draft.account_sid,
         sid=new_sid(MMS if draft.media else SMS, call.now),
         direction=Direction.OUTBOUND_API,
@@ -171,20 +160,10 @@ async def create_as_test(call: Call) -> Result:
         date_created=call.now,
         date_updated=call.now,
     )
-    return Answer(201, encode(message_body(message, call.services.price)))
 
 
-async def fetch(call: Call) -> Result:
+async def find(call: Call) -> Message | Refusal:
     """One message."""
-    message = await _stored(call)
-    return (
-        message
-        if isinstance(message, Refusal)
-        else answer_json(message_body(message, call.services.price))
-    )
-
-
-async def _stored(call: Call) -> Message | Refusal:
     sid = call.path["Sid"]
     if is_sid(sid, SMS) or is_sid(sid, MMS):
         rows = await call.services.store.fetch(GET, call.account.sid, sid)
@@ -193,44 +172,33 @@ async def _stored(call: Call) -> Message | Refusal:
     return not_found(call.request.path)
 
 
-async def update(call: Call) -> Result:
+async def update(call: Call, found: Message) -> Message | Refusal:
     """Cancel a text that has not left (Status=canceled), or empty its body (Body=)."""
-    sid, found = call.path["Sid"], await _stored(call)
-    if isinstance(found, Refusal):
-        return found
     if call.text("Body"):
         return refuse(20001, "Body can only be updated to an empty text, which redacts the message")
     steps = {"Status": call.services.messages.cancel, "Body": call.services.messages.redact}
     for name, step in steps.items():
         if name in call.form:
-            changed = await step(call.account.sid, sid)
+            changed = await step(call.account.sid, found.sid)
             if isinstance(changed, Refusal):
                 return changed
             found = changed
-    return answer_json(message_body(found, call.services.price))
+    return found
 
 
-async def delete(call: Call) -> Result:
+async def delete(call: Call, found: Message) -> Refusal | None:
     """Remove a message, its trace and its timeline."""
-    found = await _stored(call)
-    if isinstance(found, Refusal):
-        return found
-    return await call.services.messages.delete(call.account.sid, found.sid) or Answer(204)
+    return await call.services.messages.delete(call.account.sid, found.sid)
 
 
-async def list_(call: Call) -> Result:
+async def pages(call: Call, page: Page) -> Slice:
     """The account's messages in both directions, newest first."""
-    page = paging.page_of(call, SMS, MMS)
-    if isinstance(page, Refusal):
-        return page
     filters = Filters(
         to_address=_filter(call.text("To"), recipient),
         from_address=_filter(call.text("From"), sender),
-        sent=sent_between(call.form),
+        sent=between(call.form, "DateSent"),
     )
-    found = await list_messages(call.services.store, call.account.sid, filters, page)
-    bodies = [message_body(message, call.services.price) for message in found.rows]
-    return paging.page_answer(call, "messages", page, found, bodies)
+    return await LISTING.page(call.services.store, call.account.sid, filters, page)
 
 
 def _filter(given: str, read: Callable[[str], str | Refusal]) -> str:
@@ -271,66 +239,34 @@ _CREATE: Final = (
     Param(name="ShortenUrls", kind=Kind.BOOLEAN, doc="Checked and not used."),
 )
 
-OPERATIONS: Final = (
-    Operation(
-        id="CreateMessage",
-        method="POST",
-        path=_PATH,
-        doc=create.__doc__ or "",
-        handler=create,
-        access=Access.WRITE,
-        params=_CREATE,
-        headers=(
-            Param(
-                name=_KEY,
-                doc="A request with the key of one that was taken within 24 hours is answered with"
-                f" that one's message and {_REPLAYED}; 422 if it asks for something else.",
-            ),
-        ),
-        status=201,
-        returns=MessageBody,
-        test=create_as_test,
+_HEADERS: Final = (
+    Param(
+        name=_KEY,
+        doc="A request with the key of one that was taken within 24 hours is answered with"
+        f" that one's message and {_REPLAYED}; 422 if it asks for something else.",
     ),
-    Operation(
-        id="ListMessage",
-        method="GET",
-        path=_PATH,
-        doc=list_.__doc__ or "",
-        handler=list_,
-        access=Access.READ,
-        params=(*_FILTERS, *paging.PARAMS),
-        returns=MessageBody,
+)
+
+RESOURCES: Final = (
+    Resource[Message](
+        name="Message",
+        path=f"{PATH}/Messages",
+        prefixes=(SMS, MMS),
         list_key="messages",
-    ),
-    Operation(
-        id="FetchMessage",
-        method="GET",
-        path=f"{_PATH}/{{Sid}}",
-        doc=fetch.__doc__ or "",
-        handler=fetch,
-        access=Access.READ,
         returns=MessageBody,
-    ),
-    Operation(
-        id="UpdateMessage",
-        method="POST",
-        path=f"{_PATH}/{{Sid}}",
-        doc=update.__doc__ or "",
-        handler=update,
-        access=Access.WRITE,
-        params=(
+        body=message_body,
+        find=find,
+        pages=pages,
+        create=create,
+        update=update,
+        delete=delete,
+        test=create_as_test,
+        filters=_FILTERS,
+        create_params=_CREATE,
+        create_headers=_HEADERS,
+        update_params=(
             Param(name="Body", doc="Empty: redacts the message. Anything else is refused."),
             Param(name="Status", choices=("canceled",), doc="canceled: stops what has not left."),
         ),
-        returns=MessageBody,
-    ),
-    Operation(
-        id="DeleteMessage",
-        method="DELETE",
-        path=f"{_PATH}/{{Sid}}",
-        doc=delete.__doc__ or "",
-        handler=delete,
-        access=Access.WRITE,
-        status=204,
     ),
 )

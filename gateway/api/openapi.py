@@ -74,7 +74,7 @@ def _path(operation: Operation) -> str:
 def _operation(operation: Operation, bodies: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.id,
-        "summary": " ".join(operation.doc.split()),
+        "summary": operation.doc,
         "security": [] if operation.access is Access.PUBLIC else [{"account": []}],
         "parameters": [
             {
@@ -161,7 +161,6 @@ def described(operations: Iterable[Operation]) -> Operation:
         id="FetchOpenApi",
         method="GET",
         path="/openapi.json",
-        doc=fetch.__doc__ or "",
         handler=fetch,
         access=Access.PUBLIC,
         returns=dict[str, Any],

@@ -32,6 +32,18 @@ PARAMS: Final = (
 )
 
 
+# Of our own lists, whose pages have no number.
+LIMIT: Final = Param(name="limit", kind=Kind.INTEGER, doc="How many: 1 to 1000, 50 if absent.")
+
+
+def limit_of(call: Call) -> int | Refusal:
+    """How many `LIMIT` asks for."""
+    limit = int(call.text(LIMIT.name) or _DEFAULT_SIZE)
+    if 1 <= limit <= _MAX_SIZE:
+        return limit
+    return refuse(20001, f"'limit' should be 1 to {_MAX_SIZE}, not {limit}")
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """Which page is asked for.
 

@@ -5,46 +5,34 @@ shown here and cannot be changed here.
 """
 
 import re
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from gateway.api import paging
 from gateway.api.addresses import plus_restored, recipient
-from gateway.api.http import answer_json, not_found, refuse, rfc2822
+from gateway.api.declare import API_VERSION, PATH, Resource, file_owns
+from gateway.api.http import not_found, refuse, rfc2822
 from gateway.api.magic_numbers import MAGIC_NUMBER, refuse_test_number
-from gateway.api.resources import Access, Answer, Call, Kind, Operation, Param, Result
-from gateway.messages.asked import is_http_url
+from gateway.api.paging import Page, Slice, slice_of
+from gateway.api.resources import Call, Kind, Param
+from gateway.api.settings import Settings
 from gateway.messages.draft import Refusal
 from gateway.model import AccountStatus, PhoneNumber
 from gateway.phone_numbers import Closed, Taken
 from gateway.sids import PHONE_NUMBER, new_sid
 
-_API_VERSION: Final = "2010-04-01"
-_PATH: Final = f"/{_API_VERSION}/Accounts/{{AccountSid}}/IncomingPhoneNumbers"
 _MAX_NAME: Final = 64
 _CAPABILITIES: Final = {"fax": False, "mms": True, "sms": True, "voice": True}
 
-# Parameters that are kept as they are given, and the names under which `settings` holds them.
-_URLS: Final = {
-    "SmsUrl": "sms_url",
-    "SmsFallbackUrl": "sms_fallback_url",
-    "StatusCallback": "status_callback",
-    "VoiceUrl": "voice_url",
-    "VoiceFallbackUrl": "voice_fallback_url",
-}
-_METHODS: Final = {
-    "SmsMethod": "sms_method",
-    "SmsFallbackMethod": "sms_fallback_method",
-    "StatusCallbackMethod": "status_callback_method",
-    "VoiceMethod": "voice_method",
-    "VoiceFallbackMethod": "voice_fallback_method",
-}
-_OTHERS: Final = {
-    "VoiceCallerIdLookup": "voice_caller_id_lookup",
-    "VoiceReceiveMode": "voice_receive_mode",
-}
-_SETTINGS: Final = {**_URLS, **_METHODS, **_OTHERS}
+_SETTINGS: Final = Settings(
+    urls=("SmsUrl", "SmsFallbackUrl", "StatusCallback", "VoiceUrl", "VoiceFallbackUrl"),
+    methods=(
+        *("SmsMethod", "SmsFallbackMethod", "StatusCallbackMethod"),
+        *("VoiceMethod", "VoiceFallbackMethod"),
+    ),
+    flags=(Param(name="VoiceCallerIdLookup", kind=Kind.BOOLEAN, doc="Kept and shown."),),
+    others=(Param(name="VoiceReceiveMode", choices=("voice", "fax"), doc="Kept and shown."),),
+)
 
 
 class PhoneNumberBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +41,7 @@ class PhoneNumberBody(msgspec.Struct, frozen=True, kw_only=True):
     account_sid: str
     address_requirements: str = "none"
     address_sid: str | None = None
-    api_version: str = _API_VERSION
+    api_version: str = API_VERSION
     beta: bool = False
     bundle_sid: str | None = None
     capabilities: dict[str, bool]
@@ -87,11 +75,11 @@ class PhoneNumberBody(msgspec.Struct, frozen=True, kw_only=True):
     voice_url: str
 
 
-def phone_number_body(number: PhoneNumber) -> PhoneNumberBody:
+def phone_number_body(call: Call, number: PhoneNumber) -> PhoneNumberBody:
     """The JSON of `number`."""
-    kept = number.settings
-    shown: dict[str, Any] = {name: kept.get(name, "") for name in _URLS.values()}
-    shown.update((name, kept.get(name) or "POST") for name in _METHODS.values())
+    shown = _SETTINGS.shown(number.settings)
+    shown["voice_receive_mode"] = shown["voice_receive_mode"] or "voice"
+    base = PATH.format(AccountSid=number.account_sid)
     return PhoneNumberBody(
         account_sid=number.account_sid,
         capabilities=_CAPABILITIES,
@@ -100,14 +88,12 @@ def phone_number_body(number: PhoneNumber) -> PhoneNumberBody:
         friendly_name=number.friendly_name,
         phone_number=number.phone_number,
         sid=number.sid,
-        uri=f"/{_API_VERSION}/Accounts/{number.account_sid}/IncomingPhoneNumbers/{number.sid}.json",
-        voice_caller_id_lookup=kept.get("voice_caller_id_lookup", "false").lower() == "true",
-        voice_receive_mode=kept.get("voice_receive_mode", "voice"),
+        uri=f"{base}/IncomingPhoneNumbers/{number.sid}.json",
         **shown,
     )
 
 
-async def create(call: Call) -> Result:
+async def create(call: Call) -> PhoneNumber | Refusal:
     """Take a number that nobody else holds."""
     wanted = _wanted(call)
     if isinstance(wanted, Refusal):
@@ -117,14 +103,13 @@ async def create(call: Call) -> Result:
         return settings
     name = call.text("FriendlyName") or wanted
     try:
-        number = await call.services.phone_numbers.add(
+        return await call.services.phone_numbers.add(
             call.account.sid, wanted, name, settings, call.now
         )
     except Taken:
         return refuse(21422, f"{wanted} is not available: it is held already")
     except Closed:
         return _inactive(call.account.sid, AccountStatus.CLOSED)
-    return answer_json(phone_number_body(number), 201)
 
 
 def _wanted(call: Call) -> str | Refusal:
@@ -143,39 +128,24 @@ def read_settings(call: Call) -> dict[str, str] | Refusal:
     """The settings that the form gives, by the names they are kept under."""
     if len(call.text("FriendlyName")) > _MAX_NAME:
         return refuse(20002, f"FriendlyName should have {_MAX_NAME} characters at most")
-    for name in _URLS:
-        url = call.text(name)
-        if url and not is_http_url(url):
-            return refuse(21402, f"{name} is not an http or https URL: {url[:100]}")
-    given = {kept: call.text(name) for name, kept in _SETTINGS.items() if name in call.form}
-    for kept in _METHODS.values():
-        if kept in given:
-            given[kept] = given[kept].upper()
-    return given
+    return _SETTINGS.read(call)
 
 
-async def fetch(call: Call) -> Result:
+async def find(call: Call) -> PhoneNumber | Refusal:
     """One number of the account."""
     number = call.services.phone_numbers.get(call.account.sid, call.path["Sid"])
-    return (
-        not_found(call.request.path) if number is None else answer_json(phone_number_body(number))
-    )
+    return number or not_found(call.request.path)
 
 
-async def list_(call: Call) -> Result:
+async def pages(call: Call, page: Page) -> Slice:
     """The account's numbers, newest first."""
-    page = paging.page_of(call, PHONE_NUMBER)
-    if isinstance(page, Refusal):
-        return page
     name, pattern = call.text("FriendlyName"), _pattern(call.text("PhoneNumber"))
     held = [
         number
         for number in call.services.phone_numbers.of_account(call.account.sid)
         if name in ("", number.friendly_name) and pattern.search(number.phone_number)
     ]
-    found = paging.slice_of(held, page)
-    bodies = [phone_number_body(number) for number in found.rows]
-    return paging.page_answer(call, "incoming_phone_numbers", page, found, bodies)
+    return slice_of(held, page)
 
 
 def _pattern(given: str) -> re.Pattern[str]:
@@ -183,24 +153,12 @@ def _pattern(given: str) -> re.Pattern[str]:
     return re.compile(re.escape(plus_restored(given)).replace(r"\*", r"\d"))
 
 
-def _stored(call: Call) -> PhoneNumber | Refusal:
-    number = call.services.phone_numbers.get(call.account.sid, call.path["Sid"])
-    if number is None:
-        return not_found(call.request.path)
-    if number.declared:
-        return refuse(
-            20006,
-            f"{number.phone_number} is named in the config file, which owns it:"
-            " change it there ([[numbers]]) and reload",
-        )
-    return number
+def _guard(number: PhoneNumber) -> Refusal | None:
+    return file_owns(number.phone_number, "numbers") if number.declared else None
 
 
-async def update(call: Call) -> Result:
+async def update(call: Call, number: PhoneNumber) -> PhoneNumber | Refusal:
     """Rename a number, change what runs for it, or give it to an account of the same family."""
-    number = _stored(call)
-    if isinstance(number, Refusal):
-        return number
     settings = read_settings(call)
     if isinstance(settings, Refusal):
         return settings
@@ -209,7 +167,7 @@ async def update(call: Call) -> Result:
     if refusal is not None:
         return refusal
     try:
-        changed = await call.services.phone_numbers.change(
+        return await call.services.phone_numbers.change(
             number.sid,
             call.now,
             account_sid=receiver,
@@ -220,7 +178,6 @@ async def update(call: Call) -> Result:
         return not_found(call.request.path)
     except Closed:
         return _inactive(receiver, AccountStatus.CLOSED)
-    return answer_json(phone_number_body(changed))
 
 
 def _refuse_receiver(call: Call, sid: str) -> Refusal | None:
@@ -236,16 +193,12 @@ def _inactive(sid: str, status: AccountStatus) -> Refusal:
     return refuse(21472, f"Account {sid} is {status}; only an active one can have a number")
 
 
-async def delete(call: Call) -> Result:
+async def delete(call: Call, number: PhoneNumber) -> None:
     """Let a number go."""
-    number = _stored(call)
-    if isinstance(number, Refusal):
-        return number
     await call.services.phone_numbers.remove([number.sid], call.now)
-    return Answer(204)
 
 
-async def create_as_test(call: Call) -> Result:
+async def create_as_test(call: Call) -> PhoneNumber | Refusal:
     """The purchase that test credentials ask for: judged by Twilio's magic numbers, not made."""
     refusal = refuse_test_number(call)
     if refusal is not None:
@@ -254,7 +207,7 @@ async def create_as_test(call: Call) -> Result:
     if isinstance(settings, Refusal):
         return settings
     wanted = call.text("PhoneNumber") or MAGIC_NUMBER
-    number = PhoneNumber(
+    return PhoneNumber(
         sid=new_sid(PHONE_NUMBER, call.now),
         account_sid=call.account.sid,
         phone_number=wanted,
@@ -264,81 +217,40 @@ async def create_as_test(call: Call) -> Result:
         date_updated=call.now,
         version=1,
     )
-    return answer_json(phone_number_body(number), 201)
 
 
 _SETTABLE: Final = (
     Param(name="FriendlyName", doc="A name for people, up to 64 characters."),
-    *(Param(name=name, doc="An http(s) URL, or empty for none.") for name in _URLS),
-    *(
-        Param(name=name, kind=Kind.METHOD, error_code=21403, doc="GET or POST (the default).")
-        for name in _METHODS
-    ),
-    Param(name="VoiceCallerIdLookup", kind=Kind.BOOLEAN, doc="Kept and shown."),
-    Param(name="VoiceReceiveMode", choices=("voice", "fax"), doc="Kept and shown."),
+    *_SETTINGS.params(),
 )
 
-OPERATIONS: Final = (
-    Operation(
-        id="CreateIncomingPhoneNumber",
-        method="POST",
-        path=_PATH,
-        doc=create.__doc__ or "",
-        handler=create,
-        access=Access.WRITE,
-        params=(
+RESOURCES: Final = (
+    Resource[PhoneNumber](
+        name="IncomingPhoneNumber",
+        path=f"{PATH}/IncomingPhoneNumbers",
+        prefixes=(PHONE_NUMBER,),
+        list_key="incoming_phone_numbers",
+        returns=PhoneNumberBody,
+        body=phone_number_body,
+        find=find,
+        pages=pages,
+        guard=_guard,
+        create=create,
+        update=update,
+        delete=delete,
+        test=create_as_test,
+        filters=(
+            Param(name="PhoneNumber", doc="A number or part of one; * stands for any digit."),
+            Param(name="FriendlyName", doc="Only numbers of exactly this name."),
+        ),
+        create_params=(
             Param(name="PhoneNumber", required=True, doc="E.164, such as +447700900123."),
             Param(name="AreaCode", doc="Not offered: 21457."),
             *_SETTABLE,
         ),
-        status=201,
-        returns=PhoneNumberBody,
-        test=create_as_test,
-    ),
-    Operation(
-        id="ListIncomingPhoneNumber",
-        method="GET",
-        path=_PATH,
-        doc=list_.__doc__ or "",
-        handler=list_,
-        access=Access.READ,
-        params=(
-            Param(name="PhoneNumber", doc="A number or part of one; * stands for any digit."),
-            Param(name="FriendlyName", doc="Only numbers of exactly this name."),
-            *paging.PARAMS,
-        ),
-        returns=PhoneNumberBody,
-        list_key="incoming_phone_numbers",
-    ),
-    Operation(
-        id="FetchIncomingPhoneNumber",
-        method="GET",
-        path=f"{_PATH}/{{Sid}}",
-        doc=fetch.__doc__ or "",
-        handler=fetch,
-        access=Access.READ,
-        returns=PhoneNumberBody,
-    ),
-    Operation(
-        id="UpdateIncomingPhoneNumber",
-        method="POST",
-        path=f"{_PATH}/{{Sid}}",
-        doc=update.__doc__ or "",
-        handler=update,
-        access=Access.WRITE,
-        params=(
+        update_params=(
             Param(name="AccountSid", doc="Gives the number to another account of the family."),
             *_SETTABLE,
         ),
-        returns=PhoneNumberBody,
-    ),
-    Operation(
-        id="DeleteIncomingPhoneNumber",
-        method="DELETE",
-        path=f"{_PATH}/{{Sid}}",
-        doc=delete.__doc__ or "",
-        handler=delete,
-        access=Access.WRITE,
-        status=204,
     ),
 )

@@ -6,14 +6,12 @@ from typing import Final
 import msgspec
 
 from gateway.api.http import answer_json, iso8601, refuse
-from gateway.api.resources import Access, Call, Kind, Operation, Param, Result
+from gateway.api.paging import LIMIT, limit_of
+from gateway.api.resources import Access, Call, Operation, Param, Result
 from gateway.messages.draft import Refusal
 from gateway.sip import bindings
 from protocols.sip.binding import Binding
 from protocols.sip.uri import format_uri
-
-_MAX_LIMIT: Final = 1000
-_DEFAULT_LIMIT: Final = 50
 
 Place = tuple[str, str]  # (address-of-record, id)
 
@@ -60,9 +58,9 @@ def _body(binding: Binding) -> RegistrationBody:
 
 async def list_(call: Call) -> Result:
     """The account's phones that are registered now, by user."""
-    limit = int(call.text("limit") or _DEFAULT_LIMIT)
-    if not 1 <= limit <= _MAX_LIMIT:
-        return refuse(20001, f"'limit' should be 1 to {_MAX_LIMIT}, not {limit}")
+    limit = limit_of(call)
+    if isinstance(limit, Refusal):
+        return limit
     after = _place(call.text("after"))
     if isinstance(after, Refusal):
         return after
@@ -96,11 +94,10 @@ OPERATIONS: Final = (
         id="ListRegistrations",
         method="GET",
         path="/v1/registrations",
-        doc=list_.__doc__ or "",
         handler=list_,
         access=Access.READ,
         params=(
-            Param(name="limit", kind=Kind.INTEGER, doc="How many: 1 to 1000, 50 if absent."),
+            LIMIT,
             Param(name="after", doc="Only phones after this one: `next` of the page before."),
         ),
         returns=RegistrationsBody,

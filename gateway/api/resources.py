@@ -1,7 +1,8 @@
 """What a REST resource is: parameters and operations as data, from which the router, the checks
 of types and `/openapi.json` are all made.
 
-A file of this folder declares its operations as a tuple of `Operation`; `app.py` collects them.
+A file of this folder declares its operations as a tuple of `Operation`, or as a `Resource` from
+which they are made (`declare.py`); `app.py` collects them.
 Handlers take a `Call` and return an `Answer` or a `Refusal`.
 """
 
@@ -96,16 +97,15 @@ Handler = Callable[[Call], Awaitable[Result]]
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path. `path` has `{Variable}` segments and no suffix.
 
-    `returns` is the type of the body, from which its schema is made, `takes` that of a body of JSON
-    which the handler reads itself; `list_key` is set on
-    pages of it. `headers` are those of the request that mean something here. `test` answers
-    test credentials, which nothing else does.
+    What it does is said by its handler's docstring. `returns` is the type of the body, from which
+    its schema is made, `takes` that of a body of JSON which the handler reads itself; `list_key`
+    is set on pages of it. `headers` are those of the request that mean something here. `test`
+    answers test credentials, which nothing else does.
     """
 
     id: str
     method: str
     path: str
-    doc: str
     handler: Handler
     access: Access
     params: tuple[Param, ...] = ()
@@ -117,3 +117,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     consumes: str = FORM
     produces: str = JSON
     test: Handler | None = None
+
+    @property
+    def doc(self) -> str:
+        """What it does, in a line."""
+        return " ".join((self.handler.__doc__ or "").split())

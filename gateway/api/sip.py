@@ -1,30 +1,31 @@
-"""What the SIP resources have in common: their place, how they are found, and what refuses them.
+"""What the SIP resources have in common: entries of a shelf, below an account or one another.
 
-Each is created, listed, fetched, updated and deleted in the same way, so a file of this folder
-says what is its own, and `operations` makes the five declarations of it.
+A file of this folder says what is its own in a `Kind`, and `resource` makes the rest of it.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
 import msgspec
 
-from gateway.api import paging
-from gateway.api.http import not_found, refuse
-from gateway.api.resources import Access, Answer, Call, Handler, Operation, Param, Result
+from gateway.api import declare, paging
+from gateway.api.declare import Resource, file_owns, saying
+from gateway.api.http import not_found, refuse, rfc2822
+from gateway.api.paging import Page, Slice
+from gateway.api.resources import Call, Param
 from gateway.messages.draft import Refusal
-from gateway.sip.directory import Closed, Full, InUse, Taken
+from gateway.sids import new_sid
+from gateway.sip.directory import Closed, Full, InUse, SipDirectory, Taken
 from gateway.sip.model import Entry
 from gateway.sip.rules import Invalid
 from gateway.sip.shelf import Shelf
 
 E = TypeVar("E", bound=Entry)
+P = ParamSpec("P")
+T = TypeVar("T")
 
-API_VERSION: Final = "2010-04-01"
-PATH: Final = f"/{API_VERSION}/Accounts/{{AccountSid}}/SIP"
-_FROM_FILE: Final = (
-    "It is named in the config file, which owns it: change it there ([[domains]]) and reload"
-)
+PATH: Final = f"{declare.PATH}/SIP"
+NAME: Final = "A name for people, up to 64 characters."
 
 
 class Codes(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,57 +36,130 @@ class Codes(msgspec.Struct, frozen=True, kw_only=True):
     in_use: int = 20001
 
 
-class Resource(msgspec.Struct, frozen=True, kw_only=True):
-    """One resource as data: what its five operations are made of.
+class Kind(msgspec.Struct, Generic[E], frozen=True, kw_only=True):
+    """Entries of one shelf as data.
 
-    `name` is Twilio's word for it in the SDKs, `variable` the path's for its SID.
+    `name` is Twilio's word for one in the SDKs, `segment` the path's for all, `variable` the one
+    for its SID, which begins with `prefix`. They belong to an entry `above`, or to the account;
+    `below` are the segments of what belongs to one. `made` reads the fields of a new one from a
+    form, `changed` those that an update gives, by the names of the model; they may raise
+    `Invalid`. `returns` shows the fields that it shares with the model, what every kind has, and
+    what `show` adds.
+
+    `one`, `all` and `removes` are what fetch, list and delete say of themselves; the others have
+    it from `made` and `changed`.
     """
 
     name: str
-    path: str
-    variable: str
+    segment: str
+    variable: str = "Sid"
+    prefix: str
+    shelf: Callable[[SipDirectory], Shelf[E]]
+    above: "Kind[Any] | None" = None
+    below: dict[str, str] = {}
     list_key: str
-    returns: Any
-    create: Handler
-    list_: Handler
-    fetch: Handler
-    delete: Handler
-    update: Handler | None = None
-    create_params: tuple[Param, ...] = ()
-    update_params: tuple[Param, ...] = ()
+    codes: Codes
+    one: str
+    all: str
+    removes: str
+    made: Callable[[Call], dict[str, Any] | Refusal]
+    changed: Callable[[Call, E], dict[str, Any] | Refusal]
+    returns: type[msgspec.Struct]
+    show: Callable[[Call, E], dict[str, Any]] | None = None
+    create_params: tuple[Param, ...]
+    update_params: tuple[Param, ...]
+
+    @property
+    def path(self) -> str:
+        """Where one is."""
+        above = PATH if self.above is None else self.above.path
+        return f"{above}/{self.segment}/{{{self.variable}}}"
+
+    @property
+    def parent(self) -> str:
+        """The variable of what they belong to."""
+        return "AccountSid" if self.above is None else self.above.variable
+
+    def find(self, call: Call) -> E | Refusal:
+        """The one that the path names, if it is the account's own and of what it names above."""
+        shelf = self.shelf(call.services.sip)
+        entry = shelf.get(call.account.sid, call.path[self.variable])
+        if entry is None or shelf.table.parent_of(entry) != call.path[self.parent]:
+            return absent(call)
+        return entry
+
+    def body(self, call: Call, entry: E) -> msgspec.Struct:
+        """The JSON of `entry`."""
+        shared = set(self.returns.__struct_fields__) & set(entry.__struct_fields__)
+        shown: dict[str, Any] = {name: getattr(entry, name) for name in shared}
+        parent = self.shelf(call.services.sip).table.parent_of(entry)
+        sids = {"AccountSid": entry.account_sid, self.parent: parent, self.variable: entry.sid}
+        place = self.path.format(**sids)
+        if self.below:
+            shown["subresource_uris"] = {
+                name: f"{place}/{segment}.json" for name, segment in self.below.items()
+            }
+        shown |= {"uri": f"{place}.json"} | dates(entry)
+        return self.returns(**shown, **({} if self.show is None else self.show(call, entry)))
 
 
-def operations(resource: Resource) -> tuple[Operation, ...]:
-    """The operations of `resource`: four, and five where it can be updated."""
-    one = f"{resource.path}/{{{resource.variable}}}"
-    declared = (
-        ("Create", "POST", resource.path, resource.create, resource.create_params, 201),
-        ("List", "GET", resource.path, resource.list_, paging.PARAMS, 200),
-        ("Fetch", "GET", one, resource.fetch, (), 200),
-        ("Update", "POST", one, resource.update, resource.update_params, 200),
-        ("Delete", "DELETE", one, resource.delete, (), 204),
-    )
-    return tuple(
-        Operation(
-            id=f"{verb}{resource.name}",
-            method=method,
-            path=path,
-            doc=handler.__doc__ or "",
-            handler=handler,
-            access=Access.READ if method == "GET" else Access.WRITE,
-            params=params,
-            status=status,
-            returns=None if verb == "Delete" else resource.returns,
-            list_key=resource.list_key if verb == "List" else "",
+def resource(kind: Kind[E]) -> Resource[E]:
+    """What `kind` says, as operations are made of it."""
+
+    async def find(call: Call) -> E | Refusal:
+        return kind.find(call)
+
+    async def pages(call: Call, page: Page) -> Slice | Refusal:
+        above = None if kind.above is None else kind.above.find(call)
+        if isinstance(above, Refusal):
+            return above
+        shelf = kind.shelf(call.services.sip)
+        return paging.slice_of(shelf.under(call.account.sid, call.path[kind.parent]), page)
+
+    async def create(call: Call) -> E | Refusal:
+        above = None if kind.above is None else kind.above.find(call)
+        fields = owned_by_rest(above) or kind.made(call)
+        if isinstance(fields, Refusal):
+            return fields
+        table = kind.shelf(call.services.sip).table
+        fields |= {"account_sid": call.account.sid, table.parent: call.path[kind.parent]}
+        entry = table.kind(
+            sid=new_sid(kind.prefix, call.now),
+            date_created=call.now,
+            date_updated=call.now,
+            **fields,
         )
-        for verb, method, path, handler, params, status in declared
-        if handler is not None
+        await call.services.sip.add(entry)
+        return entry
+
+    async def update(call: Call, entry: E) -> E | Refusal:
+        fields = kind.changed(call, entry)
+        if isinstance(fields, Refusal):
+            return fields
+        return await call.services.sip.change(entry, call.now, **fields)
+
+    return Resource(
+        name=kind.name,
+        path=kind.path.rpartition("/")[0],
+        variable=kind.variable,
+        prefixes=(kind.prefix,),
+        list_key=kind.list_key,
+        returns=kind.returns,
+        body=kind.body,
+        find=saying(kind.one, find),
+        pages=saying(kind.all, pages),
+        guard=owned_by_rest,
+        create=saying(kind.made.__doc__, told(kind.codes, create)),
+        update=saying(kind.changed.__doc__, told(kind.codes, update)),
+        delete=saying(kind.removes, told(kind.codes, remove)),
+        create_params=kind.create_params,
+        update_params=kind.update_params,
     )
 
 
-def uri_of(account_sid: str, *segments: str) -> str:
-    """The URI of a resource of an account, such as `("Domains", sid)`."""
-    return f"{PATH.replace('{AccountSid}', account_sid)}/{'/'.join(segments)}.json"
+def dates(entry: Entry) -> dict[str, str]:
+    """When `entry` was made and changed, as REST shows it."""
+    return {name: rfc2822(getattr(entry, name)) for name in ("date_created", "date_updated")}
 
 
 def absent(call: Call) -> Refusal:
@@ -93,54 +167,38 @@ def absent(call: Call) -> Refusal:
     return not_found(call.request.path)
 
 
-def found(call: Call, shelf: Shelf[E], *key: str) -> E | Refusal:
-    """The account's own entry with this key."""
-    return shelf.get(call.account.sid, *key) or absent(call)
-
-
-def owned_by_rest(entry: E | Refusal) -> E | Refusal:
-    """`entry`, unless the config file owns it."""
-    if isinstance(entry, Entry) and entry.declared:
-        return refuse(20006, _FROM_FILE)
-    return entry
-
-
-def page(
-    call: Call, key: str, prefixes: Sequence[str], entries: Sequence[E], body: Callable[[E], Any]
-) -> Result:
-    """One page of `entries`, newest first, whose SIDs have one of `prefixes`."""
-    wanted = paging.page_of(call, *prefixes)
-    if isinstance(wanted, Refusal):
-        return wanted
-    slice_ = paging.slice_of(entries, wanted)
-    return paging.page_answer(call, key, wanted, slice_, [body(each) for each in slice_.rows])
-
-
-async def answered(call: Call, codes: Codes, work: Awaitable[Result]) -> Result:
-    """What `work` answers, or Twilio's code for what kept it from being done."""
-    try:
-        return await work
-    except Invalid as error:
-        return refuse(codes.invalid, str(error))
-    except Taken:
-        return refuse(codes.invalid, "There is one already that is called or written the same")
-    except Full as error:
-        return refuse(codes.full, f"There are {error} already, which is as many as there may be")
-    except InUse as error:
-        return refuse(codes.in_use, f"The domain {error} asks this list: unmap it there first")
-    except Closed:
-        return refuse(20005, "The account was closed")
-    except KeyError:  # it was removed meanwhile, or what it belongs to
-        return absent(call)
-
-
-async def removed(call: Call, codes: Codes, entry: Entry | Refusal) -> Result:
-    """204 when `entry` is gone."""
+def owned_by_rest(entry: Entry | Refusal | None) -> Refusal | None:
+    """None for what may be changed here; the config file owns what it names."""
     if isinstance(entry, Refusal):
         return entry
+    return file_owns("It", "domains") if entry is not None and entry.declared else None
 
-    async def work() -> Result:
-        await call.services.sip.remove(entry, call.now)
-        return Answer(204)
 
-    return await answered(call, codes, work())
+async def remove(call: Call, entry: Entry) -> None:
+    """Remove an entry and what belongs to it."""
+    await call.services.sip.remove(entry, call.now)
+
+
+def told(
+    codes: Codes, work: Callable[Concatenate[Call, P], Awaitable[T]]
+) -> Callable[Concatenate[Call, P], Coroutine[Any, Any, T | Refusal]]:
+    """`work`, with Twilio's code for what keeps it from being done."""
+
+    async def answered(call: Call, /, *args: P.args, **kwargs: P.kwargs) -> T | Refusal:
+        try:
+            return await work(call, *args, **kwargs)
+        except Invalid as error:
+            return refuse(codes.invalid, str(error))
+        except Taken:
+            return refuse(codes.invalid, "There is one already that is called or written the same")
+        except Full as error:
+            said = f"There are {error} already, which is as many as there may be"
+            return refuse(codes.full, said)
+        except InUse as error:
+            return refuse(codes.in_use, f"The domain {error} asks this list: unmap it there first")
+        except Closed:
+            return refuse(20005, "The account was closed")
+        except KeyError:  # it was removed meanwhile, or what it belongs to
+            return absent(call)
+
+    return saying(work.__doc__, answered)

@@ -4,20 +4,20 @@ A mapping bears the SID and the name of its list. Lists that are mapped by an ol
 for calls: both paths show the same.
 """
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from gateway.api import sip, sip_domains
-from gateway.api.http import answer_json, rfc2822
-from gateway.api.resources import Call, Handler, Operation, Param, Result
+from gateway.api import paging, sip
+from gateway.api.declare import Resource, saying
+from gateway.api.paging import Page, Slice
+from gateway.api.resources import Call, Param
+from gateway.api.sip_domains import DOMAINS
 from gateway.messages.draft import Refusal
 from gateway.sids import ACCESS_LIST, CREDENTIAL_LIST
-from gateway.sip.model import Domain, Mapping, Purpose
+from gateway.sip.model import Mapping, Purpose
 
 _CODES: Final = sip.Codes(invalid=21231)
-_PATH: Final = f"{sip_domains.PATH}/{{{sip_domains.VARIABLE}}}"
 
 
 class SipMappingBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,72 +86,38 @@ _KINDS: Final = (
 )
 
 
-def _domain(call: Call) -> Domain | Refusal:
-    return sip.found(call, call.services.sip.domains, call.path[sip_domains.VARIABLE])
+def _resource(kind: _Kind) -> Resource[Mapping]:
+    """The resource of one path."""
 
-
-def _body_maker(call: Call, kind: _Kind) -> Callable[[Mapping], SipMappingBody]:
-    def body(mapping: Mapping) -> SipMappingBody:
+    def body(call: Call, mapping: Mapping) -> SipMappingBody:
         list_ = call.services.sip.list_of(mapping)
         older: dict[str, str] = {}
         if kind.returns is SipDomainMappingBody:
-            place = "Domains", mapping.domain_sid, kind.path, mapping.sid
-            older = {
-                "domain_sid": mapping.domain_sid,
-                "uri": sip.uri_of(mapping.account_sid, *place),
-            }
+            domain = DOMAINS.path.format(
+                AccountSid=mapping.account_sid, DomainSid=mapping.domain_sid
+            )
+            uri = f"{domain}/{kind.path}/{mapping.sid}.json"
+            older = {"domain_sid": mapping.domain_sid, "uri": uri}
         return kind.returns(
             account_sid=mapping.account_sid,
-            date_created=rfc2822(mapping.date_created),
-            date_updated=rfc2822(mapping.date_updated),
             friendly_name="" if list_ is None else list_.friendly_name,
             sid=mapping.sid,
+            **sip.dates(mapping),
             **older,
         )
 
-    return body
-
-
-def _mapping(call: Call, kind: _Kind) -> Mapping | Refusal:
-    domain, sid = _domain(call), call.path["Sid"]
-    if isinstance(domain, Refusal):
-        return domain
-    if not sid.startswith(kind.prefix):
-        return sip.absent(call)
-    return sip.found(call, call.services.sip.mappings, domain.sid, kind.purpose, sid)
-
-
-def _creator(kind: _Kind) -> Handler:
-    async def create(call: Call) -> Result:
-        """Let the domain ask a list."""
-        domain = sip.owned_by_rest(_domain(call))
+    async def find(call: Call) -> Mapping | Refusal:
+        """One list that the domain asks."""
+        domain, sid = DOMAINS.find(call), call.path["Sid"]
         if isinstance(domain, Refusal):
             return domain
+        key = domain.sid, kind.purpose, sid
+        mapping = call.services.sip.mappings.get(call.account.sid, *key)
+        return mapping if mapping and sid.startswith(kind.prefix) else sip.absent(call)
 
-        async def work() -> Result:
-            sid = call.text(kind.param)
-            mapping = Mapping(
-                sid=sid if sid.startswith(kind.prefix) else "",
-                account_sid=call.account.sid,
-                domain_sid=domain.sid,
-                purpose=kind.purpose,
-                date_created=call.now,
-                date_updated=call.now,
-            )
-            await call.services.sip.add(mapping)
-            return answer_json(_body_maker(call, kind)(mapping), 201)
-
-        return await sip.answered(call, _CODES, work())
-
-    return create
-
-
-def _declared(kind: _Kind) -> tuple[Operation, ...]:
-    """The operations of one path."""
-
-    async def list_all(call: Call) -> Result:
+    async def pages(call: Call, page: Page) -> Slice | Refusal:
         """The lists that the domain asks, the one mapped last first."""
-        domain = _domain(call)
+        domain = DOMAINS.find(call)
         if isinstance(domain, Refusal):
             return domain
         mapped = call.services.sip.mappings.under(call.account.sid, domain.sid)
@@ -160,33 +126,39 @@ def _declared(kind: _Kind) -> tuple[Operation, ...]:
             for each in mapped
             if each.purpose is kind.purpose and each.sid.startswith(kind.prefix)
         ]
-        return sip.page(call, kind.list_key, (kind.prefix,), shown, _body_maker(call, kind))
+        return paging.slice_of(shown, page)
 
-    async def fetch(call: Call) -> Result:
-        """One list that the domain asks."""
-        mapping = _mapping(call, kind)
-        if isinstance(mapping, Refusal):
-            return mapping
-        return answer_json(_body_maker(call, kind)(mapping))
-
-    async def delete(call: Call) -> Result:
-        """Let the domain ask a list no more."""
-        return await sip.removed(call, _CODES, sip.owned_by_rest(_mapping(call, kind)))
-
-    return sip.operations(
-        sip.Resource(
-            name=kind.name,
-            path=f"{_PATH}/{kind.path}",
-            variable="Sid",
-            list_key=kind.list_key,
-            returns=kind.returns,
-            create=_creator(kind),
-            list_=list_all,
-            fetch=fetch,
-            delete=delete,
-            create_params=(Param(name=kind.param, required=True, doc="The list's SID."),),
+    async def create(call: Call) -> Mapping | Refusal:
+        """Let the domain ask a list."""
+        refusal = sip.owned_by_rest(DOMAINS.find(call))
+        if refusal is not None:
+            return refusal
+        sid = call.text(kind.param)
+        mapping = Mapping(
+            sid=sid if sid.startswith(kind.prefix) else "",
+            account_sid=call.account.sid,
+            domain_sid=call.path[DOMAINS.variable],
+            purpose=kind.purpose,
+            date_created=call.now,
+            date_updated=call.now,
         )
+        await call.services.sip.add(mapping)
+        return mapping
+
+    return Resource(
+        name=kind.name,
+        path=f"{DOMAINS.path}/{kind.path}",
+        prefixes=(kind.prefix,),
+        list_key=kind.list_key,
+        returns=kind.returns,
+        body=body,
+        find=find,
+        pages=pages,
+        guard=sip.owned_by_rest,
+        create=sip.told(_CODES, create),
+        delete=saying("Let the domain ask a list no more.", sip.told(_CODES, sip.remove)),
+        create_params=(Param(name=kind.param, required=True, doc="The list's SID."),),
     )
 
 
-OPERATIONS: Final = tuple(operation for kind in _KINDS for operation in _declared(kind))
+RESOURCES: Final = tuple(map(_resource, _KINDS))

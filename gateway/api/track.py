@@ -147,7 +147,6 @@ async def _read_body(call: Call, most: int) -> bytes | Refusal:
 
 def _taking(kind: str) -> Handler:
     async def take(call: Call) -> Result:
-        """Keep one event: 200 once it is durable."""
         body = await _read_body(call, MAX_EVENT)
         if isinstance(body, Refusal):
             return body
@@ -156,6 +155,7 @@ def _taking(kind: str) -> Handler:
             return refuse(20001, f"The event can't be taken: {told}")
         return await _keep(call, [told])
 
+    take.__doc__ = f"Keep an event of Segment's type {kind}: 200 once it is durable."
     return take
 
 
@@ -238,7 +238,6 @@ def _operation(kind: str) -> Operation:
         id=f"{kind.capitalize()}Event",
         method="POST",
         path=f"/v1/{kind}",
-        doc=f"Keep an event of Segment's type {kind}: 200 once it is durable.",
         handler=_taking(kind),
         access=Access.SOURCE,
         consumes=UNREAD,
@@ -253,7 +252,6 @@ OPERATIONS: Final = (
         id="BatchEvents",
         method="POST",
         path="/v1/batch",
-        doc=take_batch.__doc__ or "",
         handler=take_batch,
         access=Access.SOURCE,
         consumes=UNREAD,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.api.call_lists import Filters, list_calls, statuses_of
+from gateway.api.call_lists import LISTING, Filters, statuses_of
 from gateway.api.paging import Page
 from gateway.calls import orders, tables
 from gateway.calls.book import BY_STATUS, Book, advanced, changed_at
@@ -329,13 +329,13 @@ async def test_lists_and_records_are_read_with_every_filter(store: Store, book: 
         started=(NOW, NOW + 2),
         ended=(NOW, NOW + 6),
     )
-    first = await list_calls(store, ACCOUNT, filters, Page(number=0, size=3))
+    first = await LISTING.page(store, ACCOUNT, filters, Page(number=0, size=3))
     assert (first.rows, first.older) == (over[:1:-1], True)
     page = Page(number=1, size=3, after=first.sids[-1])
-    assert (await list_calls(store, ACCOUNT, filters, page)).rows == over[1::-1]
+    assert (await LISTING.page(store, ACCOUNT, filters, page)).rows == over[1::-1]
     back = Page(number=0, size=3, before=over[1].sid)
-    assert (await list_calls(store, ACCOUNT, Filters(), back)).rows == first.rows
-    assert not (await list_calls(store, OTHER, filters, Page(number=0, size=3))).rows
+    assert (await LISTING.page(store, ACCOUNT, Filters(), back)).rows == first.rows
+    assert not (await LISTING.page(store, OTHER, filters, Page(number=0, size=3))).rows
     found = [each async for each in records(store, ACCOUNT, NOW, NOW + 4)]
     assert found == [[record_of(call, leg_of(call)) for call in over[:4]]]
 

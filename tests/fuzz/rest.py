@@ -19,9 +19,9 @@ from yarl import URL
 from gateway.api.app import OWN, V2010
 from gateway.api.checks import checks_of, refuse_types
 from gateway.api.http import basic_credentials, http_status, parse_form, parse_json
-from gateway.api.message_lists import sent_between
+from gateway.api.lists import between
 from gateway.api.paging import PARAMS, page_answer, page_of, slice_of
-from gateway.api.resources import Call, Operation
+from gateway.api.resources import Call, Kind, Operation
 from gateway.api.router import Router
 from gateway.messages.draft import Refusal
 from gateway.sids import SMS
@@ -33,11 +33,14 @@ PAGED: Final = [each for each in OPERATIONS if set(PARAMS) <= set(each.params)]
 CHECKS: Final = {each.id: checks_of(each) for each in OPERATIONS}
 ROUTERS: Final = (Router(V2010), Router(OWN))
 _NAMES: Final = sorted({param.name for each in OPERATIONS for param in each.params})
-_OF_LISTS: Final = ("PageSize", "Page", "PageToken", "DateSent", "DateSent<", "DateSent>")
+_OF_LISTS: Final = (
+    *("PageSize", "Page", "PageToken", "DateSent", "DateSent<", "DateSent>"),
+    *("StartTime", "StartTime<", "EndTime>"),
+)
 _VALUES: Final = (
     "0", "1", "-1", "50", "1000", "1001", "9" * 9, "9" * 5000, "1e9", "0.5", "", "true", "FALSE",
     "get", "POST", "2026-01-01", "9999-12-31", "0001-01-01", "2026-01-01T00:00:00Z", "20260101",
-    "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2026-W01-1", "٣",
+    "20260101T101112", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2026-W01-1", "٣",
     "2026-01-01T00:00:00.5-23:59",
     "PASM" + "0" * 32, "PBSM" + "f" * 32, "PASM", "PAAC" + "0" * 32, "\U0001f600", "http://x/", "é",
 )  # fmt: skip
@@ -109,9 +112,10 @@ def check_form(chance: random.Random) -> None:
         refused(page)
     else:
         assert 1 <= page.size <= 1000
-    if any(param.name == "DateSent" for param in operation.params):
-        within = sent_between(form)
-        assert within is None or (within[0] > 0 and within[1] == within[1])
+    for param in operation.params:
+        if param.kind is Kind.DATE:
+            within = between(form, param.name.rstrip("<>"))
+            assert within is None or (within[0] > 0 and within[1] == within[1])
 
 
 class Listed(msgspec.Struct, frozen=True):

@@ -238,6 +238,27 @@ async def test_lists_are_narrowed(world: World, given: dict[str, Any], wanted: s
 
 
 @pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("StartTime=20261121T230000", {1}),
+        ("StartTime=20261121", {1}),
+        ("StartTime=2026-11-20T23:30:00-05:00", {1}),
+        ("StartTime%3E=20261121T000000&StartTime%3C=20261122", {1}),
+    ],
+)
+async def test_times_are_read_in_every_form_of_iso_8601(
+    world: World, query: str, wanted: set[int]
+) -> None:
+    calls = [made(world, NOW), made(world, NOW + DAY)]
+    await stored(world, *calls)
+    path = f"/2010-04-01/Accounts/{world.main.sid}/Calls.json?{query}"
+    status, body, _ = await world.ask("GET", path, world.main)
+    assert status == 200, body
+    numbers = {call.sid: number for number, call in enumerate(calls)}
+    assert {numbers[each["sid"]] for each in body["calls"]} == wanted
+
+
+@pytest.mark.parametrize(
     "query", ["Status=initiated", "Status=Busy", "StartTime=soon", "EndTime%3C=2026-13-01"]
 )
 async def test_filters_that_are_none(world: World, query: str) -> None:

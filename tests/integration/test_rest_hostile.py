@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from rest_world import NUMBER, World, basic, rest_world
 
-from gateway.api.app import OWN, V2010
+from gateway.api.app import OWN, RESOURCES, V2010
+from gateway.api.declare import Resource
 from gateway.api.resources import JSON, Access, Operation
 from gateway.calls import orders, pcap, tables
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Crossing
@@ -214,6 +215,38 @@ async def test_a_foreign_resource_is_not_there(world: World, operation: Operatio
     await still_there(world, before)
 
 
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+async def test_its_account_alone_is_shown_it(world: World, resource: Resource[Any]) -> None:
+    sids = [world.main.sid, *await stored_sids(world)]
+    sub = await world.call(world.sdk(world.main).api.accounts.create)
+    mine = {sid for sid in sids if sid.startswith(resource.prefixes)}
+    assert mine, f"stored_sids makes no {resource.name}"
+    listed = {**PARENTS, "AccountSid": world.main.sid}
+    one = f"{resource.path}/{{{resource.variable}}}"
+    status, page, _ = await world.ask("GET", filled(resource.path, listed), world.main)
+    assert mine <= {each["sid"] for each in page[resource.list_key]}, (status, page)
+    for sid in mine:
+        status, body, _ = await world.ask(
+            "GET", filled(one, {**listed, resource.variable: sid}), world.main
+        )
+        assert (status, body["sid"]) == (200, sid)
+        for account, caller in ((world.stranger.sid, world.stranger), (sub.sid, world.main)):
+            theirs = {**listed, "AccountSid": account}
+            status, page, _ = await world.ask("GET", filled(resource.path, theirs), caller)
+            assert status == 404 or not mine & {e["sid"] for e in page[resource.list_key]} - {
+                caller.sid
+            }
+            if resource.variable == "AccountSid":
+                continue
+            path = filled(one, {**theirs, resource.variable: sid})
+            status, body, _ = await world.ask("GET", path, caller)
+            assert is_twilios_error(404, body, 20404), (status, body)
+
+
+def filled(path: str, values: dict[str, str]) -> str:
+    return VARIABLE.sub(lambda match: values[match[1]], path)
+
+
 async def still_there(world: World, sids: list[str]) -> None:
     path = f"/2010-04-01/Accounts/{world.main.sid}"
     _, message, _ = await world.ask("GET", f"{path}/Messages/{sids[0]}.json", world.main)
@@ -337,6 +370,19 @@ async def test_what_is_not_there(world: World, path: str) -> None:
 async def test_methods_that_are_not_offered(world: World, method: str) -> None:
     status, body, _ = await world.ask(method, messages_path(world), world.main)
     assert is_twilios_error(405, body, 20004), (status, body)
+
+
+@pytest.mark.parametrize("path", ["/v1/cdr", "/v1/events", "/v1/carriers", "/metrics"])
+async def test_head_is_get_without_its_body(world: World, path: str) -> None:
+    reader, writer = await asyncio.open_connection(*world.url.removeprefix("http://").split(":"))
+    credentials = basic(world.main.sid, world.main.auth_token)
+    for method, target in (("HEAD", path), ("GET", "/healthz")):
+        head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nAuthorization: {credentials}\r\n\r\n"
+        writer.write(head.encode())
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer
+    writer.close()
+    await writer.wait_closed()
 
 
 @pytest.mark.parametrize(

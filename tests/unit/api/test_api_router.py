@@ -15,7 +15,6 @@ def operation(path: str, method: str = "GET") -> Operation:
         id=f"{method} {path}",
         method=method,
         path=path,
-        doc="",
         handler=nothing,
         access=Access.READ,
     )

@@ -17,8 +17,8 @@ QUERIES = [
     tables.OPEN,
     tables.TRACE,
     cdr._RECORDS,
-    call_lists._QUERIES["DESC", 0, 0, 0, 0, 0, 0],
-    call_lists._QUERIES["ASC", 1, 1, 1, 1, 1, 1],
+    call_lists.LISTING.queries["DESC", 0, 0, 0, 0, 0, 0],
+    call_lists.LISTING.queries["ASC", 1, 1, 1, 1, 1, 1],
 ]
 
 
