@@ -44,11 +44,15 @@ class Srtp(StrEnum):
 
 
 class DtmfMode(StrEnum):
-    """How digits go to the carrier."""
+    """How digits go to the carrier and come from it: as events, by INFO, or as sound.
+
+    `auto` is events with a carrier that takes them, and sound with another.
+    """
 
     RFC4733 = "rfc4733"
     INFO = "info"
     INBAND = "inband"
+    AUTO = "auto"
 
 
 class EarlyMedia(StrEnum):

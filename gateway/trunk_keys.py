@@ -80,7 +80,7 @@ _TRUNK: Final[Mapping[str, tuple[Form | None, str]]] = {
         forms.list_of(forms.text("one of " + ", ".join(CODECS))),
         "what we offer and take, in this order",
     ),
-    "dtmf": (None, "how digits go to the carrier"),
+    "dtmf": (None, "how digits go and come; auto: events, else sound that is listened to"),
     "cps": (None, "calls begun per second; 0 is no limit"),
     "channels": (None, "calls at once; 0 is no limit"),
     "stop_codes": (

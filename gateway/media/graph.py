@@ -11,7 +11,7 @@ import msgspec
 
 from protocols.rtp.latch import LatchPolicy
 from protocols.rtp.tones import RINGING, Sound
-from protocols.sdp.media import Stream
+from protocols.sdp.media import DtmfMode, Stream
 
 MOST_NODES: Final = 64
 MOST_JOINS: Final = 256
@@ -23,14 +23,16 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg", gc=False):
     `host` is the IP address of ours on which it is received, `signalling` the one that the peer's
     signalling comes from; both stay while the leg is. `stream` is what offer and answer came to,
     None before there is an answer: then the leg has its ports and takes nothing. `offers` counts
-    the offers that were answered; with a higher number the peer may latch anew. `silence` is the
-    time in seconds without media after which that is told, 0 for never.
+    the offers that were answered; with a higher number the peer may latch anew. `dtmf` says how
+    its peer presses keys and hears them. `silence` is the time in seconds without media after
+    which that is told, 0 for never.
     """
 
     id: str
     host: str
     signalling: str
     latch: LatchPolicy = LatchPolicy.SIGNALLED
+    dtmf: DtmfMode = DtmfMode.RFC4733
     stream: Stream | None = None
     offers: int = 0
     silence: float = 0.0

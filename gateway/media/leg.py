@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from gateway.media import graph, wire
+from gateway.media.ear import Ear
 from gateway.media.mouth import Mouth
 from gateway.media.outlet import Outlet
 from gateway.media.routing import Routing
@@ -31,7 +32,7 @@ from protocols.rtp.packet import (
 from protocols.rtp.reporting import ReporterConfig
 from protocols.rtp.session import Remote, Session, SessionConfig
 from protocols.rtp.srtp import Refusal, SrtpReceiver, SrtpSender, Suite
-from protocols.sdp.media import Stream
+from protocols.sdp.media import DtmfMode, Stream
 
 VISITED: Final = 1.0  # seconds after which a leg is looked at, whatever its timers say
 _ACCEPTED: Final = Verdict.ACCEPTED
@@ -61,6 +62,8 @@ class Leg:
     __slots__ = (
         "_call",
         "_digits",
+        "_ear",
+        "_hearers",
         "_node",
         "_opener",
         "_routing",
@@ -102,6 +105,8 @@ class Leg:
         self.outlet = Outlet(self._session, ports, tools.chance)
         self._opener: SrtpReceiver | None = None
         self._digits: DigitReceiver | None = None
+        self._ear: Ear | None = None
+        self._hearers: tuple[Leg, ...] = ()
         self._routing = Routing(
             ssrc=tools.ssrc,
             wake=lambda due: tools.wake(self, due),
@@ -180,11 +185,39 @@ class Leg:
         """Whoever is to hear the peer from now on, each by its own payload types."""
         stream = self.stream
         if stream is None:
+            self._hearers = ()
             self._routing.disconnect()
         else:
-            heard = hearers if stream.direction.receives else ()
-            self._routing.connect(stream, heard, self._press)
+            self._hearers = tuple(hearers) if stream.direction.receives else ()
+            self._routing.connect(stream, self._hearers, self._press)
         self._ways = self._routing.ways
+        self._listen_for_keys()
+
+    def _listen_for_keys(self) -> None:
+        """Have an ear for keys in the sound if one of those who hear them needs it."""
+        stream = self.stream
+        if stream is None or not self._sounds_keys or not any(map(_wants_keys, self._hearers)):
+            self._ear = None
+            return
+        if self._ear is None or self._ear.spoken != stream.codecs:
+            self._ear = Ear(
+                stream.codecs, pressed=self._heard_key, wake=lambda due: self._tools.wake(self, due)
+            )
+        self._ways = {
+            number: self._ear.listening(number, ways) for number, ways in self._ways.items()
+        }
+
+    @property
+    def dtmf(self) -> DtmfMode:
+        """How the peer presses keys and hears them."""
+        return self._node.dtmf
+
+    @property
+    def _sounds_keys(self) -> bool:
+        """Whether the peer's keys are in its sound."""
+        if self.dtmf is DtmfMode.AUTO:
+            return self.stream is not None and not self.stream.events
+        return self.dtmf is DtmfMode.INBAND
 
     # What the peer does
 
@@ -247,17 +280,28 @@ class Leg:
         )
         self._tell_digits(now)
 
+    def _heard_key(self, digit: str, duration: float, now: float) -> None:
+        """A key was in the sound, which went on without it."""
+        self._tell_key(digit, duration)
+        for each in self._hearers:
+            if each.dtmf is not DtmfMode.INFO:
+                each.mouth.repeat(digit, duration, now)
+
+    def _tell_key(self, digit: str, duration: float) -> None:
+        self._tools.tell(
+            wire.DigitPressed(call=self._call, leg=self.id, digit=digit, duration=duration)
+        )
+
     def _tell_digits(self, now: float) -> None:
         digits = self._digits
         if digits is None:
             return
         while (event := digits.next_event()) is not None:
             if isinstance(event, events.DigitEnded):
-                self._tools.tell(
-                    wire.DigitPressed(
-                        call=self._call, leg=self.id, digit=event.digit, duration=event.duration
-                    )
-                )
+                self._tell_key(event.digit, event.duration)
+                for each in self._hearers:
+                    if not _wants_keys(each):  # who takes events has had them as they came
+                        each.mouth.repeat(event.digit, event.duration, now)
         due = digits.timer()
         if due is not None:
             self._tools.wake(self, due)
@@ -276,6 +320,7 @@ class Leg:
             self._routing.timer(),
             self.mouth.timer(),
             inf if digits is None else digits,
+            inf if self._ear is None else self._ear.timer(),
         )
 
     def handle_timer(self, now: float) -> None:
@@ -283,6 +328,8 @@ class Leg:
         self._routing.handle_timer(now)
         self.mouth.handle_timer(now)
         self._session.handle_timer(now)
+        if self._ear is not None:
+            self._ear.handle_timer(now)
         if self._digits is not None:
             self._digits.handle_timer(now)
             self._tell_digits(now)
@@ -346,3 +393,9 @@ class Leg:
             self._tools.reader.remove(each)
         self.ports.close()
         self._tools.tell(wire.LegClosed(call=self._call, leg=self.id, readings=self.readings()))
+
+
+def _wants_keys(hearer: Leg) -> bool:
+    """Whether keys go to a peer in another way than as sound."""
+    events = hearer.stream is not None and hearer.stream.events
+    return bool(events) or hearer.dtmf is DtmfMode.INFO

@@ -1,7 +1,8 @@
 """What a leg says by itself: one tone at most, and keys, beside which nothing else is heard."""
 
 from collections.abc import Callable
-from math import inf
+from math import inf, isfinite
+from typing import Final
 
 from gateway.media import speaker
 from gateway.media.outlet import Outlet
@@ -9,17 +10,29 @@ from gateway.media.speaker import Presser, Speaker
 from protocols.rtp.tones import Sound
 from protocols.sdp.media import Stream
 
-CHANGED = "what the peer takes has changed"
-DEAF = "the peer takes neither events nor sound"
+CHANGED: Final = "what the peer takes has changed"
+DEAF: Final = "the peer takes neither events nor sound"
+SHORTEST: Final = 0.06  # seconds of a key: what is shorter is not heard everywhere (Q.24)
+LONGEST: Final = 3.0
 
 
 class Mouth:
     """One leg's; `ssrc` gives random numbers of 32 bits, `wake` is called with the time of a timer.
 
-    `done` is called when all keys are pressed, with why not if they are not.
+    `done` is called when all keys are pressed that were commanded, with why not if they are not.
     """
 
-    __slots__ = ("_done", "_outlet", "_presser", "_sound", "_ssrc", "_stream", "_tone", "_wake")
+    __slots__ = (
+        "_done",
+        "_is_asked",
+        "_outlet",
+        "_presser",
+        "_sound",
+        "_ssrc",
+        "_stream",
+        "_tone",
+        "_wake",
+    )
 
     def __init__(
         self,
@@ -37,6 +50,7 @@ class Mouth:
         self._sound: Sound | None = None
         self._tone: Speaker | None = None
         self._presser: Presser | None = None
+        self._is_asked = False  # keys are under way that were commanded
 
     def change(self, stream: Stream, now: float) -> None:
         """The peer takes something else from now on."""
@@ -59,27 +73,39 @@ class Mouth:
         self._tone = speaker.tone(sound, self._stream, ssrc=ssrc, outlet=outlet, now=now)
         self._wake(now)
 
-    def press(self, keys: str, now: float) -> None:
-        """Press keys, after those that are under way."""
+    def press(self, keys: str, now: float, duration: float) -> None:
+        """Press keys for so many seconds each, after those that are under way."""
         if not speaker.are_keys(keys):
             self._done(f"{keys!r} are no keys")
-            return
-        if self._presser is None:
+        elif (presser := self._taken()) is None:
+            self._done(DEAF)
+        else:
+            self._is_asked = True
+            presser.press(keys, now, _within_reason(duration))
+            self._wake(now)
+
+    def repeat(self, key: str, duration: float, now: float) -> None:
+        """Press a key that the other party pressed; nobody asked for it, so nobody is told."""
+        presser = self._taken()
+        if presser is not None:
+            presser.press(key, now, _within_reason(duration))
+            self._wake(now)
+
+    def _taken(self) -> Presser | None:
+        """What presses keys, with the outlet for itself; None if the peer takes none."""
+        if self._presser is None and self._stream is not None:
             ssrc = self._ssrc()
-            stream = self._stream
-            made = stream and speaker.presser(stream, ssrc=ssrc, outlet=self._outlet)
-            if not made:
-                self._done(DEAF)
-                return
-            self._presser = made
-            self._outlet.keep_to(ssrc)
-        self._presser.press(keys, now)
-        self._wake(now)
+            self._presser = speaker.presser(self._stream, ssrc=ssrc, outlet=self._outlet)
+            if self._presser is not None:
+                self._outlet.keep_to(ssrc)
+        return self._presser
 
     def _let_go(self, reason: str) -> None:
         self._presser = None
         self._outlet.keep_to(None)
-        self._done(reason)
+        if self._is_asked:
+            self._is_asked = False
+            self._done(reason)
 
     def timer(self) -> float:
         """When `handle_timer` wants to be called, at the latest; infinity for never."""
@@ -94,6 +120,10 @@ class Mouth:
             self._presser.handle_timer(now)
             if self._presser.timer() == inf:
                 self._let_go("")
+
+
+def _within_reason(duration: float) -> float:
+    return min(max(duration, SHORTEST), LONGEST) if isfinite(duration) else SHORTEST
 
 
 def _takes(stream: Stream) -> object:

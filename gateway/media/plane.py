@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.media.graph import Graph
 from gateway.media.wire import Applied, Refused, Told
+from protocols.rtp.dtmf import DURATION
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +52,7 @@ class Plane(Protocol):
     def apply(self, graph: Graph) -> "asyncio.Future[Applied | Refused | Lost]":
         """Make a call's graph true; while it is `Refused`, the one before it holds."""
 
-    def press(self, call: str, leg: str, digits: str) -> None:
+    def press(self, call: str, leg: str, digits: str, duration: float = DURATION) -> None:
         """Press keys towards a leg's peer, as `wire.Press` says: events or sound, as it takes them.
 
         `Pressed` comes when all are pressed, unless the leg or the call ends before.

@@ -43,8 +43,8 @@ class Speaker(Protocol):
 class Presser(Speaker, Protocol):
     """A speaker that presses keys."""
 
-    def press(self, keys: str, now: float) -> None:
-        """Press keys, after those that are under way."""
+    def press(self, keys: str, now: float, duration: float) -> None:
+        """Press keys for `duration` seconds each, after those that are under way."""
 
 
 def are_keys(keys: str) -> bool:
@@ -64,12 +64,12 @@ class EventPresser:
         self._sequence = 0
         self._begun: float | None = None
 
-    def press(self, keys: str, now: float) -> None:
+    def press(self, keys: str, now: float, duration: float) -> None:
         """See `Presser`."""
         if self._begun is None:
             self._begun = now
         passed = round((now - self._begun) * self._events.clock_rate)
-        self._sender.press(keys, timestamp=passed & _WORD, now=now)
+        self._sender.press(keys, timestamp=passed & _WORD, now=now, duration=duration)
 
     def timer(self) -> float:
         """See `Speaker`."""
@@ -132,18 +132,18 @@ class TonePresser(_Framed):
         super().__init__(codec, ptime=ptime, ssrc=ssrc, outlet=outlet)
         self._encoder = codecs.encoder(format, ptime)
         self._frame = format.samples(ptime)
-        self._keys: deque[str] = deque()
+        self._keys: deque[tuple[str, float]] = deque()
         self._waiting = _NOTHING
 
-    def press(self, keys: str, now: float) -> None:
+    def press(self, keys: str, now: float, duration: float) -> None:
         """See `Presser`."""
-        self._keys.extend(keys)
+        self._keys.extend((each, duration) for each in keys)
         if self._at == inf:
             self._at = now
 
     def _next(self, number: int) -> bytes | None:
         while len(self._waiting) < self._frame and self._keys:
-            parts = [self._waiting, *_sound_of(self._keys.popleft(), self._encoder.rate)]
+            parts = [self._waiting, *_sound_of(*self._keys.popleft(), self._encoder.rate)]
             self._waiting = np.concatenate(parts)
         if not len(self._waiting):
             return None
@@ -153,16 +153,13 @@ class TonePresser(_Framed):
         return self._encoder.encode(Pcm(rate=self._encoder.rate, samples=samples))
 
 
-def _sound_of(key: str, rate: int) -> Iterable[Samples]:
+def _sound_of(key: str, duration: float, rate: int) -> Iterable[Samples]:
     pause = dtmf.PAUSES.get(key)
     if pause is not None:
         return (silence(rate, round(rate * pause)).samples,)
-    tone = tones.render(tones.KEYS[key.upper()], rate=rate, start=0, count=_count(rate))
+    count = round(rate * duration)
+    tone = tones.render(tones.KEYS[key.upper()], rate=rate, start=0, count=count)
     return tone.samples, silence(rate, round(rate * dtmf.GAP)).samples
-
-
-def _count(rate: int) -> int:
-    return round(rate * dtmf.DURATION)
 
 
 class _Loop:

@@ -13,6 +13,7 @@ from typing import Final
 from gateway.media import faults, graph, wire
 from gateway.media.graph import Graph
 from gateway.media.leg import Leg, Tools
+from protocols.rtp.dtmf import DURATION
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
 from protocols.rtp.tones import Sound
 
@@ -123,13 +124,13 @@ class Switch:
             fresh[node.id] = pair
         return fresh
 
-    def press(self, name: str, leg: str, keys: str, now: float) -> None:
+    def press(self, name: str, leg: str, keys: str, now: float, duration: float = DURATION) -> None:
         """Press keys towards a leg's peer, and tell when that is done or why it can't be."""
         call = self._calls.get(name)
         if call is None or leg not in call.legs:
             self._tell(wire.Pressed(call=name, leg=leg, fault="there is no such leg"))
         else:
-            call.legs[leg].mouth.press(keys, now)
+            call.legs[leg].mouth.press(keys, now, duration)
 
     def measure(self, name: str) -> None:
         """Tell how each leg of a call is; of a call that is not there, nothing."""

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from gateway.media.graph import Graph
+from protocols.rtp.dtmf import DURATION
 from protocols.rtp.quality import StreamQuality
 
 LARGEST: Final = 1 << 20  # octets of a frame
@@ -45,12 +46,14 @@ class Apply(msgspec.Struct, frozen=True, kw_only=True, tag="apply", gc=False):
 class Press(msgspec.Struct, frozen=True, kw_only=True, tag="press"):
     """Press keys towards a leg's peer, after those that are under way; `Pressed` when all are.
 
-    `digits` are 0-9, *, #, A-D, w for half a second's pause and W for a second's.
+    `digits` are 0-9, *, #, A-D, w for half a second's pause and W for a second's. Each is pressed
+    for `duration` seconds, within reason.
     """
 
     call: str
     leg: str
     digits: str
+    duration: float = DURATION
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True, tag="measure"):

@@ -86,8 +86,8 @@ def _obey(switch: Switch, connection: _Connection, command: wire.Command) -> Non
     match command:
         case wire.Apply(graph=graph):
             connection.tell(apply(switch, graph, now))
-        case wire.Press(call=call, leg=leg, digits=digits):
-            switch.press(call, leg, digits, now)
+        case wire.Press(call=call, leg=leg, digits=digits, duration=duration):
+            switch.press(call, leg, digits, now, duration)
         case wire.Measure(call=call):
             switch.measure(call)
         case wire.End(call=call):

@@ -20,6 +20,7 @@ import structlog
 from gateway.media import wire
 from gateway.media.graph import Graph
 from gateway.media.plane import Full, Happened, Lost, Opened, WorkerLost
+from protocols.rtp.dtmf import DURATION
 from protocols.rtp.errors import LocalProtocolError
 
 _READ: Final = 1 << 16
@@ -254,13 +255,13 @@ class Workers:
             worker.watch()
         return answer
 
-    def press(self, call: str, leg: str, digits: str) -> None:
+    def press(self, call: str, leg: str, digits: str, duration: float = DURATION) -> None:
         """See `Plane`."""
         worker = self._places.get(call)
         if worker is None:
             self._receiver(wire.Pressed(call=call, leg=leg, fault="the call has no media"))
         else:
-            worker.say(wire.Press(call=call, leg=leg, digits=digits))
+            worker.say(wire.Press(call=call, leg=leg, digits=digits, duration=duration))
 
     def measure(self, call: str) -> None:
         """See `Plane`."""

@@ -182,7 +182,7 @@ class DigitSender:
         self._packet_time = packet_time
         self._gap = gap
         self._volume = volume
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[tuple[str, int]] = deque()  # keys, and their packets
         self._code: int | None = None  # of the digit that is going out
         self._sent = 0  # packets of it
         self._length = self._updates  # packets until it is let go
@@ -195,21 +195,28 @@ class DigitSender:
         """Whether keys or pauses are still under way."""
         return self._at < inf
 
-    def press(self, keys: str, *, timestamp: int, now: float) -> None:
+    def press(
+        self, keys: str, *, timestamp: int, now: float, duration: float | None = None
+    ) -> None:
         """Press keys, after those that are under way; `timestamp` is the stream's at `now`.
 
         Keys are 0-9, *, #, A-D; w waits half a second, W a second. Another character is a
-        `LocalProtocolError`.
+        `LocalProtocolError`. `duration` is that of these keys, as far as one packet can tell of it.
         """
         for key in keys:
             if key not in PAUSES and key.upper() not in DIGITS:
                 raise LocalProtocolError(f"{key!r} is neither a digit nor a pause")
         if not keys:
             return
-        self._waiting.extend(key if key in PAUSES else key.upper() for key in keys)
+        updates = self._updates if duration is None else self._packets_of(duration)
+        self._waiting.extend((key if key in PAUSES else key.upper(), updates) for key in keys)
         if not self.busy:
             self._at = now
             self._anchor = (now, timestamp)
+
+    def _packets_of(self, duration: float) -> int:
+        packets = max(1, ceil(round(duration / self._packet_time, 6)))
+        return min(packets, MAX_DURATION // self._units)
 
     def stop(self) -> None:
         """Press no more; a key that is down is let go with its next packet."""
@@ -235,7 +242,7 @@ class DigitSender:
         if not self._waiting:
             self._at = inf
             return False
-        key = self._waiting.popleft()
+        key, updates = self._waiting.popleft()
         if key in PAUSES:
             self._at += PAUSES[key]
             return False
@@ -243,7 +250,7 @@ class DigitSender:
         at, timestamp = self._anchor
         self._begun = (timestamp + round((self._at - at) * self._clock_rate)) & 0xFFFF_FFFF
         self._code = DIGITS.index(key)
-        self._sent, self._length = 0, self._updates
+        self._sent, self._length = 0, updates
         return True
 
     def _packet(self, now: float) -> DigitPacket:

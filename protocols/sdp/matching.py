@@ -23,7 +23,6 @@ from protocols.sdp.formats import (
 )
 from protocols.sdp.media import (
     Chosen,
-    DtmfMode,
     LocalMedia,
     MediaPolicy,
     Preference,
@@ -182,7 +181,7 @@ def _events_in_common(
 
     Where none has such a rate the first one is taken: phones offer 8000 beside Opus, and mean it.
     """
-    if policy.dtmf is not DtmfMode.RFC4733:
+    if not policy.dtmf.has_events:
         return ()
     found: dict[int, Chosen] = {}
     for each in offered:

@@ -33,11 +33,21 @@ class SrtpPolicy(StrEnum):
 
 
 class DtmfMode(StrEnum):
-    """How keys are pressed: events of RFC 4733, SIP's INFO, or as sound."""
+    """How keys are pressed: events of RFC 4733, SIP's INFO, or as sound.
+
+    RFC4733 falls back to sound towards a peer that takes no events; AUTO also listens for keys in
+    the sound of such a peer, as INBAND always does.
+    """
 
     RFC4733 = "rfc4733"
     INFO = "info"
     INBAND = "inband"
+    AUTO = "auto"
+
+    @property
+    def has_events(self) -> bool:
+        """Whether telephone-event is offered and taken."""
+        return self in (DtmfMode.RFC4733, DtmfMode.AUTO)
 
 
 class Preference(StrEnum):

@@ -31,7 +31,6 @@ from protocols.sdp.matching import (
     is_sound,
 )
 from protocols.sdp.media import (
-    DtmfMode,
     LocalMedia,
     MediaPlan,
     MediaPolicy,
@@ -198,7 +197,7 @@ def remember(past: Past, *, ours: SessionDescription, theirs: SessionDescription
 def _our_codecs(policy: MediaPolicy, past: Past) -> tuple[Codec, ...]:
     """What we offer, with types that mean what they meant in this session (RFC 3264 §8.3.2)."""
     wanted = list(policy.codecs)
-    if policy.dtmf is DtmfMode.RFC4733:
+    if policy.dtmf.has_events:
         rates = dict.fromkeys(each.clock_rate for each in wanted if is_sound(each))
         wanted.extend(events(rate, _EVENTS_TYPE) for rate in rates)
     before = {each.payload_type: each for each in past.codecs}

@@ -158,6 +158,7 @@ EVENTS = (
         ("0 111 110 101", bobs(OPUS, PCMU, most_codecs=2), [110, 101]),
         ("111 0 101", bobs(OPUS, PCMU), [101]),  # no event of this rate: the one there is
         ("111 0", bobs(OPUS, PCMU), []),
+        ("0 101", bobs(PCMU, dtmf=DtmfMode.AUTO), [101]),
         ("0 101", bobs(PCMU, dtmf=DtmfMode.INFO), []),
         ("0 101", bobs(PCMU, dtmf=DtmfMode.INBAND), []),
     ],

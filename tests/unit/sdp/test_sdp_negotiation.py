@@ -93,6 +93,11 @@ def test_without_events(mode: DtmfMode) -> None:
     assert formats(bob().offer(bobs(PCMU, dtmf=mode))) == [(0, "PCMU", 8000)]
 
 
+def test_auto_offers_events() -> None:
+    offered = formats(bob().offer(bobs(PCMU, dtmf=DtmfMode.AUTO)))
+    assert offered == [(0, "PCMU", 8000), (101, "telephone-event", 8000)]
+
+
 def test_rfc_3264_10_1_what_follows() -> None:
     """Bob, in the middle of the call, moves audio and adds a stream that we don't take."""
     made = bob()
