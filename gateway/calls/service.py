@@ -30,6 +30,7 @@ from gateway.forms import Address
 from gateway.media.plane import Happened, WorkerLost
 from gateway.media.wire import LegClosed
 from gateway.sip.admission import Admission, Admitted, FromAddress, FromTrunk, FromUser
+from gateway.sip.next_hops import NextHops
 from gateway.sip.refusals import Ask, Deny
 from gateway.sip.registrations import Registrations
 from protocols.rtp.latch import LatchPolicy
@@ -81,6 +82,7 @@ class Calls:
         self._trunks: Trunks
         self._registrations: Registrations
         self._admission: Admission
+        self._next_hops: NextHops
 
     def furnish(
         self,
@@ -96,6 +98,7 @@ class Calls:
         self._trunks = trunks
         self._registrations = registrations
         self._admission = admission
+        self._next_hops = NextHops(house.reach.resolver, self._station)
 
     def __len__(self) -> int:
         """How many calls came in that live."""
@@ -135,6 +138,9 @@ class Calls:
                 self._refuse(event, reply)
             case _:
                 self._let_in(event, verdict)
+
+    def _on_next_hop(self, event: events.NextHopNeeded) -> None:
+        self._next_hops.find(event)
 
     def _let_in(self, event: events.Invited, admitted: Admitted) -> None:
         self._house.ladder.claim(event.request.call_id)
@@ -387,6 +393,7 @@ _HANDLERS: Final[Mapping[type[Any], Callable[[Calls, Any], None]]] = {
     events.OptionsReceived: Calls._on_options,
     events.RegisterReceived: Calls._on_register,
     events.Responded: Calls._on_responded,
+    events.NextHopNeeded: Calls._on_next_hop,
     Closed: Calls._on_closed,
     Opened: Calls._on_connection,
     Failed: Calls._on_connection,

@@ -126,6 +126,14 @@ class Agent:
         found = self._host.sessions.get(session)
         return None if found is None else session_saved.save(found)
 
+    def way(self, session: SessionId, fork: str = "") -> Destination | None:
+        """Where the requests of a session's dialog go; None once it has ended."""
+        found = self._host.sessions.get(session)
+        if found is None:
+            return None
+        picked = found.pick(fork)
+        return found.destination if picked is None else found.way(picked)
+
     def name(self, session: SessionId) -> Replaces | None:
         """An answered session as its peer names it: for the Refer-To of an attended transfer."""
         found = self._host.sessions.get(session)

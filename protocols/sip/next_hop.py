@@ -6,7 +6,10 @@ an address that nobody reaches, and is reached by the way that it came. Which of
 shows in its Record-Route, in its Via (RFC 3581) and in the kind of its address.
 """
 
+from collections.abc import Sequence
 from typing import Final
+
+from msgspec.structs import replace
 
 from protocols.addresses import address_of, is_private
 from protocols.sip.dialog import Dialog
@@ -66,6 +69,31 @@ def _is_believed(way: Destination, dialog: Dialog, via: Via | None) -> bool:
         return routed and address_of(uri.host) != address_of(way.remote[0])
     # Who asks for the source's port, or was called by it, may be reached by that alone.
     return routed or (via is not None and not _asks_port(via))
+
+
+def with_transport(uri: SipUri, way: Destination) -> SipUri:
+    """`uri` as it is looked up for who comes by `way`: what is secured stays so."""
+    if way.transport not in SECURE or uri.scheme == "sips":
+        return uri
+    params = tuple(each for each in uri.params if each[0] != "transport")
+    return replace(uri, params=(*params, ("transport", "tls")))
+
+
+def chosen(way: Destination, hops: Sequence[Hop]) -> Hop | None:
+    """Which of the places that a name was found at to go to instead of `way`; None: none.
+
+    Where `way` leads already is best, and a connection that stands there is kept.
+    """
+    kept = isinstance(way, Flow) and way.transport in RELIABLE
+    place = way.remote if isinstance(way, Flow) else (way.host, way.port)
+    for hop in hops:
+        there = hop.transport is way.transport and hop.host == place[0]
+        if there and (kept or hop.port == place[1]):
+            return None
+    able = [each for each in hops if not is_behind(way, each)]
+    same = [each for each in able if each.transport is way.transport]
+    best = next(iter(same or able), None)
+    return None if best is None else replace(best, source=_source(way))
 
 
 def is_behind(way: Destination, hop: Hop) -> bool:

@@ -11,7 +11,7 @@ from protocols.sip.agent_events import Cause, Source
 from protocols.sip.derive import reply
 from protocols.sip.dialog import Dialog
 from protocols.sip.message import NameAddr, Request, Via
-from protocols.sip.next_hop import found, leads_to
+from protocols.sip.next_hop import chosen, found, leads_to, with_transport
 from protocols.sip.session import State
 from protocols.sip.transport import Destination, Flow, Hop, Transport
 from protocols.sip.uri import SipUri, TelUri, Uri, parse_uri
@@ -310,3 +310,26 @@ def test_a_phone_behind_nat_whose_connection_is_gone_is_lost() -> None:
     wire.drop = lambda to, message: False
     caller.hang_up()
     finish(caller, callee)
+
+
+@pytest.mark.parametrize(
+    ("way", "hops", "expected"),
+    [
+        (UDP_HOP, ["198.51.100.8", "198.51.100.9"], "198.51.100.8"),
+        (UDP_HOP, ["198.51.100.8", "198.51.100.7"], None),  # it goes there already
+        (UDP_HOP, ["192.168.1.7"], None),
+        (NATTED, ["198.51.100.7"], "198.51.100.7"),  # another port
+        (TCP_FLOW, ["198.51.100.7"], None),  # by another port than it came from, of course
+        (TCP_FLOW, ["198.51.100.8"], "198.51.100.8"),
+    ],
+)
+def test_which_of_the_places_of_a_name(
+    way: Destination, hops: list[str], expected: str | None
+) -> None:
+    hop = chosen(way, [Hop(transport=way.transport, host=each, port=5060) for each in hops])
+    assert (hop and hop.host) == expected
+
+
+def test_what_is_secured_is_looked_up_as_such() -> None:
+    uri = with_transport(parse_uri("sip:edge.example;transport=tcp;lr"), TLS_HOP)  # type: ignore[arg-type]
+    assert uri == parse_uri("sip:edge.example;lr;transport=tls")
