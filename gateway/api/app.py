@@ -194,7 +194,7 @@ class Door:
         if match is None:
             return not_found(request.path)
         if operation is None:
-            return refuse(20004, f"{request.method} is not offered at {request.path}")
+            return _not_offered(request, match, now, services.clock())
         sid = match.variables.get(_ACCOUNT, caller.sid)
         account = target(services.accounts, caller, sid, request.path)
         if isinstance(account, Refusal):
@@ -268,6 +268,15 @@ async def read_form(request: web.Request, operation: Operation) -> dict[str, lis
     return refuse(
         20001, f"Content-Type should be {operation.consumes}, not {given[:60] or 'absent'}"
     )
+
+
+def _not_offered(request: web.Request, match: Match, started: float, now: float) -> web.Response:
+    """405, with the methods that there are (RFC 9110 §15.5.6)."""
+    refusal = refuse(20004, f"{request.method} is not offered at {request.path}")
+    response = refusal_response(refusal, started, now)
+    also = {"HEAD"} if "GET" in match.operations else set()
+    response.headers[hdrs.ALLOW] = ", ".join(sorted({*match.operations, *also}))
+    return response
 
 
 def _too_large() -> Refusal:

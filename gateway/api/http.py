@@ -146,12 +146,16 @@ def parse_form(encoded: bytes) -> dict[str, list[str]] | Refusal:
             shown = name[:40].decode("ascii", "backslashreplace")
             return refuse(20001, f"Parameter '{shown}' is not UTF-8: {error.reason}")
         if "\0" in text:
-            return refuse(20001, f"Parameter '{key[:40]}' holds the character U+0000")
+            return _nul(key)
         if key in form:
             form[key].append(text)
         else:
             form[key] = [text]
     return form
+
+
+def _nul(name: str) -> Refusal:
+    return refuse(20001, f"Parameter '{name[:40]}' holds the character U+0000")
 
 
 _ESCAPED_SEPARATOR: Final = re.compile(rb"%(?:26|3[dD])")
@@ -179,6 +183,8 @@ def parse_json(encoded: bytes) -> dict[str, list[str]] | Refusal:
     for name, given in value.items():
         if not isinstance(given, str | int | float):
             return refuse(20001, f"Parameter '{name[:40]}' should be a text, number or boolean")
+        if isinstance(given, str) and "\0" in given:
+            return _nul(name)
         form[name] = [given if isinstance(given, str) else encode(given).decode()]
     return form
 

@@ -91,6 +91,9 @@ class Router:
                 following = node.any
                 if following is None or not segment:
                     return None
-                variables[node.variable] = unquote(segment) if "%" in segment else segment
+                value = unquote(segment) if "%" in segment else segment
+                if "\0" in value:  # no store keeps it
+                    return None
+                variables[node.variable] = value
             node = following
         return Match(node.operations, variables) if node.operations else None

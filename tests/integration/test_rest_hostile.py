@@ -355,6 +355,8 @@ async def test_bodies_that_are_no_form(
         "/2010-04-01/Accounts/{main}/Messages/%00.json",
         "/2010-04-01/Accounts//Messages.json",
         "/2010-04-01/Accounts/{main}/Messages/",
+        "/2010-04-01/Accounts/{main}/IncomingPhoneNumbers/%00.json",
+        "/v1/messages/SM%00/timeline",
         "/v1/nothing",
         "/v1/messages/SM" + "0" * 32 + "/timeline",
         "/v1/carriers/nobody",
@@ -368,8 +370,10 @@ async def test_what_is_not_there(world: World, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
 async def test_methods_that_are_not_offered(world: World, method: str) -> None:
-    status, body, _ = await world.ask(method, messages_path(world), world.main)
+    status, body, headers = await world.ask(method, messages_path(world), world.main)
     assert is_twilios_error(405, body, 20004), (status, body)
+    assert headers["Allow"] == "GET, HEAD, POST"
+    assert headers["Twilio-Request-Id"].startswith("RQ")
 
 
 @pytest.mark.parametrize("path", ["/v1/cdr", "/v1/events", "/v1/carriers", "/metrics"])

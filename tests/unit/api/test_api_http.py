@@ -73,7 +73,10 @@ def test_a_json_object_gives_parameters(octets: bytes, expected: dict[str, list[
     assert parse_json(octets) == expected
 
 
-@pytest.mark.parametrize("octets", [b"[1]", b"{", b'{"a":[1]}', b'{"a":null}', b"\xff", b"3"])
+@pytest.mark.parametrize(
+    "octets",
+    [b"[1]", b"{", b'{"a":[1]}', b'{"a":null}', b"\xff", b"3", b'{"a":"\\u0000"}'],
+)
 def test_other_json_is_refused(octets: bytes) -> None:
     refusal = parse_json(octets)
     assert isinstance(refusal, Refusal)

@@ -67,6 +67,7 @@ def test_a_path_leads_to_its_operations(
         "/2010-04-01/Accounts/A/Messages/",
         "/2010-04-01/Accounts/A/Messages/S/more",
         "/2010-04-01/accounts",
+        "/2010-04-01/Accounts/A/Messages/a%00b",
     ],
 )
 def test_other_paths_lead_nowhere(path: str) -> None:
