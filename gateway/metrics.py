@@ -6,7 +6,7 @@ states and codes that a table has.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from prometheus_client import Metric
 from prometheus_client.core import (
@@ -23,13 +23,15 @@ from carriers.trunk_events import TrunkStanding
 from gateway.bus.base import BusStats
 from gateway.calls.meters import VoiceStats
 from gateway.config import Config
-from gateway.core.dedup.worker import DedupStats
 from gateway.core.runner import RunnerStats
 from gateway.core.tracking.sinks import SinkStats
 from gateway.messages.service import Gauges
 from gateway.store.base import Query, Store, StoreStats
 from protocols.sip.registration_events import State
 from protocols.smpp.constants import CommandStatus
+
+if TYPE_CHECKING:
+    from gateway.core.dedup.worker import DedupStats
 
 OLDEST: Final = Query(
     "messages_oldest_open",
@@ -391,7 +393,7 @@ def trunk_collector(trunks: TrunkNumbers) -> Collector:
     return _Read(read)
 
 
-def dedup_collector(stats: Callable[[], dict[str, DedupStats]]) -> Collector:
+def dedup_collector(stats: "Callable[[], dict[str, DedupStats]]") -> Collector:
     """The partitions of Kafka's topics whose records this process copies once."""
 
     def read() -> Iterator[Metric]:

@@ -26,9 +26,8 @@ from gateway.model import AccountStatus, Message, PhoneNumber
 from gateway.phone_numbers import PhoneNumbers, Taken
 from gateway.sip.directory import SipDirectory
 from gateway.sources import Sources
-from gateway.store import postgres, sqlite
+from gateway.store import sqlite
 from gateway.store.base import Conflict, Store
-from gateway.store.postgres import PostgresStore
 from gateway.store.sqlite import SqliteStore
 from gateway.webhooks.exchange import Connections
 from gateway.webhooks.fetch import Fetcher
@@ -93,6 +92,8 @@ class Ground:
     async def _open_store(self) -> Store:
         section = self.config.store
         if section.url:
+            from gateway.store.postgres import PostgresStore  # a driver that SQLite does without
+
             return await PostgresStore.open(
                 section.url,
                 connections=section.connections,
@@ -211,6 +212,8 @@ def _steady(clock: Callable[[], float]) -> Callable[[], float]:
 async def migrate(config: Config, data: Path) -> list[str]:
     """Bring the store to this version's schema; the steps that it took."""
     if config.store.url:
+        from gateway.store import postgres
+
         return await postgres.migrate(config.store.url)
     return sqlite.migrate(data / DATABASE)
 

@@ -5,12 +5,12 @@ cadence without keeping a state.
 """
 
 from math import sqrt
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-import numpy as np
 
-from protocols.rtp.audio import Pcm, amplitude, to_int16
+if TYPE_CHECKING:
+    from protocols.rtp.audio import Pcm
 
 KEY_LEVEL: Final = 13  # dB under the overload point, for each of a key's two frequencies
 _COLUMNS: Final = (1209.0, 1336.0, 1477.0, 1633.0)
@@ -96,8 +96,13 @@ def period(sound: Sound) -> float:
     return sum(sound.cadence) or 1.0
 
 
-def render(sound: Sound, *, rate: int, start: int, count: int) -> Pcm:
+def render(sound: Sound, *, rate: int, start: int, count: int) -> "Pcm":
     """`count` samples at `rate` a second, from the sample `start` of the sound on."""
+    # Who only names sounds does without what makes them, which takes long to load.
+    import numpy as np
+
+    from protocols.rtp.audio import Pcm, amplitude, to_int16
+
     at = np.arange(start, start + count, dtype=np.float64) / rate
     peak = amplitude(sound.level) * sqrt(2)
     values = np.zeros(count, dtype=np.float64)
