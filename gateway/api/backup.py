@@ -36,12 +36,5 @@ async def make(call: Call) -> Result:
 
 
 OPERATIONS: Final = (
-    Operation(
-        id="MakeBackup",
-        method="POST",
-        path="/v1/backup",
-        handler=make,
-        access=Access.STEER,
-        produces=MEDIA_TYPE,
-    ),
+    Operation("MakeBackup", "POST", "/v1/backup", make, Access.STEER, produces=MEDIA_TYPE),
 )

@@ -127,13 +127,4 @@ async def show(call: Call) -> Result:
     return answer_json(_bus_body(await bus_status(services.store, services.bus, call.now)))
 
 
-OPERATIONS: Final = (
-    Operation(
-        id="ShowBus",
-        method="GET",
-        path="/v1/bus",
-        handler=show,
-        access=Access.STEER,
-        returns=BusBody,
-    ),
-)
+OPERATIONS: Final = (Operation("ShowBus", "GET", "/v1/bus", show, Access.STEER, returns=BusBody),)

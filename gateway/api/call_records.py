@@ -75,27 +75,13 @@ _DATE_DOC: Final = "YYYY-MM-DD or ISO 8601, UTC"
 
 OPERATIONS: Final = (
     Operation(
-        id="FetchCallTimeline",
-        method="GET",
-        path="/v1/calls/{Sid}/timeline",
-        handler=timeline,
-        access=Access.READ,
-        returns=_ANY,
+        "FetchCallTimeline", "GET", "/v1/calls/{Sid}/timeline", timeline, Access.READ, returns=_ANY
     ),
     Operation(
-        id="FetchCallPackets",
-        method="GET",
-        path="/v1/calls/{Sid}/pcap",
-        handler=packets,
-        access=Access.READ,
-        produces=MEDIA_TYPE,
+        "FetchCallPackets", "GET", "/v1/calls/{Sid}/pcap", packets, Access.READ, produces=MEDIA_TYPE
     ),
     Operation(
-        id="ListCallRecords",
-        method="GET",
-        path="/v1/cdr",
-        handler=records,
-        access=Access.READ,
+        *("ListCallRecords", "GET", "/v1/cdr", records, Access.READ),
         params=(
             Param(name="format", choices=tuple(_FORMATS), doc="csv, or json for a line each."),
             Param(name="start", kind=Kind.DATE, doc=f"Begun on this day or after ({_DATE_DOC})."),

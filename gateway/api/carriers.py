@@ -202,29 +202,11 @@ _ONE: Final = f"{_PATH}/{{Name}}"
 _COMMANDS: Final = {"pause": pause, "resume": resume, "drain": drain}
 
 OPERATIONS: Final = (
-    Operation(
-        id="ListCarriers",
-        method="GET",
-        path=_PATH,
-        handler=list_,
-        access=Access.READ,
-        returns=CarriersBody,
-    ),
-    Operation(
-        id="FetchCarrier",
-        method="GET",
-        path=_ONE,
-        handler=fetch,
-        access=Access.READ,
-        returns=CarrierBody,
-    ),
+    Operation("ListCarriers", "GET", _PATH, list_, Access.READ, returns=CarriersBody),
+    Operation("FetchCarrier", "GET", _ONE, fetch, Access.READ, returns=CarrierBody),
     *(
         Operation(
-            id=f"{name.title()}Carrier",
-            method="POST",
-            path=f"{_ONE}/{name}",
-            handler=command,
-            access=Access.STEER,
+            *(f"{name.title()}Carrier", "POST", f"{_ONE}/{name}", command, Access.STEER),
             returns=CarrierBody,
         )
         for name, command in _COMMANDS.items()

@@ -112,11 +112,7 @@ async def end_streams(app: web.Application) -> None:
 
 OPERATIONS: Final = (
     Operation(
-        id="FollowEvents",
-        method="GET",
-        path="/v1/events",
-        handler=follow,
-        access=Access.READ,
+        *("FollowEvents", "GET", "/v1/events", follow, Access.READ),
         params=(Param(name="after", doc="As the header Last-Event-ID, which wins."),),
         returns=EventBody,
         produces=_STREAM,

@@ -60,11 +60,7 @@ _ANY: Final = dict[str, Any]
 
 OPERATIONS: Final = (
     Operation(
-        id="ExplainRoute",
-        method="GET",
-        path="/v1/route",
-        handler=route,
-        access=Access.READ,
+        *("ExplainRoute", "GET", "/v1/route", route, Access.READ),
         params=(
             Param(
                 name="to",
@@ -77,21 +73,13 @@ OPERATIONS: Final = (
         returns=_ANY,
     ),
     Operation(
-        id="ExplainText",
-        method="POST",
-        path="/v1/text",
-        handler=text,
-        access=Access.READ,
+        *("ExplainText", "POST", "/v1/text", text, Access.READ),
         params=(Param(name="text", required=True, doc="The text to be cut."),),
         returns=Explanation,
         consumes=JSON,
     ),
     Operation(
-        id="FetchMessageTimeline",
-        method="GET",
-        path="/v1/messages/{Sid}/timeline",
-        handler=timeline,
-        access=Access.READ,
+        *("FetchMessageTimeline", "GET", "/v1/messages/{Sid}/timeline", timeline, Access.READ),
         returns=_ANY,
     ),
 )

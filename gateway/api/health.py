@@ -91,29 +91,9 @@ async def metrics(call: Call) -> Result:
 
 
 OPERATIONS: Final = (
+    Operation("Healthz", "GET", "/healthz", healthz, Access.PUBLIC, returns=StateBody),
+    Operation("Readyz", "GET", "/readyz", readyz, Access.PUBLIC, returns=StateBody),
     Operation(
-        id="Healthz",
-        method="GET",
-        path="/healthz",
-        handler=healthz,
-        access=Access.PUBLIC,
-        returns=StateBody,
-    ),
-    Operation(
-        id="Readyz",
-        method="GET",
-        path="/readyz",
-        handler=readyz,
-        access=Access.PUBLIC,
-        returns=StateBody,
-    ),
-    Operation(
-        id="Metrics",
-        method="GET",
-        path="/metrics",
-        handler=metrics,
-        access=Access.PUBLIC,
-        returns=str,
-        produces="text/plain",
+        "Metrics", "GET", "/metrics", metrics, Access.PUBLIC, returns=str, produces="text/plain"
     ),
 )

@@ -191,11 +191,7 @@ def _place(token: str) -> Place | Refusal | None:
 
 OPERATIONS: Final = (
     Operation(
-        id="ListJobs",
-        method="GET",
-        path="/v1/jobs",
-        handler=list_,
-        access=Access.READ,
+        *("ListJobs", "GET", "/v1/jobs", list_, Access.READ),
         params=(
             LIMIT,
             Param(name="before", doc="Only jobs older than this one: `next` of the page before."),
@@ -210,11 +206,7 @@ OPERATIONS: Final = (
         returns=JobsBody,
     ),
     Operation(
-        id="ReplayJobs",
-        method="POST",
-        path="/v1/jobs/replay",
-        handler=replay,
-        access=Access.WRITE,
+        *("ReplayJobs", "POST", "/v1/jobs/replay", replay, Access.WRITE),
         params=(
             Param(name="id", doc="A job's id; repeated, up to 1000 of them.", repeated=True),
             Param(name="endpoint", doc="Instead: what was given up of this endpoint."),

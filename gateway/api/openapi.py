@@ -158,12 +158,7 @@ def described(operations: Iterable[Operation]) -> Operation:
         return Answer(200, body)
 
     operation = Operation(
-        id="FetchOpenApi",
-        method="GET",
-        path="/openapi.json",
-        handler=fetch,
-        access=Access.PUBLIC,
-        returns=dict[str, Any],
+        "FetchOpenApi", "GET", "/openapi.json", fetch, Access.PUBLIC, returns=dict[str, Any]
     )
     body = encode(document((*operations, operation)))
     return operation

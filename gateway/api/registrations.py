@@ -91,11 +91,7 @@ def _place(token: str) -> Place | Refusal:
 
 OPERATIONS: Final = (
     Operation(
-        id="ListRegistrations",
-        method="GET",
-        path="/v1/registrations",
-        handler=list_,
-        access=Access.READ,
+        *("ListRegistrations", "GET", "/v1/registrations", list_, Access.READ),
         params=(
             LIMIT,
             Param(name="after", doc="Only phones after this one: `next` of the page before."),

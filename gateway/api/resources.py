@@ -94,7 +94,15 @@ Result = Answer | Refusal | web.StreamResponse
 Handler = Callable[[Call], Awaitable[Result]]
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
+class _Row(msgspec.Struct, frozen=True):
+    id: str
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+
+
+class Operation(_Row, frozen=True, kw_only=True):
     """One method of one path. `path` has `{Variable}` segments and no suffix.
 
     What it does is said by its handler's docstring. `returns` is the type of the body, from which
@@ -103,11 +111,6 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answers test credentials, which nothing else does.
     """
 
-    id: str
-    method: str
-    path: str
-    handler: Handler
-    access: Access
     params: tuple[Param, ...] = ()
     headers: tuple[Param, ...] = ()
     status: int = 200

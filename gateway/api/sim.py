@@ -155,19 +155,11 @@ async def _whole(stream: StreamReader) -> bytes | None:
 
 OPERATIONS: Final = (
     Operation(
-        id="ListHandsetMessages",
-        method="GET",
-        path=_MESSAGES,
-        handler=list_messages,
-        access=Access.READ,
+        *("ListHandsetMessages", "GET", _MESSAGES, list_messages, Access.READ),
         returns=list[dict[str, str]],
     ),
     Operation(
-        id="CreateHandsetMessage",
-        method="POST",
-        path=_MESSAGES,
-        handler=create_message,
-        access=Access.WRITE,
+        *("CreateHandsetMessage", "POST", _MESSAGES, create_message, Access.WRITE),
         params=(
             Param(name="to", required=True, doc="A number of the gateway."),
             Param(name="body", required=True, doc="The text."),
@@ -177,40 +169,20 @@ OPERATIONS: Final = (
         consumes=UNREAD,
     ),
     Operation(
-        id="ListPhoneCalls",
-        method="GET",
-        path=_CALLS,
-        handler=list_calls,
-        access=Access.READ,
-        returns=list[dict[str, Any]],
+        "ListPhoneCalls", "GET", _CALLS, list_calls, Access.READ, returns=list[dict[str, Any]]
     ),
     Operation(
-        id="CreatePhoneCall",
-        method="POST",
-        path=_CALLS,
-        handler=create_call,
-        access=Access.WRITE,
+        *("CreatePhoneCall", "POST", _CALLS, create_call, Access.WRITE),
         status=201,
         takes=PhoneCall,
         returns=dict[str, str],
         consumes=UNREAD,
     ),
     Operation(
-        id="UpdatePhone",
-        method="PUT",
-        path=_PHONE,
-        handler=update_phone,
-        access=Access.WRITE,
+        *("UpdatePhone", "PUT", _PHONE, update_phone, Access.WRITE),
         status=204,
         takes=PhoneManner,
         consumes=UNREAD,
     ),
-    Operation(
-        id="DeleteHandsets",
-        method="DELETE",
-        path="/sim",
-        handler=delete_all,
-        access=Access.WRITE,
-        status=204,
-    ),
+    Operation("DeleteHandsets", "DELETE", "/sim", delete_all, Access.WRITE, status=204),
 )

@@ -235,11 +235,7 @@ def _source_of(call: Call) -> str:
 
 def _operation(kind: str) -> Operation:
     return Operation(
-        id=f"{kind.capitalize()}Event",
-        method="POST",
-        path=f"/v1/{kind}",
-        handler=_taking(kind),
-        access=Access.SOURCE,
+        *(f"{kind.capitalize()}Event", "POST", f"/v1/{kind}", _taking(kind), Access.SOURCE),
         consumes=UNREAD,
         takes=TrackEvent,
         returns=TrackAnswer,
@@ -249,11 +245,7 @@ def _operation(kind: str) -> Operation:
 OPERATIONS: Final = (
     *map(_operation, _FACTS),
     Operation(
-        id="BatchEvents",
-        method="POST",
-        path="/v1/batch",
-        handler=take_batch,
-        access=Access.SOURCE,
+        *("BatchEvents", "POST", "/v1/batch", take_batch, Access.SOURCE),
         consumes=UNREAD,
         takes=TrackBatch,
         returns=TrackAnswer,

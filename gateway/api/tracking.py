@@ -85,11 +85,7 @@ async def rebuild(call: Call) -> Result:
 
 OPERATIONS: Final = (
     Operation(
-        id="ShowTracking",
-        method="GET",
-        path="/v1/tracking",
-        handler=show,
-        access=Access.READ,
+        *("ShowTracking", "GET", "/v1/tracking", show, Access.READ),
         params=(
             Param(name="from", doc="The first day, YYYY-MM-DD, UTC."),
             Param(name="to", doc="The last day; today if absent."),
@@ -102,11 +98,7 @@ OPERATIONS: Final = (
         returns=CountersBody,
     ),
     Operation(
-        id="RebuildTracking",
-        method="POST",
-        path="/v1/tracking/rebuild",
-        handler=rebuild,
-        access=Access.STEER,
+        *("RebuildTracking", "POST", "/v1/tracking/rebuild", rebuild, Access.STEER),
         status=202,
         returns=RebuildBody,
     ),
