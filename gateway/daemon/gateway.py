@@ -11,13 +11,14 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
 
 from carriers.network import Network
 from carriers.routing import Medium, Plan, RouteRequest
-from gateway import listening, tls
+from gateway import listening, metrics, tls
 from gateway.api.app import build_app, build_status_app
 from gateway.api.services import ApiLimits, Services
 from gateway.bus.base import Bus
@@ -30,7 +31,6 @@ from gateway.core.tracking.tracker import Tracker
 from gateway.daemon import voice, work
 from gateway.daemon.core import SHARD_NAMES, JobsEstate, Maker, WorksEstate
 from gateway.daemon.ground import Ground, chance
-from gateway.daemon.kafka import Kafka
 from gateway.daemon.sinks import Sinks
 from gateway.daemon.smpp import CarrierEstate, CustomerEstate, bound
 from gateway.daemon.trunks import TrunkEstate
@@ -52,17 +52,12 @@ from gateway.messages.service import Messages
 from gateway.messages.submit import Submitter
 from gateway.messages.timeline import timeline
 from gateway.messages.wiped import prune_wiped
-from gateway.metrics import (
-    collectors,
-    dedup_collector,
-    limits_collector,
-    sinks_collector,
-    trunk_collector,
-    voice_collector,
-)
 from gateway.owners import EVERY_ROLE, Group, Owners, Role, Sharing, new_holder
 from gateway.store.base import Lease, Write
 from gateway.webhooks.cookies import CookieBook
+
+if TYPE_CHECKING:
+    from gateway.daemon.kafka import Kafka
 
 _log = structlog.get_logger(__name__)
 PORTS = "ports.json"
@@ -241,7 +236,9 @@ class Gateway:
         self._bus: Bus = self._live
         self._kafka: Kafka | None = None
         if self._config.bus.url:
-            self._kafka = Kafka(self._ground, self._owners, self._take_submits)
+            from gateway.daemon import kafka  # the embedded bus does without its clients
+
+            self._kafka = kafka.Kafka(self._ground, self._owners, self._take_submits)
             self._bus = self._kafka.bus
             makers |= self._kafka.works()
         self._sinks = Sinks(self._ground, self._bus, self._owners.lease)
@@ -352,7 +349,7 @@ class Gateway:
                 max_event_streams=self._config.http.max_event_streams,
             ),
             collectors=(
-                *collectors(
+                *metrics.collectors(
                     network=self._network,
                     store=ground.store.stats,
                     jobs=self._runner.stats,
@@ -360,11 +357,11 @@ class Gateway:
                     customers=self._binds.counts,
                     clock=self._clock,
                 ),
-                limits_collector(self._config),
-                sinks_collector(self._sinks.stats),
-                trunk_collector(self._trunk_estate),
-                *([voice_collector(self._voice.stats)] if self._voice is not None else []),
-                *([dedup_collector(self._kafka.dedup.stats)] if self._kafka is not None else []),
+                metrics.limits_collector(self._config),
+                metrics.sinks_collector(self._sinks.stats),
+                metrics.trunk_collector(self._trunk_estate),
+                *([metrics.voice_collector(self._voice.stats)] if self._voice is not None else []),
+                *([metrics.dedup_collector(self._kafka.dedup.stats)] if self._kafka else []),
             ),
         )
 
