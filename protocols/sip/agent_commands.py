@@ -7,6 +7,7 @@ import msgspec
 
 from protocols.sip.headers import Replaces
 from protocols.sip.message import MAX_FORWARDS, NO_HEADERS, Headers, NameAddr
+from protocols.sip.pace import Rate
 from protocols.sip.session_offers import SDP, Body
 from protocols.sip.session_refresh import Wish
 from protocols.sip.timers import Timers
@@ -48,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `outside` are those of `OUTSIDE` that its user answers, `descriptions` the types of bodies that
     are offers and answers, `software` what User-Agent and Server say. `forks` are early dialogs of
     one INVITE, `sessions` those that live: beyond it new calls get 503 and `retry_after` seconds.
+    `asking` bounds what a peer may ask in one session: beyond it the peer gets 500 and is to wait.
     """
 
     timers: Timers = Timers()
@@ -58,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     forks: int = 16
     sessions: int = 50_000
     retry_after: int = 10
+    asking: Rate = Rate()
 
 
 class Invite(msgspec.Struct, frozen=True, kw_only=True):

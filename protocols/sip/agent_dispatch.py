@@ -22,8 +22,9 @@ from protocols.sip.agent_events import Cause, Source
 from protocols.sip.derive import reply
 from protocols.sip.digest import Renewed
 from protocols.sip.events import ServerId
-from protocols.sip.headers import Header
+from protocols.sip.headers import Header, Reason, write_reason
 from protocols.sip.message import NO_HEADERS, Headers, Request, Response
+from protocols.sip.pace import Pace
 from protocols.sip.session import Fork, Session, State
 from protocols.sip.session_host import Asked, Host, Purpose
 from protocols.sip.session_offers import body_of
@@ -126,6 +127,8 @@ def _take_inside(host: Host, event: below.RequestReceived, now: float) -> None:
     session, fork = found
     if session.state is State.ENDING and request.method != "BYE":
         host.refuse(key, request, 481, now)
+    elif request.method != "BYE" and not _is_in_pace(session, request, now):
+        _turn_away(host, key, request, 500, host.pause(), _OVERASKED)
     elif not fork.dialog.takes(request):
         host.refuse(key, request, 500, now)
     else:
@@ -133,6 +136,25 @@ def _take_inside(host: Host, event: below.RequestReceived, now: float) -> None:
             session.hear_by(event.flow)
         _INSIDE[request.method](session, fork, event, now)
         settle(session, now)
+
+
+def _is_in_pace(session: Session, request: Request, now: float) -> bool:
+    """Whether a peer does not ask for too much; the first time that it does is told."""
+    pace = session.pace
+    if pace is None:
+        pace = session.pace = Pace(session.host.settings.asking, now)
+    if pace.admits(now):
+        return True
+    if not pace.is_told:
+        pace.is_told = True
+        session.host.tell(events.Overasked(session=session.id, request=request))
+    return False
+
+
+# 500 and not 503, which would speak for the whole of us (RFC 3261 §14.2, RFC 3311 §5.2).
+_OVERASKED: Final = write_reason(
+    Reason(protocol="SIP", cause=500, text="too many requests in one call")
+)
 
 
 def _take_bye(session: Session, fork: Fork, event: below.RequestReceived, now: float) -> None:

@@ -216,6 +216,16 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     seconds: int
 
 
+class Overasked(msgspec.Struct, frozen=True, kw_only=True):
+    """The peer asks too often (`Settings.asking`); told once, the session goes on.
+
+    `request` is the first that was refused for it.
+    """
+
+    session: SessionId
+    request: Request
+
+
 class NextHopNeeded(msgspec.Struct, frozen=True, kw_only=True):
     """The next hop of a dialog is a name, or can't be reached any more where its requests went.
 
@@ -347,6 +357,7 @@ Event = (
     | OfferWithdrawn
     | Refreshed
     | NextHopNeeded
+    | Overasked
     | HungUp
     | Expired
     | Ended

@@ -345,11 +345,12 @@ class TransactionLayer:
             return
         server = self._open_server(request, key, flow, now)
         server.hidden = True
+        cancel = server.request
         tag = "" if invite.last is None else invite.last.to.tag
-        self._answer(server, reply(server.request, 200, tag=tag or self._tag()), now)
+        self._answer(server, reply(cancel, 200, tag=tag or self._tag()), now)
         if invite.state is State.PROCEEDING:
             self._events.append(
-                events.CancelReceived(server_id=invite.id, request=server.request, flow=flow)
+                events.CancelReceived(server_id=invite.id, request=cancel, flow=flow)
             )
 
     def _has_room(self, request: Request) -> bool:

@@ -31,6 +31,7 @@ from protocols.sip.message import (
     Via,
 )
 from protocols.sip.next_hop import found, hop_to, is_behind
+from protocols.sip.pace import Pace
 from protocols.sip.session_host import CREDENTIALS, Asked, Host, Purpose
 from protocols.sip.session_offers import Body, Offers, Pending, described
 from protocols.sip.session_refresh import Clock, Wish
@@ -136,6 +137,7 @@ class Session:
         "id",
         "invite",
         "key",
+        "pace",
         "pracked",
         "refresh",
         "reinvited",
@@ -202,6 +204,8 @@ class Session:
         self.updated: Waiting | None = None
         self.pracked: Waiting | None = None
         self.clock = Clock()
+        self.pace: Pace | None = None
+        """How often the peer has asked, once it has."""
         self.transfers: dict[str, Any] = {}
         host.sessions[self.id] = self
 

@@ -100,7 +100,7 @@ class Sent:
     __slots__ = ("acks", "auth", "destination", "dialog", "early", "request", "session")
 
     def __init__(self, asked: Asked) -> None:
-        self.request = asked.sent
+        self.request = _for_acks(asked.sent)
         self.destination = asked.destination
         self.auth = asked.auth
         self.session = asked.session.id if asked.session else SessionId(0)
@@ -110,6 +110,14 @@ class Sent:
         """By the tag of the fork."""
         self.early: dict[str, Dialog] = {}
         """Dialogs that it opened, by tag, whatever became of them: their numbers go on."""
+
+
+def _for_acks(invite: Request) -> Request:
+    """What an INVITE has that its ACKs, and the dialogs that it opens, take from it."""
+    lines = Headers(each for each in invite.headers if each[0] in CREDENTIALS)
+    return replace(
+        invite, vias=(), routes=(), contacts=(), record_routes=(), headers=lines, body=b""
+    )
 
 
 class Host:

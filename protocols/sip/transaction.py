@@ -13,10 +13,12 @@ given up (timer F).
 from collections.abc import Hashable, Mapping
 from enum import StrEnum
 from math import inf
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
+
+from msgspec.structs import replace
 
 from protocols.sip.events import ClientId, ServerId, TransactionId
-from protocols.sip.message import Headers, Request, Response
+from protocols.sip.message import NO_HEADERS, Headers, Request, Response
 from protocols.sip.timers import Durations, Timer
 from protocols.sip.transport import Destination
 
@@ -70,6 +72,14 @@ _SEND: Final = (_E.SEND,)
 _ENDS: Final = (_S.TERMINATED, _NOTHING)
 _FAILS: Final = (_S.TERMINATED, (_E.FAIL,))
 _TIMES_OUT: Final = (_S.TERMINATED, (_E.TIME_OUT,))
+
+
+_Said = TypeVar("_Said", Request, Response)
+
+
+def bare(said: _Said) -> _Said:
+    """A message as far as it names its transaction: of what is over that is kept for 64*T1."""
+    return replace(said, contacts=(), record_routes=(), headers=NO_HEADERS, body=b"")
 
 
 def kind_of(status: int) -> Given:
@@ -259,6 +269,11 @@ class InviteClient(Client):
         self.cancelling = None
         self.end_at = now + self.durations.of[Timer.B]
 
+    def _enter(self, state: State, now: float) -> None:
+        super()._enter(state, now)
+        if state is State.ACCEPTED:  # it is neither said again nor acknowledged here
+            self.request, self.octets = bare(self.request), b""
+
     def _longer(self, interval: float) -> float:
         return 2 * interval
 
@@ -390,6 +405,13 @@ class InviteServer(Server):
             self.again_at = inf
         return super().answer(response, octets, now)
 
+    def give(self, given: Given, now: float) -> Effects:
+        """An acknowledged 2xx is not said again; a late CANCEL still gets its tag (§9.2)."""
+        if given is Given.ACK and self.state is State.ACCEPTED and self.octets:
+            assert self.last is not None
+            self.request, self.last, self.octets = bare(self.request), bare(self.last), b""
+        return super().give(given, now)
+
 
 class NonInviteServer(Server):
     """§17.2.2, figure 8."""
@@ -424,3 +446,10 @@ class NonInviteServer(Server):
     }
 
     __slots__ = ()
+
+    def answer(self, response: Response, octets: bytes, now: float) -> Effects:
+        """What is said last is kept as it is written."""
+        effects = super().answer(response, octets, now)
+        if self.state is State.COMPLETED:
+            self.request, self.last = bare(self.request), None
+        return effects

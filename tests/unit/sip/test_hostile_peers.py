@@ -4,10 +4,11 @@ import pytest
 from msgspec.structs import replace
 
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import Acknowledge, Reply
+from protocols.sip.agent_commands import Acknowledge, Reply, Settings
 from protocols.sip.codec import Malformed, encode, read_datagram
 from protocols.sip.derive import reply
 from protocols.sip.message import Headers, NameAddr, Request, Response
+from protocols.sip.pace import Rate
 from protocols.sip.session_calling import MAX_DIALOGS, MAX_UNDER_WAY
 from protocols.sip.session_offers import Body
 from protocols.sip.uri import SipUri
@@ -186,3 +187,31 @@ def test_an_invite_of_rfc_2543_needs_no_contact() -> None:
     assert bye.uri == bye.to.uri == old.from_.uri
     inject(callee, reply(bye, 200), "192.0.2.1")
     finish(callee)
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE", "INFO", "REFER", "MESSAGE", "OPTIONS"])
+def test_a_peer_that_asks_without_end_is_told_to_wait(method: str) -> None:
+    """Its call goes on: it can still be hung up, and what it asks a second later is heard."""
+    rate = Rate(per_second=2.0, at_once=5.0)
+    caller, callee = pair(callee=Settings(asking=rate))
+    connect(caller, callee)
+    callee.reactions[events.InfoReceived] = callee.reactions[events.MessageReceived] = (
+        lambda party, event: party.agent.respond(event.key, Reply(status=200), party.now)
+    )
+    body = {"INFO": Body(octets=b"5", type="application/dtmf-relay")}
+    lines = Headers([("Refer-To", "<sip:x@192.0.2.9>")]) if method == "REFER" else Headers()
+    said = []
+    for cseq in range(2, 22):
+        given = {"body": body[method]} if method in body else {"headers": lines}
+        said.append(inject(callee, request_of(caller, method, cseq, **given), caller.host))
+    assert said[5:] == [[f"500 {method}"]] * 15
+    refused = caller.wire.messages(f"500 {method}")[-1]
+    assert 0 <= int(refused.headers.first("Retry-After")) <= 10
+    assert "too many requests in one call" in refused.headers.first("Reason")
+    assert len(callee.heard(events.Overasked)) == 1
+    callee.wire.run(1.0)
+    again = inject(callee, request_of(caller, "OPTIONS", 30), caller.host)
+    assert again == ["200 OPTIONS"]
+    assert "200 BYE" in inject(callee, request_of(caller, "BYE", 31), caller.host)
+    caller.hang_up()
+    finish(caller, callee)
