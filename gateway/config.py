@@ -21,7 +21,7 @@ from carriers.model import (
     problems_of_carrier,
     problems_of_routes,
 )
-from gateway import forms
+from gateway import consistency, forms
 from gateway.forms import Address
 from gateway.sections import (
     ACCOUNT,
@@ -277,8 +277,15 @@ def _read_list(name: str, content: object, origin: str, reader: Reader) -> tuple
 def _read_carrier(
     found: Mapping[str, Any], where: str, origin: str, reader: Reader
 ) -> Carrier | None:
-    """A carrier, by the keys of its kind."""
+    """A carrier, by the keys of its kind, which has to be told first."""
     kind = found.get("kind")
+    if kind not in tuple(CarrierKind):
+        remedy = f"it should be {LISTS['carriers'][1]['kind'].form.expected}"
+        if kind is None:
+            reader.note(where, "kind is missing", remedy, origin)
+        else:
+            reader.note(f"{where} kind", f"found {forms.described(kind)}", remedy, origin)
+        return None
     into, keys = LISTS["carriers"]
     others: Mapping[str, Key] = SIP_KEYS
     if kind == CarrierKind.SIP:
@@ -358,6 +365,10 @@ def _check(config: Config, reader: Reader) -> None:
     if config.sip.min_expires > config.sip.max_expires:
         reader.note("[sip] min_expires", "it is more than max_expires", "give less, or raise that")
     _check_advertised(config, reader)
+    for each in consistency.problems(
+        config.http, config.smpp, config.sip, config.rtp, config.media
+    ):
+        reader.note(*each)
     if config.http.tls_listen and not (config.http.tls_cert and config.http.tls_key):
         remedy = "give tls_cert and tls_key, the paths of two PEM files"
         reader.note("[http] tls_listen", "TLS needs a certificate", remedy)

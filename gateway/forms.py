@@ -320,6 +320,9 @@ def secret(at_most: int | None = None, pattern: str = "(?s).*", kind: str = "a t
 
 def _resolved(written: str, environ: Mapping[str, str]) -> str:
     kind, _, name = written.partition(":")
+    if written in ("env:", "file:"):
+        what = "variable" if kind == "env" else "file"
+        raise Unreadable(f'the name of a {what} behind "{written}"')
     if kind == "env" and name:
         if name not in environ:
             raise Unreadable(f"the name of a variable that is set; {name} is not")
@@ -386,8 +389,11 @@ def record(into: type[Any], fields: Mapping[str, Form]) -> Form:
     shape = "{ " + ", ".join(f"{name} = …" for name in fields) + " }"
 
     def read(found: object, environ: Mapping[str, str]) -> Any:
-        if not isinstance(found, dict) or found.keys() != fields.keys():
+        if not isinstance(found, dict):
             raise Unreadable
+        for name in sorted(found.keys() ^ fields.keys(), key=lambda each: each in fields):
+            wrong = "is missing" if name in fields else "is no key of it"
+            raise Unreadable(f"{shape}: {name} {wrong}")
         values = {}
         for name, form in fields.items():
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +35,7 @@ def serve(
     config: ConfigFile = None,
     role: Annotated[
         list[str] | None,
-        typer.Option(help="What this process does: all, or some of api, smpp, core."),
+        typer.Option(help="What this process does: all, or some of api, smpp, voice, core."),
     ] = None,
     data: show.Data = show.DATA,
 ) -> None:
@@ -87,20 +88,46 @@ def init(
 
 def check(config: ConfigFile = None) -> None:
     """Say what is wrong with the config, and what would be right."""
+    from gateway import consistency
+
     found = load(config)
-    listening = [
-        f"{what} on {where}"
-        for what, where in (
-            ("HTTP", found.http.listen),
-            ("HTTPS", found.http.tls_listen),
-            ("SMPP", found.smpp.listen),
-        )
-        if where is not None
-    ]
     carriers = ", ".join(f"{carrier.name} ({carrier.kind})" for carrier in found.carriers)
-    show.line(f"[green]The config is right.[/] Listening: {show.plain('; '.join(listening))}.")
+    listening = show.plain("; ".join(_listening(found)))
+    calls = show.plain("; ".join(_calls(found)) or "not listened for")
+    show.line(f"[green]The config is right.[/] Listening: {listening}.")
+    show.line(f"Calls: {calls}.")
     show.line(f"Carriers: {show.plain(carriers)}. Routes: {len(found.routes)}.")
-    show.line(f"Numbers: {len(found.numbers)}. Customers: {len(found.customers)}.")
+    show.line(
+        f"Numbers: {len(found.numbers)}. Customers: {len(found.customers)}."
+        f" Domains: {len(found.domains)}."
+    )
+    for each in consistency.notes(found):
+        show.line(f"[yellow]Note:[/] {show.plain(each)}.")
+
+
+def _listening(config: "Config") -> Iterator[str]:
+    """What is listened for, and where."""
+    http = config.http
+    for what, address in (
+        ("HTTP", http.listen),
+        ("HTTPS", http.tls_listen),
+        ("SMPP", config.smpp.listen),
+    ):
+        if address is not None:
+            yield f"{what} on {address}"
+
+
+def _calls(config: "Config") -> Iterator[str]:
+    """Where calls come in, and how many ports there are for their sound."""
+    from gateway.consistency import legs
+
+    sip = config.sip
+    for what, addresses in (("UDP", sip.udp), ("TCP", sip.tcp), ("TLS", sip.tls)):
+        if addresses:
+            yield f"{what} on {', '.join(map(str, addresses))}"
+    if sip.udp or sip.tcp or sip.tls:
+        first, last = config.rtp.ports
+        yield f"RTP on {config.rtp.listen}, ports {first}-{last} for {legs(config.rtp)} legs"
 
 
 def migrate(config: ConfigFile = None, data: show.Data = show.DATA) -> None:

@@ -223,7 +223,11 @@ password = "file:{tmp_path / "password"}"
         (
             DOMAIN + 'users = [{ username = "a", pasword = "x" }]',
             "users: found a secret; it should be a list in which item 1 is"
-            " { username = …, password = … }",
+            " { username = …, password = … }: pasword is no key of it",
+        ),
+        (
+            DOMAIN + 'users = [{ username = "a" }]',
+            "item 1 is { username = …, password = … }: password is missing",
         ),
         (
             DOMAIN + 'users = [{ username = "a@b", password = "x" }]',
@@ -232,6 +236,10 @@ password = "file:{tmp_path / "password"}"
         (
             DOMAIN + 'users = [{ username = "a", password = "env:NOT_SET" }]',
             "in which password is the name of a variable that is set; NOT_SET is not",
+        ),
+        (
+            '[[customers]]\nsystem_id = "a"\npassword = "env:"',
+            'it should be the name of a variable behind "env:"',
         ),
         (ACME + 'order = "strict"', "order comes with a later version"),
         (ACME + ACME, "[[carriers]] 2 name: acme stands there twice"),

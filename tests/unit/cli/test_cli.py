@@ -590,7 +590,21 @@ def test_init_writes_once_and_check_takes_it(
     written = Path("trunkline.toml").read_text()
     assert "stays as it is" in refused("init")
     assert Path("trunkline.toml").read_text() == written
-    assert said("check").startswith("The config is right. Listening: HTTP on 127.0.0.1:8080;")
+    assert said("check").splitlines() == [
+        "The config is right. Listening: HTTP on 127.0.0.1:8080; SMPP on 127.0.0.1:2775.",
+        "Calls: UDP on 127.0.0.1:5060; TCP on 127.0.0.1:5060; RTP on 127.0.0.1, ports 20000-21999"
+        " for 1000 legs.",
+        "Carriers: simulated (simulated). Routes: 0.",
+        "Numbers: 0. Customers: 0. Domains: 0.",
+    ]
+
+
+def test_check_notes_what_may_surprise(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text('[sip]\nudp = []\ntcp = []\n[[domains]]\nname = "pbx.example"\n')
+    lines = said("check", "--config", str(path)).splitlines()
+    assert "Calls: not listened for." in lines
+    assert lines[-1] == "Note: [sip]: SIP is listened for nowhere: no calls for pbx.example."
 
 
 def test_check_prints_every_finding(tmp_path: Path) -> None:

@@ -1,0 +1,172 @@
+"""What sections of the config have to agree on, with each other and with this machine.
+
+`problems` are faults that `serve` would meet later, `notes` what may be meant and seldom is: both
+are for a person who wrote a file and wonders.
+"""
+
+import ssl
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_network
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from carriers.model import Carrier, CarrierKind
+from carriers.trunks import Inbound, Trunk, gateway_uri
+from gateway.forms import Address
+from gateway.sections import Http, Media, Rtp, Sip, Smpp
+from gateway.tables import Finding
+from protocols.sip.locating import numeric
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+
+_CALLED: Final = (CarrierKind.SIP, CarrierKind.SIMULATED)
+
+
+def problems(http: Http, smpp: Smpp, sip: Sip, rtp: Rtp, media: Media) -> Iterator[Finding]:
+    """What nothing could be served with."""
+    yield from _twice(http, smpp, sip)
+    wanted = (
+        ("sip", sip.tls_cert, sip.tls_key),
+        ("http", http.tls_cert if http.tls_listen else None, http.tls_key),
+    )
+    for section, certificate, key in wanted:
+        if certificate is not None and key is not None:
+            yield from _unusable(section, certificate, key)
+    if sip.tls_ca is not None:
+        yield from _untrusted(sip.tls_ca)
+    if legs(rtp) < (workers := media.workers or 1):
+        problem = f"{rtp.ports[0]}-{rtp.ports[1]} are too few for [media] workers = {workers}"
+        remedy = "each leg of a call takes two, an even one and the next: 20000-21999 is for 1000"
+        yield Finding("[rtp] ports", problem, remedy)
+
+
+def legs(rtp: Rtp) -> int:
+    """How many legs of calls there are ports for."""
+    first, last = rtp.ports
+    return (last - (first + first % 2) + 1) // 2
+
+
+def _twice(http: Http, smpp: Smpp, sip: Sip) -> Iterator[Finding]:
+    streams = [
+        ("[http] listen", http.listen),
+        ("[http] tls_listen", http.tls_listen),
+        ("[smpp] listen", smpp.listen),
+        *(("[sip] tcp", each) for each in sip.tcp),
+        *(("[sip] tls", each) for each in sip.tls),
+    ]
+    for group in (streams, [("[sip] udp", each) for each in sip.udp]):
+        for (one, first), (other, second) in combinations(group, 2):
+            if first is not None and second is not None and _overlap(first, second):
+                yield Finding(other, f"{second} is listened at for {one}", "give another port")
+
+
+def _overlap(one: Address, other: Address) -> bool:
+    if one.port != other.port or not one.port:
+        return False
+    hosts = {one.host, other.host}
+    if len(hosts) == 1:
+        return True
+    alike = (":" in one.host) == (":" in other.host)
+    return alike and bool(hosts & {"0.0.0.0", "::"})
+
+
+def _unusable(section: str, certificate: Path, key: Path) -> Iterator[Finding]:
+    for name, path in (("tls_cert", certificate), ("tls_key", key)):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            problem = f"{path} can't be read: {error.strerror}"
+            yield Finding(f"[{section}] {name}", problem, "give the path of a PEM file")
+            return
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except (ssl.SSLError, ValueError) as error:
+        problem = f"{certificate} and {key} can't be used together"
+        remedy = "give a certificate and its key, without a passphrase, in PEM form"
+        if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
+            problem, remedy = (
+                f"{key} is the key of another certificate",
+                f"give that of {certificate}",
+            )
+        yield Finding(f"[{section}] tls_key", problem, remedy)
+
+
+def _untrusted(authorities: Path) -> Iterator[Finding]:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(authorities)
+    except OSError as error:
+        known = "" if isinstance(error, ssl.SSLError) else f": {error.strerror}"
+        remedy = "give the path of a PEM file of certificates"
+        yield Finding("[sip] tls_ca", f"{authorities} can't be used{known}", remedy)
+
+
+def notes(config: "Config") -> Iterator[Finding]:
+    """What is no fault and may surprise."""
+    trunks = {each.name: each.trunk for each in config.carriers if each.trunk is not None}
+    yield from _shared(trunks)
+    yield from _unrouted(config)
+    if not (config.sip.udp or config.sip.tcp or config.sip.tls):
+        names = ", ".join((*trunks, *(each.name for each in config.domains)))
+        if names:
+            yield Finding("[sip]", f"SIP is listened for nowhere: no calls for {names}", "")
+        return
+    if any(each.kind in _CALLED for each in config.carriers):
+        for at, number in enumerate(config.numbers, 1):
+            if not number.voice_url:
+                yield _refused(f"[[numbers]] {at} ({number.number})", "calls to it")
+    for at, domain in enumerate(config.domains, 1):
+        where = f"[[domains]] {at} ({domain.name})"
+        if not domain.voice_url:
+            yield _refused(where, "calls of its users")
+        if not domain.users:
+            yield Finding(where, "it has no users, so nobody can register or call", "")
+
+
+def _refused(where: str, calls: str) -> Finding:
+    return Finding(where, f"without a voice_url {calls} are refused with 480", "")
+
+
+def _shared(trunks: dict[str, Trunk]) -> Iterator[Finding]:
+    """Trunks that call from the same place, and say nothing else of who they are."""
+    known = {name: each for name, each in trunks.items() if each.inbound is not Inbound.DIGEST}
+    for (one, first), (other, second) in combinations(known.items(), 2):
+        if both := _places(first) & _places(second):
+            yield Finding(
+                "[[carriers]]",
+                f"{one} and {other} both call from {', '.join(sorted(both))}: all of it counts as"
+                f" {one}'s",
+                'give one of them inbound = "digest" to tell them apart',
+            )
+
+
+def _places(trunk: Trunk) -> set[str]:
+    """Where a trunk calls from, as its config writes it."""
+    hosts = (gateway_uri(door).host for door in trunk.doors())
+    return {_place(each) for each in (*hosts, *trunk.addresses)}
+
+
+def _place(written: str) -> str:
+    address = numeric(written)
+    if not address and "/" not in written:
+        return written.lower()
+    network = ip_network(address or written)
+    alone = network.prefixlen == network.max_prefixlen
+    return str(network.network_address if alone else network)
+
+
+def _unrouted(config: "Config") -> Iterator[Finding]:
+    """Trunks that no route names, where there are routes: no number goes out by them."""
+    named = {name for route in config.routes for name in route.carriers}
+    for name in _without(config.carriers, named) if config.routes else ():
+        yield Finding("[[routes]]", f"no route names {name}: nothing is sent or called by it", "")
+
+
+def _without(carriers: Iterable[Carrier], named: set[str]) -> list[str]:
+    return [
+        each.name
+        for each in carriers
+        if each.name not in named and not (each.trunk is not None and each.trunk.emergency)
+    ]
