@@ -88,7 +88,7 @@ Do = Call | Release | Ring | Whisper | Join | Finish
 _LIVE: Final = frozenset({State.TRYING, State.RINGING, State.HELD, State.JOINED})
 _UNANSWERED: Final = frozenset({State.TRYING, State.RINGING})
 # Of several branches that came to nothing the one nearest to a person says what it was.
-_RANKS: Final = {
+RANKS: Final = {
     DialStatus.FAILED: 0,
     DialStatus.CANCELED: 1,
     DialStatus.NO_ANSWER: 2,
@@ -200,7 +200,7 @@ class Dialling:
         return released
 
     def _next(self, branch: int, status: DialStatus) -> list[Do]:
-        rank = (_RANKS.get(status, 0), branch, status)
+        rank = (RANKS.get(status, 0), branch, status)
         if self._best is None or rank[:2] > self._best[:2]:
             self._best = rank
         if self._order is Order.SEQUENTIAL and State.IDLE in self._states:

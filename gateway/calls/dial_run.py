@@ -11,10 +11,11 @@ from typing import Final
 
 import msgspec
 
-from carriers.call_outcomes import CallOutcome, outcome_of_call
+from carriers.call_outcomes import CallOutcome
 from carriers.caller_id import Caller
 from carriers.trunks import EarlyMedia
 from gateway.calls import dial as machine
+from gateway.calls.branch import DIAL_STATUS, Branch, Failed, judged, nearest
 from gateway.calls.dial import Dialling, Do, Order, Pickup
 from gateway.calls.hands import Spawn
 from gateway.calls.house import House
@@ -37,25 +38,9 @@ from twiml.verbs import Dial, Noun, Number
 TCP_PATIENCE: Final = 4.0
 """Seconds for a large request over TCP to be answered, before it goes over UDP."""
 
+_OK: Final = 200
 _CANCELLED: Final = 487
 _FAULT: Final = 500
-
-
-class Branch:
-    """One noun: its child call, its arms, and the leg that answered."""
-
-    def __init__(self, number: int, noun: Noun, line: Line, arms: Sequence[Arm]) -> None:
-        self.number = number
-        self.noun = noun
-        self.line = line
-        self.arms = list(arms)
-        self.legs: list[SipLeg] = []
-        self.leg: SipLeg | None = None
-        self.attempts = 0
-        self.outcome: CallOutcome | None = None
-        self.headers: tuple[tuple[str, str], ...] = ()
-        self.call_id = ""
-        self.tasks: list[asyncio.Task[None]] = []
 
 
 class Parent(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +79,7 @@ class DialRun:
         self._answers: dict[str, asyncio.Future[Gone | Answered]] = {}
         self._of_leg: dict[str, Branch] = {}
         self._progress: dict[str, int] = {}
-        self._ways: dict[int, list[Way]] = {}
+        self._ways: dict[str, Way] = {}  # by leg
         self._is_lent = False
         self.branches = [self._branch(number, noun) for number, noun in enumerate(dial.nouns)]
         pickups = [Pickup.WHISPER if each.url else Pickup.JOIN for each in dial.nouns]
@@ -108,6 +93,24 @@ class DialRun:
     def stop(self, reason: str) -> None:
         """Release everybody; `DialEnded` is given as for any other end."""
         self._do(self._machine.stop(reason))
+
+    def has(self, sid: str) -> bool:
+        """Whether the call `sid` is one that it made, and lives."""
+        return self._made(sid) is not None
+
+    def let_go(self, sid: str, reason: str) -> None:
+        """End a call that it made, however far it is: nobody else is asked for it."""
+        branch = self._made(sid)
+        if branch is None:
+            return
+        if branch.leg is not None:
+            branch.leg.hang_up(_OK, reason)
+            return
+        self._release(branch, reason)
+        self._do(self._machine.failed(branch.number, DialStatus.CANCELED))
+
+    def _made(self, sid: str) -> Branch | None:
+        return next((each for each in self.branches if each.is_live and each.sid == sid), None)
 
     def ready(self, branch: Branch) -> None:
         """The branch has heard its document: join it."""
@@ -175,16 +178,30 @@ class DialRun:
                 self._settle(leg.id, event)
                 if branch.leg is leg:
                     self._on_left(branch, event)
+                self._parent.media.remove(leg.id)  # the call may last, and dial many more
             case Finished():
                 self._of_leg.pop(leg.id, None)
+                self._ways.pop(leg.id, None)
         return True
 
     def _on_rang(self, branch: Branch, leg: Leg, event: Rang) -> None:
         self._progress[leg.id] = max(self._progress.get(leg.id, 0), event.status)
         branch.line.move(CallStatus.RINGING)
-        if event.early and branch.leg is None and len(self._of_leg) == 1:
+        if event.early and not self._passes(leg):
+            event = msgspec.structs.replace(event, early=False)
+        if event.early and branch.leg is None and self._is_alone():
             self._parent.media.join(self._parent.leg.id, leg.id)
         self._do(self._machine.rang(branch.number, event))
+
+    def _passes(self, leg: Leg) -> bool:
+        """Whether the caller may hear what comes before the answer."""
+        way = self._ways.get(leg.id)
+        return way is None or way.early_media is EarlyMedia.PASS
+
+    def _is_alone(self) -> bool:
+        """Whether one leg is being called: of several nobody is heard before one answers."""
+        legs = [leg for branch in self.branches for leg in branch.legs if not leg.record.ended]
+        return len(legs) == 1
 
     def _on_answered(self, branch: Branch, leg: Leg, event: Answered) -> None:
         if branch.leg is not None or not isinstance(leg, SipLeg):
@@ -199,7 +216,6 @@ class DialRun:
         for other in branch.legs:
             if other is not leg:
                 other.hang_up(_CANCELLED, machine.ELSEWHERE)
-                self._parent.media.remove(other.id)
         branch.line.move(CallStatus.IN_PROGRESS, leg.saved)
         self._parent.spawn(self._confirm(leg))
         self._do(self._machine.answered(branch.number))
@@ -231,8 +247,8 @@ class DialRun:
                     self._call(self.branches[number])
                 case machine.Release(branch=number, reason=reason):
                     self._release(self.branches[number], reason)
-                case machine.Ring(branch=number, rang=rang):
-                    self._ring(self.branches[number], rang)
+                case machine.Ring(rang=rang):
+                    self._ring(rang)
                 case machine.Whisper(branch=number):
                     self._hush()
                     self._parent.whisper(self.branches[number])
@@ -245,7 +261,7 @@ class DialRun:
         self._hush()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._dial.timeout, self._time_out)
-        branch.line.begin(None)
+        branch.begin()
         branch.tasks = [self._parent.spawn(self._try_all(branch, arm)) for arm in list(branch.arms)]
 
     def _time_out(self) -> None:
@@ -262,17 +278,11 @@ class DialRun:
         ended = _ENDED_BY.get(reason, CallStatus.CANCELED)
         branch.line.end(ended, reason=reason)
 
-    def _ring(self, branch: Branch, rang: Rang) -> None:
+    def _ring(self, rang: Rang) -> None:
         caller = self._parent.leg
         if caller.is_up:
             return
-        hears = rang.early and self._way_passes(branch)
-        caller.ring(status=183 if hears else 180)
-
-    def _way_passes(self, branch: Branch) -> bool:
-        return all(
-            each.early_media is EarlyMedia.PASS for each in self._ways.get(branch.number, ())
-        )
+        caller.ring(status=183 if rang.early else 180)
 
     def _join(self, branch: Branch) -> None:
         self._hush()
@@ -313,17 +323,13 @@ class DialRun:
         outcome: CallOutcome | None = None
         gone: Gone | None = None
         while (way := await arm.next(outcome, gone)) is not None:
-            self._ways.setdefault(branch.number, []).append(way)
-            gone = await self._try(branch, way)
-            if gone is None:
+            failed = await self._try(branch, way)
+            if failed is None:
                 return
-            outcome = branch.outcome = outcome_of_call(
-                gone.status if gone.source is not Source.TRANSPORT else 0,
-                progress=self._progress.get(branch.legs[-1].id, 0),
-                stop_codes=way.stop_codes,
-            )
+            gone, outcome = failed.gone, judged(failed, way)
         arm.release()
         branch.arms.remove(arm)
+        branch.outcome = nearest(branch.outcome, outcome)
         if not branch.arms:
             self._came_to_nothing(branch, arm.reason)
 
@@ -336,44 +342,47 @@ class DialRun:
             sip_code=0 if outcome is None else outcome.sip_code,
             error_code=0 if outcome is None else outcome.error_code,
         )
-        self._do(self._machine.failed(branch.number, _DIAL_STATUS[status]))
+        self._do(self._machine.failed(branch.number, DIAL_STATUS[status]))
 
-    async def _try(self, branch: Branch, way: Way) -> Gone | None:
+    async def _try(self, branch: Branch, way: Way) -> Failed | None:
         """One way, over TCP first where the request is large; None if it was answered."""
-        gone: Gone | None = None
         for destination in self._destinations(way):
             leg = self._leg(branch, way, destination)
-            try:
-                await leg.prepare(_signalling(destination), way.latch)
-            except NoMedia as error:
-                return Gone(by=Party.GATEWAY, status=0, source=Source.OVERLOAD, reason=str(error))
+            failed = await self._try_at(branch, way, destination, leg)
+            if failed is None or destination is way.destination:
+                return failed
+            if leg.is_heard or failed.gone.source is Source.OVERLOAD:
+                return failed
+            assert isinstance(destination, Hop)
+            self._house.sizes.fail(destination, self._house.tools.station.now())
+        raise AssertionError("a way leads somewhere")
+
+    async def _try_at(
+        self, branch: Branch, way: Way, destination: Destination, leg: SipLeg
+    ) -> Failed | None:
+        try:
+            await leg.prepare(_signalling(destination), way.latch)
             answer = self._answers[leg.id] = asyncio.get_running_loop().create_future()
             self._parent.track(leg)
-            try:
-                leg.call(way, destination, self._parent.max_forwards)
-            except LocalProtocolError as error:  # such as headers that can't be said
-                leg.hang_up(_FAULT, str(error))
-                return Gone(by=Party.GATEWAY, status=0, source=Source.OVERLOAD, reason=str(error))
-            branch.line.trying(leg.saved)
-            over_tcp = destination is not way.destination
-            result = await self._answer(leg, answer, TCP_PATIENCE if over_tcp else None)
-            if isinstance(result, Answered):
-                return None
-            gone = result
-            self._parent.media.remove(leg.id)
-            branch.line.tried(leg.record)
-            if over_tcp and isinstance(destination, Hop):
-                if gone.source is Source.PEER:
-                    return gone
-                self._house.sizes.fail(destination, self._house.tools.station.now())
-        return gone
+            leg.call(way, destination, self._parent.max_forwards)
+        except (NoMedia, LocalProtocolError) as error:  # such as headers that can't be said
+            leg.hang_up(_FAULT, str(error))
+            reason = str(error)
+            return Failed(Gone(by=Party.GATEWAY, status=0, source=Source.OVERLOAD, reason=reason))
+        branch.line.trying(leg.saved)
+        over_tcp = destination is not way.destination
+        result = await self._answer(leg, answer, TCP_PATIENCE if over_tcp else None)
+        if isinstance(result, Answered):
+            return None
+        branch.line.tried(leg.record)
+        return Failed(result, self._progress.get(leg.id, 0))
 
     async def _answer(
         self, leg: SipLeg, answer: "asyncio.Future[Gone | Answered]", patience: float | None
     ) -> Gone | Answered:
         if patience is not None:
             done, _ = await asyncio.wait({answer}, timeout=patience)
-            if not done and not self._progress.get(leg.id):
+            if not done and not leg.is_heard:
                 leg.hang_up(_CANCELLED, "no answer over TCP")
         return await answer
 
@@ -406,7 +415,7 @@ class DialRun:
             policy=way.policy,
         )
         branch.legs.append(leg)
-        self._of_leg[leg.id] = branch
+        self._of_leg[leg.id], self._ways[leg.id] = branch, way
         return leg
 
     def _settle(self, leg_id: str, event: Gone | Answered) -> None:
@@ -449,10 +458,3 @@ def _where(destination: Destination) -> str:
 
 # What a child call ends as that was let go of before it was answered.
 _ENDED_BY: Final = {machine.TOO_LATE: CallStatus.NO_ANSWER}
-_DIAL_STATUS: Final = {
-    CallStatus.BUSY: DialStatus.BUSY,
-    CallStatus.NO_ANSWER: DialStatus.NO_ANSWER,
-    CallStatus.CANCELED: DialStatus.CANCELED,
-    CallStatus.FAILED: DialStatus.FAILED,
-    CallStatus.COMPLETED: DialStatus.COMPLETED,
-}

@@ -64,6 +64,11 @@ class Hands:
         if task is not None:
             task.cancel()
 
+    def close(self) -> None:
+        """Let go of all that was asked for; errands go on."""
+        for task in list(self._asked.values()):
+            task.cancel()
+
     def note(self, finding: Finding) -> None:
         """See `twiml.call.Call`."""
         self._keep(documents.found((finding,)))

@@ -7,6 +7,8 @@ and the callbacks that it makes due, together.
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
+
 from carriers.call_outcomes import CallEnd
 from gateway.calls import callbacks
 from gateway.calls.book import Book, advanced
@@ -84,15 +86,21 @@ class Line:
         reason: str,
         sip_code: int = 0,
         error_code: int = 0,
+        answered: float | None = None,
     ) -> None:
         """End it; one that was answered is completed, whatever broke it.
 
-        Its legs are kept by whoever has them, when all is known of them.
+        `answered` is when its peer was told of the answer, 0 for never: that had to wait for the
+        store. Its legs are kept by whoever has them, when all is known of them.
         """
-        if self.call.status is CallStatus.IN_PROGRESS:
+        call = self.call
+        if answered is not None and call.status is CallStatus.IN_PROGRESS:
+            stood = CallStatus.IN_PROGRESS if answered else CallStatus.RINGING
+            call = msgspec.structs.replace(call, status=stood, started=answered)
+        if call.status is CallStatus.IN_PROGRESS:
             status = CallStatus.COMPLETED
         ended = advanced(
-            self.call,
+            call,
             status,
             self._clock(),
             reason=reason,

@@ -16,9 +16,10 @@ import structlog
 from carriers.caller_id import Caller
 from gateway.calls import endings, tables
 from gateway.calls.apps import App
+from gateway.calls.branch import Branch
 from gateway.calls.description import Disagreed
 from gateway.calls.dial import CALLER_GONE
-from gateway.calls.dial_run import Branch, DialRun, Parent
+from gateway.calls.dial_run import DialRun, Parent
 from gateway.calls.documents import Obtained
 from gateway.calls.endings import Ended
 from gateway.calls.hands import Handed, Hands
@@ -33,6 +34,7 @@ from gateway.calls.places import Find, Joint
 from gateway.calls.reach import Asked
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
+from gateway.calls.whisper import Whisper
 from gateway.media.wire import Readings
 from gateway.webhooks.instructions import Fallback
 from protocols.rtp.latch import LatchPolicy
@@ -41,12 +43,13 @@ from twiml.call import DialEnded, Ending, HungUp
 from twiml.call import Event as TwimlEvent
 from twiml.outcome import Goto
 from twiml.verbs import Dial, RejectReason
-from twiml.voice import Interpreter, Part, Pickup
+from twiml.voice import Interpreter, Pickup
 
 _log = structlog.get_logger(__name__)
 
 _NORMAL: Final = 200
 _BROKEN: Final = "the gateway had a fault"
+_OVER_REST: Final = "ended over REST"
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
 
 
@@ -80,6 +83,7 @@ class Live(Handed):
         self.line = house.line(arrival.call, self._keeping, arrival.extra)
         self.leg = make_leg(self._media, self.on)
         self._legs: dict[str, SipLeg] = {self.leg.id: self.leg}
+        self._whispers: dict[str, Whisper] = {}  # by the leg that hears one
         self._unfinished = {self.leg.id}
         self._over = asyncio.Event()
         self._empty = asyncio.Event()
@@ -224,7 +228,8 @@ class Live(Handed):
     def _whisper(self, branch: Branch) -> None:
         leg, dial = branch.leg, self._dial
         assert leg is not None and dial is not None
-        Whisper(self, dial, branch, leg).start()
+        whisper = self._whispers[leg.id] = Whisper(dial, branch, leg, self.hands_of)
+        whisper.start()
 
     def _dial_ended(self, ended: DialEnded) -> None:
         self._dial = None
@@ -282,6 +287,8 @@ class Live(Handed):
         if isinstance(event, Transferred) and isinstance(leg, SipLeg):
             self.transfers.ask(leg, event)
             return
+        if isinstance(event, Gone) and (whisper := self._whispers.pop(leg.id, None)):
+            whisper.close()
         if self._transfers is not None and self._transfers.on(leg, event):
             return
         if self._dial is not None and self._dial.on(leg, event):
@@ -303,6 +310,7 @@ class Live(Handed):
             reason=ending.reason or gone.reason,
             sip_code=self.leg.record.sip_code,
             error_code=ending.error_code,
+            answered=self.leg.record.answered,
         )
         self._give(HungUp())
         if self._transfers is None or not self._transfers.keeps:
@@ -314,9 +322,14 @@ class Live(Handed):
         if self._dial is not None:
             self._dial.stop(reason)
         self._over.set()
+        self._look_whether_empty()
 
     def _finish(self, leg_id: str) -> None:
         self._unfinished.discard(leg_id)
+        self._look_whether_empty()
+
+    def _look_whether_empty(self) -> None:
+        """Legs may all have finished before the call is over: hops stood in for them."""
         if not self._unfinished and self._over.is_set():
             self._empty.set()
 
@@ -330,7 +343,7 @@ class Live(Handed):
             case Cancel() if self.leg.is_up:
                 return  # it was answered while the order was on its way
             case Complete() | Cancel():
-                ended = Ended(status=CallStatus.CANCELED, reason="ended over REST")
+                ended = Ended(status=CallStatus.CANCELED, reason=_OVER_REST)
                 self._end(endings.UNAVAILABLE, ended)
             case Redirect(url=url, method=method) if url:
                 if order.fallback_url:
@@ -345,17 +358,24 @@ class Live(Handed):
                     self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=found.reason))
 
     def has_child(self, sid: str) -> bool:
-        """Whether the call `sid` is one that it dialled, and lives."""
-        return any(leg.record.sid == sid for leg in self._children())
+        """Whether the call `sid` is one that it dialled, or that joined it, and lives."""
+        return any(run.has(sid) for run in self._runs()) or bool(self._legs_of(sid))
 
     def let_go(self, sid: str) -> None:
-        """Let go of a call that it dialled."""
-        for leg in self._children():
-            if leg.record.sid == sid:
-                leg.hang_up(_NORMAL, "ended over REST")
+        """Let go of a call that `has_child` knows."""
+        for run in self._runs():
+            run.let_go(sid, _OVER_REST)
+        for leg in self._legs_of(sid):
+            leg.hang_up(_NORMAL if leg.is_up else endings.UNAVAILABLE, _OVER_REST)
 
-    def _children(self) -> list[SipLeg]:
-        return [self._legs[each] for each in self._unfinished if each != self.leg.id]
+    def _runs(self) -> list[DialRun]:
+        transferred = [] if self._transfers is None else self._transfers.runs
+        return [*transferred, *([] if self._dial is None else [self._dial])]
+
+    def _legs_of(self, sid: str) -> list[SipLeg]:
+        """Legs of another call than its own that are not let go of yet."""
+        legs = [self._legs[each] for each in self._unfinished if each != self.leg.id]
+        return [each for each in legs if each.record.sid == sid and not each.record.ended]
 
     def end(self, reason: str) -> None:
         """End it, whatever it does: the process drains, or its media is lost."""
@@ -400,8 +420,7 @@ class Live(Handed):
             except Exception:
                 _log.exception("a part of a call that fell", call=self.line.call.sid)
         self._over.set()
-        if not self._unfinished:
-            self._empty.set()
+        self._look_whether_empty()
 
     def _keep_legs(self) -> None:
         """Keep what is known of each leg in the end, and the ladder."""
@@ -434,36 +453,3 @@ class Live(Handed):
         except Exception:
             _log.exception("a call fell", call=self.line.call.sid, at=type(given[-1]).__name__)
             self._fall()
-
-
-class Whisper(Handed):
-    """The document of who answered a dial, before the caller is joined: `twiml.call.Call`."""
-
-    def __init__(self, live: Live, dial: DialRun, branch: Branch, leg: SipLeg) -> None:
-        self._dial = dial
-        self._branch = branch
-        self._leg = leg
-        self._interpreter = Interpreter(self, pickup=Pickup.ANSWERED, part=Part.WHISPER)
-        self._hands = live.hands_of(branch.line, self._interpreter.on)
-
-    def start(self) -> None:
-        """Fetch and run it."""
-        self._interpreter.start(Goto(url=self._branch.noun.url, method=self._branch.noun.method))
-
-    def answer(self) -> None:
-        """It is answered."""
-
-    def reject(self, reason: RejectReason) -> None:
-        """It is answered, and is hung up."""
-        self.hang_up(Ending.DONE)
-
-    def hang_up(self, ending: Ending) -> None:
-        """See `twiml.call.Call`: the caller is not wanted."""
-        self._leg.hang_up(endings.UNAVAILABLE, "the whisper hung up")
-
-    def connect(self) -> None:
-        """See `twiml.call.Call`."""
-        self._dial.ready(self._branch)
-
-    def dial(self, ask: int, dial: Dial) -> None:
-        """Whispers don't dial: the interpreter refuses it."""

@@ -21,7 +21,7 @@ from carriers.trunk import Trunks
 from carriers.trunk_places import Door
 from carriers.trunks import Srtp, Trunk, gateway_uri
 from gateway.calls.leg import Gone
-from gateway.calls.model import Call
+from gateway.calls.model import Call, Party
 from gateway.calls.way import CODECS, PHONES, Way, preferring
 from gateway.sip.model import Domain
 from protocols.rtp.latch import LatchPolicy
@@ -371,9 +371,10 @@ class NumberArm(_Located):
         return f"{self._asked.call.sid}>{self._number}"
 
     def _tell(self, outcome: CallOutcome | None, gone: Gone | None) -> None:
-        """The gateway that was asked is judged by its answer."""
+        """The gateway that was asked is judged by its answer, and not by what we lacked."""
         way = self._current
-        if outcome is not None and way is not None and way.carrier:
+        is_ours = gone is not None and gone.by is Party.GATEWAY
+        if outcome is not None and way is not None and way.carrier and not is_ours:
             trunks, hop = self._reach.trunks, way.destination
             retry_after = 0 if gone is None else gone.retry_after
             trunks.answered(way.carrier, way.gateway, outcome.sip_code, retry_after=retry_after)

@@ -97,6 +97,7 @@ class SipLeg:
         self._body: Body | None = None  # of the 2xx, if it has one
         self._is_described = False  # our answer to the INVITE's offer went out
         self.is_up = False
+        self.is_heard = False  # the peer of our INVITE said something, if only 100
 
     # What a call asks
 
@@ -292,6 +293,7 @@ class SipLeg:
                 self._tell(self, Finished())
 
     def _on_progressed(self, event: events.Progressed) -> None:
+        self.is_heard = True
         status = event.response.status
         if status == _TRYING:
             return
@@ -309,7 +311,7 @@ class SipLeg:
         self._tell(self, Retried())
 
     def _on_answered(self, event: events.Answered) -> None:
-        self.is_up = True
+        self.is_up = self.is_heard = True
         self._keep(answered=self._tools.clock(), sip_code=event.response.status)
         try:
             if event.body is not None and event.exchange is Exchange.ANSWER:
@@ -324,6 +326,7 @@ class SipLeg:
         self._tell(self, Answered(headers=event.response.headers))
 
     def _on_refused(self, event: events.Refused) -> None:
+        self.is_heard |= event.source is Source.PEER
         retry = retry_after(event.headers)
         by = Party.PEER if event.source is Source.PEER else Party.NOBODY
         status = event.status if event.source is Source.PEER else 0

@@ -16,8 +16,9 @@ import msgspec
 import structlog
 
 from gateway.calls import documents
+from gateway.calls.branch import Branch
 from gateway.calls.description import Disagreed
-from gateway.calls.dial_run import Branch, DialRun, Parent
+from gateway.calls.dial_run import DialRun, Parent
 from gateway.calls.documents import Obtained
 from gateway.calls.hop import Hop
 from gateway.calls.house import House
@@ -69,6 +70,11 @@ class Transfers(Places):
         self._gone: dict[str, asyncio.Event] = {}
         self._newcomers: list[Newcomer] = []
         self._begun = 0
+
+    @property
+    def runs(self) -> list[DialRun]:
+        """The dials of its transfers."""
+        return self._runs
 
     # What legs tell
 
@@ -323,7 +329,8 @@ class Transfers(Places):
 
 def _end_line(comer: Newcomer, gone: Gone) -> None:
     status = CallStatus.NO_ANSWER if gone.status == _CANCELLED else CallStatus.FAILED
-    comer.line.end(status, reason=gone.reason, sip_code=gone.status)
+    answered = comer.sip.record.answered
+    comer.line.end(status, reason=gone.reason, sip_code=gone.status, answered=answered)
 
 
 def _is_of(occupant: Occupant, run: DialRun) -> bool:

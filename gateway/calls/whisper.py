@@ -1,0 +1,58 @@
+"""The document of who answered a dial, before the caller is joined."""
+
+from collections.abc import Callable
+
+from gateway.calls import endings
+from gateway.calls.branch import Branch
+from gateway.calls.dial_run import DialRun
+from gateway.calls.hands import Handed, Hands
+from gateway.calls.line import Line
+from gateway.calls.sip_leg import SipLeg
+from twiml.call import Ending, Event, HungUp
+from twiml.outcome import Goto
+from twiml.verbs import Dial, RejectReason
+from twiml.voice import Interpreter, Part, Pickup
+
+
+class Whisper(Handed):
+    """A `twiml.call.Call` whose call is answered; `close` ends it, when its leg is gone."""
+
+    def __init__(
+        self,
+        dial: DialRun,
+        branch: Branch,
+        leg: SipLeg,
+        hands_of: Callable[[Line, Callable[[Event], None]], Hands],
+    ) -> None:
+        self._dial = dial
+        self._branch = branch
+        self._leg = leg
+        self._interpreter = Interpreter(self, pickup=Pickup.ANSWERED, part=Part.WHISPER)
+        self._hands = hands_of(branch.line, self._interpreter.on)
+
+    def start(self) -> None:
+        """Fetch and run it."""
+        self._interpreter.start(Goto(url=self._branch.noun.url, method=self._branch.noun.method))
+
+    def close(self) -> None:
+        """Nobody hears it any more."""
+        self._interpreter.on(HungUp())
+        self._hands.close()
+
+    def answer(self) -> None:
+        """It is answered."""
+
+    def reject(self, reason: RejectReason) -> None:
+        """It is answered, and is hung up."""
+        self.hang_up(Ending.DONE)
+
+    def hang_up(self, ending: Ending) -> None:
+        """See `twiml.call.Call`: the caller is not wanted."""
+        self._leg.hang_up(endings.UNAVAILABLE, "the whisper hung up")
+
+    def connect(self) -> None:
+        """See `twiml.call.Call`."""
+        self._dial.ready(self._branch)
+
+    def dial(self, ask: int, dial: Dial) -> None:
+        """Whispers don't dial: the interpreter refuses it."""
