@@ -175,7 +175,7 @@ def parse_json(encoded: bytes) -> dict[str, list[str]] | Refusal:
     """The parameters of a JSON object whose values are texts, numbers or booleans."""
     try:
         value = _decode(encoded or b"{}")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return refuse(20001, f"The body is not JSON: {error}")
     if not isinstance(value, dict):
         return refuse(20001, "The body should be a JSON object")

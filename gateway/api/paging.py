@@ -118,7 +118,8 @@ def page_answer(call: Call, key: str, page: Page, found: Slice, bodies: Sequence
 
     edge = (_AFTER + page.after) if page.after else (_BEFORE + page.before) if page.before else ""
     start = page.number * page.size
-    following = uri(page.number + 1, _AFTER + found.sids[-1]) if found.older else None
+    has_next = found.older and found.sids
+    following = uri(page.number + 1, _AFTER + found.sids[-1]) if has_next else None
     preceding = (
         uri(page.number - 1, _BEFORE + found.sids[0]) if page.number and found.sids else None
     )

@@ -243,6 +243,22 @@ async def test_its_account_alone_is_shown_it(world: World, resource: Resource[An
             assert is_twilios_error(404, body, 20404), (status, body)
 
 
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+async def test_whatever_page_is_asked_for(world: World, resource: Resource[Any]) -> None:
+    sids = [world.main.sid, *await stored_sids(world)]
+    mine = [sid for sid in sids if sid.startswith(resource.prefixes)]
+    path = filled(resource.path, {**PARENTS, "AccountSid": world.main.sid})
+    invented = [prefix + digit * 32 for prefix in resource.prefixes for digit in "0f"]
+    for sid in (*mine, *invented):
+        for token in (f"PA{sid}", f"PB{sid}"):
+            for number in (0, 1, 7):
+                query = f"?PageSize=1&Page={number}&PageToken={token}"
+                status, page, _ = await world.ask("GET", path + query, world.main)
+                assert status == 200, (token, number, page)
+                for uri in (page["next_page_uri"], page["previous_page_uri"]):
+                    assert uri is None or "PageToken=P" in uri, (token, number, page)
+
+
 def filled(path: str, values: dict[str, str]) -> str:
     return VARIABLE.sub(lambda match: values[match[1]], path)
 
