@@ -19,6 +19,7 @@ from gateway.store.base import Write
 _PATH: Final = f"/{API_VERSION}/Accounts"
 _MAX_NAME: Final = 64
 _SUBRESOURCES: Final = {
+    "calls": "Calls",
     "incoming_phone_numbers": "IncomingPhoneNumbers",
     "messages": "Messages",
 }

@@ -22,6 +22,7 @@ from gateway.phone_numbers import Closed, Taken
 from gateway.sids import PHONE_NUMBER, new_sid
 
 _MAX_NAME: Final = 64
+_ORIGIN: Final = "twilio"
 _CAPABILITIES: Final = {"fax": False, "mms": True, "sms": True, "voice": True}
 
 _SETTINGS: Final = Settings(
@@ -52,7 +53,7 @@ class PhoneNumberBody(msgspec.Struct, frozen=True, kw_only=True):
     emergency_status: str = "Inactive"
     friendly_name: str
     identity_sid: str | None = None
-    origin: str = "twilio"
+    origin: str = _ORIGIN
     phone_number: str
     sid: str
     sms_application_sid: str = ""
@@ -143,7 +144,9 @@ async def pages(call: Call, page: Page) -> Slice:
     held = [
         number
         for number in call.services.phone_numbers.of_account(call.account.sid)
-        if name in ("", number.friendly_name) and pattern.search(number.phone_number)
+        if name in ("", number.friendly_name)
+        and pattern.search(number.phone_number)
+        and call.text("Origin") in ("", _ORIGIN)
     ]
     return slice_of(held, page)
 
@@ -242,6 +245,7 @@ RESOURCES: Final = (
         filters=(
             Param(name="PhoneNumber", doc="A number or part of one; * stands for any digit."),
             Param(name="FriendlyName", doc="Only numbers of exactly this name."),
+            Param(name="Origin", choices=(_ORIGIN, "hosted"), doc="None is hosted elsewhere."),
         ),
         create_params=(
             Param(name="PhoneNumber", required=True, doc="E.164, such as +447700900123."),

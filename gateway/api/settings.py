@@ -13,6 +13,7 @@ from gateway.api.resources import Call, Kind, Param
 from gateway.messages.asked import is_http_url
 from gateway.messages.draft import Refusal
 
+_MOST: Final = 4000  # characters of a value: all of them stay in memory
 _CAPITAL: Final = re.compile(r"(?<=.)(?=[A-Z])")
 
 
@@ -45,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if url and not is_http_url(url):
                 return refuse(21402, f"{name} is not an http or https URL: {url[:100]}")
         given = {param.name: call.text(param.name) for param in self.params()}
+        for name, value in given.items():
+            if len(value) > _MOST:
+                return refuse(20001, f"{name} may have {_MOST} characters, not {len(value)}")
         given |= {name: given[name].upper() for name in self.methods}
         given |= {flag.name: given[flag.name].lower() for flag in self.flags}
         return {_kept(name): value for name, value in given.items() if name in call.form}

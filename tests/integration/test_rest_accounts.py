@@ -39,6 +39,7 @@ async def test_a_subaccount_has_a_token_of_its_own(world: World) -> None:
     sub = await world.call(lambda: main.api.accounts.create(friendly_name="Clinic"))
     assert (sub.friendly_name, sub.status, sub.type) == ("Clinic", "active", "Full")
     assert sub.owner_account_sid == world.main.sid
+    assert sub.subresource_uris["calls"] == f"/2010-04-01/Accounts/{sub.sid}/Calls.json"
     assert sub.auth_token != world.main.auth_token
     stored = world.services.accounts.get(sub.sid)
     assert stored is not None
@@ -345,6 +346,8 @@ async def test_numbers_are_listed_and_filtered(world: World) -> None:
     assert await listed(phone_number="8710") == ["+442071838710"]
     assert await listed(phone_number="(") == []
     assert await listed(friendly_name="line 1") == ["+442071838730", "+442071838710"]
+    assert len(await listed(origin="twilio")) == 6
+    assert await listed(origin="hosted") == []
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,8 @@ async def test_a_domain_is_made_changed_and_let_go(world: World, sip: Any) -> No
         ({"domain_name": "a.example", "voice_url": "nonsense"}, 21402),
         ({"domain_name": "a.example", "voice_method": "PUT"}, 21403),
         ({"domain_name": "a.example", "sip_registration": "perhaps"}, 20001),
+        ({"domain_name": "a.example", "byoc_trunk_sid": "B" * 4001}, 20001),
+        ({"domain_name": "a.example", "voice_url": "https://a/" + "b" * 4000}, 20001),
     ],
 )
 async def test_domains_that_cannot_be_had(world: World, params: dict[str, Any], code: int) -> None:
