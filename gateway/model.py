@@ -91,7 +91,10 @@ class AccountKind(StrEnum):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """An owner of everything else; `parent_sid` is its own SID for a main account."""
+    """An owner of everything else; `parent_sid` is its own SID for a main account.
+
+    `repr` shows nothing of the token.
+    """
 
     sid: str
     parent_sid: str
@@ -102,6 +105,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     date_created: float
     date_updated: float
     version: int
+
+    def __repr__(self) -> str:
+        return f"Account({self.sid}, {self.friendly_name!r}, {self.status})"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

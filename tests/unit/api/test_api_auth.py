@@ -37,6 +37,10 @@ SUB = account("ACsub", "ACmain")
 OTHER = account("ACother")
 
 
+def test_a_token_is_not_shown_by_chance() -> None:
+    assert MAIN.auth_token not in repr((MAIN, [MAIN]))
+
+
 def near() -> str:
     return "10.0.0.1"
 
