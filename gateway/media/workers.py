@@ -25,6 +25,7 @@ from protocols.rtp.errors import LocalProtocolError
 
 _READ: Final = 1 << 16
 _PATIENCE: Final = 10.0  # seconds that a worker has for an answer before it counts as hung
+_STARTS_WITHIN: Final = 60.0  # seconds for its first one: a busy machine takes long to start it
 _YOUNG: Final = 5.0  # seconds: a worker that dies younger has its successor wait
 _PAUSE: Final = 1.0
 _LEGS: Final = 2  # that a call is thought to need, until its graph says
@@ -101,6 +102,7 @@ class _Worker:
         self.process: asyncio.subprocess.Process | None = None
         self.writer: asyncio.StreamWriter | None = None
         self.is_draining = False
+        self.has_answered = False
         self.calls: dict[str, int] = {}  # with the number of their legs
         self.applying: _Waiting[tuple[str, int], Result] = _Waiting()
         self.ending: _Waiting[str, None] = _Waiting()
@@ -151,11 +153,12 @@ class _Worker:
     def _look(self) -> None:
         self._watch = None
         since = min(self.applying.since(), self.ending.since())
+        until = since + (_PATIENCE if self.has_answered else _STARTS_WITHIN)
         loop = asyncio.get_running_loop()
-        if loop.time() - since >= _PATIENCE:
+        if loop.time() >= until:
             self.kill()
         elif since < inf:
-            self._watch = loop.call_at(since + _PATIENCE, self._look)
+            self._watch = loop.call_at(min(until, loop.time() + _PATIENCE), self._look)
 
     def kill(self) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -283,6 +286,7 @@ class Workers:
     # Processes
 
     async def _spawn(self, worker: _Worker) -> asyncio.StreamReader:
+        worker.has_answered = False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with theirs:
@@ -329,6 +333,7 @@ class Workers:
                     self._take(worker, report)
 
     def _take(self, worker: _Worker, report: wire.Report) -> None:
+        worker.has_answered = True
         match report:
             case wire.Applied(call=call, version=version, places=places):
                 if call in worker.calls:

@@ -116,7 +116,7 @@ def sound(sequence: int, payload: bytes = b"\x55" * 160) -> bytes:
 def free_ports(pairs: int) -> int:
     """Where so many pairs begin that no other program has now."""
     while True:
-        first = random.randrange(10_000, 32_000 - 2 * pairs, 2)
+        first = random.randrange(16_000, 20_000 - 2 * pairs, 2)
         made = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2 * pairs)]
         try:
             for port, each in enumerate(made, first):
@@ -263,15 +263,31 @@ async def test_a_worker_that_hangs_is_ended_and_replaced(
     world = await start()
     monkeypatch.setattr(workers, "_PATIENCE", 0.5)
     world.plane.open("call")
+    await world.applied(graph("call", leg("a")))  # for this it has longer: it is being started
     (pid,) = world.plane.pids().values()
     os.kill(pid, signal.SIGSTOP)
     async with asyncio.timeout(PATIENCE):
         if asked == "apply":
-            assert await world.plane.apply(graph("call", leg("a"))) == Lost(call="call")
+            asking = world.plane.apply(graph("call", leg("a"), version=2))
+            assert await asking == Lost(call="call")
         else:
             await world.plane.end("call")
     await until(lambda: world.plane.pids().get(0, pid) != pid)
     assert world.of(WorkerLost) == [WorkerLost(worker=0, calls=("call",))]
+
+
+async def test_a_worker_has_longer_for_its_first_answer_but_not_for_ever(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_PATIENCE", 0.01)
+    world = await start()
+    world.plane.open("call")
+    await world.applied(graph("call", leg("a")))  # which no Python does in a hundredth of a second
+    assert world.of(WorkerLost) == []
+    monkeypatch.setattr(workers, "_STARTS_WITHIN", 0.01)
+    other = await start()
+    other.plane.open("call")
+    assert await other.plane.apply(graph("call", leg("a"))) == Lost(call="call")
 
 
 async def test_who_gives_up_leaves_the_answer_to_who_waits_for_the_same(start: Start) -> None:
