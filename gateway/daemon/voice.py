@@ -24,7 +24,7 @@ from gateway.calls.orders_watch import OrderWatcher
 from gateway.calls.reach import Device, Reach, srtp_of
 from gateway.calls.restart import Restart
 from gateway.calls.service import Calls
-from gateway.calls.sip_leg import Tools
+from gateway.calls.sip_tools import Tools
 from gateway.config import Config
 from gateway.core.runner import Job
 from gateway.daemon.ground import Ground, chance
@@ -38,7 +38,7 @@ from gateway.sip.refusals import RefusalLog
 from gateway.sip.registrations import Registrations
 from gateway.store.base import Lease
 from gateway.webhooks.callbacks import Patience
-from protocols.sip import locating, registrar
+from protocols.sip import agent_commands, locating, registrar
 from protocols.sip.agent_commands import Settings
 from protocols.sip.challenger import Challenger
 from protocols.sip.errors import LocalProtocolError
@@ -53,6 +53,8 @@ from protocols.sip.wire import Certificate, Listen, Tls
 
 _log = structlog.get_logger(__name__)
 
+# Nobody here has a use for MESSAGE: a 200 would say that somebody read it.
+INSIDE: Final = frozenset(agent_commands.INSIDE) - {"MESSAGE"}
 OUTSIDE: Final = frozenset({"INVITE", "OPTIONS", "REGISTER"})
 SOFTWARE: Final = "trunkline"
 _UNREGISTER_WITHIN: Final = 2.0  # seconds
@@ -322,7 +324,10 @@ def _terms_of(config: Config) -> Terms:
     return Terms(
         listens=tuple(listens),
         settings=Settings(
-            outside=OUTSIDE, software=SOFTWARE, refresh=Wish(seconds=int(sip.session_expires))
+            inside=INSIDE,
+            outside=OUTSIDE,
+            software=SOFTWARE,
+            refresh=Wish(seconds=int(sip.session_expires)),
         ),
         limits=Limits(servers=_TRANSACTIONS, clients=_TRANSACTIONS),
         files=_files_of(config),

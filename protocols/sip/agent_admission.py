@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from protocols.sip.agent_commands import Reliability, Settings
+from protocols.sip.agent_commands import INSIDE, OUTSIDE, Reliability, Settings
 from protocols.sip.errors import RemoteProtocolError
 from protocols.sip.headers import (
     Header,
@@ -31,11 +31,8 @@ from protocols.sip.uri import OtherUri, SipUri
 EXTENSIONS: Final = ("100rel", "timer", "replaces")
 """RFC 3262, RFC 4028, RFC 3891."""
 
-INSIDE: Final = (
-    "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "REFER", "NOTIFY", "INFO",
-    "MESSAGE",
-)  # fmt: skip
-"""What is taken in a session; `Settings.outside` says what is taken without one."""
+_OF_REGISTER: Final = (*EXTENSIONS, "path", "outbound")
+"""RFC 3327 and RFC 5626 as well."""
 
 _DESCRIBING: Final = frozenset({"INVITE", "UPDATE", "PRACK", "ACK"})
 _FORWARDED: Final = frozenset({"INVITE", "MESSAGE"})
@@ -50,7 +47,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 def allowed(settings: Settings) -> tuple[str, ...]:
     """The methods of Allow."""
-    return (*INSIDE, *sorted(settings.outside - set(INSIDE)))
+    inside = tuple(each for each in INSIDE if each in settings.inside)
+    return (*inside, *sorted(settings.outside - settings.inside))
 
 
 def abilities(settings: Settings, reliable: Reliability) -> tuple[Header, ...]:
@@ -80,7 +78,7 @@ def objection(request: Request, settings: Settings) -> Refusal | None:
 def _check_method(request: Request, settings: Settings) -> Refusal | None:
     """§8.2.1. What belongs to a session and comes without one gets 481 (§12.2.2)."""
     method = request.method
-    if request.to.tag and method in INSIDE:
+    if request.to.tag and method in settings.inside:
         return None
     if method in settings.outside:
         return None
@@ -88,9 +86,10 @@ def _check_method(request: Request, settings: Settings) -> Refusal | None:
         return Refusal(status=489, headers=(("Allow-Events", "refer"),))
     if method == "REFER":
         return Refusal(status=403)  # only those we talk to may send us elsewhere
-    if method in INSIDE and method not in ("INVITE", "OPTIONS", "MESSAGE"):
+    if method in settings.inside - OUTSIDE:
         return Refusal(status=481)
-    return Refusal(status=405, headers=(write_tokens("Allow", allowed(settings)),))
+    able = [each for each in allowed(settings) if each != method]
+    return Refusal(status=405, headers=(write_tokens("Allow", able),))
 
 
 def _check_target(request: Request, settings: Settings) -> Refusal | None:
@@ -110,7 +109,8 @@ def _check_extensions(request: Request, settings: Settings) -> Refusal | None:
     if "Require" not in request.headers:
         return None
     required = read_tokens(request.headers, "Require") or ()
-    unknown = [each for each in required if each.lower() not in EXTENSIONS]
+    able = _OF_REGISTER if request.method == "REGISTER" else EXTENSIONS
+    unknown = [each for each in required if each.lower() not in able]
     if not unknown:
         return None
     return Refusal(status=420, headers=(write_tokens("Unsupported", unknown),))

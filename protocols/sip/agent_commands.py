@@ -17,6 +17,13 @@ OUTSIDE: Final = frozenset({"INVITE", "OPTIONS", "MESSAGE", "REGISTER"})
 """Methods that the agent's user can answer outside dialogs."""
 
 
+INSIDE: Final = (
+    "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "REFER", "NOTIFY", "INFO",
+    "MESSAGE",
+)  # fmt: skip
+"""Methods that are taken in a session."""
+
+
 class Reliability(StrEnum):
     """Whether provisional responses arrive (RFC 3262)."""
 
@@ -46,14 +53,16 @@ class By(StrEnum):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for all sessions of an agent.
 
-    `outside` are those of `OUTSIDE` that its user answers, `descriptions` the types of bodies that
-    are offers and answers, `software` what User-Agent and Server say. `forks` are early dialogs of
-    one INVITE, `sessions` those that live: beyond it new calls get 503 and `retry_after` seconds.
+    `inside` and `outside` are those of `INSIDE` and `OUTSIDE` that its user answers: Allow has no
+    others. `descriptions` are the types of bodies that are offers and answers, `software` what
+    User-Agent and Server say. `forks` are early dialogs of one INVITE, `sessions` those that live:
+    beyond it new calls get 503 and `retry_after` seconds.
     `asking` bounds what a peer may ask in one session: beyond it the peer gets 500 and is to wait.
     """
 
     timers: Timers = Timers()
     refresh: Wish = Wish()
+    inside: frozenset[str] = frozenset(INSIDE)
     outside: frozenset[str] = OUTSIDE
     descriptions: tuple[str, ...] = (SDP,)
     software: str = ""

@@ -247,6 +247,12 @@ class TransactionLayer:
             )
         self._answer(server, response, now)
 
+    def tag_as(self, server_id: ServerId, tag: str) -> None:
+        """Say which To tag an INVITE's responses will have: that of its CANCEL's is the same."""
+        server = self._ledger.transactions.get(server_id)
+        if isinstance(server, Server):
+            server.tag = tag
+
     def dismiss(self, server_id: ServerId, response: Response) -> None:
         """Answer `RequestReceived` finally and forget it, without an event (§8.2.7).
 
@@ -346,8 +352,8 @@ class TransactionLayer:
         server = self._open_server(request, key, flow, now)
         server.hidden = True
         cancel = server.request
-        tag = "" if invite.last is None else invite.last.to.tag
-        self._answer(server, reply(cancel, 200, tag=tag or self._tag()), now)
+        said = "" if invite.last is None else invite.last.to.tag
+        self._answer(server, reply(cancel, 200, tag=said or invite.tag or self._tag()), now)
         if invite.state is State.PROCEEDING:
             self._events.append(
                 events.CancelReceived(server_id=invite.id, request=cancel, flow=flow)

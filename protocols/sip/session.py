@@ -143,6 +143,8 @@ class Session:
         "reinvited",
         "reliable",
         "retry_at",
+        "said",
+        "say_again_at",
         "sender",
         "state",
         "transfers",
@@ -189,6 +191,9 @@ class Session:
         """The topmost of the INVITE."""
         self.reliable = _NOTHING
         self.sender: Sender | None = None
+        self.said: Response | None = None
+        """How it goes, as it was said last before the answer, and when to say that again."""
+        self.say_again_at = inf
         self.accepting: Any = None
         """An `Accept` that waits until what was said before has arrived."""
         self.unconfirmed: Unconfirmed | None = None
@@ -213,7 +218,7 @@ class Session:
     def deadline(self) -> float:
         """When something of it is due; infinity for never."""
         clock, sender, unconfirmed = self.clock, self.sender, self.unconfirmed
-        first = min(clock.refresh_at, clock.ends_at, self.retry_at)
+        first = min(clock.refresh_at, clock.ends_at, self.retry_at, self.say_again_at)
         if sender is not None:
             first = min(first, sender.deadline)
         if unconfirmed is not None:
@@ -356,7 +361,7 @@ class Session:
             host.layer.cancel(self.change.id, NO_HEADERS, now)
         self.change = self.wanted = self.accepting = None
         self.unconfirmed = self.hanging = self.unacknowledged = None
-        self.retry_at = inf
+        self.retry_at = self.say_again_at = inf
         self.clock.stop()
         if self.sender is not None:
             self.sender.stop()

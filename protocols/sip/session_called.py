@@ -8,6 +8,8 @@ it have arrived, and is said again until its ACK comes; the 2xx of a re-INVITE i
 from math import inf
 from typing import Final
 
+from msgspec.structs import replace
+
 from protocols.sip import agent_events as events
 from protocols.sip import session_refresh as timers
 from protocols.sip.agent_commands import Accept, Provisional, Reliability, Reply
@@ -24,6 +26,10 @@ from protocols.sip.session_reliable import MAX_RSEQ, Due, Sender
 from protocols.sip.transport import Flow
 
 RELIABLE: Final = "100rel"
+
+# Proxies give up what they hear nothing of for three minutes (RFC 3261 §13.3.1.1, RFC 3262 §3).
+_EVERY: Final = 60.0
+_EVERY_RELIABLE: Final = 150.0
 _NOT_ACCEPTABLE: Final = 488
 
 
@@ -36,6 +42,7 @@ def begin(
     fork = Fork(Dialog.called(request, host.tag()))
     fork.learn(request)
     session.fork = session.add(fork)
+    host.layer.tag_as(key, fork.dialog.local.tag)
     supports = fork.supports | options(request.headers, "Require")
     fork.supports = supports
     host.inviting[key] = session
@@ -81,12 +88,27 @@ def provisional(session: Session, command: Provisional, now: float) -> None:
         contacts=(session.contact,),
         body=body,
     )
+    session.said = response
+    session.say_again_at = now + (_EVERY_RELIABLE if reliable else _EVERY)
     if not reliable:
         session.host.layer.respond(session.key, response, now)
         return
     if session.sender is None:
         session.sender = Sender(1 + int(session.host.chance() * (MAX_RSEQ // 2)))
     session.sender.put(response)
+
+
+def _say_again(session: Session, now: float) -> None:
+    """Say that it still goes as was said: whoever stands between gives up otherwise."""
+    said, sender = session.said, session.sender
+    if said is None or session.state is not State.CALLED or session.accepting is not None:
+        session.say_again_at = inf
+    elif sender is None:
+        session.say_again_at = now + _EVERY
+        session.host.layer.respond(session.key, said, now)
+    else:
+        session.say_again_at = now + _EVERY_RELIABLE
+        sender.put(replace(said, body=b"", headers=said.headers.without("Content-Type")))
 
 
 def _describe(fork: Fork, body: Body | None, bearer: Bearer | None) -> Body | None:
@@ -167,6 +189,7 @@ def _accept(session: Session, command: Accept, now: float) -> None:
         session.sender.stop()
     host.inviting.pop(session.key, None)
     session.state = State.ACCEPTED
+    session.say_again_at = inf
     session.unconfirmed = Unconfirmed(session.key, response, fork, host.settings.timers.t1, now)
     session.clock.start(agreed, now)
     host.layer.respond(session.key, response, now)
@@ -323,6 +346,8 @@ def hang_up_when_confirmed(session: Session, now: float) -> None:
 
 def handle_timer(session: Session, now: float) -> None:
     """Say again what was not acknowledged, or give up."""
+    if session.say_again_at <= now:
+        _say_again(session, now)
     sender, unconfirmed = session.sender, session.unconfirmed
     if sender is not None and session.state is State.CALLED:
         due = sender.handle_timer(now)

@@ -319,7 +319,7 @@ class NonInviteClient(Client):
 class Server(Transaction):
     """The side that answers. `last` is the response that it repeats."""
 
-    __slots__ = ("ack_key", "fallback", "last", "merge_key")
+    __slots__ = ("ack_key", "fallback", "last", "merge_key", "tag")
 
     def __init__(
         self,
@@ -341,6 +341,8 @@ class Server(Transaction):
             now=now,
         )
         self.last: Response | None = None
+        self.tag = ""
+        """The To tag that its user's responses will have."""
         self.fallback = fallback
         """Where responses go when the connection of the request is gone (§18.2.2)."""
         self.ack_key: Hashable = None

@@ -9,7 +9,7 @@ from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import HangUp, Refer, Reliability, Reply
 from protocols.sip.agent_events import Cause, Source
 from protocols.sip.codec import encode
-from protocols.sip.derive import reply
+from protocols.sip.derive import cancel_of, reply
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.headers import Reason, write_reason
 from protocols.sip.message import Headers, NameAddr
@@ -17,7 +17,7 @@ from protocols.sip.session import State
 from protocols.sip.session_offers import Body, Exchange
 from protocols.sip.transport import Transport
 from protocols.sip.uri import SipUri
-from tests.unit.sip.parties import ANSWER, OFFER, Party, Wire, connect, finish, pair
+from tests.unit.sip.parties import ANSWER, OFFER, Party, Wire, connect, finish, inject, pair
 
 
 def test_a_call_from_its_invite_to_its_end() -> None:
@@ -441,3 +441,52 @@ def test_what_cannot_be_said_is_refused_when_it_is_asked_for() -> None:
     caller.hang_up()
     finish(caller, callee)
     assert callee.heard(events.OfferAnswered)
+
+
+def test_the_answer_to_a_cancel_has_the_tag_of_the_invites() -> None:
+    """§9.2: also where the CANCEL was quicker than anything that was said to the INVITE."""
+    wire = Wire()
+    caller, callee = pair(wire)
+    caller.call(callee)
+    wire.run(0.05)
+    invite = wire.messages("INVITE")[0]
+    assert inject(callee, cancel_of(invite), caller.host) == ["200 CANCEL", "487 INVITE"]
+    said = [wire.messages(each)[0].to.tag for each in ("200 CANCEL", "487 INVITE")]
+    assert said[0] == said[1]
+    finish(caller, callee)
+
+
+def test_a_call_that_rings_for_long_is_said_to_ring_every_minute() -> None:
+    """§13.3.1.1: a proxy gives up a call that it has heard nothing of for three minutes."""
+    wire = Wire()
+    caller, callee = pair(wire)
+    caller.call(callee)
+    wire.run(0.1)
+    callee.ring()
+    wire.run(500.0)
+    rung = wire.times("180 INVITE")
+    assert [round(later - sooner) for sooner, later in pairwise(rung)] == [60] * 8
+    callee.accept()
+    wire.run(0.1)
+    assert caller.heard(events.Answered)
+    wire.run(200.0)
+    assert wire.times("180 INVITE") == rung
+    caller.hang_up()
+    finish(caller, callee)
+
+
+def test_what_is_said_reliably_is_said_anew_while_it_rings() -> None:
+    """RFC 3262 §3: with a number of its own, and without the answer that has arrived."""
+    wire = Wire()
+    caller, callee = pair(wire)
+    caller.call(callee)
+    wire.run(0.1)
+    callee.ring(183, body=ANSWER, reliable=Reliability.IF_SUPPORTED)
+    wire.run(400.0)
+    said = wire.messages("183 INVITE")
+    numbers = [int(each.headers.first("RSeq")) for each in said]
+    assert [later - sooner for sooner, later in pairwise(numbers)] == [1, 1]
+    assert [bool(each.body) for each in said] == [True, False, False]
+    assert wire.said().count("200 PRACK") == 3
+    callee.hang_up()
+    finish(caller, callee)

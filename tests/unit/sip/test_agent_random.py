@@ -12,8 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocols.sip import agent_events as events
-from protocols.sip.agent_admission import INSIDE
-from protocols.sip.agent_commands import OUTSIDE, By, Refer, Reliability, Reply, Settings
+from protocols.sip.agent_commands import INSIDE, OUTSIDE, By, Refer, Reliability, Reply, Settings
 from protocols.sip.codec import Malformed, encode, read_datagram
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.message import Headers, NameAddr, Response

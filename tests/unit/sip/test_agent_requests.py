@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from protocols.sip import agent_events as events
-from protocols.sip.agent_admission import EXTENSIONS, INSIDE
-from protocols.sip.agent_commands import OUTSIDE, Ask, HangUp, Reply, Settings
+from protocols.sip.agent_admission import EXTENSIONS
+from protocols.sip.agent_commands import INSIDE, OUTSIDE, Ask, HangUp, Reply, Settings
 from protocols.sip.agent_events import Cause, Source
 from protocols.sip.derive import reply
 from protocols.sip.errors import LocalProtocolError
@@ -16,7 +16,7 @@ from protocols.sip.ledger import Limits
 from protocols.sip.message import Headers, NameAddr, Request
 from protocols.sip.session_offers import Body, body_of
 from protocols.sip.uri import OtherUri, SipUri, TelUri
-from tests.unit.sip.builders import party, request
+from tests.unit.sip.builders import party, request, via
 from tests.unit.sip.parties import (
     ANSWER,
     OFFER,
@@ -133,6 +133,32 @@ def test_what_is_allowed_is_what_is_taken() -> None:
     narrow = alone(Settings(outside=frozenset({"INVITE", "OPTIONS"})))
     assert inject(narrow, request("REGISTER"), "192.0.2.1") == ["405 REGISTER"]
     assert "REGISTER" not in (read_tokens(narrow.agent.abilities(), "Allow") or ())
+
+
+def test_what_is_refused_as_a_method_is_in_no_allow() -> None:
+    """A gateway that has no use for texts takes them nowhere, and says so nowhere (§8.2.1)."""
+    inside = frozenset(INSIDE) - {"MESSAGE"}
+    callee = alone(Settings(inside=inside, outside=frozenset({"INVITE", "OPTIONS"})))
+    for to in (party("bob"), party("bob", "unknown")):
+        message = request("MESSAGE", to=to, vias=(via(f"z9hG4bK{to.tag or 'none'}"),))
+        assert inject(callee, message, "192.0.2.1") == ["405 MESSAGE"]
+        allowed = read_tokens(callee.wire.log[-1][2].headers, "Allow") or ()
+        assert set(allowed) == inside
+    assert set(read_tokens(callee.agent.abilities(), "Allow") or ()) == inside
+    only_inside = alone(Settings(outside=frozenset({"INVITE"})))
+    assert inject(only_inside, request("MESSAGE"), "192.0.2.1") == ["405 MESSAGE"]
+    allowed = read_tokens(only_inside.wire.log[-1][2].headers, "Allow") or ()
+    assert "MESSAGE" not in allowed and "INFO" in allowed
+
+
+@pytest.mark.parametrize(("option", "status"), [("path", 0), ("outbound", 0), ("gruu", 420)])
+def test_a_registration_may_require_what_registrars_know(option: str, status: int) -> None:
+    """RFC 3327 and RFC 5626; an INVITE may not."""
+    callee = alone()
+    asked = request("REGISTER", headers=Headers([("Require", option)]))
+    assert inject(callee, asked, "192.0.2.1") == ([f"{status} REGISTER"] if status else [])
+    assert len(callee.heard(events.RegisterReceived)) == (0 if status else 1)
+    assert inject(callee, invite(("Require", option)), "192.0.2.1") == ["420 INVITE"]
 
 
 def test_options_outside_a_call_are_the_users_to_answer() -> None:
