@@ -15,7 +15,9 @@ from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.model import CallLeg, Party
 from gateway.media import graph
 from gateway.media.wire import Place
+from protocols.sdp import formats
 from protocols.sdp.description import Direction
+from protocols.sdp.formats import DYNAMIC
 from protocols.sdp.media import Chosen, Stream
 from protocols.sip.agent_events import Source
 
@@ -70,7 +72,7 @@ class Hop:
         if self._is_over:
             raise NoMedia("a party left before it was joined", is_full=False)
         codecs = _spoken(heard, names)
-        events = tuple(_plain(each) for each in heard.events)
+        events = tuple(_plain(each) for each in heard.events) or (_events_beside(codecs),)
         self._describe(ours, theirs, codecs, events)
         other._describe(theirs, ours, codecs, events)
         await asyncio.gather(self._media.settled(), other._media.settled())
@@ -111,6 +113,14 @@ def _spoken(heard: Stream, names: tuple[str, ...]) -> tuple[Chosen, ...]:
     known = {name.lower() for name in names}
     both = tuple(each for each in heard.codecs if each.sent.name.lower() in known)
     return tuple(_plain(each) for each in both or heard.codecs[:1])
+
+
+def _events_beside(codecs: tuple[Chosen, ...]) -> Chosen:
+    """Keys go over the hops as events, however the parties press them."""
+    taken = {each.sent.payload_type for each in codecs}
+    free = next(number for number in DYNAMIC if number not in taken)
+    made = formats.events(codecs[0].sent.clock_rate, free)
+    return Chosen(sent=made, received=made)
 
 
 def _plain(chosen: Chosen) -> Chosen:

@@ -13,7 +13,7 @@ from gateway.calls.ladder import Ladder
 from gateway.calls.line import Line
 from gateway.calls.model import Call
 from gateway.calls.reach import Reach
-from gateway.calls.sip_leg import Tools
+from gateway.calls.sip_tools import Tools
 from gateway.core.runner import Job
 from gateway.media.plane import Plane
 from gateway.sids import new_sid

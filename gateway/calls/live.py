@@ -24,6 +24,7 @@ from gateway.calls.documents import Obtained
 from gateway.calls.endings import Ended
 from gateway.calls.hands import Handed, Hands
 from gateway.calls.house import House, Scope
+from gateway.calls.info_keys import Key
 from gateway.calls.keeping import NotKept
 from gateway.calls.leg import Event, Finished, Gone, Leg, Tell, Transferred
 from gateway.calls.line import Line
@@ -301,6 +302,10 @@ class Live(Handed):
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.measured(quality_of(readings.received), quality_of(readings.sent))
+
+    def pressed(self, leg_id: str, key: Key) -> None:
+        """A leg's peer pressed a key in its media."""
+        self._dare(self._media.heard_key, leg_id, key)
 
     def _on_gone(self, gone: Gone) -> None:
         """The caller's leg is over: so is the call, but for what is reported of it."""

@@ -5,14 +5,16 @@ Whoever needs a port or sound waits for the version that has it.
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import msgspec
 import structlog
 
+from gateway.calls.info_keys import Key
 from gateway.calls.model import Quality
-from gateway.media.graph import Graph, Join, Leg
+from gateway.media.graph import Graph, Join, Leg, Tone
 from gateway.media.plane import Full, Lost, Plane
 from gateway.media.wire import Applied, Place, Refused
 from protocols.rtp.quality import StreamQuality
@@ -41,6 +43,8 @@ class CallMedia:
         self._plane = plane
         self._nodes: dict[str, Leg] = {}
         self._heard: dict[str, str] = {}  # hearer -> source
+        self._tones: dict[str, Tone] = {}  # by those who hear them
+        self._presses: dict[str, Callable[[Key], None]] = {}
         self._places: dict[str, Place] = {}
         self._version = self._true = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -54,9 +58,14 @@ class CallMedia:
         if isinstance(opened, Full):
             raise NoMedia(opened.reason, is_full=True)
 
-    async def place(self, leg: Leg) -> Place:
-        """Give a leg its ports; raises `NoMedia`."""
+    async def place(self, leg: Leg, press: Callable[[Key], None] | None = None) -> Place:
+        """Give a leg its ports; raises `NoMedia`.
+
+        `press` presses keys towards its peer, if they do not go with the media.
+        """
         self._nodes[leg.id] = leg
+        if press is not None:
+            self._presses[leg.id] = press
         await self._changed()
         return self._places[leg.id]
 
@@ -72,7 +81,21 @@ class CallMedia:
         if self._heard.get(one) == other and self._heard.get(other) == one:
             return
         self._heard[one], self._heard[other] = other, one
+        for each in (one, other):
+            self._tones.pop(each, None)
         self._change()
+
+    def play(self, id: str, tone: Tone) -> None:
+        """Let a leg hear a tone and nobody else, until it is joined or hushed."""
+        if id in self._nodes and self._tones.get(id) != tone:
+            self.part(id)
+            self._tones[id] = tone
+            self._change()
+
+    def hush(self, id: str) -> None:
+        """Let a leg hear its tone no more."""
+        if self._tones.pop(id, None) is not None:
+            self._change()
 
     def part(self, id: str) -> None:
         """Let a leg hear nobody, and nobody hear it."""
@@ -87,8 +110,27 @@ class CallMedia:
         """Take a leg's ports away; one that is gone is passed over."""
         if self._nodes.pop(id, None) is not None:
             self.part(id)
+            self._tones.pop(id, None)
+            self._presses.pop(id, None)
             self._places.pop(id, None)
             self._change()
+
+    def heard_key(self, id: str, key: Key) -> None:
+        """A leg's peer pressed a key in its media, which has gone on to whom that carries it."""
+        for hearer in self._hearers(id):
+            if (press := self._presses.get(hearer)) is not None:
+                press(key)
+
+    def told_key(self, id: str, key: Key) -> None:
+        """A leg's peer pressed a key in its signalling."""
+        for hearer in self._hearers(id):
+            if (press := self._presses.get(hearer)) is not None:
+                press(key)
+            else:
+                self._plane.press(self.call, hearer, key.digit, key.duration)
+
+    def _hearers(self, id: str) -> list[str]:
+        return [hearer for hearer, source in self._heard.items() if source == id]
 
     async def settled(self) -> None:
         """Return when all that was said is true; raises `NoMedia`."""
@@ -100,6 +142,8 @@ class CallMedia:
         self._closed = True
         self._nodes.clear()
         self._heard.clear()
+        self._tones.clear()
+        self._presses.clear()
         self._fail(NoMedia(_OVER, is_full=False), self._version)
 
     async def close(self) -> None:
@@ -138,13 +182,14 @@ class CallMedia:
         wanted = Graph(
             call=self.call,
             version=self._version,
-            nodes=tuple(self._nodes.values()),
+            nodes=(*self._nodes.values(), *self._tones.values()),
             joins=tuple(
                 [
                     Join(source=source, hearer=hearer)
                     for hearer, source in self._heard.items()
                     if source in self._nodes and hearer in self._nodes
                 ]
+                + [Join(source=tone.id, hearer=hearer) for hearer, tone in self._tones.items()]
             ),
         )
         try:
@@ -190,6 +235,7 @@ class CallMedia:
         for leg in refused.nodes:
             if leg.id not in self._places:
                 self._nodes.pop(leg.id, None)
+        self._tones = {id: tone for id, tone in self._tones.items() if id in self._nodes}
         self._heard = {
             hearer: source
             for hearer, source in self._heard.items()

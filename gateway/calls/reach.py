@@ -459,7 +459,7 @@ def wish_of(trunk: Trunk) -> Wish | None:
 
 def phone_policy(srtp: SrtpPolicy = SrtpPolicy.ALLOW) -> MediaPolicy:
     """What is spoken with who calls us and is no carrier: whatever is offered, keys as well."""
-    return MediaPolicy(codecs=PHONES, srtp=srtp)
+    return MediaPolicy(codecs=PHONES, dtmf=DtmfMode.AUTO, srtp=srtp)
 
 
 def srtp_of(domain: Domain) -> SrtpPolicy:

@@ -17,6 +17,7 @@ from carriers.trunk import Trunks
 from gateway.calls.apps import App, app_of_domain, app_of_number
 from gateway.calls.description import objection
 from gateway.calls.house import House
+from gateway.calls.info_keys import Key
 from gateway.calls.leg import Tell
 from gateway.calls.live import Arrival, Live
 from gateway.calls.media import CallMedia
@@ -28,7 +29,7 @@ from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
 from gateway.forms import Address
 from gateway.media.plane import Happened, WorkerLost
-from gateway.media.wire import LegClosed
+from gateway.media.wire import DigitPressed, LegClosed
 from gateway.sip.admission import Admission, Admitted, FromAddress, FromTrunk, FromUser
 from gateway.sip.next_hops import NextHops
 from gateway.sip.refusals import Ask, Deny
@@ -310,7 +311,11 @@ class Calls:
         self._registrations.take(event)
 
     def _on_responded(self, event: events.Responded) -> None:
-        self._trunks.take(event)
+        leg = None if event.session is None else self._legs.get(event.session)
+        if leg is not None:
+            leg.on(event)
+        else:
+            self._trunks.take(event)
 
     def _on_closed(self, event: Closed) -> None:
         self._trunks.take(event)
@@ -331,6 +336,10 @@ class Calls:
                 live = self._live.get(sid)
                 if live is not None:
                     live.heard(leg, readings)
+            case DigitPressed(call=sid, leg=leg, digit=digit, duration=duration):
+                live = self._live.get(sid)
+                if live is not None:
+                    live.pressed(leg, Key(digit=digit, duration=duration))
             case WorkerLost(calls=sids):
                 for sid in sids:
                     if sid in self._live:

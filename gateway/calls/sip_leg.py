@@ -12,14 +12,16 @@ import msgspec
 import structlog
 
 from gateway.calls.description import Description, Disagreed, codecs_of, offered
+from gateway.calls.info_keys import Keypad
 from gateway.calls.leg import Answered, Finished, Gone, Rang, Retried, Tell, Transferred
 from gateway.calls.media import CallMedia
 from gateway.calls.model import CallLeg, Party, Quality
 from gateway.calls.sip_reasons import BY_CAUSE, reason_of, retry_after, said
+from gateway.calls.sip_tools import Tools
 from gateway.calls.way import Way
 from gateway.media import graph
 from protocols.rtp.latch import LatchPolicy
-from protocols.sdp.media import MediaPolicy, Stream
+from protocols.sdp.media import DtmfMode, MediaPolicy, Stream
 from protocols.sip import agent_events as events
 from protocols.sip.agent import Agent
 from protocols.sip.agent_commands import (
@@ -35,7 +37,6 @@ from protocols.sip.agent_events import SessionId, Source, TransferId
 from protocols.sip.headers import write_reason
 from protocols.sip.message import Headers
 from protocols.sip.session_offers import Body, Exchange
-from protocols.sip.station import Station
 from protocols.sip.status import phrase
 from protocols.sip.transport import Destination
 
@@ -51,24 +52,6 @@ _NOT_ACCEPTABLE: Final = 488
 _FAULT: Final = 500
 _FAULTY: Final = "the gateway had a fault"
 _RELIABLE: Final = "100rel"
-
-
-class Tools(msgspec.Struct, frozen=True, kw_only=True):
-    """What all legs share.
-
-    `host` is where their media is received, `advertised` how peers see that ("": as it is).
-    `watch` has events of a session told to a leg, `clock` is the time of day in seconds.
-    `number` gives numbers for `o=`, `key` octets of chance.
-    """
-
-    station: Station
-    watch: Callable[[SessionId, "SipLeg"], None]
-    host: str
-    advertised: str
-    clock: Callable[[], float]
-    number: Callable[[], int]
-    key: Callable[[int], bytes]
-    silence: float = 0.0
 
 
 class SipLeg:
@@ -96,6 +79,7 @@ class SipLeg:
         self._told_gone = False
         self._body: Body | None = None  # of the 2xx, if it has one
         self._is_described = False  # our answer to the INVITE's offer went out
+        self._keypad = Keypad(self, tools.station, media.told_key)
         self.is_up = False
         self.is_heard = False  # the peer of our INVITE said something, if only 100
 
@@ -160,8 +144,10 @@ class SipLeg:
                 host=tools.host,
                 signalling=signalling,
                 latch=latch,
+                dtmf=self.policy.dtmf,
                 silence=tools.silence,
-            )
+            ),
+            press=self._keypad.press if self.policy.dtmf is DtmfMode.INFO else None,
         )
         self._description = Description(
             self._media,
@@ -405,7 +391,10 @@ class SipLeg:
         self._described.withdraw(event.fork)
 
     def _on_info(self, event: events.InfoReceived) -> None:
-        self._agent.respond(event.key, Reply(status=_OK), self._now())
+        self._keypad.receive(event)
+
+    def _on_responded(self, event: events.Responded) -> None:
+        self._keypad.answered(event)
 
     def _on_message(self, event: events.MessageReceived) -> None:
         self._agent.respond(event.key, Reply(status=_OK), self._now())
@@ -488,6 +477,7 @@ _HANDLERS: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
     events.OfferAnswered: SipLeg._on_offer_answered,
     events.OfferRefused: SipLeg._on_offer_refused,
     events.InfoReceived: SipLeg._on_info,
+    events.Responded: SipLeg._on_responded,
     events.MessageReceived: SipLeg._on_message,
     events.Referred: SipLeg._on_referred,
 }
