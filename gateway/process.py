@@ -22,7 +22,9 @@ from gateway.welcome import welcome
 
 __all__ = ["EVERY_ROLE", "FENCED", "run"]
 
-_COLLECT_AFTER = 10_000  # containers made since that are still there; the default is 700
+# Containers made since that are still there (the default is 700), and collections of the younger
+# after which the older have their turn: what a call was stands in circles, and waits for it.
+_COLLECT_AFTER = (10_000, 3, 3)
 FENCED = 75  # the exit status of a process that others took for dead (EX_TEMPFAIL)
 _MENDABLE = (
     StoreError,
@@ -92,7 +94,7 @@ def spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 class _Stopping:

@@ -24,6 +24,7 @@ from gateway.messages.customers.model import Customer
 from gateway.messages.customers.numbers import Senders
 from gateway.model import AccountStatus, Message, PhoneNumber
 from gateway.phone_numbers import PhoneNumbers, Taken
+from gateway.resting import Resting
 from gateway.sip.directory import SipDirectory
 from gateway.sources import Sources
 from gateway.store import sqlite
@@ -70,6 +71,9 @@ class Ground:
         stack.callback(folder.release)
         self.store = await self._open_store()
         stack.push_async_callback(self.store.close)
+        resting = Resting(lambda: self.store.stats().commits, self.store.rest)
+        resting.start()
+        stack.push_async_callback(resting.close)
         if folder.previous:
             await self.store.bury(folder.previous)
         self.accounts = await Accounts.load(self.store)

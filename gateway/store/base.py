@@ -314,6 +314,10 @@ class Store(Protocol):
         """How the store does."""
         ...
 
+    def rest(self) -> None:
+        """Let go of what is kept in memory only to be quick: there is little to do for now."""
+        ...
+
     async def close(self) -> None:
         """Finish what was queued, then let go. Commits after it raise `StoreUnavailable`."""
         ...

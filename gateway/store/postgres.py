@@ -207,6 +207,9 @@ class PostgresStore:
         await self._renewals.close()
         await self._pool.close()
 
+    def rest(self) -> None:
+        """`Store.rest`: what is kept stands in the server's memory."""
+
     def stats(self) -> StoreStats:
         """How the store does."""
         stats = self._queue.stats(self._facts.newest)

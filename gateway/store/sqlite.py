@@ -35,7 +35,14 @@ from gateway.store.base import (
     StoreUnavailable,
     Write,
 )
-from gateway.store.sqlite_file import FileLock, is_trouble, open_reader, unavailable, upgrade
+from gateway.store.sqlite_file import (
+    FileLock,
+    is_trouble,
+    open_reader,
+    shrink,
+    unavailable,
+    upgrade,
+)
 from gateway.store.sqlite_forget import forget
 from gateway.store.sqlite_recent import RecentFacts
 from gateway.store.sqlite_snapshot import snapshot
@@ -244,6 +251,12 @@ class SqliteStore:
             self._wake_waiters()
         await asyncio.shield(self._ended)
 
+    def rest(self) -> None:
+        """`Store.rest`: newest facts, which the disk has, and pages, which the system has."""
+        self._recent.forget(self._newest)
+        if not self._closing:
+            self._queue.put(_Request(self._shrink, self._loop.create_future()))
+
     def stats(self) -> StoreStats:
         """How the store does."""
         return StoreStats(
@@ -378,6 +391,10 @@ class SqliteStore:
                 outcome.errors.setdefault(at, StoreUnavailable(outcome.trouble))
         outcome.seconds = time.perf_counter() - started
         return outcome
+
+    def _shrink(self) -> None:
+        for connection in (self._writer.connection, *self._connections):
+            shrink(connection)
 
     def _read(self, text: str, parameters: tuple[Any, ...]) -> list[Row]:
         try:

@@ -252,6 +252,52 @@ async def test_the_writer_waits_for_more_only_while_commits_come_together(
     await store.close()
 
 
+_FILL_THE_CACHES = """
+import asyncio, sys, time
+from pathlib import Path
+from gateway.resting import give_back
+from gateway.store.base import Insert, Query
+from gateway.store.sqlite import SqliteStore
+
+META = Insert(table="meta", columns=("name", "value"))
+SIZES = Query("sizes", "SELECT sum(length(value)) FROM meta WHERE name > $1")
+
+def memory():
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) // 1024
+
+async def main():
+    store = await SqliteStore.open(Path(sys.argv[1]), max_queued=10_000, clock=time.time)
+    for at in range(200):
+        await store.commit([(META, (f"n{at:03}", "x" * 3000))])
+    before = memory()
+    for first in range(1000, 21_000, 200):
+        many = range(first, first + 200)
+        await asyncio.gather(*(store.commit([(META, (f"n{at}", "x" * 3000))]) for at in many))
+        if first % 2000 == 0:
+            await asyncio.gather(store.fetch(SIZES, ""), store.fetch(SIZES, ""))
+    full = memory()
+    store.rest()
+    await store.leases()  # the writer has come by
+    give_back()
+    print(full - before, memory() - before)
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_few_pages_are_kept_and_none_at_rest(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _FILL_THE_CACHES, str(tmp_path / "store.db"), stdout=PIPE
+    )
+    output, _ = await child.communicate()
+    full, rested = map(int, output.splitlines()[-1].split())
+    assert (tmp_path / "store.db").stat().st_size > 60 * 2**20
+    assert full < 32, "8 MB of the writer, 4 of each of two readers, and what commits have"
+    assert rested < 12
+
+
 _FILL_THE_DISK = """
 import asyncio, os, resource, signal, sys, time
 from pathlib import Path

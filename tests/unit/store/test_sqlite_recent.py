@@ -125,3 +125,16 @@ def test_any_part_of_any_length_is_read_on(sizes: list[int], cursor: int, limit:
         last += size
     expected = range(cursor + 1, last + 1)[:limit]
     assert [each.id for each in recent.after(cursor, limit) or ()] == list(expected)
+
+
+async def test_who_rests_reads_from_the_disk(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "store.db", max_queued=100, clock=time.time)
+    for number in range(3):
+        await store.commit([fact(number)])
+    store.rest()
+    assert store._recent.after(0, 10) is None
+    assert [each.id for each in await store.facts_after(0, 10)] == [1, 2, 3]
+    await store.commit([fact(3)])
+    assert [each.id for each in await store.facts_after(3, 10)] == [4]
+    await store.close()
+    store.rest()  # a peak may end while the process does
