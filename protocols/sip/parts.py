@@ -192,7 +192,7 @@ def _parse_address(text: str) -> NameAddr:
 
 
 # Every message of a dialog has the same ones.
-_known_address: Final = lru_cache(maxsize=2048)(_parse_address)
+_known_address: Final = lru_cache(maxsize=512)(_parse_address)
 _COMMON_LENGTH: Final = 200
 
 
@@ -227,7 +227,7 @@ def read_routes(lines: list[str]) -> tuple[NameAddr, ...]:
 
 
 # As many as the calls of a moment have; none is longer than a header part.
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=512)
 def format_name_addr(value: NameAddr) -> str:
     """The address with <> around its URI; a URI without a scheme (`*`, raw text) stands bare."""
     match value.uri:

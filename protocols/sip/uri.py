@@ -125,7 +125,7 @@ def _parse(text: str) -> Uri:
 
 
 # Every message of a dialog has the same ones.
-_known_uri: Final = lru_cache(maxsize=2048)(_parse)
+_known_uri: Final = lru_cache(maxsize=512)(_parse)
 _COMMON_LENGTH: Final = 200
 
 
