@@ -1,5 +1,10 @@
-"""A call's timeline: its facts, legs, documents and SIP messages, in the order of time."""
+"""A call's timeline: its facts, legs, documents and SIP messages, in the order of time.
 
+Who was dialled in a call stands in that call's ladder, and is found there by the Call-IDs of its
+legs.
+"""
+
+import re
 from typing import Any, Final
 
 import msgspec
@@ -8,11 +13,12 @@ from gateway.calls import tables
 from gateway.calls.cdr import record_of
 from gateway.calls.documents import Exchange
 from gateway.calls.ladder_file import exchanges_of, ladder_of
-from gateway.calls.model import Call, Crossing
+from gateway.calls.model import Call, CallLeg, Crossing
 from gateway.calls.pcap import pcap
 from gateway.store.base import Store
 from gateway.timelines import Event, facts_of, tries_of
 
+_CALL_ID: Final = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
 _RANKS: Final = {"sip": 0, "document": 1}
 
 
@@ -20,7 +26,8 @@ async def timeline(store: Store, account_sid: str, sid: str) -> dict[str, Any] |
     """Everything known of one call of the account, as JSON; None if there is none.
 
     `{"sid", "created_at", "status", "from", "to", "duration", "reason", …, "children": [sid],
-    "legs": [records as in a CDR], "events": [{"at", "type", …}]}`, times in seconds since the
+    "dialled": [{"sid", "to", "status", "reason"}], "legs": [records as in a CDR], "events": [{"at",
+    "type", …}]}`, times in seconds since the
     epoch, those of legs in ISO 8601. The events are facts (with what a notification says), SIP
     messages (`type` "sip"), what apps were asked (`type` "document") and tries of jobs (`type`
     "job"). Secrets in messages are replaced by as many `*`.
@@ -30,16 +37,17 @@ async def timeline(store: Store, account_sid: str, sid: str) -> dict[str, Any] |
         return None
     legs = [tables.leg_of(row) for row in await store.fetch(tables.LEGS, sid)]
     kept = await store.fetch(tables.TRACE, sid)
-    children = await store.fetch(tables.CHILDREN, sid, account_sid)
+    children = [tables.call_of(row) for row in await store.fetch(tables.CHILDREN, sid, account_sid)]
     events = (
         await facts_of(store, sid)
-        + [_message(each) for each in ladder_of(kept)]
+        + [_message(each) for each in ladder_of(kept) or await _in_its_parents(store, call, legs)]
         + [_document(each) for each in exchanges_of(kept)]
         + await tries_of(store, sid)
     )
     return {
         **_head(call),
-        "children": [tables.call_of(row).sid for row in children],
+        "children": [each.sid for each in children],
+        "dialled": [_dialled(each) for each in children],
         "legs": [msgspec.to_builtins(record_of(call, leg)) for leg in legs],
         "events": sorted(events, key=_place),
     }
@@ -47,9 +55,28 @@ async def timeline(store: Store, account_sid: str, sid: str) -> dict[str, Any] |
 
 async def captured(store: Store, account_sid: str, sid: str) -> bytes | None:
     """The SIP messages of one call of the account as a capture file; None if there is no call."""
-    if await _found(store, account_sid, sid) is None:
+    call = await _found(store, account_sid, sid)
+    if call is None:
         return None
-    return pcap(ladder_of(await store.fetch(tables.TRACE, sid)))
+    ladder = ladder_of(await store.fetch(tables.TRACE, sid))
+    if not ladder:
+        legs = [tables.leg_of(row) for row in await store.fetch(tables.LEGS, sid)]
+        ladder = await _in_its_parents(store, call, legs)
+    return pcap(ladder)
+
+
+async def _in_its_parents(store: Store, call: Call, legs: list[CallLeg]) -> list[Crossing]:
+    """The messages of a call that was dialled, out of the ladder of the one that dialled it."""
+    known = {leg.call_id.encode() for leg in legs if leg.call_id}
+    if not call.parent_sid or not known:
+        return []
+    ladder = ladder_of(await store.fetch(tables.TRACE, call.parent_sid))
+    return [each for each in ladder if _call_id(each.octets) in known]
+
+
+def _call_id(octets: bytes) -> bytes:
+    found = _CALL_ID.search(octets.partition(b"\r\n\r\n")[0])
+    return found[1] if found else b""
 
 
 async def _found(store: Store, account_sid: str, sid: str) -> Call | None:
@@ -60,6 +87,10 @@ async def _found(store: Store, account_sid: str, sid: str) -> Call | None:
 def _place(event: Event) -> tuple[float, int]:
     """At equal times a message is the reason of a fact, and so is a document."""
     return event["at"], _RANKS.get(event["type"], 2)
+
+
+def _dialled(call: Call) -> dict[str, Any]:
+    return {"sid": call.sid, "to": call.to_address, "status": call.status, "reason": call.reason}
 
 
 def _head(call: Call) -> dict[str, Any]:

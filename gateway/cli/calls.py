@@ -17,7 +17,7 @@ commands = typer.Typer(no_args_is_help=True, help="Calls, and what became of the
 
 Sid = Annotated[str, typer.Argument(help="The call's SID.")]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="The file to write; default: the terminal.")
+    Path | None, typer.Option("--output", "-o", help="The file to write; default: standard output.")
 ]
 
 
@@ -99,6 +99,8 @@ def hangup(sid: Sid, data: show.Data = show.DATA) -> None:
 @commands.command()
 def pcap(sid: Sid, output: Output = None, data: show.Data = show.DATA) -> None:
     """The SIP messages of a call as a capture file, for tshark and its like."""
+    if output is None and sys.stdout.isatty():
+        raise GatewayError(f"a capture is nothing to read; name a file: -o {sid}.pcap")
     gateway = Gateway.find(data)
     with _known(sid), _opened(output) as file:
         gateway.save(f"/v1/calls/{segment(sid)}/pcap", file)

@@ -115,6 +115,8 @@ class Gateway:
                 raise self._refused(response.status, response.read())
             while octets := response.read(_CHUNK):
                 into.write(octets)
+        except BrokenPipeError:  # whoever reads what is written has enough
+            raise
         except TimeoutError:
             raise self._silent() from None
         except (http.client.HTTPException, ConnectionError):

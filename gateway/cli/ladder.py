@@ -44,8 +44,10 @@ def _about(call: dict[str, Any]) -> Iterator[str]:
         yield f"  reason: {show.plain(call['reason'])}"
     if call["parent_call_sid"]:
         yield f"  dialled by {call['parent_call_sid']}"
-    if call["children"]:
-        yield f"  dialled {', '.join(call['children'])}"
+    for each in call["dialled"]:
+        why = f": {show.plain(each['reason'])}" if each["reason"] else ""
+        status = show.state(each["status"])
+        yield f"  dialled {each['sid']}  {show.plain(each['to'])}  {status}{why}"
     for leg in call["legs"]:
         yield f"  leg {leg['attempt']}: {', '.join(_leg(leg))}"
 

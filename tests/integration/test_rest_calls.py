@@ -535,6 +535,36 @@ async def test_messages_are_shown_as_packets(world: World) -> None:
     assert b"0123456789abcdef" not in octets
 
 
+async def test_who_was_dialled_is_found_in_the_ladder_of_the_call(world: World) -> None:
+    call = made(world)
+    child = ended(
+        made(world, parent_sid=call.sid), CallStatus.BUSY, NOW + 2, reason="486 Busy Here"
+    )
+    ladder = [
+        Crossing(NOW, False, "UDP", US, PEER, b"INVITE sip:a SIP/2.0\r\nCall-ID: in\r\n\r\n"),
+        Crossing(NOW + 1, True, "UDP", US, PEER, b"INVITE sip:b SIP/2.0\r\ni: out\r\n\r\n"),
+        Crossing(NOW + 2, False, "UDP", US, PEER, b"SIP/2.0 486 Busy\r\nCALL-ID : out\r\n\r\n"),
+    ]
+    await stored(world, call, child)
+    await world.services.store.commit(
+        [
+            tables.ladder_kept(call.sid, ladder),
+            tables.leg_inserted(leg_of(call, call_id="in")),
+            tables.leg_inserted(leg_of(child, call_id="out")),
+        ]
+    )
+    _, whole, _ = await world.ask("GET", f"/v1/calls/{call.sid}/timeline", world.main)
+    assert whole["dialled"] == [
+        {"sid": child.sid, "to": child.to_address, "status": "busy", "reason": "486 Busy Here"}
+    ]
+    assert len([each for each in whole["events"] if each["type"] == "sip"]) == 3
+    _, found, _ = await world.ask("GET", f"/v1/calls/{child.sid}/timeline", world.main)
+    lines = [each["first_line"] for each in found["events"] if each["type"] == "sip"]
+    assert lines == ["INVITE sip:b SIP/2.0", "SIP/2.0 486 Busy"]
+    _, octets, _ = await world.ask("GET", f"/v1/calls/{child.sid}/pcap", world.main)
+    assert (octets.count(b"sip:a"), octets.count(b"sip:b"), octets.count(b"486")) == (0, 1, 1)
+
+
 async def rows_of(world: World, query: str = "") -> list[dict[str, str]]:
     status, octets, headers = await world.ask("GET", f"/v1/cdr{query}", world.main)
     assert (status, headers["Content-Type"]) == (200, "text/csv; charset=utf-8")

@@ -1,6 +1,8 @@
 """`trunkline calls` against a stand-in for the gateway: what is asked, and what a person reads."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from test_cli import ACCOUNT, StandIn, gateway, refused, said
 
 from gateway.cli import ladder
+from gateway.cli.client import Gateway
 
 __all__ = ["gateway"]  # a fixture
 
@@ -88,6 +91,7 @@ def timeline(*events: dict[str, Any], **changed: Any) -> dict[str, Any]:
         "origin": "rest",
         "parent_call_sid": None,
         "children": [],
+        "dialled": [],
         "legs": [LEG],
         "events": list(events),
     }
@@ -183,7 +187,14 @@ def test_messages_and_documents_are_printed_whole_if_asked(gateway: StandIn) -> 
         ({"started_at": None, "ended_at": None, "origin": ""}, "  outbound-dial, carrier acme"),
         ({"ended_at": None}, "  outbound-dial, carrier acme, up, from rest"),
         ({"parent_call_sid": "CA1"}, "  dialled by CA1"),
-        ({"children": ["CA1", "CA2"]}, "  dialled CA1, CA2"),
+        (
+            {"dialled": [{"sid": "CA1", "to": "+15550001001", "status": "busy", "reason": "486"}]},
+            "  dialled CA1  +15550001001  [yellow]busy[/]: 486",
+        ),
+        (
+            {"dialled": [{"sid": "CA1", "to": "sip:a@b", "status": "ringing", "reason": ""}]},
+            "  dialled CA1  sip:a@b  ringing",
+        ),
         (
             {
                 "legs": [
@@ -224,6 +235,24 @@ def test_packets_are_written_to_a_file(gateway: StandIn, tmp_path: Path) -> None
     file = tmp_path / "call.pcap"
     assert said("calls", "pcap", SID, "-o", str(file)) == ""
     assert file.read_bytes() == octets
+
+
+def test_a_capture_is_not_printed_on_a_terminal() -> None:
+    ours, terminal = os.openpty()
+    command = [sys.executable, "-m", "gateway", "calls", "pcap", SID]
+    done = subprocess.run(command, stdout=terminal, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(terminal)
+    os.close(ours)
+    assert done.returncode == 1
+    assert done.stderr == f"trunkline: a capture is nothing to read; name a file: -o {SID}.pcap\n"
+
+
+def test_whoever_reads_a_part_ends_it_and_not_the_gateway(gateway: StandIn, tmp_path: Path) -> None:
+    gateway.answer("GET", f"/v1/calls/{SID}/pcap", os.urandom(200_000))
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb", buffering=0) as file, pytest.raises(BrokenPipeError):
+        Gateway.find(tmp_path).save(f"/v1/calls/{SID}/pcap", file)
 
 
 def test_what_was_not_written_whole_is_not_left(gateway: StandIn, tmp_path: Path) -> None:
