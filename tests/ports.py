@@ -12,7 +12,7 @@ from typing import Final
 
 UDP: Final = socket.SOCK_DGRAM
 TCP: Final = socket.SOCK_STREAM
-_PORTS: Final = range(10_000, 16_000, 2)
+_PORTS: Final = range(6_000, 10_000, 2)  # media's begin there
 _chance: Final = random.SystemRandom()
 _given: Final[set[int]] = set()
 

@@ -466,8 +466,13 @@ async def _freed(world: CallWorld) -> list[Side]:
     async def freed() -> bool:
         return not world.sides
 
+    async def released() -> bool:
+        return not any(side.answered.is_set() for side in world.sides)
+
     with suppress(TimeoutError):
         await _until(freed, "all are let go of", _RELEASED_WITHIN)
+    with suppress(TimeoutError):
+        await _until(released, "who was answered is let go of")
     stuck = list(world.sides)
     for party in (world.caller, world.callee):
         for side in list(party.sides.values()):

@@ -22,7 +22,7 @@ from tests.running import RunningGateway
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = "+15550001000"  # what the first start gives the account
 FINAL = frozenset({"delivered", "undelivered", "failed", "canceled"})
-WITHIN = 30.0  # seconds
+WITHIN = 60.0  # seconds
 LOOK_EVERY = 0.02
 
 T = TypeVar("T")

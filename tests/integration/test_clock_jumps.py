@@ -29,7 +29,7 @@ from tests.running import RunningGateway
 pytestmark = pytest.mark.timeout(300)
 TO = "+447700900123"
 HOUR = 3600
-LEASE = 2  # seconds
+LEASE = 4  # seconds
 COMMAND = (sys.executable, "-m", "tests.integration.jumping_clock", "serve")
 
 
@@ -143,7 +143,7 @@ def test_a_clock_that_is_set_forward_again_and_again_ends_no_process(
     machine.gateway.start()
     began = time.monotonic()
     at = 0
-    while time.monotonic() - began < 2 * LEASE:  # so between any two beats of its heart
+    while time.monotonic() - began < LEASE:  # so between any two beats of its heart
         at += 1
         machine.jump(at * 60)
         get(machine.gateway, "/v1/carriers/acme")

@@ -120,7 +120,7 @@ def example(gateway: RunningGateway, name: str, *options: str) -> Iterator[Path]
     try:
         yield output
         app.send_signal(signal.SIGINT)
-        assert app.wait(10) == 0, output.read_text()
+        assert app.wait(30) == 0, output.read_text()
     finally:
         if app.poll() is None:
             app.kill()
@@ -158,7 +158,7 @@ def phone(gateway: RunningGateway, user: str, script: Sequence[Any] = ()) -> Ite
         yield f"http://127.0.0.1:{control}/sim/phones/{user}/calls"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 def password(user: str) -> str:
@@ -184,7 +184,7 @@ def dial(calls: str, to: str, script: Sequence[Any]) -> None:
     """Call from a phone of the domain."""
     content = json.dumps({"to": to, "script": [*script]}).encode()
     request = urllib.request.Request(calls, content, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=30) as response:
         assert response.status == 201
 
 
@@ -195,7 +195,7 @@ def ended(calls: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
 
 def calls_of(url: str) -> Sequence[Mapping[str, Any]]:
     """The calls of a phone of the domain."""
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=30) as response:
         found: Sequence[Mapping[str, Any]] = json.load(response)
     return found
 
@@ -280,9 +280,10 @@ def test_voice_app_is_a_small_exchange(start_gateway: StartGateway) -> None:
             wait_for(lambda: len(ended(calls_of(alice))) == 2, "alice has called a number")
             outside = calls_of(alice)[1]
             wait_for(lambda: told(output, HANDSET) == STEPS, "the app is told of each step")
+            bob_is = f"sip:bob@{DOMAIN}"
+            wait_for(lambda: told(output, bob_is) == [*STEPS, *STEPS], "and of those to bob")
         assert (first["from"], first["steps"][0]["ok"]) == (CALLER, True)
         assert heard_all(asked), asked
         assert heard_all(outside), outside
-        assert told(output, f"sip:bob@{DOMAIN}") == [*STEPS, *STEPS]
     (second,) = get(gateway, f"/sim/phones/%2B{HANDSET[1:]}/calls")
     assert second["from"] == NUMBER

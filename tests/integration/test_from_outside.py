@@ -42,7 +42,7 @@ def trunkline(gateway: RunningGateway, *arguments: str) -> str:
     return said(gateway, "-m", "gateway", *arguments)
 
 
-def eventually(condition: Callable[[], bool], within: float = 15.0) -> None:
+def eventually(condition: Callable[[], bool], within: float = 60.0) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "it did not come true"
@@ -101,7 +101,7 @@ def test_the_answering_example_is_asked_and_its_reply_is_threaded(
         assert any("submit_sm" in line and f"“{answer}”" in line for line in beneath)
     finally:
         app.send_signal(signal.SIGINT)
-        assert app.wait(10) == 0
+        assert app.wait(30) == 0
         app.stdout.close()
 
 
@@ -138,7 +138,7 @@ def test_tail_prints_what_happens(running_gateway: RunningGateway) -> None:
         ]
     finally:
         tail.send_signal(signal.SIGINT)
-        tail.wait(10)
+        tail.wait(30)
         tail.stdout.close()
 
 

@@ -88,7 +88,7 @@ def test_a_database_that_is_away_at_the_start_is_named_and_ends_it(tmp_path: Pat
 def test_a_password_that_is_changed_while_it_runs_is_named_and_nothing_is_lost(
     server: PostgresServer, database: str, start_carrier: StartCarrier, tmp_path: Path
 ) -> None:
-    config = start_carrier("--receipt-delay", "0.1").config() + '[daemon]\nlease = "2s"\n'
+    config = start_carrier("--receipt-delay", "0.1").config() + '[daemon]\nlease = "4s"\n'
     gateway = gateway_on(tmp_path / "home", url(server, PASSWORD, database), config)
     gateway.start()
     try:

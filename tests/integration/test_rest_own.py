@@ -236,7 +236,7 @@ class Stream:
     async def next(self) -> dict[str, Any]:
         """The next event's fields, its data decoded; comments are passed over."""
         fields: dict[str, Any] = {}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while "data" not in fields:
                 fields = {}
                 while line := (await self._response.content.readline()).decode().rstrip("\n"):

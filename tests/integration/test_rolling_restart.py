@@ -99,7 +99,7 @@ class Load:
         request.add_header("Authorization", authorization(api))
         # A text that was accepted without our hearing so is the same one when it is asked again.
         request.add_header("Idempotency-Key", f"rolling-{number}")
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=WITHIN) as response:
             return str(json.load(response)["sid"])
 
 
@@ -127,7 +127,7 @@ class Watch:
 
     def _run(self) -> None:
         while True:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=WITHIN)
             try:
                 connection.request("GET", "/readyz")
                 response = connection.getresponse()
@@ -148,7 +148,7 @@ def processes(tmp_path: Path, start_carrier: StartCarrier) -> Iterator[Processes
     config += "weights = [1, 1]\n"
     environ = {
         "TRUNKLINE_STORE__URL": url,
-        "TRUNKLINE_DAEMON__LEASE": "3s",
+        "TRUNKLINE_DAEMON__LEASE": "10s",
         "TRUNKLINE_DAEMON__DRAIN": f"{DRAIN:g}s",
     }
     started: dict[str, list[RunningGateway]] = {}

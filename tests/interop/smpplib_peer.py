@@ -12,7 +12,7 @@ from typing import Any
 from smpplib import consts, gsm, smpp
 from smpplib.client import Client
 
-WITHIN = 20.0
+WITHIN = 60.0
 
 
 def numbering(address: str) -> tuple[int, int]:

@@ -309,7 +309,7 @@ async def lived_through(
         primary.kill(1)
         await found.append(*(f"SN{each}" for each in range(200)))
         await until(lambda: found.clusters.active == "secondary")
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30  # `tests.chaos.outage` holds it to 10 s
         await until(lambda: forwarder.stats().rewinds >= 1)
         await until(lambda: forwarder.stats().forwarded >= 600)
         await found.dedup("secondary", "secondary", epoch=2)

@@ -32,7 +32,7 @@ name = "simulated"
 kind = "simulated"
 response_timeout = "2s"
 """
-_DRAIN_WITHIN = 60.0
+_DRAIN_WITHIN = 90.0
 _SHOWN = 20
 _PAGE = 1000
 _ANY = 10**6  # calls
@@ -133,7 +133,7 @@ async def _drained(gateway: RunningGateway, app: App, load: Load) -> list[str]:
 
 
 def _open_work(gateway: RunningGateway) -> Iterator[str]:
-    with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=30) as response:
         text = response.read().decode()
     seen = set()
     for line in text.splitlines():

@@ -30,8 +30,8 @@ WIDTH: Final = 24  # calls at once
 ABANDONED: Final = 11  # one call in so many
 _SPOKEN: Final = 0.06  # seconds of media, at least
 _FRAMES: Final = 3
-_STEP_WITHIN: Final = 30.0
-_DRAIN_WITHIN: Final = 60.0  # what INVITEs are remembered for, and a while
+_STEP_WITHIN: Final = 60.0
+_DRAIN_WITHIN: Final = 120.0  # what INVITEs are remembered for, and a while
 _TIMER: Final = 90.0
 _KIND_AT: Final = 5
 _SHORT, _RINGING, _SILENT = "1", "2", "3"
@@ -293,7 +293,7 @@ async def _drained(
 
 
 def _left(gateway: RunningGateway) -> Iterator[str]:
-    with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=30) as response:
         text = response.read().decode()
     seen = set()
     for line in text.splitlines():

@@ -39,7 +39,7 @@ async def play(world: World, phones: list[Phone], chance: random.Random) -> list
         else:
             await asyncio.sleep(chance.random() * 0.02)
     world.store.release()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         return [(await answer).status for answer in asked]
 
 
@@ -74,7 +74,7 @@ async def test_the_store_has_what_is_registered(
             await each.register(world.hop())
         answers = await play(world, phones, random.Random(seed))
         assert set(answers) <= {200, 500, 503}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while await differs(world):  # noqa: ASYNC110  # a store tells nobody
                 await asyncio.sleep(0.02)
     await world.stop()

@@ -50,7 +50,7 @@ async def test_what_one_message_or_timer_breaks_costs_no_other(monkeypatch: Any)
             peer.bind(("127.0.0.1", 0))
             for name in ("bad", "good"):  # one batch: the loop does not run in between
                 peer.sendto(options(name), station.endpoint.addresses()[0][1])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             event = await told.get()
             assert isinstance(event, events.OptionsReceived)
             assert event.request.call_id == "good"

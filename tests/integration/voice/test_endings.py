@@ -265,7 +265,6 @@ async def test_a_dial_lasts_no_longer_than_its_limit(
     twiml = dial(user("bob"), answerOnBridge="true", timeLimit="1", action="/after")
     async with gateway(tmp_path, twiml, bob) as here:
         alice.call("bob", here.hop())
-        await alice.until(events.Answered)
         hung_up = await bob.until(events.HungUp)
         assert "time limit" in (hung_up.headers.first("Reason") or "")
         form = await here.app.until("/after")
@@ -299,8 +298,6 @@ async def test_status_callbacks_come_in_order(tmp_path: Path, alice: Phone, bob:
         await alice.until(events.Answered)
         alice.hang_up()
         last = await here.app.until("/child", lambda form: form["CallStatus"] == "completed")
-        for number in "0123":  # they start in order, and may overtake each other
-            await here.app.until("/child", lambda form, one=number: form["SequenceNumber"] == one)  # type: ignore[misc]
         await here.app.until("/status")
         told = [form for path, form in here.app.asked if path == "/child"]
         ordered = sorted(told, key=lambda form: int(form["SequenceNumber"]))

@@ -395,6 +395,7 @@ async def test_who_was_transferred_transfers_on(
         await join(here, alice, bob)
         assert await outcome(asking, refer(asking, at("carol"))) == 200
         await talk(staying, carol)
+        await carol.until(events.Confirmed)
         next_, left = (staying, carol) if second == "stayed" else (carol, staying)
         assert await outcome(next_, refer(next_, at("dave"))) == 200
         await next_.until(events.HungUp)

@@ -31,7 +31,7 @@ def free_span(pairs: int, host: str = HOST) -> PortRange:
 def free_ports(pairs: int, host: str = HOST) -> int:
     """Where so many pairs begin that no other program has now."""
     while True:
-        first = random.randrange(10_000, 32_000 - 2 * pairs, 2)
+        first = random.randrange(16_000, 20_000 - 2 * pairs, 2)
         span = PortRange(first, first + 2 * pairs - 1)
         taken = [span.open(host) for _ in range(pairs)]
         for each in taken:
