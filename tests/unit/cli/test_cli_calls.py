@@ -193,7 +193,7 @@ def test_messages_and_documents_are_printed_whole_if_asked(gateway: StandIn) -> 
         ),
         (
             {"dialled": [{"sid": "CA1", "to": "sip:a@b", "status": "ringing", "reason": ""}]},
-            "  dialled CA1  sip:a@b  ringing",
+            "  dialled CA1  sip:a@b  [cyan]ringing[/]",
         ),
         (
             {
