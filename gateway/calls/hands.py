@@ -71,7 +71,7 @@ class Hands:
 
     def note(self, finding: Finding) -> None:
         """See `twiml.call.Call`."""
-        self._keep(documents.found((finding,)))
+        self.keep(documents.found((finding,)))
 
     def _begin(self, ask: int, work: Coroutine[Any, Any, None]) -> None:
         task = self._asked[ask] = self._spawn(work)
@@ -84,7 +84,7 @@ class Hands:
     async def _fetch(self, ask: int, goto: Goto) -> None:
         line = self.line
         found = await self._documents.fetch(line.call, goto, self._fallback, extra=line.extra)
-        self._keep(found.notes, found.exchanges)
+        self.keep(found.notes, found.exchanges)
         if isinstance(found, NotObtained):
             self._give(NotFetched(ask=ask))
         else:
@@ -92,9 +92,10 @@ class Hands:
 
     async def _report(self, goto: Goto) -> None:
         told = await self._documents.report(self.line.call, goto, extra=self.line.extra)
-        self._keep(told.notes, told.exchanges)
+        self.keep(told.notes, told.exchanges)
 
-    def _keep(self, notes: Sequence[Note], exchanges: Sequence[Exchange] = ()) -> None:
+    def keep(self, notes: Sequence[Note], exchanges: Sequence[Exchange] = ()) -> None:
+        """Keep what an app was asked and answered, and what its developer should know."""
         call = self.line.call
         writes = documents.written(call, notes, self._clock()) if notes else []
         if exchanges:

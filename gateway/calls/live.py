@@ -55,11 +55,15 @@ _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that was let in: what it is, who calls, what runs for it, how its media may latch."""
+    """A call that was let in: what it is, who calls, what runs for it, how its media may latch.
+
+    `refused` is told why it is refused after all, for the log.
+    """
 
     call: Call
     caller: Caller
     app: App
+    refused: Callable[[str], None]
     latch: LatchPolicy = LatchPolicy.SIGNALLED
     extra: tuple[tuple[str, str], ...] = ()
 
@@ -271,6 +275,7 @@ class Live(Handed):
                 leave=self._leave,
                 handed_over=lambda: self._give(HungUp()),
                 follow=lambda found: self._interpreter.run(found.document, found.base),
+                keep=lambda found: self._hands.keep(found.notes, found.exchanges),
                 find=self._find,
             )
             self._transfers = Transfers(self._house, joint)
@@ -357,6 +362,7 @@ class Live(Handed):
                 self._interpreter.start(Goto(url=url, method=method))
             case Redirect(twiml=text):
                 found = self._house.documents.inline(self.line.call, text)
+                self._hands.keep(found.notes)
                 if isinstance(found, Obtained):
                     self._interpreter.run(found.document, found.base)
                 else:
@@ -401,8 +407,10 @@ class Live(Handed):
         reason = ended.reason
         if self.leg.is_up:
             self.leg.hang_up(_NORMAL, reason)
-        else:
-            self.leg.refuse(endings.refusal(code, reason))
+            return
+        if ended.status is CallStatus.FAILED:  # nobody's wish
+            self._arrival.refused(reason)
+        self.leg.refuse(endings.refusal(code, reason))
 
     def _fall(self) -> None:
         """Something here broke: let everybody go, whatever else is broken."""

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.calls.dial import CALLER_GONE
 from gateway.calls.dial_run import DialRun
-from gateway.calls.documents import Obtained
+from gateway.calls.documents import NotObtained, Obtained
 from gateway.calls.hands import Spawn
 from gateway.calls.hop import Hop
 from gateway.calls.house import House
@@ -24,6 +24,9 @@ from gateway.calls.model import CallDirection, CallLeg
 from gateway.calls.seats import NOBODY, First, Move, Occupant, Plain, Seat
 from gateway.calls.sip_leg import SipLeg
 from protocols.sip.agent_events import SessionId
+
+MOST: Final = 50
+"""Times that seats of one call change hands: each leaves a record, and a phone may ask for ever."""
 
 TRANSFERRED: Final = "transferred"
 REPLACED: Final = "another call took its place (RFC 3891)"
@@ -40,8 +43,8 @@ class Joint(msgspec.Struct, frozen=True, kw_only=True):
 
     `leg` is the caller's, `dial` gives the dial that joined it, if one is at work. `leave` ends
     the call when nobody has the caller's place, `handed_over` is told when another has it. `follow`
-    has the call run another document. `find` gives the leg of a session, and the transfers of its
-    call.
+    has the call run another document, `keep` keeps what came of asking for it. `find` gives the leg
+    of a session, and the transfers of its call.
     """
 
     line: Line
@@ -55,6 +58,7 @@ class Joint(msgspec.Struct, frozen=True, kw_only=True):
     leave: Callable[[str], None]
     handed_over: Callable[[], None]
     follow: Callable[[Obtained], None]
+    keep: Callable[[Obtained | NotObtained], None]
     find: "Find"
 
 
@@ -69,6 +73,7 @@ class Places:
         self._grace: dict[str, tuple[asyncio.TimerHandle, SipLeg]] = {}
         self._replaced: set[str] = set()
         self._hops = 0
+        self._begun = 0
 
     @property
     def keeps(self) -> bool:
@@ -82,6 +87,8 @@ class Places:
         seat = self._seat_of(leg)
         staying = None if seat is None else self._at(seat.opposite).leg
         if self._move is not None or self._joint.line.call.account_sid != account_sid:
+            return None
+        if self._begun == MOST:
             return None
         return None if seat is None or staying is None or not staying.is_up else (seat, staying)
 
@@ -98,6 +105,7 @@ class Places:
         return Hop(joint.media, joint.tell, id=f"{call.sid}.hop{self._hops}", record=record)
 
     def _lend(self, move: Move) -> None:
+        self._begun += 1
         self._move = move
         move.before.lend()
 

@@ -7,6 +7,7 @@ a `Live` in the turn in which its INVITE came; whoever is not is refused in it.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -40,6 +41,7 @@ from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Reply
 from protocols.sip.agent_events import SessionId
 from protocols.sip.headers import (
+    Header,
     Reason,
     RetryAfter,
     write_reason,
@@ -54,15 +56,12 @@ _log = structlog.get_logger(__name__)
 NUMBER: Final = "number:"
 """How the `origin` of a call begins that came in for a number; the number's SID follows."""
 
-_NOT_YOURS: Final = Reply(
-    status=403,
-    headers=Headers(
-        (write_reason(Reason(protocol="SIP", cause=403, text="the call is not yours to take")),)
-    ),
-)
+_NOT_YOURS: Final = "the call is not yours to take"
+_FORBIDDEN: Final = 403
 _DRAINING: Final = 503
+_DRAINS: Final = "the gateway drains"
 # The whole node takes nothing: whoever is elsewhere may (RFC 3261 §21.5.4).
-_NO_MORE: Final = Reply(status=503, headers=Headers((write_retry_after(RetryAfter(seconds=10)),)))
+_LATER: Final = write_retry_after(RetryAfter(seconds=10))
 _FULL: Final = 503  # of one trunk: without Retry-After, the others are well
 _OK: Final = 200
 _MEDIA_LOST: Final = "its media worker died"
@@ -131,7 +130,8 @@ class Calls:
 
     def _on_invited(self, event: events.Invited) -> None:
         if self._draining or len(self._running) >= self._most:
-            self._refuse(event, _NO_MORE)
+            rule = _DRAINS if self._draining else f"[sip] max_calls = {self._most}"
+            self._deny(event, _FULL, rule, _LATER)
             return
         verdict = self._admission.judge(event)
         match verdict:
@@ -150,10 +150,9 @@ class Calls:
         if event.offer is not None:
             refused = objection(event.offer, policy, host)
             if refused is not None:
-                _log.info("an offer was refused", call_id=event.request.call_id, why=str(refused))
-                self._refuse(event, refused.reply)
+                self._deny(event, refused.reply.status, str(refused), *refused.reply.headers)
                 return
-        arrival = self._arrival(event, admitted)
+        arrival = self._arrival(event, admitted, partial(self._admission.note, event))
 
         def make_leg(media: CallMedia, tell: Tell) -> SipLeg:
             return self._leg(event, arrival, policy, media, tell)
@@ -175,10 +174,7 @@ class Calls:
         full = self._trunks.admit(call.carrier, call.sid, kind=Kind.ORDINARY)
         if full is None:
             return True
-        reason = f"{call.carrier}: {full.reason()}"
-        _log.warning("a call was refused", call_id=event.request.call_id, rule=reason)
-        headers = Headers((write_reason(Reason(protocol="SIP", cause=_FULL, text=reason)),))
-        self._refuse(event, Reply(status=_FULL, headers=headers))
+        self._deny(event, _FULL, f"{call.carrier}: {full.reason()}")
         return False
 
     def _standing(self, session: SessionId) -> tuple[SipLeg, Transfers] | None:
@@ -198,11 +194,11 @@ class Calls:
         assert event.replaces is not None
         found = self._standing(event.replaces)
         if isinstance(admitted, FromTrunk) or found is None:
-            self._refuse(event, _NOT_YOURS)
+            self._deny(event, _FORBIDDEN, _NOT_YOURS)
             return
         leg, transfers = found
         if not transfers.admit(leg, call, event, make_leg):
-            self._refuse(event, _NOT_YOURS)
+            self._deny(event, _FORBIDDEN, _NOT_YOURS)
 
     async def _run(self, live: Live) -> None:
         try:
@@ -215,8 +211,10 @@ class Calls:
             if call.carrier:
                 self._trunks.release(call.carrier, call.sid)
 
-    def _arrival(self, event: events.Invited, admitted: Admitted) -> Arrival:
-        """What a call is that was let in."""
+    def _arrival(
+        self, event: events.Invited, admitted: Admitted, refused: Callable[[str], None]
+    ) -> Arrival:
+        """What a call is that was let in; `refused` keeps in the log why it came to nothing."""
         request = event.request
         match admitted:
             case FromTrunk():
@@ -236,7 +234,7 @@ class Calls:
                 username = admitted.username if isinstance(admitted, FromUser) else ""
                 extra = sip_parameters(request, event.flow, username=username)
         call = self._call(admitted, app, from_, to, origin, caller)
-        return Arrival(call=call, caller=caller, app=app, latch=latch, extra=extra)
+        return Arrival(call=call, caller=caller, app=app, refused=refused, latch=latch, extra=extra)
 
     def _call(
         self, admitted: Admitted, app: App, from_: str, to: str, origin: str, caller: Caller
@@ -294,6 +292,12 @@ class Calls:
             return phone_policy(srtp_of(admitted.domain))
         trunk = self._trunks.get(admitted.carrier)
         return phone_policy() if trunk is None else policy_of(trunk)
+
+    def _deny(self, event: events.Invited, status: int, rule: str, *headers: Header) -> None:
+        """Refuse by a rule of ours, which the log names as well."""
+        self._admission.note(event, rule)
+        reason = write_reason(Reason(protocol="SIP", cause=status, text=rule))
+        self._refuse(event, Reply(status=status, headers=Headers((reason, *headers))))
 
     def _refuse(self, event: events.Invited, reply: Reply) -> None:
         """Refuse in the turn in which it came: a flood leaves nothing behind, no transaction."""

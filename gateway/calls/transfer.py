@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from gateway.calls import documents
+from gateway.calls import places
 from gateway.calls.branch import Branch
 from gateway.calls.description import Disagreed
 from gateway.calls.dial_run import DialRun, Parent
@@ -42,9 +42,6 @@ from twiml.verbs import Dial, Noun, Number
 
 _log = structlog.get_logger(__name__)
 
-MOST: Final = 50
-"""Transfers of one call: each leaves a record behind, and a phone may ask without end."""
-
 _ACCEPTED: Final = Reply(status=202)
 _OK: Final = 200
 _FAULT: Final = 500
@@ -69,7 +66,6 @@ class Transfers(Places):
         self._runs: list[DialRun] = []
         self._gone: dict[str, asyncio.Event] = {}
         self._newcomers: list[Newcomer] = []
-        self._begun = 0
 
     @property
     def runs(self) -> list[DialRun]:
@@ -111,8 +107,8 @@ class Transfers(Places):
             self._refuse(leg, wanted, _NOBODY_THERE, "nobody is joined to who asks")
         elif self._move is not None:
             self._refuse(leg, wanted, _PENDING, "another transfer is under way")
-        elif self._begun == MOST:
-            self._refuse(leg, wanted, 403, f"{MOST} transfers of a call are enough")
+        elif self._begun == places.MOST:
+            self._refuse(leg, wanted, 403, f"{places.MOST} transfers of a call are enough")
         elif seat is Seat.CALLED and (goto := self._app(seat)) is not None:
             self._ask_app(seat, leg, staying, wanted, goto)
         elif not self._at(seat).is_ours:
@@ -130,7 +126,6 @@ class Transfers(Places):
     def _begin(self, leg: SipLeg, wanted: Transferred, move: Move) -> None:
         _log.info("a transfer begins", call=self._joint.line.call.sid, leg=leg.id)
         leg.answer_transfer(wanted.transfer, _ACCEPTED)
-        self._begun += 1
         self._lend(move)
 
     # To who is called for it
@@ -306,16 +301,17 @@ class Transfers(Places):
         target = format_uri(wanted.refer_to.uri)
         parameters = (*goto.parameters, ("ReferTransferTarget", target))
         asked = msgspec.structs.replace(goto, parameters=parameters)
+        gone = self._gone[leg.id] = asyncio.Event()
         self._begin(leg, wanted, move)
-        self._joint.spawn(self._follow(move, asked))
+        self._joint.spawn(self._follow(move, asked, gone))
 
-    async def _follow(self, move: Move, goto: Goto) -> None:
+    async def _follow(self, move: Move, goto: Goto, gone: asyncio.Event) -> None:
         """Run what the app says for who stays, when who asked has had time to go."""
-        line, leaving = self._joint.line, move.leaving
-        gone = self._gone[leaving.id] = asyncio.Event()
+        line = self._joint.line
         found = await self._house.documents.fetch(line.call, goto, extra=line.extra)
-        if found.notes:
-            line.note(documents.written(line.call, found.notes, self._house.clock()))
+        self._joint.keep(found)
+        if self._move is not move:
+            return  # the call went on to something else meanwhile
         if not isinstance(found, Obtained):
             self._over(move.after, _UNAVAILABLE)
             return
@@ -323,8 +319,9 @@ class Transfers(Places):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
                 await gone.wait()
-        self._move = None
-        self._joint.follow(found)
+        if self._move is move:
+            self._move = None
+            self._joint.follow(found)
 
 
 def _end_line(comer: Newcomer, gone: Gone) -> None:

@@ -113,15 +113,20 @@ class Admission:
         request, flow = event.request, event.flow
         verdict = self._verdict(request, flow, now)
         if isinstance(verdict, Ask | Deny) and verdict.rule:
-            refused = Refused(
-                method=request.method,
-                domain=host_of(request.uri),
-                user=user_of(request.from_),
-                source=flow.remote[0],
-                rule=verdict.rule,
-            )
-            self._refusals.tell(refused, now)
+            self.note(event, verdict.rule)
         return verdict
+
+    def note(self, event: Invited, rule: str) -> None:
+        """Keep in the log that a call was refused, and by which rule."""
+        request = event.request
+        refused = Refused(
+            method=request.method,
+            domain=host_of(request.uri),
+            user=user_of(request.from_),
+            source=event.flow.remote[0],
+            rule=rule,
+        )
+        self._refusals.tell(refused, self._clock())
 
     def note_unread(self, malformed: Malformed, flow: Flow) -> None:
         """What came by `flow` is no SIP: it is in the log as a refusal."""

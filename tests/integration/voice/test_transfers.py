@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway.calls import transfer
+from gateway.calls import places
 from gateway.calls.model import Call
 from gateway.store.base import StoreUnavailable
 from protocols.sdp.formats import PCMA
@@ -355,7 +355,7 @@ async def test_a_phone_does_not_transfer_without_end(
     office: dict[str, Phone],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(transfer, "MOST", 2)
+    monkeypatch.setattr(places, "MOST", 2)
     alice, bob, carol = office["alice"], office["bob"], office["carol"]
     carol.on_call = Phone.refusing(486)
     async with gateway(tmp_path, carrier, office, "") as here:
@@ -617,6 +617,25 @@ async def test_another_phone_takes_a_call_over(
         assert (await here.call(third.sid)).status == "completed"
 
 
+async def test_a_call_is_not_taken_over_without_end(
+    tmp_path: Path,
+    carrier: Phone,
+    office: dict[str, Phone],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(places, "MOST", 1)
+    alice, bob, carol, dave = office.values()
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        replace(dave, "anything", here.hop(), name(bob))
+        await dave.until(events.Answered)
+        replace(carol, "anything", here.hop(), name(dave))
+        assert (await carol.until(events.Refused)).status == 403
+        await talk(alice, dave)
+        alice.hang_up()
+        await dave.until(events.HungUp)
+
+
 async def test_a_stranger_takes_no_call_over(
     tmp_path: Path, carrier: Phone, office: dict[str, Phone], open_phone: OpenPhone
 ) -> None:
@@ -650,6 +669,51 @@ async def test_an_app_says_what_becomes_of_who_is_transferred(
         await talk(alice, carol)
         alice.hang_up()
         await carol.until(events.HungUp)
+
+
+async def test_what_rest_wants_holds_against_an_app_that_is_slow_to_say(
+    tmp_path: Path,
+    carrier: Phone,
+    office: dict[str, Phone],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alice, bob, carol, dave = office.values()
+    async with gateway(tmp_path, carrier, office, "") as here:
+        here.app.pages["/refer"] = dial(user("carol"))
+        await join(here, alice, bob, referUrl="/refer", action="")
+        asked, said = asyncio.Event(), asyncio.Event()
+        documents = house_of(here).documents
+        fetch = documents.fetch
+
+        async def slow(call: Call, goto: Any, *given: Any, **more: Any) -> Any:
+            if goto.url.endswith("/refer"):
+                asked.set()
+                await said.wait()
+            return await fetch(call, goto, *given, **more)
+
+        monkeypatch.setattr(documents, "fetch", slow)
+        transfer = refer(bob, at("anybody"))
+        await asked.wait()
+        here.app.pages["/other"] = dial(user("dave"))
+        sid = (await here.app.until("/voice"))["CallSid"]
+        path = f"/2010-04-01/Accounts/{ACCOUNT}/Calls/{sid}.json"
+        form = {"Url": here.app.url + "/other"}
+        async with here.http.post(here.url + path, data=form) as response:
+            assert response.status == 200
+        await bob.until(events.HungUp)
+        await talk(alice, dave)
+        said.set()
+
+        async def is_kept() -> bool:
+            shown = await here.get(f"/v1/calls/{sid}/timeline")
+            return any(str(each.get("url")).endswith("/refer") for each in shown["events"])
+
+        await until(is_kept)
+        await talk(alice, dave)
+        assert not any(isinstance(each, events.Invited) for each in carol.told)
+        assert 200 not in told(bob, transfer)
+        alice.hang_up()
+        await dave.until(events.HungUp)
 
 
 async def test_an_app_that_says_nothing_leaves_all_as_it_was(
