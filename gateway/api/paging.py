@@ -88,16 +88,20 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def slice_of(resources: Sequence[Any], page: Page) -> Slice:
-    """The page of a list that is in memory whole, newest first, and whose items have a `sid`."""
-    sids = [resource.sid for resource in resources]
+    """The page of what is in memory whole, by its SIDs, as the store has it.
+
+    So what is removed between two pages, also at their edge, shifts nothing.
+    """
+    rows = sorted(resources, key=lambda each: str(each.sid), reverse=True)
+    sids = [str(each.sid) for each in rows]
     begin, end = 0, page.size
     if page.after:
-        begin = sids.index(page.after) + 1 if page.after in sids else len(sids)
+        begin = sum(sid >= page.after for sid in sids)
         end = begin + page.size
     elif page.before:
-        end = sids.index(page.before) if page.before in sids else page.size
+        end = sum(sid > page.before for sid in sids)
         begin = max(end - page.size, 0)
-    return Slice(rows=resources[begin:end], sids=sids[begin:end], older=end < len(sids))
+    return Slice(rows=rows[begin:end], sids=sids[begin:end], older=end < len(sids))
 
 
 def page_answer(call: Call, key: str, page: Page, found: Slice, bodies: Sequence[Any]) -> Answer:

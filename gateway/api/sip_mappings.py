@@ -116,7 +116,7 @@ def _resource(kind: _Kind) -> Resource[Mapping]:
         return mapping if mapping and sid.startswith(kind.prefix) else sip.absent(call)
 
     async def pages(call: Call, page: Page) -> Slice | Refusal:
-        """The lists that the domain asks, the one mapped last first."""
+        """The lists that the domain asks, newest first."""
         domain = DOMAINS.find(call)
         if isinstance(domain, Refusal):
             return domain

@@ -414,6 +414,24 @@ async def test_lists_come_in_pages(world: World, sip: Any) -> None:
     assert len(await world.call(lambda: mappings.list(page_size=1))) == 3
 
 
+async def test_what_is_removed_while_it_is_listed_hides_nothing(world: World, sip: Any) -> None:
+    domain = await world.call(lambda: sip.domains.create(domain_name=NAME))
+    mappings = sip.domains(domain.sid).auth.calls.credential_list_mappings
+    lists = [
+        await world.call(lambda: sip.credential_lists.create(friendly_name="Phones"))
+        for _ in range(5)
+    ]
+    for list_ in reversed(lists):
+        await world.call(lambda s=list_.sid: mappings.create(credential_list_sid=s))
+
+    def remove(each: Any) -> int:
+        return sum(one.delete() for one in each.stream(page_size=2))
+
+    assert await world.call(lambda: remove(mappings)) == 5
+    assert await world.call(lambda: remove(sip.credential_lists)) == 5
+    assert await world.call(sip.credential_lists.list) == []
+
+
 async def test_bounds(world: World, sip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, users, networks = await mapped(world, sip)
     for table in tables.TABLES:
