@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 from aiohttp import hdrs, web
 
+from gateway.api.http import request_headers
 from gateway.api.resources import Call
 from gateway.store.base import StoreUnavailable
 
@@ -16,8 +17,13 @@ _PATIENCE: Final = 60.0  # seconds for which a client may take nothing
 
 
 async def begin(call: Call, headers: dict[str, str]) -> web.StreamResponse:
-    """The head of an answer, sent; a body follows unless that was all (`is_head`)."""
-    response = web.StreamResponse(headers={hdrs.CACHE_CONTROL: "no-store", **headers})
+    """The head of an answer, sent; a body follows unless that was all (`is_head`).
+
+    `headers` name its media type at least.
+    """
+    whole = request_headers(call.now, call.services.clock(), headers[hdrs.CONTENT_TYPE])
+    whole.update({hdrs.CACHE_CONTROL: "no-store", **headers})
+    response = web.StreamResponse(headers=whole)
     await response.prepare(call.request)
     return response
 

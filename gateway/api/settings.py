@@ -3,6 +3,7 @@
 They are kept and shown under their names in small letters: `VoiceUrl` as `voice_url`.
 """
 
+import functools
 import re
 from typing import Any, Final
 
@@ -63,5 +64,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
+@functools.cache
 def _kept(name: str) -> str:
     return _CAPITAL.sub("_", name).lower()

@@ -401,6 +401,7 @@ async def test_head_is_get_without_its_body(world: World, path: str) -> None:
         writer.write(head.encode())
         answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer
+        assert b"\r\nTwilio-Request-Id: RQ" in answer
     writer.close()
     await writer.wait_closed()
 
