@@ -290,7 +290,7 @@ async def test_a_user_transfers_to_a_number(
         invited = await carrier.until(events.Invited)
         assert invited.request.from_.uri.user == NUMBER
         assert invited.request.uri.user == "+447700900002"
-        third = await by_origin(here, "transfer:")
+        third = await by_origin(here, "transfer:", "in-progress")
         assert third.to_address == "+447700900002"
         assert [leg.carrier for leg in await here.legs(third.sid)] == ["acme"]
         alice.hang_up()
