@@ -93,9 +93,10 @@ class Sip:
         Names.FULL, forms.one_of(Names), "how headers are written: full, or compact (one letter)"
     )
     digest: tuple[str, ...] = key(
-        ("MD5",),
+        ("SHA-256", "MD5"),
         forms.list_of(forms.matching("MD5|SHA-256|SHA-512-256", "MD5, SHA-256 or SHA-512-256")),
-        "what passwords are asked for by, the best first (RFC 8760); many phones know MD5 alone",
+        "what passwords are asked for by, the best first (RFC 8760); MD5 alone where a phone gives"
+        " up otherwise",
     )
     session_expires: float = key(
         1800.0, forms.duration(90.0), "session timers (RFC 4028) of calls that no trunk says it of"

@@ -14,6 +14,7 @@ from gateway.model import AccountStatus
 from gateway.sip.directory import SipDirectory
 from gateway.sip.floods import Floods
 from gateway.sip.model import REALM, Domain, Need, Purpose
+from gateway.sip.offers import Offers
 from gateway.sip.refusals import Ask, Deny, Rule, deny, explained, refusal
 from protocols.sip import challenger as digest
 from protocols.sip.agent_commands import Reply
@@ -42,6 +43,7 @@ class Gate:
         self._accounts = accounts
         self._challenger = challenger
         self._floods = floods
+        self._offers = Offers(challenger.algorithms)
 
     def domain(self, *places: Uri | NameAddr) -> Domain | None:
         """The first of our domains that one of these is in."""
@@ -77,7 +79,11 @@ class Gate:
         username = ""
         if Need.CREDENTIALS in needs:
             proven = self.prove(
-                request, flow, lambda _, name: self._directory.hashes(domain, purpose, name), now
+                request,
+                flow,
+                lambda _, name: self._directory.hashes(domain, purpose, name),
+                now,
+                claimed=user_of(request.to if purpose is Purpose.REGISTRATIONS else request.from_),
             )
             if not isinstance(proven, Accepted):
                 return proven
@@ -87,20 +93,33 @@ class Gate:
         return Passed(domain=domain, username=username)
 
     def prove(
-        self, request: Request, flow: Flow, accounts: digest.Accounts, now: float
+        self,
+        request: Request,
+        flow: Flow,
+        accounts: digest.Accounts,
+        now: float,
+        *,
+        claimed: str = "",
     ) -> Accepted | Ask | Deny:
-        """Whether the request bears the right password of one of `accounts`."""
+        """Whether the request bears the right password of one of `accounts`.
+
+        `claimed` is whose it says to be before it is asked, "" if that can't be told.
+        """
+        source = flow.remote[0]
         demand = Demand(
             realm=REALM,
             method=request.method,
             uri=format_uri(request.uri),
             body=request.body,
-            source=flow.remote[0],
+            source=source,
+            algorithms=self._offers.of(request, source, claimed, now),
+            claimed=claimed,
         )
         found = self._challenger.check(request.headers, demand, accounts, now=now)
         match found:
             case Accepted():
-                self._floods.proved(flow.remote[0])
+                self._floods.proved(source)
+                self._offers.proved(source, claimed)
                 return found
             case Challenged(status=status, headers=headers):
                 return Ask(reply=Reply(status=status, headers=Headers(headers)))

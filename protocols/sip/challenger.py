@@ -93,7 +93,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be checked: the request `method` `uri` (the text of its Request-URI).
 
     `source` is a text that a nonce is good for alone, as the IP address of the sender; "" if
-    a client may come from anywhere.
+    a client may come from anywhere. A challenge offers those of `algorithms`, if there are any, and
+    of them those that the account `claimed` has a hash for, if it is one.
     """
 
     realm: str
@@ -102,6 +103,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     source: str = ""
     side: Side = SERVER
+    algorithms: tuple[str, ...] = ()
+    claimed: str = ""
 
 
 class _Uses:
@@ -120,8 +123,8 @@ class Challenger:
 
     `secret` signs nonces (32 octets of chance): with the same one in two processes a request
     can be replayed once to the other, with two different ones a nonce is stale in the other.
-    `lifetime` of a nonce is in seconds. `algorithms` are offered in this order, the best first;
-    each account needs a hash for all of them. `window` is how far behind the highest count
+    `lifetime` of a nonce is in seconds. `algorithms` are offered in this order, the best first, if
+    the request's `Demand` does not want fewer. `window` is how far behind the highest count
     of a nonce one that was overtaken on its way may come. At most `nonces` are remembered.
     """
 
@@ -160,17 +163,18 @@ class Challenger:
         """Whether a request with `headers` comes from an account; `now` is seconds of the epoch.
 
         Credentials for other realms are passed over. An account that doesn't exist takes as
-        long as one that does. `accounts` is asked at most once.
+        long as one that does. `accounts` is asked for who claims to be somebody, at most once.
         """
         try:
             given = _claim(headers, demand)
         except RemoteProtocolError as error:
             return Refused(status=error.status, headers=(), reason=Refusal.MALFORMED)
         if given is None:
-            return self.challenge(demand, now=now)
+            return self.challenge(demand, now=now, accounts=accounts)
         algorithm = given.algorithm.upper() or "MD5"
         count = _count(given)
         reason = self._fault(given, algorithm, count, demand)
+        account: Mapping[str, str] = {}
         if reason is None:
             account = accounts(given.realm, given.username) or {}
             secret = account.get(algorithm)
@@ -181,14 +185,22 @@ class Challenger:
             if not same or secret is None:
                 reason = Refusal.RESPONSE
         if reason is not None:
-            return self._refused(given, reason, demand, now)
+            return self._refused(given, reason, demand, now, account)
         if not self._is_fresh(given.nonce, count, demand, now):
-            return self._challenged(demand, now, stale=True)
+            return self._challenged(demand, now, account, stale=True)
         return Accepted(username=given.username, realm=given.realm, algorithm=algorithm)
 
-    def challenge(self, demand: Demand, *, now: float) -> Challenged:
+    def challenge(
+        self, demand: Demand, *, now: float, accounts: Accounts = lambda realm, username: None
+    ) -> Challenged:
         """A challenge with a new nonce."""
-        return self._challenged(demand, now, stale=False)
+        account = accounts(demand.realm, demand.claimed) if demand.claimed else None
+        return self._challenged(demand, now, account or {}, stale=False)
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """What is offered, the best first."""
+        return self._algorithms
 
     def _fault(
         self, given: Authorization, algorithm: str, count: int, demand: Demand
@@ -205,16 +217,23 @@ class Challenger:
         return None
 
     def _refused(
-        self, given: Authorization, reason: Refusal, demand: Demand, now: float
+        self,
+        given: Authorization,
+        reason: Refusal,
+        demand: Demand,
+        now: float,
+        account: Mapping[str, str],
     ) -> Refused:
         if reason in _BAD_REQUEST:
             return Refused(status=400, headers=(), reason=reason, username=given.username)
-        again = self.challenge(demand, now=now)
+        again = self._challenged(demand, now, account, stale=False)
         return Refused(
             status=again.status, headers=again.headers, reason=reason, username=given.username
         )
 
-    def _challenged(self, demand: Demand, now: float, *, stale: bool) -> Challenged:
+    def _challenged(
+        self, demand: Demand, now: float, account: Mapping[str, str], *, stale: bool
+    ) -> Challenged:
         nonce = self._nonce(demand, now)
         headers = tuple(
             (
@@ -229,9 +248,16 @@ class Challenger:
                     )
                 ),
             )
-            for algorithm in self._algorithms
+            for algorithm in self._offered(demand, account)
         )
         return Challenged(status=demand.side.status, headers=headers, stale=stale)
+
+    def _offered(self, demand: Demand, account: Mapping[str, str]) -> Sequence[str]:
+        wanted = demand.algorithms or self._algorithms
+        offered = [each for each in wanted if each in self._algorithms]
+        known = [each for each in offered if each in account]
+        # Without any there is still something to ask by: nobody is to learn who exists.
+        return known or offered or self._algorithms
 
     def _nonce(self, demand: Demand, now: float) -> str:
         """Microseconds of the epoch, a running number and a signature: 24 octets as 32 letters."""

@@ -455,3 +455,38 @@ def test_a_client_is_let_in_by_its_password_and_by_no_other(
     (used,) = read_authorizations(v for _, v in right.authorize("REGISTER", URI))
     assert used.nc == "00000004", "only the first request was challenged"
     assert isinstance(answer(client(f"{password}x")), Refused)
+
+
+def offered(result: object) -> list[str]:
+    assert isinstance(result, Challenged | Refused)
+    return [each.algorithm for each in read_challenges([value for _, value in result.headers])]
+
+
+def test_an_account_is_asked_by_what_is_kept_of_it() -> None:
+    """One from a time of MD5 alone has no other hash: nothing else could be right."""
+    server = challenger()
+    old = {"MD5": ALICE["MD5"]}
+
+    def known(realm: str, username: str) -> Mapping[str, str] | None:
+        return {"alice": old, "bob": ALICE}.get(username)
+
+    for claimed, expected in (
+        ("alice", ["MD5"]),
+        ("bob", ["SHA-256", "MD5"]),
+        ("stranger", ["SHA-256", "MD5"]),
+        ("", ["SHA-256", "MD5"]),
+    ):
+        demand = msgspec.structs.replace(DEMAND, claimed=claimed)
+        assert offered(server.check(NO_HEADERS, demand, known, now=NOW)) == expected
+    nonce = nonce_of(server.challenge(DEMAND, now=NOW))
+    wrong = headers(credentials(nonce, algorithm="MD5", response="0" * 32))
+    assert offered(server.check(wrong, DEMAND, known, now=NOW)) == ["MD5"]
+    right = headers(credentials(nonce, algorithm="MD5"))
+    assert isinstance(server.check(right, DEMAND, known, now=NOW), Accepted)
+
+
+def test_a_request_may_be_asked_by_fewer() -> None:
+    server = challenger()
+    for wanted, expected in ((("MD5",), ["MD5"]), (("nothing",), ["SHA-256", "MD5"])):
+        demand = msgspec.structs.replace(DEMAND, algorithms=wanted)
+        assert offered(server.check(NO_HEADERS, demand, accounts, now=NOW)) == expected

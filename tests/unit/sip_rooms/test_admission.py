@@ -124,7 +124,7 @@ class Desk:
             to=NameAddr(uri=asked if to is None else parse(to)),
             call_id="c1",
             cseq=1,
-            headers=Headers(headers),
+            headers=Headers((("User-Agent", "Phone 1.0"), *headers)),
         )
         verdict = self.give(plain, source, transport)
         if user is None or not isinstance(verdict, Ask):
