@@ -253,6 +253,12 @@ class TransactionLayer:
         if isinstance(server, Server):
             server.tag = tag
 
+    def acknowledged(self, server_id: ServerId) -> None:
+        """The ACK of a 2xx came, a transaction of its own: the 2xx is not said again."""
+        server = self._ledger.transactions.get(server_id)
+        if isinstance(server, InviteServer):
+            server.acknowledged()
+
     def dismiss(self, server_id: ServerId, response: Response) -> None:
         """Answer `RequestReceived` finally and forget it, without an event (§8.2.7).
 

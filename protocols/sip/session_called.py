@@ -307,6 +307,8 @@ def take_ack(session: Session, fork: Fork, request: Request) -> None:
 def confirm(session: Session, fork: Fork, body: Body | None) -> None:
     """Our 2xx has arrived; `body` is the answer to the offer in it."""
     host, offers = session.host, fork.offers
+    if session.unconfirmed is not None:
+        host.layer.acknowledged(session.unconfirmed.key)
     session.unconfirmed = None
     if offers.pending is Pending.OURS and offers.bearer is Bearer.SUCCESS:
         if body is not None:

@@ -407,12 +407,10 @@ class InviteServer(Server):
             self.again_at = inf
         return super().answer(response, octets, now)
 
-    def give(self, given: Given, now: float) -> Effects:
-        """An acknowledged 2xx is not said again; a late CANCEL still gets its tag (§9.2)."""
-        if given is Given.ACK and self.state is State.ACCEPTED and self.octets:
-            assert self.last is not None
+    def acknowledged(self) -> None:
+        """Its 2xx is not said again; a late CANCEL still gets its tag (§9.2)."""
+        if self.state is State.ACCEPTED and self.last is not None:
             self.request, self.last, self.octets = bare(self.request), bare(self.last), b""
-        return super().give(given, now)
 
 
 class NonInviteServer(Server):

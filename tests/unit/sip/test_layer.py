@@ -21,7 +21,7 @@ from protocols.sip.events import (
 )
 from protocols.sip.ledger import STATELESS, Limits
 from protocols.sip.message import NO_HEADERS, Headers, NameAddr, Request, Response, Via
-from protocols.sip.transaction import State
+from protocols.sip.transaction import NonInviteServer, State
 from protocols.sip.transport import Hop
 from protocols.sip.uri import SipUri
 from tests.unit.sip.builders import (
@@ -356,6 +356,45 @@ def test_a_2xx_is_repeated_by_its_user_alone() -> None:
     assert side.events() == [Terminated(id=event.server_id)]
     side.layer.respond(event.server_id, ok, side.now)
     assert side.said() == []
+
+
+def large(message: Request | Response) -> Any:
+    """The same with much that only its user reads."""
+    return replace(message, headers=Headers((("Subject", "x" * 500),)), body=b"v=0\r\n" * 100)
+
+
+def kept(side: Side, *ids: int) -> int:
+    """How many octets of content the transactions keep for their users."""
+    octets = 0
+    for each in ids:
+        transaction = side.layer._ledger.transactions[each]
+        last = getattr(transaction, "last", None)
+        for said in (transaction.request, last):
+            octets += 0 if said is None else len(repr(said.headers)) + len(said.body)
+        octets += len(transaction.octets) if not isinstance(transaction, NonInviteServer) else 0
+    return octets
+
+
+def test_little_is_kept_of_what_is_over() -> None:
+    side = Side()
+    invite, options = large(request()), large(request("OPTIONS", vias=(via("z9hG4bKo"),)))
+    called, asked = received(side, invite), received(side, options)
+    calling = side.ask(large(ours()))
+    assert kept(side, called.server_id, asked.server_id, calling) > 3000
+    ok = large(reply(called.request, 200, tag="b1"))
+    side.layer.respond(called.server_id, ok, side.now)
+    side.layer.respond(called.server_id, ok, side.now)  # until its ACK comes it is said as it was
+    assert side.said() == [ok, ok]
+    side.layer.acknowledged(called.server_id)
+    fine = large(reply(asked.request, 200, tag="b1"))
+    side.layer.respond(asked.server_id, fine, side.now)
+    side.receive(side.reply_to(calling, 200))
+    assert kept(side, called.server_id, asked.server_id, calling) < 100
+    assert side.receive(options) == []
+    assert side.said() == [fine, fine]
+    side.receive(cancel_of(invite))
+    (response,) = side.said()
+    assert isinstance(response, Response) and response.to.tag == "b1"
 
 
 def test_a_request_that_its_user_forgets_ends() -> None:
