@@ -135,6 +135,11 @@ class DialRun:
         return self._parent.asked.caller
 
     @property
+    def caller_id(self) -> str:
+        """Under which name it was told to call, "" for the caller's own."""
+        return self._dial.caller_id
+
+    @property
     def refer(self) -> Goto | None:
         """Whom to ask what to do when who is joined wants to transfer the caller."""
         dial = self._dial

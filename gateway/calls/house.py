@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.calls.book import Book
+from gateway.calls.caller_ids import Holder
 from gateway.calls.documents import Documents
 from gateway.calls.keeping import Keeping
 from gateway.calls.ladder import Ladder
@@ -25,7 +26,10 @@ CALL: Final = "CA"
 
 
 class House(msgspec.Struct, frozen=True, kw_only=True):
-    """See the module; `owner` is this process's name as a member, `clock` epoch seconds."""
+    """See the module; `owner` is this process's name as a member, `clock` epoch seconds.
+
+    `holder` gives whose a phone number is.
+    """
 
     tools: Tools
     plane: Plane
@@ -38,6 +42,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     patience: Patience
     ladder: Ladder
     sizes: Sizes
+    holder: Holder
     owner: str
     clock: Callable[[], float]
 

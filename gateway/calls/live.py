@@ -17,6 +17,7 @@ from carriers.caller_id import Caller
 from gateway.calls import endings, tables
 from gateway.calls.apps import App
 from gateway.calls.branch import Branch
+from gateway.calls.caller_ids import caller_as, may_call_as
 from gateway.calls.description import Disagreed
 from gateway.calls.dial import CALLER_GONE
 from gateway.calls.dial_run import DialRun, Parent
@@ -40,8 +41,9 @@ from gateway.media.wire import Readings
 from gateway.webhooks.instructions import Fallback
 from protocols.rtp.latch import LatchPolicy
 from protocols.sip.agent_events import Invited
-from twiml.call import DialEnded, Ending, HungUp
+from twiml.call import DialEnded, DialStatus, Ending, HungUp
 from twiml.call import Event as TwimlEvent
+from twiml.errors import INVALID_CALLER_ID, Finding, Level
 from twiml.outcome import Goto
 from twiml.verbs import Dial, RejectReason
 from twiml.voice import Interpreter, Pickup
@@ -52,6 +54,11 @@ _NORMAL: Final = 200
 _BROKEN: Final = "the gateway had a fault"
 _OVER_REST: Final = "ended over REST"
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
+
+
+def _not_theirs(caller_id: str) -> Finding:
+    why = f"callerId {caller_id!r} is neither this call's nor a number of the account"
+    return Finding(code=INVALID_CALLER_ID, level=Level.ERROR, line=0, message=why)
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,9 +197,11 @@ class Live(Handed):
 
     def dial(self, ask: int, dial: Dial) -> None:
         """See `twiml.call.Call`."""
-        caller = self._arrival.caller
-        if dial.caller_id:
-            caller = Caller(number=dial.caller_id, display=caller.display)
+        if not may_call_as(dial.caller_id, dial.nouns, self.line.call, self._house.holder):
+            self._hands.note(_not_theirs(dial.caller_id))
+            self._give(DialEnded(ask=ask, status=DialStatus.FAILED))
+            return
+        caller = caller_as(dial.caller_id, self._arrival.caller)
         parent = Parent(
             line=self.line,
             leg=self.leg,

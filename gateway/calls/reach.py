@@ -15,7 +15,7 @@ import msgspec
 from carriers import header_rules
 from carriers.call_limits import Admission
 from carriers.call_outcomes import CallOutcome, Next
-from carriers.caller_id import Caller, identity_of
+from carriers.caller_id import ANONYMOUS, Caller, identity_of
 from carriers.dialling import request_uri
 from carriers.trunk import Trunks
 from carriers.trunk_places import Door
@@ -153,7 +153,9 @@ class Reach:
         return preferring(policy, asked.codecs)
 
     def from_(self, asked: Asked) -> NameAddr:
-        """Who calls, as phones and other peers are told."""
+        """Who calls, as phones and other peers are told: no carrier, so not who stays unknown."""
+        if asked.caller.anonymous:
+            return ANONYMOUS
         address = asked.caller.number
         if address.startswith(("sip:", "sips:")):
             return NameAddr(uri=_plain(address, self.host()), display=asked.caller.display)

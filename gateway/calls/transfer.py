@@ -17,6 +17,7 @@ import structlog
 
 from gateway.calls import places
 from gateway.calls.branch import Branch
+from gateway.calls.caller_ids import may_call_as
 from gateway.calls.description import Disagreed
 from gateway.calls.dial_run import DialRun, Parent
 from gateway.calls.documents import Obtained
@@ -141,6 +142,9 @@ class Transfers(Places):
             return
         dial = self._joint.dial()
         assert dial is not None, "they are joined"
+        if not may_call_as(dial.caller_id, (noun,), self._joint.line.call, self._house.holder):
+            self._refuse(leg, wanted, 403, "the callerId of the dial is not the account's")
+            return
         asked = Asked(
             call=self._joint.line.call,
             caller=dial.caller,

@@ -238,6 +238,7 @@ class Voice:
             patience=self._patience,
             ladder=ladder,
             sizes=Sizes(),
+            holder=ground.numbers.holder,
             owner=self._owner,
             clock=ground.clock,
         )

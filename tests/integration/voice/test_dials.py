@@ -11,7 +11,9 @@ from gateway.media.plane import WorkerLost
 from gateway.store.base import StoreUnavailable
 from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Accept
+from protocols.sip.message import Headers
 from protocols.sip.session_offers import Body
+from protocols.sip.uri import SipUri
 from tests.integration.voice import test_transfers as transfers
 from tests.integration.voice.acts import dial, name, outcome, refer, ring_early, user
 from tests.integration.voice.conftest import OpenPhone
@@ -330,3 +332,46 @@ async def test_a_call_in_which_hops_alone_are_left_ends_when_its_media_are_lost(
         voice.calls.told(WorkerLost(worker=0, calls=(sid,)))
         for phone in (carol, dave):
             await phone.until(events.HungUp)
+
+
+async def test_a_dial_under_somebody_elses_number_fails(
+    tmp_path: Path, alice: Phone, bob: Phone, carrier: Phone
+) -> None:
+    stranger = "+442079460000"
+    twiml = dial("+447700900002", callerId=stranger, answerOnBridge="true", action="/after")
+    async with gateway(tmp_path, twiml, bob, ways=(carrier,)) as here:
+        here.app.pages["/after"] = dial(user("bob"), callerId=stranger, answerOnBridge="true")
+        alice.call("anybody", here.hop())
+        form = await here.app.until("/after")
+        assert form["DialCallStatus"] == "failed"
+        await alice.until(events.Answered)
+        invited = await bob.until(events.Invited)
+        assert invited.request.from_.uri.user == stranger
+        # Nor does who was called under it call others by it.
+        asked = refer(bob, SipUri(user="+447700900003", host=DOMAIN))
+        assert await outcome(bob, asked) == 403
+        assert not any(isinstance(each, events.Invited) for each in carrier.told)
+        alice.hang_up()
+        await here.ended()
+        told = await here.get(f"/v1/calls/{form['CallSid']}/timeline")
+        assert 13214 in [each.get("error_code") for each in told["events"]]
+
+
+async def test_a_phone_is_not_told_who_wants_to_stay_unknown(
+    tmp_path: Path, open_phone: OpenPhone
+) -> None:
+    caller = await open_phone("+447700900001", "carrier.example")
+    bob = await open_phone("bob", transfers.DOMAIN, password="pb")
+    said = Headers(
+        (
+            ("Privacy", "id"),
+            ("P-Asserted-Identity", '"Ann" <sip:+447700900001@carrier.example>'),
+        )
+    )
+    async with transfers.gateway(tmp_path, caller, {"bob": bob}, dial(user("bob"))) as here:
+        caller.call(transfers.NUMBER, here.hop(), headers=said)
+        invited = await bob.until(events.Invited)
+        assert invited.request.from_.uri == SipUri(user="anonymous", host="anonymous.invalid")
+        assert "447700900001" not in str(invited.request)
+        await caller.until(events.Answered)
+        caller.hang_up()
