@@ -1,10 +1,13 @@
 """The command line of the simulators: `python -m sims smsc|esme|webapp|carrier|phone`.
 
 Every command prints one JSON line when it is ready (its ports and its process id), or writes the
-same to `--ready-file`; SIGTERM, SIGINT or the end of `--parent-pid` ends it.
+same to `--ready-file`; SIGTERM, SIGINT or the end of `--parent-pid` ends it. `SIMS_PROGRAM` in the
+environment is what a person started it as, for what it says of its usage.
 """
 
 import argparse
+import errno
+import os
 import signal
 import sys
 import time
@@ -32,12 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ScriptError, PhoneScriptError) as error:
         parser.error(str(error))
     except OSError as error:
-        print(f"sims {options.simulator}: {error}", file=sys.stderr)
+        print(f"sims {options.simulator}: {error}{_remedy(error)}", file=sys.stderr)
         return 1
 
 
+def _remedy(error: OSError) -> str:
+    if error.errno != errno.EADDRINUSE:
+        return ""
+    return "; another program listens there: choose another port, or 0 for a free one"
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sims", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog=os.environ.get("SIMS_PROGRAM", "python -m sims"), description=__doc__
+    )
     commands = parser.add_subparsers(dest="simulator", required=True)
     _smsc_options(commands.add_parser("smsc", help="a carrier: SMPP handsets, SIP phones"))
     _esme_options(commands.add_parser("esme", help="a customer's SMPP client (smpplib)"))

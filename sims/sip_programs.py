@@ -33,7 +33,11 @@ class CarrierTerms(msgspec.Struct, frozen=True, kw_only=True):
 def read_carrier(options: argparse.Namespace) -> CarrierTerms:
     """What the options say; raises `ScriptError`."""
     extra = {} if options.manners is None else read_manners(options.manners)
-    username, _, password = options.account.partition(":")
+    username, colon, password = options.account.partition(":")
+    if options.account and not (username and colon):
+        raise ScriptError(
+            f"--account is USER:PASSWORD, such as acme:secret, not {options.account!r}"
+        )
     gateway = None
     if options.gateway_sip:
         host, port = _address(options.gateway_sip, Transport.UDP)
@@ -87,7 +91,12 @@ def run_carrier(options: argparse.Namespace) -> int:
 def run_phone(options: argparse.Namespace) -> int:
     """The command `phone`."""
     host, port = _address(options.server, options.transport)
-    manner = read_manner(options.manner)
+    try:
+        manner = read_manner(options.manner)
+    except ScriptError as error:
+        raise ScriptError(
+            f'--manner is JSON, such as {{"answer_after": 1, "script": []}}: {error}'
+        ) from error
     is_tls = options.transport is Transport.TLS
     # A phone over TLS has no door of its own: it is reached over the connection that it made.
     stand = Stand(

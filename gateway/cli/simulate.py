@@ -40,7 +40,8 @@ def register(app: typer.Typer) -> None:
 def _become(context: typer.Context) -> None:
     # This process becomes the simulator: no parent is left that a signal would have to reach.
     name = context.info_name or ""
-    os.execv(sys.executable, [sys.executable, "-m", "sims", name, *context.args])
+    command = [sys.executable, "-m", "sims", name, *context.args]
+    os.execve(sys.executable, command, {**os.environ, "SIMS_PROGRAM": f"{program()} sim"})
 
 
 @commands.command()

@@ -370,6 +370,11 @@ def test_a_parent_that_is_gone_already_ends_it_at_once() -> None:
         (("smsc", "--manner", '0555={"sing": 1}'), "sing"),
         (("carrier", "--manners", "/nowhere.json"), "/nowhere.json"),
         (("carrier", "--codecs", "MP3"), "PCMU"),
+        (("carrier", "--account", "acme"), "--account is USER:PASSWORD"),
+        (
+            (*"phone --domain d --user u --password p --server 192.0.2.1 --manner sing".split(),),
+            "--manner is JSON",
+        ),
         (("carrier", "--gateway-sip", "127.0.0.1:many"), "HOST:PORT"),
         (("smsc", "--message-id", "octal"), "octal"),
         (("webapp", "--script", "/nowhere.json"), "/nowhere.json"),
@@ -383,6 +388,13 @@ def test_a_wrong_argument_is_told_on_the_command_line(
     assert says in done.stderr
 
 
+def test_usage_is_said_of_what_a_person_started() -> None:
+    started = [sys.executable, "-m", "gateway", "sim", "phone", "--domain", "pbx.example"]
+    done = subprocess.run(started, capture_output=True, text=True, timeout=GENEROUS)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: python -m gateway sim phone ")
+
+
 def test_a_port_in_use_is_told(run: Run) -> None:
     carrier = run("smsc")
     port = str(carrier.ready["smpp"])
@@ -391,4 +403,5 @@ def test_a_port_in_use_is_told(run: Run) -> None:
     )
     assert done.returncode == 1
     assert port in done.stderr
+    assert "another program listens there: choose another port" in done.stderr
     assert "Traceback" not in done.stderr
