@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 GENEROUS = 20.0
+PHONE = ("--domain", "d", "--user", "u", "--password", "p", "--server", "192.0.2.1")
 QUICK = ("--receipt-delay", "0.05", "--response-timeout", "0.1")
 
 
@@ -372,7 +373,7 @@ def test_a_parent_that_is_gone_already_ends_it_at_once() -> None:
         (("carrier", "--codecs", "MP3"), "PCMU"),
         (("carrier", "--account", "acme"), "--account is USER:PASSWORD"),
         (
-            (*"phone --domain d --user u --password p --server 192.0.2.1 --manner sing".split(),),
+            ("phone", *PHONE, "--manner", "sing"),
             "--manner is JSON",
         ),
         (("carrier", "--gateway-sip", "127.0.0.1:many"), "HOST:PORT"),
