@@ -1,8 +1,9 @@
 """Kamailio as a carrier: a registrar that asks for digest, and a proxy that stays in the dialog.
 
-Whoever has registered gets the calls to its name, and the user `TRUNK` those to its number, as the
-carriers of trunks have it; every other call goes to `beyond`. Callers of its domain are asked for
-their password.
+One process of it hears UDP: of two, one might pass on a 487 before the other has answered the
+CANCEL that it is for. Whoever has registered gets the calls to its name, and the user `TRUNK` those
+to its number, as the carriers of trunks have it; every other call goes to `beyond`. Callers of its
+domain are asked for their password.
 """
 
 import os
@@ -20,7 +21,7 @@ _CONFIG = """#!KAMAILIO
 debug=2
 log_stderror=yes
 fork=yes
-children=2
+children=1
 tcp_children=2
 auto_aliases=no
 alias="{domain}"

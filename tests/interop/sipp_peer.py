@@ -38,7 +38,7 @@ class Sipp:
         digest_uri: str = "",
         transport: str = "udp",
         calls: int = 1,
-        within: float = 30.0,
+        within: float = 60.0,
     ) -> None:
         program = shutil.which("sipp")
         assert program is not None, "sipp is not here: tests/interop/provide sipp"

@@ -28,6 +28,8 @@ from tests.interop.sipp_peer import Sipp
 
 pytestmark = pytest.mark.interop
 THIRD = "+447700900789"
+# What a NOTIFY says gives way to later news while the one before it is under way.
+_RINGING: Steps = patient(seconds=6, ringing=1.5)
 _RESUMING: Steps = (Rest(seconds=4), *reoffering(AUDIO), Rest(seconds=0.3))
 _HOLDING: Steps = (Rest(seconds=0.3), *reoffering(ON_HOLD))
 
@@ -35,7 +37,7 @@ _HOLDING: Steps = (Rest(seconds=0.3), *reoffering(ON_HOLD))
 def test_a_blind_transfer(start_world: StartWorld, start_sipp: StartSipp) -> None:
     """RFC 5359 §2.4: a phone leaves, and whom it called is joined with the number it names."""
     world = start_world()
-    carrier = start_sipp(steps=patient(seconds=4), **world.carrier_is_called(calls=2))
+    carrier = start_sipp(steps=_RINGING, **world.carrier_is_called(calls=2))
     phone = world.phone("alice", f"sip:{BEYOND}@{DOMAIN}")
     phone["names"] = replace(phone["names"], also={"elsewhere": f"sip:{THIRD}@{DOMAIN}"})
     transferor = start_sipp(steps=(*proving(), *TRANSFERRING, *HANGING_UP), **phone)
@@ -47,7 +49,7 @@ def test_a_blind_transfer(start_world: StartWorld, start_sipp: StartSipp) -> Non
 def test_a_blind_transfer_by_the_callee(start_world: StartWorld, start_sipp: StartSipp) -> None:
     """As RFC 5359 §2.4 draws it: who called the phone is joined with the number it names."""
     world = start_world(phones=DIAL_BOB)
-    carrier = start_sipp(steps=patient(seconds=4), **world.carrier_is_called())
+    carrier = start_sipp(steps=_RINGING, **world.carrier_is_called())
     line = world.phone("bob")
     registered = start_sipp(steps=NEW_REGISTRATION, **line)
     registered.finish()
@@ -94,6 +96,7 @@ def test_an_attended_transfer(start_world: StartWorld, start_sipp: StartSipp) ->
     second.finish()
     first.finish()
     carrier.finish()
+    world.calls_over(4)
     assert [call["status"] for call in world.calls()] == ["completed"] * 4
 
 
@@ -131,6 +134,7 @@ def test_a_caller_asks_somebody_else(start_world: StartWorld, start_sipp: StartS
     second.finish()
     first.finish()
     carrier.finish()
+    world.calls_over(4)
     assert [call["status"] for call in world.calls()] == ["completed"] * 4
 
 
@@ -147,4 +151,5 @@ def test_a_callee_asks_somebody_else(start_world: StartWorld, start_sipp: StartS
     start_sipp(steps=ESTABLISHED.caller, **world.carrier_calls()).finish()
     callee.finish()
     phone.finish()
+    world.calls_over(3)
     assert [call["status"] for call in world.calls()] == ["completed"] * 3

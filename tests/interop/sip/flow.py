@@ -84,7 +84,7 @@ class Hear:
     challenge: bool = False
     check: Mapping[str, str] = field(default_factory=dict)
     take: Mapping[str, str] = field(default_factory=dict)
-    patience: float = 10.0
+    patience: float = 30.0
     otherwise: str = ""
     label: str = ""
     then: str = ""

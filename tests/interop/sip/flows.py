@@ -49,12 +49,14 @@ def proving(*headers: str) -> Steps:
     )
 
 
-def answering(*, headers: tuple[str, ...] = (), sdp: Sdp | None = AUDIO) -> Steps:
-    """Taking a call, up to the ACK."""
+def answering(
+    *, headers: tuple[str, ...] = (), sdp: Sdp | None = AUDIO, ringing: float = 0.2
+) -> Steps:
+    """Taking a call after `ringing` seconds, up to the ACK."""
     return (
         Hear(what="INVITE"),
         Answer(status=180, reason="Ringing"),
-        Rest(seconds=0.2),
+        Rest(seconds=ringing),
         Answer(status=200, reason="OK", sdp=sdp, headers=headers),
         Hear(what="ACK"),
     )
@@ -378,9 +380,11 @@ def _talking(begun: Steps, seconds: float = _LONG) -> Steps:
     )
 
 
-def patient(*, headers: tuple[str, ...] = (), seconds: float = _LONG) -> Steps:
+def patient(
+    *, headers: tuple[str, ...] = (), seconds: float = _LONG, ringing: float = 0.2
+) -> Steps:
     """Take a call and every offer in it, until it is over or nothing came for so long."""
-    return _talking(answering(headers=headers), seconds)
+    return _talking(answering(headers=headers, ringing=ringing), seconds)
 
 
 def waiting(*, headers: tuple[str, ...] = ()) -> Steps:
