@@ -12,7 +12,7 @@ import msgspec
 from gateway.api.addresses import plus_restored
 from gateway.api.call_lists import LISTING, Filters, statuses_of
 from gateway.api.declare import API_VERSION, PATH, Resource
-from gateway.api.http import not_found, refuse, rfc2822
+from gateway.api.http import refuse, rfc2822
 from gateway.api.lists import between
 from gateway.api.paging import Page, Slice
 from gateway.api.resources import Call, Kind, Param
@@ -25,7 +25,7 @@ from gateway.events import FactType, fact
 from gateway.messages import notifications
 from gateway.messages.asked import is_http_url
 from gateway.messages.draft import Refusal
-from gateway.sids import CALL, is_sid
+from gateway.sids import CALL
 
 _PATIENCE: Final = 3.0  # seconds for another process to take an order
 _MAX_TWIML: Final = 4000  # characters
@@ -109,12 +109,7 @@ def _formatted(address: str) -> str:
 
 async def find(call: Call) -> Record | Refusal:
     """One call."""
-    sid = call.path["Sid"]
-    if is_sid(sid, CALL):
-        rows = await call.services.store.fetch(tables.GET, call.account.sid, sid)
-        if rows:
-            return tables.call_of(rows[0])
-    return not_found(call.request.path)
+    return await LISTING.find(call)
 
 
 async def update(call: Call, found: Record) -> Record | Refusal:

@@ -1,4 +1,4 @@
-"""Lists that are read from the store page by page: their filters, and the queries these become."""
+"""Resources that are read from the store: one of them, and pages with the filters of a list."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,11 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from gateway.api.http import not_found
 from gateway.api.paging import Page, Slice
+from gateway.api.resources import Call
+from gateway.messages.draft import Refusal
+from gateway.sids import is_sid
 from gateway.store.base import Query, Row, Store
 
 T = TypeVar("T")
@@ -19,7 +23,7 @@ _FOREVER: Final = 1e12
 
 
 class Listing(Generic[T]):
-    """The rows of one table that an account has, as lists, newest first.
+    """The rows of one table that an account has, by SID and as lists, newest first.
 
     SIDs may begin with any of `prefixes`: each range of them is read, and they are merged by what
     follows, which is their time. `tests` are the conditions of each filter, in the order of their
@@ -37,11 +41,22 @@ class Listing(Generic[T]):
     ) -> None:
         self._read = read
         self._prefixes = prefixes
+        named = f"SELECT {', '.join(columns)} FROM {table} WHERE account_sid = $1 AND sid = $2"
+        self.one: Final = Query(f"{table}_one", named)
         self.queries: Final = {
             (order, *used): _query(table, columns, order, used, tests)
             for order in ("DESC", "ASC")
             for used in itertools.product((0, 1), repeat=len(tests))
         }
+
+    async def find(self, call: Call) -> T | Refusal:
+        """The one that the path names, of the account of `call`."""
+        sid = call.path["Sid"]
+        if any(is_sid(sid, prefix) for prefix in self._prefixes):
+            rows = await call.services.store.fetch(self.one, call.account.sid, sid)
+            if rows:
+                return self._read(rows)[0]
+        return not_found(call.request.path)
 
     async def page(
         self, store: Store, account_sid: str, filters: msgspec.Struct, page: Page

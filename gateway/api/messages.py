@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.api.addresses import plus_restored, recipient, sender
 from gateway.api.declare import API_VERSION, PATH, Resource
-from gateway.api.http import encode, not_found, refuse, rfc2822
+from gateway.api.http import encode, refuse, rfc2822
 from gateway.api.lists import between
 from gateway.api.magic_numbers import refuse_test_recipient, refuse_test_sender
 from gateway.api.message_lists import LISTING, Filters
@@ -22,9 +22,8 @@ from gateway.errors import describe
 from gateway.messages.asked import Asked, Judge, drafted, sender_judge
 from gateway.messages.draft import REST, Draft, Refusal
 from gateway.messages.idempotency import MAX_KEY, Replayed, Scope, is_key
-from gateway.messages.records import GET, message_of
 from gateway.model import Direction, Message, MessageStatus
-from gateway.sids import MMS, SMS, is_sid, new_sid
+from gateway.sids import MMS, SMS, new_sid
 from protocols.smpp.text import count
 
 _PRICED: Final = frozenset({MessageStatus.SENT, MessageStatus.DELIVERED, MessageStatus.UNDELIVERED})
@@ -164,12 +163,7 @@ async def create_as_test(call: Call) -> Message | Refusal:
 
 async def find(call: Call) -> Message | Refusal:
     """One message."""
-    sid = call.path["Sid"]
-    if is_sid(sid, SMS) or is_sid(sid, MMS):
-        rows = await call.services.store.fetch(GET, call.account.sid, sid)
-        if rows:
-            return message_of(rows[0])
-    return not_found(call.request.path)
+    return await LISTING.find(call)
 
 
 async def update(call: Call, found: Message) -> Message | Refusal:

@@ -17,6 +17,7 @@ QUERIES = [
     tables.OPEN,
     tables.TRACE,
     cdr._RECORDS,
+    call_lists.LISTING.one,
     call_lists.LISTING.queries["DESC", 0, 0, 0, 0, 0, 0],
     call_lists.LISTING.queries["ASC", 1, 1, 1, 1, 1, 1],
 ]
