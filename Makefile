@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Every start would compile everything again, and there are many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test lint format interop $(PEERS:%=interop-%) crash chaos fuzz soak hostile bench docs lock clean
+.PHONY: help setup run test compiled lint format interop $(PEERS:%=interop-%) crash chaos fuzz soak hostile bench docs lock clean
 
 help:
 	@echo 'make run      set up and start the gateway with simulated carriers'
@@ -45,9 +45,23 @@ $(STAMP): pyproject.toml requirements-dev.lock
 run: setup
 	@$(BIN)/trunkline serve
 
-test: lint
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m 'not realtime and not interop and not hostile'
-	$(BIN)/python -m pytest -q -m 'realtime and not interop'
+# Much of it waits. What the real clock decides comes after the rest, a few at a time; what keeps
+# pace with it, packet by packet, comes last, with nothing beside that starts programs. A mark
+# stands in the file of its tests, so only those files are read for it.
+APART := realtime paced
+RUN := $(BIN)/python -m pytest -q --dist worksteal
+marked = $(shell grep -rlw --include='test_*.py' 'mark.$(1)' tests)
+
+test: setup
+	@$(MAKE) --no-print-directory -j2 lint compiled
+	$(RUN) -n 4 -m 'not ($(APART:%=% or) interop or hostile)'
+	$(RUN) -n 3 -m 'realtime and not interop' $(call marked,realtime)
+	$(RUN) -n 3 -m 'paced and not interop' $(call marked,paced)
+
+# The first time, the tests are compiled once and beside the types, not by each of four processes;
+# whether they can be is told by those.
+compiled: setup
+	@[ -d tests/__pycache__ ] || $(BIN)/python -m pytest -qq --collect-only > /dev/null 2>&1 || true
 
 lint: setup
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from protocols.sdp.description import Direction
 from protocols.sdp.formats import G722, OPUS, PCMA, PCMU, Codec
 from protocols.sdp.media import Stream
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.paced
 
 EVENTS = telephone_events(101)
 SOUND = bytes(range(160))
