@@ -21,7 +21,7 @@ from carriers.model import (
     problems_of_carrier,
     problems_of_routes,
 )
-from gateway import consistency, forms
+from gateway import certificates, consistency, forms
 from gateway.forms import Address
 from gateway.sections import (
     ACCOUNT,
@@ -360,7 +360,9 @@ def _check(config: Config, reader: Reader) -> None:
         reader.note("[[carriers]]", problem)
     _check_routes(config.routes, config.carriers, reader)
     if config.sip.tls and not (config.sip.tls_cert and config.sip.tls_key):
-        remedy = "give tls_cert and tls_key, the paths of two PEM files"
+        domains = (each.name for each in config.domains)
+        hosts = (config.sip.advertised, *(each.host for each in config.sip.tls), *domains)
+        remedy = certificates.remedy(hosts, name="sip")
         reader.note("[sip] tls", "TLS needs a certificate", remedy)
     if config.sip.min_expires > config.sip.max_expires:
         reader.note("[sip] min_expires", "it is more than max_expires", "give less, or raise that")
@@ -370,7 +372,7 @@ def _check(config: Config, reader: Reader) -> None:
     ):
         reader.note(*each)
     if config.http.tls_listen and not (config.http.tls_cert and config.http.tls_key):
-        remedy = "give tls_cert and tls_key, the paths of two PEM files"
+        remedy = certificates.remedy((config.http.tls_listen.host,), name="http")
         reader.note("[http] tls_listen", "TLS needs a certificate", remedy)
 
 

@@ -258,7 +258,7 @@ password = "file:{tmp_path / "password"}"
         ),
         (
             '[http]\ntls_listen = "127.0.0.1:0"',
-            "[http] tls_listen: TLS needs a certificate; give tls_cert and tls_key",
+            '[http] tls_listen: TLS needs a certificate; give tls_cert = "http.pem" and tls_key',
         ),
         (
             '[rtp]\nlisten = "0.0.0.0"',
