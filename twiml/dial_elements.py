@@ -141,6 +141,12 @@ _CALLING: Final = {
         code=INVALID_ANSWER_ON_BRIDGE,
         expected=_YES_OR_NO,
     ),
+    "ringTone": Attribute(
+        field="ring_tone",
+        read=_ring_tone,
+        code=INVALID_RING_TONE,
+        expected="automatic or a country's ring tone",
+    ),
     "sequential": Attribute(
         field="sequential", read=readers.yes_or_no, code=INVALID_SEQUENTIAL, expected=_YES_OR_NO
     ),
@@ -161,12 +167,6 @@ _UNDONE: Final = {
     ),
     "callReason": Attribute(
         field="call_reason", read=_reason, code=SCHEMA_WARNING, expected="at most 50 characters"
-    ),
-    "ringTone": Attribute(
-        field="ring_tone",
-        read=_ring_tone,
-        code=INVALID_RING_TONE,
-        expected="automatic or a country's ring tone",
     ),
     "record": Attribute(
         field="record",

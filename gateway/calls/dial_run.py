@@ -25,6 +25,7 @@ from gateway.calls.line import STATUS_OF_END, Line
 from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Party
 from gateway.calls.reach import Arm, Asked
+from gateway.calls.ringback import Ringback
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.way import Way
 from gateway.forms import Address
@@ -80,6 +81,7 @@ class DialRun:
         self._of_leg: dict[str, Branch] = {}
         self._progress: dict[str, int] = {}
         self._ways: dict[str, Way] = {}  # by leg
+        self._ringback = Ringback(parent.leg, parent.media, dial.ring_tone)
         self._is_lent = False
         self.branches = [self._branch(number, noun) for number, noun in enumerate(dial.nouns)]
         pickups = [Pickup.WHISPER if each.url else Pickup.JOIN for each in dial.nouns]
@@ -181,6 +183,7 @@ class DialRun:
                 self._on_answered(branch, leg, event)
             case Gone():
                 self._settle(leg.id, event)
+                self._ringback.left(leg.id)
                 if branch.leg is leg:
                     self._on_left(branch, event)
                 self._parent.media.remove(leg.id)  # the call may last, and dial many more
@@ -192,16 +195,16 @@ class DialRun:
     def _on_rang(self, branch: Branch, leg: Leg, event: Rang) -> None:
         self._progress[leg.id] = max(self._progress.get(leg.id, 0), event.status)
         branch.line.move(CallStatus.RINGING)
-        if event.early and not self._passes(leg):
-            event = msgspec.structs.replace(event, early=False)
-        if event.early and branch.leg is None and self._is_alone():
-            self._parent.media.join(self._parent.leg.id, leg.id)
-        self._do(self._machine.rang(branch.number, event))
+        if not self._machine.rang(branch.number, event):
+            return
+        if event.early and self._passes(leg) and self._is_alone():
+            self._ringback.hear(leg.id)
+        else:
+            self._ringback.ring(branch.line.call.to_address)
 
     def _passes(self, leg: Leg) -> bool:
         """Whether the caller may hear what comes before the answer."""
-        way = self._ways.get(leg.id)
-        return way is None or way.early_media is EarlyMedia.PASS
+        return self._ringback.passes and self._ways[leg.id].early_media is EarlyMedia.PASS
 
     def _is_alone(self) -> bool:
         """Whether one leg is being called: of several nobody is heard before one answers."""
@@ -252,10 +255,9 @@ class DialRun:
                     self._call(self.branches[number])
                 case machine.Release(branch=number, reason=reason):
                     self._release(self.branches[number], reason)
-                case machine.Ring(rang=rang):
-                    self._ring(rang)
                 case machine.Whisper(branch=number):
                     self._hush()
+                    self._ringback.cover(self.branches[number].line.call.to_address)
                     self._parent.whisper(self.branches[number])
                 case machine.Join(branch=number):
                     self._join(self.branches[number])
@@ -283,12 +285,6 @@ class DialRun:
         ended = _ENDED_BY.get(reason, CallStatus.CANCELED)
         branch.line.end(ended, reason=reason)
 
-    def _ring(self, rang: Rang) -> None:
-        caller = self._parent.leg
-        if caller.is_up:
-            return
-        caller.ring(status=183 if rang.early else 180)
-
     def _join(self, branch: Branch) -> None:
         self._hush()
         leg = branch.leg
@@ -305,6 +301,7 @@ class DialRun:
 
     def _finish(self, finished: machine.Finish) -> None:
         self._hush()
+        self._ringback.stop()
         branch = self.branches[finished.branch] if finished.branch >= 0 else None
         self._parent.media.part(self._parent.leg.id)
         call = None if branch is None else branch.line.call

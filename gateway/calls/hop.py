@@ -43,6 +43,11 @@ class Hop:
         return not self._is_over
 
     @property
+    def hears(self) -> bool:
+        """See `Leg`."""
+        return not self._is_over
+
+    @property
     def codecs(self) -> tuple[str, ...]:
         """See `Leg`."""
         return () if self.stream is None else tuple(each.sent.name for each in self.stream.codecs)

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import msgspec
 
 from protocols.rtp.dtmf import DIGITS, DURATION
-from protocols.sdp.media import Stream
+from protocols.sdp.media import DtmfMode, MediaPolicy, Stream
 from protocols.sip.agent_commands import Reply
 from protocols.sip.agent_events import InfoReceived, RequestId, Responded, SessionId
 from protocols.sip.session_offers import Body
@@ -80,6 +80,7 @@ class Peer(Protocol):
 
     id: str
     session: SessionId
+    policy: MediaPolicy
     is_up: bool
 
     @property
@@ -101,11 +102,13 @@ class Keypad:
     def receive(self, event: InfoReceived) -> None:
         """Take an INFO of the peer.
 
-        A key in it counts unless the peer has events for keys: some press each in both ways.
+        A key in it counts unless keys are to come otherwise: some peers press each in two ways.
         """
         self._station.agent.respond(event.key, Reply(status=_OK), self._station.now())
         key, stream = read(event.body), self._peer.stream
-        if key is not None and stream is not None and not stream.events:
+        if key is None or stream is None or stream.events:
+            return
+        if self._peer.policy.dtmf is not DtmfMode.INBAND:
             self._pressed(self._peer.id, key)
 
     def press(self, key: Key) -> None:

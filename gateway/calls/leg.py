@@ -89,6 +89,11 @@ class Leg(Protocol):
         ...
 
     @property
+    def hears(self) -> bool:
+        """Whether sound goes to the peer: it was answered, or is about to be, or hears early."""
+        ...
+
+    @property
     def codecs(self) -> tuple[str, ...]:
         """The names of what is spoken with it, the first is sent; empty before that is known."""
         ...

@@ -86,9 +86,8 @@ class CallMedia:
         self._change()
 
     def play(self, id: str, tone: Tone) -> None:
-        """Let a leg hear a tone and nobody else, until it is joined or hushed."""
+        """Let a leg hear a tone while it hears nobody, until it is joined anew or hushed."""
         if id in self._nodes and self._tones.get(id) != tone:
-            self.part(id)
             self._tones[id] = tone
             self._change()
 
@@ -179,17 +178,18 @@ class CallMedia:
         if self._closed or self._true >= self._version:
             self._is_busy = False
             return
+        tones = {id: tone for id, tone in self._tones.items() if id not in self._heard}
         wanted = Graph(
             call=self.call,
             version=self._version,
-            nodes=(*self._nodes.values(), *self._tones.values()),
+            nodes=(*self._nodes.values(), *tones.values()),
             joins=tuple(
                 [
                     Join(source=source, hearer=hearer)
                     for hearer, source in self._heard.items()
                     if source in self._nodes and hearer in self._nodes
                 ]
-                + [Join(source=tone.id, hearer=hearer) for hearer, tone in self._tones.items()]
+                + [Join(source=tone.id, hearer=hearer) for hearer, tone in tones.items()]
             ),
         )
         try:

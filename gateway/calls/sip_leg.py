@@ -86,6 +86,11 @@ class SipLeg:
     # What a call asks
 
     @property
+    def hears(self) -> bool:
+        """See `Leg`."""
+        return self.is_up or self._is_described
+
+    @property
     def codecs(self) -> tuple[str, ...]:
         """See `Leg`: before there is an answer, those of the offer."""
         if self.has_media or self._invited is None or self._invited.offer is None:

@@ -155,6 +155,7 @@ HONOURED = {
         ("callerId", "(555) 000-1000", "caller_id", "5550001000"),
         ("callerId", "front.desk", "caller_id", "front.desk"),
         ("answerOnBridge", "TRUE", "answer_on_bridge", True),
+        ("ringTone", "us-old", "ring_tone", "us-old"),
         ("sequential", "true", "sequential", True),
         ("referUrl", "/t", "refer_url", "/t"),
         ("referMethod", "GET", "refer_method", "GET"),
@@ -189,7 +190,6 @@ HONOURED = {
 READ = {
     "hangupOnStar": ("true", "hangup_on_star", True),
     "callReason": ("birthday", "call_reason", "birthday"),
-    "ringTone": ("us-old", "ring_tone", "us-old"),
     "record": ("true", "record", RecordMode.FROM_ANSWER),
     "trim": ("trim-silence", "trim", Trim.TRIM_SILENCE),
     "recordingTrack": ("inbound", "recording_track", RecordingTrack.INBOUND),
