@@ -64,13 +64,14 @@ def _not_theirs(caller_id: str) -> Finding:
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """A call that was let in: what it is, who calls, what runs for it, how its media may latch.
 
-    `refused` is told why it is refused after all, for the log.
+    `refused` is told why it is refused after all, for the log, `parted` that the caller is gone.
     """
 
     call: Call
     caller: Caller
     app: App
     refused: Callable[[str], None]
+    parted: Callable[[], None]
     latch: LatchPolicy = LatchPolicy.SIGNALLED
     extra: tuple[tuple[str, str], ...] = ()
 
@@ -323,6 +324,7 @@ class Live(Handed):
 
     def _on_gone(self, gone: Gone) -> None:
         """The caller's leg is over: so is the call, but for what is reported of it."""
+        self._arrival.parted()
         ending = self._ending
         self.line.end(
             ending.status,

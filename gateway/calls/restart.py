@@ -83,7 +83,16 @@ class Restart:
         book = self._house.book
         for owner in await book.orphaned():
             async for calls in book.open_of(owner):
-                await asyncio.gather(*map(self._release, calls))
+                await asyncio.gather(*map(self._try_to_release, calls))
+
+    async def _try_to_release(self, call: Call) -> None:
+        """One call at fault must not keep the others up, nor the gateway down."""
+        try:
+            await self._release(call)
+        except StoreError:
+            raise
+        except Exception:
+            _log.exception("a call of a dead process can't be ended", call=call.sid)
 
     async def _release(self, call: Call) -> None:
         house = self._house

@@ -206,10 +206,13 @@ class Calls:
         except Exception:
             _log.exception("a call did not end well", call=live.line.call.sid)
         finally:
-            call = live.line.call
-            self._live.pop(call.sid, None)
-            if call.carrier:
-                self._trunks.release(call.carrier, call.sid)
+            self._live.pop(live.line.call.sid, None)
+            self._part(live.line.call)
+
+    def _part(self, call: Call) -> None:
+        """Its channel is free; other legs of the call may not be over for some time."""
+        if call.carrier:
+            self._trunks.release(call.carrier, call.sid)
 
     def _arrival(
         self, event: events.Invited, admitted: Admitted, refused: Callable[[str], None]
@@ -234,7 +237,15 @@ class Calls:
                 username = admitted.username if isinstance(admitted, FromUser) else ""
                 extra = sip_parameters(request, event.flow, username=username)
         call = self._call(admitted, app, from_, to, origin, caller)
-        return Arrival(call=call, caller=caller, app=app, refused=refused, latch=latch, extra=extra)
+        return Arrival(
+            call=call,
+            caller=caller,
+            app=app,
+            refused=refused,
+            parted=partial(self._part, call),
+            latch=latch,
+            extra=extra,
+        )
 
     def _call(
         self, admitted: Admitted, app: App, from_: str, to: str, origin: str, caller: Caller

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from gateway.calls.documents import Exchange
 from gateway.calls.ladder_file import exchanges_packed, packed
@@ -87,6 +88,7 @@ OPEN: Final = Query(
 )
 TRACE: Final = trace.OF_MESSAGE  # the rows of its ladder and of its documents
 
+_log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 _decode_saved = msgspec.json.Decoder(Saved).decode
 _quality = msgspec.json.Decoder(Quality).decode
@@ -204,11 +206,17 @@ def _saved_text(leg: CallLeg) -> str:
         return json.dumps(msgspec.to_builtins(leg.saved))  # lone surrogates as escapes
 
 
-def _saved_of(text: str) -> Saved:
+def _saved_of(text: str) -> Saved | None:
+    """None for what another version wrote: one such row must not keep the gateway from starting."""
     try:
         return _decode_saved(text)
     except msgspec.DecodeError:
+        pass
+    try:
         return msgspec.convert(json.loads(text), Saved)
+    except (ValueError, msgspec.ValidationError):
+        _log.warning("a session can't be read: its far end hears of nothing")
+        return None
 
 
 def leg_of(row: Row) -> CallLeg:

@@ -155,6 +155,20 @@ async def test_a_call_is_given_back_whole(store: Store, book: Book) -> None:
     assert await book.get(OTHER, full.sid) is None
 
 
+async def test_a_session_that_another_version_wrote_is_passed_over(
+    store: Store, book: Book
+) -> None:
+    call = a_call()
+    leg = leg_of(call, saved=Saved(hop=HOP))
+    await book.commit(book.begun(call, leg))
+    for written in ('{"hop": 7}', "no JSON", "[]"):
+        _, row = tables.leg_updated(leg)
+        (at,) = [i for i, each in enumerate(row) if "192.0.2" in str(each) or "hop" in str(each)]
+        await store.commit([(tables.LEG_UPDATE, (*row[:at], written, *row[at + 1 :]))])
+        (found,) = await book.legs(call.sid)
+        assert found == leg_of(call)
+
+
 async def test_what_a_peer_wrote_that_no_text_can_hold(store: Store, book: Book) -> None:
     bad = "caf\udce9 \0"
     call = a_call(from_address=bad, caller_name=bad, reason=bad)

@@ -375,3 +375,21 @@ async def test_a_phone_is_not_told_who_wants_to_stay_unknown(
         assert "447700900001" not in str(invited.request)
         await caller.until(events.Answered)
         caller.hang_up()
+
+
+async def test_a_channel_is_free_when_its_caller_is_gone(
+    tmp_path: Path, open_phone: OpenPhone
+) -> None:
+    caller = await open_phone("+447700900001", "carrier.example")
+    nobody = await Raw().open()
+    twiml = dial(f"<Sip>sip:nobody@127.0.0.1:{nobody.port}</Sip>", answerOnBridge="true")
+    async with transfers.gateway(tmp_path, caller, {}, twiml) as here:
+        caller.call(transfers.NUMBER, here.hop())
+        invite = await nobody.asked("INVITE")
+        caller.hang_up()
+        await caller.until(events.Ended)
+        shown = await here.get("/v1/carriers/acme")
+        assert shown["trunk"]["calls"] == 0
+        assert live(here), "whoever was dialled has not answered yet"
+        nobody.answer(invite, 480, tag="late")
+    nobody.close()

@@ -35,6 +35,34 @@ async def connected(here: World, caller: Phone, callee: Phone) -> None:
     await callee.until(events.Confirmed)
 
 
+async def test_a_call_that_cant_be_ended_keeps_nobody_from_starting(
+    tmp_path: Path, open_phone: OpenPhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = await open_phone("+447700900001", "carrier.example")
+    callee = await open_phone("callee", "carrier.example")
+    async with world(tmp_path, config(callee), DIAL) as here:
+        await connected(here, caller, callee)
+        voice = here.gateway._voice
+        assert voice is not None
+        book = voice.calls._house.book
+        asked = []
+
+        async def legs(sid: str) -> Any:
+            asked.append(sid)
+            raise ValueError("as the test wants it")
+
+        async def orphaned() -> list[str]:
+            return [voice.calls._house.owner]
+
+        monkeypatch.setattr(book, "orphaned", orphaned)
+        monkeypatch.setattr(book, "legs", legs)
+        await voice._restart._look()
+        assert len(asked) == 2
+        monkeypatch.undo()
+        caller.hang_up()
+        await here.ended()
+
+
 async def test_a_media_worker_that_dies_ends_its_calls(
     tmp_path: Path, open_phone: OpenPhone
 ) -> None:
