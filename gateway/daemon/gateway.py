@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,11 +136,15 @@ class Gateway:
             self._voice.reload()
         self._owners.hurry()
         self._server.declare(self._ground.customers)
-        others = replace(config, **{name: getattr(self._config, name) for name in _RELOADED})
-        if others != self._config:
-            _log.warning("a change outside of " + ", ".join(_RELOADED) + " needs a restart")
+        changed = [
+            each.name
+            for each in fields(config)
+            if getattr(config, each.name) != getattr(self._config, each.name)
+        ]
+        if later := [name for name in changed if name not in _RELOADED]:
+            _log.warning("a change needs a restart", sections=", ".join(later))
         self._config = config
-        _log.info("the config file was reloaded", carriers=len(self._ground.carriers))
+        _log.info("the config file was reloaded", changed=", ".join(changed) or "nothing")
 
     @property
     def account_sid(self) -> str:

@@ -14,7 +14,7 @@ from carriers.call_limits import Admission as Kind
 from carriers.model import Carrier
 from carriers.routing import Medium, RouteRequest
 from carriers.trunk import Trunks
-from carriers.trunk_events import TrunkEvent
+from gateway import trunk_log
 from gateway.calls.book import Book
 from gateway.calls.documents import Documents
 from gateway.calls.house import House
@@ -193,7 +193,7 @@ class Voice:
             clock=ground.clock,
             chance=chance,
             token=lambda: secrets.token_hex(_TOKEN),
-            report=_report,
+            report=trunk_log.told,
         )
         admission = Admission(
             gate, self.trunks, ground.numbers.holder, clock=ground.clock, log=refusals
@@ -352,12 +352,6 @@ def _files_of(config: Config) -> Tls:
         shown = (Certificate(chain=str(sip.tls_cert), key=str(sip.tls_key)),)
     trust = str(sip.tls_ca) if sip.tls_ca is not None else ""
     return Tls(certificates=shown, clients=sip.tls_clients, trust=trust)
-
-
-def _report(event: TrunkEvent) -> None:
-    """What happens to trunks, for who reads the log."""
-    told = {name: str(getattr(event, name)) for name in event.__struct_fields__}
-    _log.info("trunk: " + type(event).__name__, **told)
 
 
 def is_wanted(config: Config) -> bool:

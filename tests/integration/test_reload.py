@@ -94,4 +94,5 @@ def test_a_file_that_is_wrong_changes_nothing(start_gateway: StartGateway) -> No
     assert get(gateway, "/v1/route?to=%2B447700900123")["candidates"] == ["one"]
     reload(gateway, BEFORE + '[http]\nlisten = "127.0.0.1:1"\n' + "[daemon]\ndrain = '1s'\n")
     wait_for(gateway, "needs a restart")
+    wait_for(gateway, "sections=daemon")
     assert gateway.terminate() == 0
