@@ -100,7 +100,7 @@ async def test_a_call_outlives_the_reload_of_all_around_it(
 
         key.write_text("no key")
         gateway.process.send_signal(signal.SIGHUP)
-        await until_said(gateway, "keeps the certificates that it has")
+        await until_said(gateway, "the config stays as it was")
         assert await asyncio.to_thread(shown_by, tls) == octets_of(second.certificate)
         bob.hang_up()
         await alice.until(events.HungUp)
