@@ -27,6 +27,7 @@ SHORTEST: Final = 0.06  # seconds, as keys are said to be pressed
 LONGEST: Final = 5.0
 
 _OK: Final = 200
+_BY_CODE: Final = {str(code): digit for code, digit in enumerate(DIGITS)}
 _SIGNAL: Final = re.compile(r"^\s*signal\s*=\s*(\S+)\s*$", re.IGNORECASE | re.MULTILINE)
 _DURATION: Final = re.compile(r"^\s*duration\s*=\s*([0-9]{1,6})\s*$", re.IGNORECASE | re.MULTILINE)
 
@@ -57,8 +58,7 @@ def read(body: Body | None) -> Key | None:
 def _key(written: str, duration: float | None) -> Key | None:
     """A key by its name, or by its code (RFC 4733 §3.2), as some write * and #."""
     digit = written.upper()
-    if digit.isascii() and digit.isdigit() and int(digit) < len(DIGITS):
-        digit = DIGITS[int(digit)]
+    digit = _BY_CODE.get(digit, digit)
     if len(digit) != 1 or digit not in DIGITS:
         return None
     return Key(digit=digit, duration=DURATION if duration is None else _within_reason(duration))

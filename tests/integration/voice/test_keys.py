@@ -11,7 +11,8 @@ from protocols.sdp.formats import G722, PCMA, PCMU
 from protocols.sdp.media import DtmfMode
 from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Reply
-from tests.integration.voice.acts import dial, user
+from protocols.sip.uri import SipUri
+from tests.integration.voice.acts import dial, name, outcome, refer, user
 from tests.integration.voice.keyed import KeyPhone, digits, until
 from tests.integration.voice.world import World, world
 
@@ -21,7 +22,10 @@ CONFIG = """
 [[domains]]
 name = "office.example"
 voice_url = "{app}/voice"
-users = [{ username = "alice", password = "pa" }]
+users = [
+  { username = "alice", password = "pa" },
+  { username = "bob", password = "pb" },
+]
 [[carriers]]
 name = "acme"
 kind = "sip"
@@ -221,3 +225,43 @@ async def test_a_call_of_the_carrier_s(tmp_path: Path, make: Make, dtmf: str) ->
         assert digits(alice.keys.events) == "*"
         assert alice.keys.sounds == [] and carrier.keys.events == []
         await end(here, carrier)
+
+
+@pytest.mark.parametrize("dtmf", ["info", "inband"])
+async def test_between_two_calls_that_were_joined(tmp_path: Path, make: Make, dtmf: str) -> None:
+    """Neither of the two that talk to the carrier's peer has events there, the hops have."""
+    alice, carrier = await phone(make), await gateway_phone(make)
+    bob = await make("bob", "office.example", 660.0, "pb")
+    async with world(tmp_path, config(carrier, dtmf), dial(user("bob"))) as here:
+        await alice.register(here.hop())
+        await bob.register(here.hop())
+        alice.call("bob", here.hop())
+        await bob.until(events.Confirmed)
+        first = bob.session
+        here.app.twiml = TO_CARRIER
+        second = bob.call("anybody", here.hop())
+        await bob.until(events.Answered)
+        asked = refer(
+            bob,
+            SipUri(user="anybody", host="office.example"),
+            session=first,
+            replacing=name(bob, second),
+        )
+        assert await outcome(bob, asked) == 200
+        await bob.until(events.HungUp, where=lambda each: each.session == first)
+        for each in (alice, carrier):
+            each.keys.packets.clear()
+        await until(lambda: alice.keys.packets and carrier.keys.packets)
+        alice.keys.press("57")
+        if dtmf == "info":
+            await until(lambda: len(carrier.infos) == 2)
+            assert [each.split()[0] for each in signals(carrier)] == ["Signal=5", "Signal=7"]
+            carrier.inform("Signal=6\r\nDuration=100\r\n")
+        else:
+            await until(lambda: digits(carrier.keys.sounds) == "57")
+            carrier.keys.sing("6")
+        await until(lambda: alice.keys.events)
+        await asyncio.sleep(SETTLED)
+        assert digits(alice.keys.events) == "6"
+        assert carrier.keys.events == alice.keys.sounds == []
+        await end(here, alice)
