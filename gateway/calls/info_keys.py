@@ -23,6 +23,7 @@ from protocols.sip.station import Station
 RELAY: Final = "application/dtmf-relay"
 PLAIN: Final = "application/dtmf"
 MOST_WAITING: Final = 64
+MOST_OCTETS: Final = 256  # a key takes thirty
 SHORTEST: Final = 0.06  # seconds, as keys are said to be pressed
 LONGEST: Final = 5.0
 
@@ -41,7 +42,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(body: Body | None) -> Key | None:
     """The key in the body of an INFO; None if there is none."""
-    if body is None:
+    if body is None or len(body.octets) > MOST_OCTETS:
         return None
     kind = body.type.partition(";")[0].strip().lower()
     text = body.octets.decode("ascii", "replace")

@@ -57,6 +57,8 @@ def test_what_is_read(body: Body, key: Key) -> None:
         relay("Signal=5", "application/dtmf"),
         relay("Signal=5", "text/plain"),
         relay("5" * 5000, "application/dtmf"),
+        relay("5" * 200, "application/dtmf"),
+        relay("\n" * 60_000 + "Signal=5"),
         Body(octets=bytes(range(256)), type=RELAY),
     ],
 )
