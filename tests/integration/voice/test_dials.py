@@ -95,7 +95,7 @@ async def undialled(here: World) -> Any:
 async def test_who_is_silent_over_tcp_is_called_over_udp(
     tmp_path: Path, alice: Phone, carrier: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dial_run, "TCP_PATIENCE", 0.2)
+    monkeypatch.setattr(dial_run, "TCP_PATIENCE", 1.5)
     silent = await Slow().open(int(port(carrier)))
     async with gateway(tmp_path, TO_NUMBER, ways=(carrier,), limits=LARGE) as here:
         alice.call("anybody", here.hop())
@@ -115,11 +115,11 @@ async def test_who_is_silent_over_tcp_is_called_over_udp(
 async def test_who_says_trying_over_tcp_is_given_time(
     tmp_path: Path, alice: Phone, carrier: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dial_run, "TCP_PATIENCE", 0.2)
+    monkeypatch.setattr(dial_run, "TCP_PATIENCE", 1.5)
     slow = Slow()
     slow.greeting = 100
     await slow.open(int(port(carrier)))
-    twiml = dial("+447700900002", answerOnBridge="true", timeout="2", action="/after")
+    twiml = dial("+447700900002", answerOnBridge="true", timeout="4", action="/after")
     async with gateway(tmp_path, twiml, ways=(carrier,), limits=LARGE) as here:
         alice.call("anybody", here.hop())
         form = await here.app.until("/after")
@@ -201,7 +201,7 @@ async def test_early_media_are_heard_after_one_who_never_answered(
     nobody = await Raw().open()
     carrier.on_call = ring_early
     nouns = (f"<Sip>sip:nobody@127.0.0.1:{nobody.port}</Sip>", "<Number>+447700900002</Number>")
-    twiml = dial(*nouns, sequential="true", answerOnBridge="true", timeout="1", action="/after")
+    twiml = dial(*nouns, sequential="true", answerOnBridge="true", timeout="3", action="/after")
     async with gateway(tmp_path, twiml, ways=(carrier,)) as here:
         alice.call("anybody", here.hop())
         first = await nobody.asked("INVITE")
@@ -253,9 +253,11 @@ async def test_a_whisper_ends_with_its_leg(tmp_path: Path, alice: Phone, bob: Ph
         bob.hang_up()
         await bob.until(events.Ended)
         await undialled(here)
-        await asyncio.sleep(0)
-        assert not call._whispers
-        assert len(call._scope._tasks) == 1  # the caller's <Pause>
+
+        async def is_alone() -> bool:
+            return not call._whispers and len(call._scope._tasks) == 1  # the caller's <Pause>
+
+        await until(is_alone)
         alice.hang_up()
 
 
