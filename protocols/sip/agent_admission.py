@@ -25,6 +25,8 @@ from protocols.sip.headers import (
 )
 from protocols.sip.matching import has_identity
 from protocols.sip.message import Request
+from protocols.sip.multipart import TYPE, is_multipart, parts_of
+from protocols.sip.session_offers import description_of
 from protocols.sip.session_refresh import too_small
 from protocols.sip.uri import OtherUri, SipUri
 
@@ -60,7 +62,7 @@ def abilities(settings: Settings, reliable: Reliability) -> tuple[Header, ...]:
 
 def accept_header(settings: Settings) -> Header:
     """Accept."""
-    return write_accept([MediaType(name=each) for each in settings.descriptions])
+    return write_accept([MediaType(name=each) for each in (*settings.descriptions, TYPE)])
 
 
 def objection(request: Request, settings: Settings) -> Refusal | None:
@@ -132,7 +134,19 @@ def _check_body(request: Request, settings: Settings) -> Refusal | None:
     kind = read_content_type(headers)
     if kind is not None and kind.name in settings.descriptions:
         return None
+    if kind is not None and is_multipart(kind) and _is_understood(request, kind, settings):
+        return None
     return Refusal(status=415, headers=(accept_header(settings),))
+
+
+def _is_understood(request: Request, kind: MediaType, settings: Settings) -> bool:
+    """Whether a body of several parts has a description, and nothing that we had to know."""
+    for part in parts_of(request.body, kind):
+        found = part.type
+        known = found is not None and found.name in settings.descriptions
+        if part.is_required and not known:
+            return False
+    return description_of(request, settings.descriptions) is not None
 
 
 def _check_accept(request: Request, settings: Settings) -> Refusal | None:

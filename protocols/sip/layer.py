@@ -347,10 +347,7 @@ class TransactionLayer:
             self._events.append(events.AckReceived(server_id=None, request=request, flow=flow))
 
     def _take_cancel(self, request: Request, key: Hashable, flow: Flow, now: float) -> None:
-        """Answer 200 where there is an INVITE (§9.2), whether or not it can still be cancelled.
-
-        There is at most one CANCEL for an INVITE, so that limits need not hold it up.
-        """
+        """Answer 200 where there is an INVITE (§9.2); limits need not hold up the one of each."""
         invite = self._ledger.servers.get(server_key(request, "INVITE"))
         if invite is None:
             self.refuse(reply(request, 481), flow)
@@ -396,11 +393,7 @@ class TransactionLayer:
         self._perform(server, effects, now)
 
     def _divert(self, server: Server, destination: Destination) -> None:
-        """The connection of a request is gone: its responses go elsewhere from now on.
-
-        What may have been lost with it is said again; a 2xx to an INVITE is its user's to repeat,
-        who knows whether its ACK came.
-        """
+        """Answer elsewhere from now on; whose 2xx was not acknowledged says it again by itself."""
         self._ledger.move(server, destination)
         server.fallback = None
         if server.octets and server.state not in (State.CONFIRMED, State.ACCEPTED):

@@ -17,6 +17,7 @@ from protocols.sip.headers import (
     write_content_type,
 )
 from protocols.sip.message import Headers, Message
+from protocols.sip.multipart import parts_of
 
 SDP: Final = "application/sdp"
 
@@ -146,18 +147,33 @@ def body_of(message: Message) -> Body | None:
 
 
 def description_of(message: Message, types: tuple[str, ...]) -> Body | None:
-    """The session description in a message, `types` being what may be one."""
+    """The session description in a message, `types` being what may be one; perhaps in a part."""
     body = body_of(message)
-    if body is None or main_type(body) not in types:
+    if body is None:
         return None
-    if "Content-Disposition" in message.headers:
-        try:
-            disposition = read_content_disposition(message.headers)
-        except RemoteProtocolError:
-            return None
-        if disposition is not None and disposition.kind != "session":
-            return None
-    return body
+    main = main_type(body)
+    if main in types:
+        return body if _is_of_session(message.headers) else None
+    if not main.startswith("multipart/"):
+        return None
+    kind = read_content_type(message.headers)
+    assert kind is not None, "its type was read"
+    for part in parts_of(body.octets, kind):
+        found = part.type
+        if found is not None and found.name in types and _is_of_session(part.headers):
+            return Body(octets=part.octets, type=write_content_type(found)[1])
+    return None
+
+
+def _is_of_session(headers: Headers) -> bool:
+    """Whether a description is for the session, and for nothing else."""
+    if "Content-Disposition" not in headers:
+        return True
+    try:
+        disposition = read_content_disposition(headers)
+    except RemoteProtocolError:
+        return False
+    return disposition is None or disposition.kind == "session"
 
 
 def main_type(body: Body) -> str:

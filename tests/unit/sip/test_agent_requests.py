@@ -126,7 +126,7 @@ def test_what_is_allowed_is_what_is_taken() -> None:
     headers = callee.agent.abilities()
     assert set(read_tokens(headers, "Allow") or ()) == set(INSIDE) | OUTSIDE
     assert read_tokens(headers, "Supported") == EXTENSIONS
-    assert headers.first("Accept") == "application/sdp"
+    assert headers.first("Accept") == "application/sdp, multipart/mixed"
     for method in set(INSIDE) | OUTSIDE:
         said = inject(callee, request(method, cseq=5, contacts=(party("a"),)), "192.0.2.1")
         assert f"405 {method}" not in said
