@@ -393,6 +393,9 @@ class Leg:
             self._tools.reader.remove(each)
         self.ports.close()
         self._tools.tell(wire.LegClosed(call=self._call, leg=self.id, readings=self.readings()))
+        # Its parts refer to it, and it to other legs: it is not to wait for the collector.
+        self.source, self._hearers, self._ways, self._ear = None, (), {}, None
+        del self._routing, self.mouth
 
 
 def _wants_keys(hearer: Leg) -> bool:

@@ -143,6 +143,8 @@ class Switch:
         call = self._calls.pop(name, None)
         for leg in call.legs.values() if call is not None else ():
             self._close(leg, now)
+        if not self._calls:  # nobody looks at the clock until there are others
+            self._waiting.clear()
         return wire.Ended(call=name)
 
     def close(self, now: float) -> None:
