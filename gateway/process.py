@@ -24,7 +24,7 @@ __all__ = ["EVERY_ROLE", "FENCED", "run"]
 
 # Containers made since that are still there (the default is 700), and collections of the younger
 # after which the older have their turn: what a call was stands in circles, and waits for it.
-_COLLECT_AFTER = (10_000, 3, 3)
+_COLLECT_AFTER = (5_000, 3, 4)
 FENCED = 75  # the exit status of a process that others took for dead (EX_TEMPFAIL)
 _MENDABLE = (
     StoreError,

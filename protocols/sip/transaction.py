@@ -13,14 +13,15 @@ given up (timer F).
 from collections.abc import Hashable, Mapping
 from enum import StrEnum
 from math import inf
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, Final
 
 from msgspec.structs import replace
 
 from protocols.sip.events import ClientId, ServerId, TransactionId
-from protocols.sip.message import NO_HEADERS, Headers, Request, Response
+from protocols.sip.message import NO_HEADERS, Headers, NameAddr, Request, Response
 from protocols.sip.timers import Durations, Timer
 from protocols.sip.transport import Destination
+from protocols.sip.uri import SipUri
 
 
 class State(StrEnum):
@@ -74,12 +75,11 @@ _FAILS: Final = (_S.TERMINATED, (_E.FAIL,))
 _TIMES_OUT: Final = (_S.TERMINATED, (_E.TIME_OUT,))
 
 
-_Said = TypeVar("_Said", Request, Response)
-
-
-def bare(said: _Said) -> _Said:
-    """A message as far as it names its transaction: of what is over that is kept for 64*T1."""
-    return replace(said, contacts=(), record_routes=(), headers=NO_HEADERS, body=b"")
+_NOBODY: Final = NameAddr(uri=SipUri(host="invalid"))
+_ANSWERED: Final = Request(
+    method="", uri=_NOBODY.uri, vias=(), from_=_NOBODY, to=_NOBODY, call_id="", cseq=0
+)
+"""What is left of a request that nothing more is said to: it is matched by `key` for 64*T1."""
 
 
 def kind_of(status: int) -> Given:
@@ -272,7 +272,10 @@ class InviteClient(Client):
     def _enter(self, state: State, now: float) -> None:
         super()._enter(state, now)
         if state is State.ACCEPTED:  # it is neither said again nor acknowledged here
-            self.request, self.octets = bare(self.request), b""
+            self.octets = b""
+            self.request = replace(
+                self.request, routes=(), contacts=(), headers=NO_HEADERS, body=b""
+            )
 
     def _longer(self, interval: float) -> float:
         return 2 * interval
@@ -410,7 +413,10 @@ class InviteServer(Server):
     def acknowledged(self) -> None:
         """Its 2xx is not said again; a late CANCEL still gets its tag (§9.2)."""
         if self.state is State.ACCEPTED and self.last is not None:
-            self.request, self.last, self.octets = bare(self.request), bare(self.last), b""
+            self.request, self.octets = _ANSWERED, b""
+            self.last = replace(
+                self.last, vias=(), record_routes=(), contacts=(), headers=NO_HEADERS, body=b""
+            )
 
 
 class NonInviteServer(Server):
@@ -451,5 +457,5 @@ class NonInviteServer(Server):
         """What is said last is kept as it is written."""
         effects = super().answer(response, octets, now)
         if self.state is State.COMPLETED:
-            self.request, self.last = bare(self.request), None
+            self.request, self.last = _ANSWERED, None
         return effects
