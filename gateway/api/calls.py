@@ -20,7 +20,7 @@ from gateway.calls import orders, tables
 from gateway.calls.book import changed_at
 from gateway.calls.model import OVER, CallStatus
 from gateway.calls.model import Call as Record
-from gateway.calls.orders import Cancel, Complete, Order, Redirect
+from gateway.calls.orders import Amend, Cancel, Complete, Order, Redirect
 from gateway.events import FactType, fact
 from gateway.messages import notifications
 from gateway.messages.asked import is_http_url
@@ -29,6 +29,7 @@ from gateway.sids import CALL
 
 _PATIENCE: Final = 3.0  # seconds for another process to take an order
 _MAX_TWIML: Final = 4000  # characters
+_LONGEST: Final = 86_400  # seconds that a call may be given
 _NORTH_AMERICAN: Final = re.compile(r"\+1(\d{3})(\d{3})(\d{4})")
 _SUBRESOURCES: Final = (
     *("events", "notifications", "payments", "recordings", "siprec", "streams"),
@@ -114,10 +115,33 @@ async def find(call: Call) -> Record | Refusal:
 
 async def update(call: Call, found: Record) -> Record | Refusal:
     """End a call (Status), or run another document in it (Url or Twiml; Url wins)."""
-    order = _order(call)
-    if order is None or isinstance(order, Refusal):
-        return order or found
-    return _refused(order, found.status) or await _carried_out(call, found, order)
+    wanted = (_amended(call), _order(call))
+    for order in wanted:
+        refusal = order if isinstance(order, Refusal) else _refused(order, found)
+        if refusal is not None:
+            return refusal
+    changed: Record | Refusal = found
+    for order in wanted:
+        if order is not None and isinstance(changed, Record):
+            assert not isinstance(order, Refusal)
+            changed = await _carried_out(call, changed, order)
+    return changed
+
+
+def _amended(call: Call) -> Amend | Refusal | None:
+    """What of the form holds for the call from now on, None for nothing."""
+    told, limit = call.text("StatusCallback"), call.text("TimeLimit")
+    if told and not is_http_url(told):
+        return refuse(21609, f"StatusCallback should be an http or https URL, not '{told[:80]}'")
+    if limit and not 0 < int(limit) <= _LONGEST:
+        return refuse(20001, f"TimeLimit should be from 1 to {_LONGEST} seconds, not {limit}")
+    if not told and not limit:
+        return None
+    return Amend(
+        status_callback=told,
+        status_callback_method=(call.text("StatusCallbackMethod") or "POST").upper(),
+        time_limit=int(limit or 0),
+    )
 
 
 def _order(call: Call) -> Order | Refusal | None:
@@ -144,12 +168,17 @@ def _order(call: Call) -> Order | Refusal | None:
     )
 
 
-def _refused(order: Order, status: CallStatus) -> Refusal | None:
+def _refused(order: Order | None, found: Record) -> Refusal | None:
     """Why a call in this state can't do as it is ordered."""
+    status = found.status
+    if order is None:
+        return None
     if status in OVER:
         return refuse(21220, f"The call is over: {status}")
     if isinstance(order, Cancel) and status not in _UNANSWERED:
         return refuse(21220, f"The call is {status}; Status=completed ends one that was answered")
+    if isinstance(order, Redirect) and found.parent_sid:
+        return refuse(21220, f"{found.parent_sid} dialled it, and runs the documents of both")
     if isinstance(order, Redirect) and status is not CallStatus.IN_PROGRESS:
         return refuse(21220, f"The call is {status}, not in-progress: cannot redirect it")
     return None
@@ -229,9 +258,9 @@ _UPDATE: Final = (
     Param(name="FallbackUrl", doc="Asked when Url fails."),
     Param(name="FallbackMethod", kind=Kind.METHOD, error_code=21209, doc="How it is asked: POST."),
     Param(name="Twiml", doc=f"The document itself, {_MAX_TWIML} characters at most."),
-    Param(name="StatusCallback", doc="Not used: it is chosen when a call begins."),
-    Param(name="StatusCallbackMethod", kind=Kind.METHOD, error_code=21209, doc="Not used."),
-    Param(name="TimeLimit", kind=Kind.INTEGER, doc="Checked and not used."),
+    Param(name="StatusCallback", doc="Told of the call's end instead of who was."),
+    Param(name="StatusCallbackMethod", kind=Kind.METHOD, error_code=21209, doc="How: POST."),
+    Param(name="TimeLimit", kind=Kind.INTEGER, doc="Seconds from the answer after which it ends."),
 )
 
 RESOURCES: Final = (

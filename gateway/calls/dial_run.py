@@ -96,9 +96,10 @@ class DialRun:
         """Release everybody; `DialEnded` is given as for any other end."""
         self._do(self._machine.stop(reason))
 
-    def has(self, sid: str) -> bool:
-        """Whether the call `sid` is one that it made, and lives."""
-        return self._made(sid) is not None
+    def line_of(self, sid: str) -> Line | None:
+        """That of a call that it made, and that lives."""
+        branch = self._made(sid)
+        return None if branch is None else branch.line
 
     def let_go(self, sid: str, reason: str) -> None:
         """End a call that it made, however far it is: nobody else is asked for it."""

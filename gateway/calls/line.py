@@ -11,7 +11,7 @@ import msgspec
 
 from carriers.call_outcomes import CallEnd
 from gateway.calls import callbacks
-from gateway.calls.book import Book, advanced
+from gateway.calls.book import Book, advanced, changed_at
 from gateway.calls.keeping import Keeping
 from gateway.calls.model import OVER, Call, CallDirection, CallLeg, CallStatus
 from gateway.core.runner import Job
@@ -112,6 +112,13 @@ class Line:
         self.call = ended
         jobs = self._tell(CallEvent.COMPLETED)
         self._keeping.put(self._book.ended(ended, jobs=jobs), jobs)
+
+    def tell_at(self, url: str, method: str) -> None:
+        """Have another URL told of what happens from now on."""
+        if not self.is_over:
+            also = {"status_callback": url, "status_callback_method": method}
+            self.call = changed_at(self.call, self._clock(), **also)
+            self._keeping.put(self._book.updated(self.call))
 
     def note(self, writes: Iterable[Write]) -> None:
         """Keep what an app's developer should know."""

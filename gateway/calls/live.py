@@ -15,6 +15,7 @@ import structlog
 
 from carriers.caller_id import Caller
 from gateway.calls import endings, tables
+from gateway.calls.amends import Amends
 from gateway.calls.apps import App
 from gateway.calls.branch import Branch
 from gateway.calls.caller_ids import caller_as, may_call_as
@@ -31,7 +32,7 @@ from gateway.calls.leg import Event, Finished, Gone, Leg, Tell, Transferred
 from gateway.calls.line import Line
 from gateway.calls.media import CallMedia, NoMedia, quality_of
 from gateway.calls.model import Call, CallStatus
-from gateway.calls.orders import Cancel, Complete, Order, Redirect
+from gateway.calls.orders import Amend, Cancel, Complete, Order, Redirect
 from gateway.calls.places import Find, Joint
 from gateway.calls.reach import Asked
 from gateway.calls.sip_leg import SipLeg
@@ -53,6 +54,7 @@ _log = structlog.get_logger(__name__)
 _NORMAL: Final = 200
 _BROKEN: Final = "the gateway had a fault"
 _OVER_REST: Final = "ended over REST"
+_TIME_LIMIT: Final = "the time limit of the call"
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
 
 
@@ -104,6 +106,7 @@ class Live(Handed):
         self._ending = Ended(status=CallStatus.NO_ANSWER)
         self._dial: DialRun | None = None
         self._is_taken = False
+        self._amends = Amends(self._spawn, house.clock)
         self._after_answer: Ended | None = None  # how it ends as soon as it is answered
         self._unanswered: tuple[int, Ended] | None = None  # what the last dial came to
         self._find = find
@@ -366,6 +369,10 @@ class Live(Handed):
             case Complete() | Cancel():
                 ended = Ended(status=CallStatus.CANCELED, reason=_OVER_REST)
                 self._end(endings.UNAVAILABLE, ended)
+            case Amend():
+                ended = Ended(status=CallStatus.FAILED, reason=_TIME_LIMIT)
+                end = partial(self._end, endings.UNAVAILABLE, ended)
+                self._amends.make(self.line, order, end)
             case Redirect(url=url, method=method) if url:
                 if order.fallback_url:
                     fallback = Fallback(url=order.fallback_url, method=order.fallback_method)
@@ -381,14 +388,26 @@ class Live(Handed):
 
     def has_child(self, sid: str) -> bool:
         """Whether the call `sid` is one that it dialled, or that joined it, and lives."""
-        return any(run.has(sid) for run in self._runs()) or bool(self._legs_of(sid))
+        return self._line_of(sid) is not None
 
-    def let_go(self, sid: str) -> None:
+    def let_go(self, sid: str, reason: str = _OVER_REST) -> None:
         """Let go of a call that `has_child` knows."""
         for run in self._runs():
-            run.let_go(sid, _OVER_REST)
+            run.let_go(sid, reason)
         for leg in self._legs_of(sid):
-            leg.hang_up(_NORMAL if leg.is_up else endings.UNAVAILABLE, _OVER_REST)
+            leg.hang_up(_NORMAL if leg.is_up else endings.UNAVAILABLE, reason)
+
+    def amend_child(self, sid: str, order: Amend) -> Call | None:
+        """Change what holds for a call that `has_child` knows; the call as it is then."""
+        line = self._line_of(sid)
+        if line is not None:
+            self._amends.make(line, order, partial(self.let_go, sid, _TIME_LIMIT))
+        return None if line is None else line.call
+
+    def _line_of(self, sid: str) -> Line | None:
+        found = [run.line_of(sid) for run in self._runs()]
+        found.append(None if self._transfers is None else self._transfers.line_of(sid))
+        return next((line for line in found if line is not None), None)
 
     def _runs(self) -> list[DialRun]:
         transferred = [] if self._transfers is None else self._transfers.runs

@@ -41,7 +41,18 @@ class Redirect(msgspec.Struct, frozen=True, kw_only=True, tag="redirect"):
     twiml: str = ""
 
 
-Order = Complete | Cancel | Redirect
+class Amend(msgspec.Struct, frozen=True, kw_only=True, tag="amend"):
+    """Change what holds for the call: who is told of its end, and how long it may last.
+
+    `status_callback` is "" and `time_limit`, seconds from the answer, 0 for no change.
+    """
+
+    status_callback: str = ""
+    status_callback_method: str = "POST"
+    time_limit: int = 0
+
+
+Order = Complete | Cancel | Redirect | Amend
 
 
 class Orders(Protocol):
@@ -64,12 +75,12 @@ class NoCalls:
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """An order in the store."""
+    """An order in the store; None is one that a newer version gave, and that this can't read."""
 
     id: str
     account_sid: str
     sid: str
-    order: Order
+    order: Order | None
 
 
 INSERT: Final = Insert(table="call_orders", columns=("sid", "id", "account_sid", "wanted", "at"))
@@ -113,7 +124,15 @@ async def waiting(store: Store, after: Waiting | None = None) -> list[Waiting]:
 
 def _waiting_of(row: Row) -> Waiting:
     sid, id, account_sid, wanted = row
-    return Waiting(id=id, account_sid=account_sid, sid=sid, order=_decode(wanted))
+    return Waiting(id=id, account_sid=account_sid, sid=sid, order=_order_of(wanted))
+
+
+def _order_of(wanted: str) -> Order | None:
+    try:
+        found: Order = _decode(wanted)
+    except msgspec.ValidationError:
+        return None
+    return found
 
 
 def done(orders: Sequence[Waiting]) -> list[Write]:

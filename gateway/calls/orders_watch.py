@@ -48,6 +48,8 @@ class OrderWatcher:
         return count
 
     async def _carried_out(self, order: Waiting) -> bool:
+        if order.order is None:
+            return False
         try:
             call = await self._calls.order(order.account_sid, order.sid, order.order)
         except Exception:  # a defect in one call must not keep the orders of others waiting

@@ -23,7 +23,7 @@ from gateway.calls.leg import Tell
 from gateway.calls.live import Arrival, Live
 from gateway.calls.media import CallMedia
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus
-from gateway.calls.orders import Order, Redirect
+from gateway.calls.orders import Amend, Order, Redirect
 from gateway.calls.parameters import DOMAIN, sip_address, sip_parameters
 from gateway.calls.reach import phone_policy, policy_of, srtp_of
 from gateway.calls.sip_leg import SipLeg
@@ -372,6 +372,8 @@ class Calls:
             return live.line.call
         if isinstance(order, Redirect):
             return None  # whoever was dialled runs no document of its own
+        if isinstance(order, Amend):
+            return live.amend_child(sid, order)
         live.let_go(sid)
         return await self._house.book.get(account_sid, sid)
 

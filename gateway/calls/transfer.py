@@ -25,6 +25,7 @@ from gateway.calls.hop import Hop
 from gateway.calls.house import House
 from gateway.calls.keeping import NotKept
 from gateway.calls.leg import Event, Gone, Leg, Rang, Tell, Transferred
+from gateway.calls.line import Line
 from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.model import Call, CallStatus
 from gateway.calls.places import GRACE, Joint, Places
@@ -72,6 +73,11 @@ class Transfers(Places):
     def runs(self) -> list[DialRun]:
         """The dials of its transfers."""
         return self._runs
+
+    def line_of(self, sid: str) -> Line | None:
+        """That of a call which took the place of another in this one."""
+        lines = [comer.line for comer in self._newcomers if comer.sip.record.sid == sid]
+        return next((line for line in lines if not line.is_over), None)
 
     # What legs tell
 

@@ -29,7 +29,7 @@ from gateway.calls.model import (
     Party,
     Quality,
 )
-from gateway.calls.orders import Cancel, Complete, Order, Redirect
+from gateway.calls.orders import Amend, Cancel, Complete, Order, Redirect
 from gateway.calls.orders_watch import OrderWatcher
 from gateway.cli import app
 from gateway.messages import notifications
@@ -318,6 +318,55 @@ async def test_a_call_runs_another_document(
     assert held.orders == [wanted or Redirect(twiml=form["twiml"])]
 
 
+@pytest.mark.parametrize(
+    "form, wanted",
+    [
+        (
+            {"status_callback": "https://a.example/s"},
+            [Amend(status_callback="https://a.example/s")],
+        ),
+        ({"time_limit": 60}, [Amend(time_limit=60)]),
+        (
+            {
+                "status_callback": "https://a.example/s",
+                "status_callback_method": "GET",
+                "time_limit": 60,
+                "status": "completed",
+            },
+            [
+                Amend(
+                    status_callback="https://a.example/s",
+                    status_callback_method="GET",
+                    time_limit=60,
+                ),
+                Complete(),
+            ],
+        ),
+    ],
+)
+async def test_what_holds_for_a_call_is_changed(
+    world: World, form: dict[str, Any], wanted: list[Order]
+) -> None:
+    call = made(world, status=CallStatus.IN_PROGRESS, started=NOW)
+    await stored(world, call)
+    held = hold(world, call)
+    client = world.sdk(world.main)
+    await world.call(lambda: client.calls(call.sid).update(**form))
+    assert held.orders == wanted
+
+
+async def test_who_was_dialled_runs_no_document_of_its_own(world: World) -> None:
+    parent = made(world, status=CallStatus.IN_PROGRESS, started=NOW)
+    call = made(world, status=CallStatus.IN_PROGRESS, started=NOW, parent_sid=parent.sid)
+    await stored(world, parent, call)
+    held = hold(world, call)
+    form = {"Twiml": "<Response/>"}
+    http, body, _ = await world.ask("POST", path_of(call), world.main, data=form)
+    assert (http, body["code"]) == (400, 21220)
+    assert parent.sid in body["message"]
+    assert held.orders == []
+
+
 REFUSED = [
     *((status, {"Status": "completed"}, 21220) for status in sorted(OVER)),
     *((status, {"Twiml": "<Response/>"}, 21220) for status in sorted(OVER)),
@@ -329,6 +378,10 @@ REFUSED = [
     (CallStatus.IN_PROGRESS, {"Url": "https://a.example", "Method": "PUT"}, 21209),
     (CallStatus.IN_PROGRESS, {"Twiml": "x" * 4001}, 20001),
     (CallStatus.IN_PROGRESS, {"Status": "paused"}, 20001),
+    (CallStatus.IN_PROGRESS, {"StatusCallback": "a.example"}, 21609),
+    (CallStatus.IN_PROGRESS, {"TimeLimit": "0"}, 20001),
+    (CallStatus.IN_PROGRESS, {"TimeLimit": "86401"}, 20001),
+    (CallStatus.COMPLETED, {"TimeLimit": "60"}, 21220),
 ]
 
 
@@ -377,6 +430,19 @@ async def test_an_order_reaches_the_process_that_has_the_call(world: World) -> N
     assert (status, body["status"]) == (200, "completed")
     assert elsewhere.orders == [Complete()]
     assert await orders.waiting(world.services.store) == []
+
+
+async def test_an_order_of_a_newer_version_is_left_to_one_and_stops_no_other(world: World) -> None:
+    call = made(world, status=CallStatus.IN_PROGRESS, started=NOW)
+    await stored(world, call)
+    store, elsewhere = world.services.store, Held(world, call)
+    row = (call.sid, "OR0", call.account_sid, '{"type":"later"}', NOW)
+    await store.commit([(orders.INSERT, row)])
+    await orders.leave(store, call.account_sid, call.sid, Complete(), NOW)
+    assert await OrderWatcher(store, elsewhere).look() == 1
+    assert elsewhere.orders == [Complete()]
+    (left,) = await orders.waiting(store)
+    assert (left.id, left.order) == ("OR0", None)
 
 
 async def test_an_order_that_nobody_takes_in_time_waits(

@@ -395,3 +395,25 @@ async def test_a_channel_is_free_when_its_caller_is_gone(
         assert live(here), "whoever was dialled has not answered yet"
         nobody.answer(invite, 480, tag="late")
     nobody.close()
+
+
+@pytest.mark.parametrize("which", ["parent", "child"])
+async def test_rest_changes_how_long_a_call_lasts_and_whom_its_end_is_told(
+    tmp_path: Path, alice: Phone, bob: Phone, which: str
+) -> None:
+    twiml = dial(user("bob"), answerOnBridge="true", action="/after")
+    async with gateway(tmp_path, twiml, bob) as here:
+        alice.call("bob", here.hop())
+        await alice.until(events.Answered)
+        sids = {"parent": (await here.app.until("/voice"))["CallSid"]}
+        sids["child"] = live(here)._dial.branches[0].sid
+        told = {"StatusCallback": here.app.url + "/changed", "StatusCallbackMethod": "POST"}
+        await order(here, sids[which], TimeLimit="600")
+        await order(here, sids[which], TimeLimit="1", **told)
+        hung_up = await (alice if which == "parent" else bob).until(events.HungUp)
+        assert "time limit of the call" in (hung_up.headers.first("Reason") or "")
+        form = await here.app.until("/changed")
+        assert (form["CallSid"], form["CallStatus"]) == (sids[which], "completed")
+        await here.ended()
+        assert (await here.call(sids[which])).reason == "the time limit of the call"
+        assert "/status" not in [path for path, _ in here.app.asked] or which == "child"
