@@ -23,6 +23,11 @@ END_WITHIN = 30.0  # after SIGTERM; the drain is 5 s, and the machine may be slo
 NO_CALLS = {"TRUNKLINE_SIP__UDP": "[]", "TRUNKLINE_SIP__TCP": "[]"}
 
 
+# Nobody that a test meets is vouched for by the authorities that the system knows, and each start
+# would read them twice.
+NO_AUTHORITIES = {"SSL_CERT_FILE": os.devnull}
+
+
 class RunningGateway:
     """`trunkline serve` with `config` (TOML) in the folder `home`."""
 
@@ -40,6 +45,7 @@ class RunningGateway:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("TRUNKLINE_")}
         self.environ = {
             **inherited,
+            **NO_AUTHORITIES,
             "TRUNKLINE_DATA": str(self.data),
             "TRUNKLINE_HTTP__LISTEN": "127.0.0.1:0",
             "TRUNKLINE_SMPP__LISTEN": "127.0.0.1:0",

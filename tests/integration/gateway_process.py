@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from tests.running import RunningGateway
+from tests.running import NO_AUTHORITIES, RunningGateway
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = "+15550001000"  # what the first start gives the account
@@ -58,7 +58,12 @@ class Simulator:
         self._ready.unlink(missing_ok=True)
         with self._log.open("ab") as output:
             process = subprocess.Popen(
-                self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                self._command,
+                cwd=ROOT,
+                env={**os.environ, **NO_AUTHORITIES},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
         self._process = process
 

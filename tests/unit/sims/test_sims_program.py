@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from sims.cli import main
+from tests.running import NO_AUTHORITIES
+
 GENEROUS = 20.0
 PHONE = ("--domain", "d", "--user", "u", "--password", "p", "--server", "192.0.2.1")
 QUICK = ("--receipt-delay", "0.05", "--response-timeout", "0.1")
@@ -62,6 +65,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
         ready_file = tmp_path / f"ready{len(programs)}.json"
         process = subprocess.Popen(
             command(*arguments, "--ready-file", str(ready_file)),
+            env={**os.environ, **NO_AUTHORITIES},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -382,11 +386,12 @@ def test_a_parent_that_is_gone_already_ends_it_at_once() -> None:
     ],
 )
 def test_a_wrong_argument_is_told_on_the_command_line(
-    arguments: tuple[str, ...], says: str
+    arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=GENEROUS)
-    assert done.returncode == 2
-    assert says in done.stderr
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
 
 
 def test_usage_is_said_of_what_a_person_started() -> None:
