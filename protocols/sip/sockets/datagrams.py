@@ -7,14 +7,16 @@ says whom it was meant for (ip(7), IP_RECVERR).
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import select
 import socket
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from protocols.sip import stun
 from protocols.sip.transport import Flow, Transport
 from protocols.sip.wire import Address, Clock, Event, Failed, ReadDatagram, Received
 
@@ -37,6 +39,7 @@ REFUSALS: Final = frozenset(
 )
 _IP_RECVERR: Final = 11
 _IPV6_RECVERR: Final = 25
+_STUN: Final = b"\0"  # what no SIP begins with
 _LOCAL: Final = 1  # SO_EE_ORIGIN_LOCAL: the kernel's own word on what was being sent
 
 
@@ -100,12 +103,23 @@ class Socket:
                 return
             except OSError:
                 continue  # a refusal: the error queue says whose, and poll says that it does
+            if octets[:1] == _STUN and self._tell_alive(octets, peer):
+                continue
             message = read(octets)
             if message is not None:
                 remote = peer if len(peer) == 2 else _scoped(peer)
                 batch.append(
                     Received(message=message, flow=self.flow(remote), at=now, octets=octets)
                 )
+
+    def _tell_alive(self, octets: bytes, peer: Any) -> bool:
+        """Whether a datagram asked by STUN for a sign of life, which it gets."""
+        said = stun.answer(octets, peer[:2])
+        if said is None:
+            return False
+        with contextlib.suppress(OSError):  # it asks again
+            self._wire.sendto(said, peer)
+        return True
 
     def drain(self, batch: list[Event]) -> bool:
         """Add what ICMP refused, up to `BATCH` datagrams, to `batch`; whether it said anything."""

@@ -632,3 +632,24 @@ async def test_closing_ends_what_was_taken_and_not_begun(start: Start) -> None:
         assert peer.recv(1) == b""
     assert box.endpoint.connections() == 0
     gc.collect()  # a socket that nobody closed would be told of here
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_phone_that_asks_by_stun_hears_that_its_flow_stands(
+    start: Start, host: str
+) -> None:
+    """RFC 5626 §4.4.2: over UDP it takes its registration for lost otherwise."""
+    box = await start(UDP, host=host)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as phone:
+        phone.setblocking(False)
+        phone.bind((host, 0))
+        transaction = os.urandom(12)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(phone, box.at(UDP))
+        await loop.sock_sendall(phone, b"\x00\x01\x00\x00\x21\x12\xa4\x42" + transaction)
+        said = await asyncio.wait_for(loop.sock_recv(phone, 1000), LONG)
+        assert said[:2] == b"\x01\x01" and said[8:20] == transaction
+        assert int.from_bytes(said[26:28], "big") ^ 0x2112 == phone.getsockname()[1]
+        await loop.sock_sendall(phone, options("after"))
+        assert call_ids(await box.wait(Received)) == ["after"]
