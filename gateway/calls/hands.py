@@ -12,6 +12,7 @@ from gateway.calls import documents, tables
 from gateway.calls.documents import Documents, Exchange, Note, NotObtained
 from gateway.calls.line import Line
 from gateway.webhooks.instructions import Fallback
+from gateway.webhooks.target import shown
 from twiml.call import Event, Fetched, NotFetched, Paused
 from twiml.errors import Finding
 from twiml.outcome import Goto
@@ -82,8 +83,12 @@ class Hands:
         self._give(Paused(ask=ask))
 
     async def _fetch(self, ask: int, goto: Goto) -> None:
-        line = self.line
-        found = await self._documents.fetch(line.call, goto, self._fallback, extra=line.extra)
+        line, began = self.line, self._clock()
+        try:
+            found = await self._documents.fetch(line.call, goto, self._fallback, extra=line.extra)
+        except asyncio.CancelledError:  # the call went on, or ended, before the app had answered
+            self.keep((), (unanswered(goto, began, self._clock()),))
+            raise
         self.keep(found.notes, found.exchanges)
         if isinstance(found, NotObtained):
             self._give(NotFetched(ask=ask))
@@ -101,6 +106,13 @@ class Hands:
         if exchanges:
             writes.append(tables.exchanges_kept(call.sid, exchanges))
         self.line.note(writes)
+
+
+def unanswered(goto: Goto, began: float, now: float) -> Exchange:
+    """That a document was asked for which nobody waits for any more."""
+    return Exchange(
+        at=began, url=shown(goto.url), method=goto.method, status=0, elapsed=now - began
+    )
 
 
 class Handed:

@@ -22,6 +22,7 @@ from carriers.trunk_places import Door
 from carriers.trunks import Srtp, Trunk, gateway_uri
 from gateway.calls.leg import Gone
 from gateway.calls.model import Call, Party
+from gateway.calls.redirects import led_to
 from gateway.calls.way import CODECS, PHONES, Way, preferring
 from gateway.sip.model import Domain
 from protocols.rtp.latch import LatchPolicy
@@ -242,6 +243,7 @@ class _Located:
         self._reach = reach
         self._ways: deque[Way] = deque()
         self._redirects = MOST_REDIRECTS
+        self._tried: list[SipUri] = []
         self._current: Way | None = None
         self.reason = "there is no way"
 
@@ -256,15 +258,15 @@ class _Located:
         if gone is not None and gone.contacts and 300 <= gone.status < 400 and self._redirects:
             self._redirects -= 1
             self._ways.clear()
-            for contact in gone.contacts:
-                if isinstance(contact.uri, SipUri):
-                    await self._add(contact.uri, before)
+            for uri in led_to(gone.contacts, self._tried):
+                await self._add(uri, before)
             return self._give()
         if outcome.sip_code not in _UNREACHED and outcome.sip_code != 503:
             self._ways.clear()  # RFC 3263 §4.3: only who did not answer has others asked
         return self._give()
 
     async def _add(self, uri: SipUri, like: Way) -> None:
+        self._tried.append(uri)
         target = msgspec.structs.replace(uri, headers=())
         found = await self._reach.resolver.locate(target)
         if isinstance(found, Unlocated):

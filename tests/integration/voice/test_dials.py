@@ -417,3 +417,24 @@ async def test_rest_changes_how_long_a_call_lasts_and_whom_its_end_is_told(
         await here.ended()
         assert (await here.call(sids[which])).reason == "the time limit of the call"
         assert "/status" not in [path for path, _ in here.app.asked] or which == "child"
+
+
+async def test_an_app_that_was_too_slow_for_its_caller_stands_in_the_timeline(
+    tmp_path: Path, alice: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, "") as here:
+        asked = asyncio.Event()
+
+        async def never(*_: Any, **__: Any) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(house_of(here).documents, "fetch", never)
+        alice.call("anybody", here.hop())
+        await asked.wait()
+        sid = live(here).line.call.sid
+        alice.hang_up()
+        await here.ended()
+        told = await here.get(f"/v1/calls/{sid}/timeline")
+        (document,) = [each for each in told["events"] if each["type"] == "document"]
+        assert (document["url"], document["status"]) == (here.app.url + "/voice", 0)

@@ -396,7 +396,8 @@ async def test_a_redirect_is_followed(
     there = NameAddr(uri=SipUri(user="there", host="127.0.0.1", port=int(port(carrier))))
 
     def redirect(phone: Phone, event: events.Invited) -> None:
-        reply = Reply(status=302, contacts=(there,))
+        low = NameAddr(uri=event.request.uri, params=(("q", "0.1"),))
+        reply = Reply(status=302, contacts=(low, there))
         phone.station.agent.refuse(event.session, reply, phone.station.now())
 
     moved.on_call = redirect
