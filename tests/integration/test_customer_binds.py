@@ -128,7 +128,7 @@ def test_receipts_wait_while_the_customer_is_away_and_the_gateway_restarts(
     assert gateway.terminate() == 0
     gateway.start()
 
-    later = customer(gateway, "--wait", "2")
+    later = customer(gateway, "--wait", "5")
     assert [each["message_id"] for each in only(later, "receipt")] == [answer["message_id"]]
     assert only(customer(gateway, "--wait", "1"), "receipt") == []
 
@@ -139,7 +139,7 @@ def test_texts_to_a_number_of_the_customer_wait_for_its_bind(
     gateway = start_gateway(CONFIG)
     text_in(gateway, TO, SENDER, "For the shop")
     text_in(gateway, TO, SENDER, LONG)
-    texts = only(customer(gateway, "--wait", "2"), "text")
+    texts = only(customer(gateway, "--wait", "5"), "text")
     assert {(each["from"], each["to"]) for each in texts} == {(TO.lstrip("+"), SENDER.lstrip("+"))}
     assert sorted(each["body"] for each in texts) == sorted(["For the shop", LONG])
     assert [each.direction for each in messages(gateway)] == ["inbound", "inbound"]

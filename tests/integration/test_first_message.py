@@ -23,8 +23,10 @@ def test_a_text_is_queued_then_sent_then_delivered(running_gateway: RunningGatew
         "outbound-api",
         "1",
     )
-    assert wait_for_status(running_gateway, message.sid, ["sent", "delivered"]) == "sent"
     wait_for_status(running_gateway, message.sid, ["delivered"])
+    events = [each["type"] for each in timeline(running_gateway, message.sid)["events"]]
+    states = [each for each in events if each.startswith("message.")]
+    assert states == ["message.queued", "message.sent", "message.delivered"]
 
     fetched = client.messages(message.sid).fetch()
     assert (fetched.status, fetched.error_code) == ("delivered", None)

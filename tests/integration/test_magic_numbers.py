@@ -20,7 +20,7 @@ CONFIG = """
 [[carriers]]
 name = "simulated"
 kind = "simulated"
-response_timeout = "1s"
+response_timeout = "4s"
 on_uncertain = "{on_uncertain}"
 """
 SENT_THEN_DELIVERED = ["sent", "delivered"]
@@ -128,5 +128,6 @@ def test_a_receipt_that_comes_before_the_response_waits_for_it(
 
     names = wait_for(answered, "the response is in the timeline")
     assert names == ["submit_sm", "deliver_sm", "submit_sm_resp"]
+    wait_for(lambda: len(app.callbacks(sid)) >= 2, "its callbacks")
     assert [each["params"]["MessageStatus"] for each in app.callbacks(sid)] == SENT_THEN_DELIVERED
     wait_for_status(gateway, sid, ["delivered"])
