@@ -66,7 +66,7 @@ _SENTENCES: Final[dict[Verdict, str]] = {
     Verdict.WAITS: "no bind is up; traffic waits for it",
     Verdict.PAUSED: "paused by the operator",
     Verdict.DRAINING: "draining, takes nothing new",
-    Verdict.WRONG_KIND: "does not carry this medium",
+    Verdict.WRONG_KIND: "carries no texts",
     Verdict.NO_MEDIA: 'carries no media (media = "refuse")',
     Verdict.NO_WEIGHT: "has weight 0",
     Verdict.UNKNOWN: "is not configured",

@@ -17,6 +17,7 @@ from carriers.call_limits import Admission
 from carriers.call_outcomes import CallOutcome, Next
 from carriers.caller_id import ANONYMOUS, Caller, identity_of
 from carriers.dialling import request_uri
+from carriers.routing import Plan
 from carriers.trunk import Trunks
 from carriers.trunk_places import Door
 from carriers.trunks import Srtp, Trunk, gateway_uri
@@ -105,7 +106,7 @@ class Reach:
         trunks: Trunks,
         resolver: Resolver,
         users: Users,
-        plan: Callable[[str, str, str], Sequence[tuple[str, Admission]]],
+        plan: Callable[[str, str, str], Plan],
         host: Callable[[], str],
         clock: Callable[[], float],
         cnonce: Callable[[], str],
@@ -336,15 +337,15 @@ class NumberArm(_Located):
         reach: Reach,
         number: str,
         asked: Asked,
-        plan: Sequence[tuple[str, Admission]],
+        plan: Plan,
     ) -> None:
         super().__init__(reach)
         self._number = number
         self._asked = asked
-        self._carriers = deque(plan)
+        self._carriers = deque((each.carrier, plan.admission) for each in plan.candidates)
         self._doors: deque[Door] = deque()
         self._carrier = ""
-        self.reason = f"no carrier serves {number}"
+        self.reason = f"no carrier for {number}: {plan.why()}"
 
     async def next(self, outcome: CallOutcome | None, gone: Gone | None) -> Way | None:
         """See `Arm`."""

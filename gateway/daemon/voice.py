@@ -10,9 +10,8 @@ from typing import Final
 
 import structlog
 
-from carriers.call_limits import Admission as Kind
 from carriers.model import Carrier
-from carriers.routing import Medium, RouteRequest
+from carriers.routing import Medium, Plan, RouteRequest
 from carriers.trunk import Trunks
 from gateway import trunk_log
 from gateway.calls.book import Book
@@ -256,14 +255,12 @@ class Voice:
         stack.push_async_callback(resolver.close)
         return resolver
 
-    def _plan(self, account_sid: str, to: str, from_: str) -> Sequence[tuple[str, Kind]]:
-        """The carriers of a call, the best first."""
+    def _plan(self, account_sid: str, to: str, from_: str) -> Plan:
+        """The carriers of a call, the best first, and why."""
         request = RouteRequest(
             medium=Medium.CALL, account_sid=account_sid, to=to, from_=from_, fraction=chance()
         )
-        plan = self._ground.call_plan(request, self.trunks.health(), self._ground.clock())
-        kind = Kind.ORDINARY if plan.help is None else Kind.EMERGENCY
-        return [(each.carrier, kind) for each in plan.candidates]
+        return self._ground.call_plan(request, self.trunks.health(), self._ground.clock())
 
     def _note_ports(self) -> None:
         for transport, (_, port) in self.station.endpoint.addresses():

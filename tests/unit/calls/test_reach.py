@@ -6,6 +6,7 @@ from typing import Any
 from carriers.call_limits import Admission
 from carriers.call_outcomes import outcome_of_call
 from carriers.caller_id import Caller
+from carriers.routing import Considered, Medium, Plan, Verdict
 from carriers.trunk_places import Door
 from carriers.trunks import Gateway, Trunk
 from gateway.calls.leg import Gone
@@ -14,6 +15,7 @@ from gateway.calls.reach import Asked, NumberArm
 from protocols.sip.agent_events import Source
 from protocols.sip.transport import Hop, Transport
 
+NUMBER = "+447700900002"
 HOPS = tuple(Hop(transport=Transport.UDP, host=f"192.0.2.{each}", port=5060) for each in (1, 2))
 CALL = Call(
     account_sid="AC1",
@@ -61,7 +63,30 @@ class Trunks:
 def number_arm(trunks: Trunks) -> NumberArm:
     reach: Any = SimpleNamespace(trunks=trunks)
     asked = Asked(call=CALL, caller=Caller(number="+447700900001"))
-    return NumberArm(reach, "+447700900002", asked, [("acme", Admission.ORDINARY)])
+    return NumberArm(reach, NUMBER, asked, plan(Considered(carrier="acme", verdict=Verdict.READY)))
+
+
+def plan(*considered: Considered) -> Plan:
+    return Plan(
+        to=NUMBER,
+        medium=Medium.CALL,
+        route=None,
+        routes=0,
+        candidates=tuple(each for each in considered if each.verdict is Verdict.READY),
+        considered=considered,
+    )
+
+
+async def test_that_nobody_takes_it_is_said_with_the_reason() -> None:
+    reach: Any = SimpleNamespace(trunks=Trunks())
+    asked = Asked(call=CALL, caller=Caller(number="+447700900001"))
+    paused = Considered(carrier="acme", verdict=Verdict.PAUSED, medium=Medium.CALL)
+    arm = NumberArm(reach, NUMBER, asked, plan(paused))
+    assert await arm.next(None, None) is None
+    assert arm.reason == (
+        f"no carrier for {NUMBER}: no routes are configured, every carrier serves all numbers;"
+        " acme: paused by the operator"
+    )
 
 
 def silence() -> Gone:
