@@ -12,7 +12,7 @@ what the call came to and what the phone heard:
     .venv/bin/trunkline sim calls +447700900456
 
 A SIP domain that has this app as its `voice_url` gets a small telephone exchange: its users call
-each other by name, and numbers as the account's number.
+each other by name, and numbers as the account's number. Calls for help are numbers too.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from twilio.rest import Client
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
 EVENTS = "initiated ringing answered completed"
-NUMBER = re.compile(r"\+[0-9]{6,15}")
+NUMBER = re.compile(r"\+[0-9]{6,15}|112|911|999")
 
 
 class App(ThreadingHTTPServer):

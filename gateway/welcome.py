@@ -43,5 +43,8 @@ def welcome(gateway: "Gateway", config: Config, data: Path) -> str:
             "  .venv/bin/python examples/send_sms.py",
         ]
         if "sip_udp" in gateway.ports:
-            lines.append("  .venv/bin/python examples/voice_app.py")
+            lines += [
+                "  .venv/bin/python examples/voice_app.py",
+                "  .venv/bin/trunkline sim call --from +15551230009 --to +15550001000",
+            ]
     return "\n".join(lines)

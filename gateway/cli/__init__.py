@@ -19,6 +19,7 @@ from gateway.cli import (
     jobs,
     messages,
     operate,
+    phones,
     simulate,
     tracking,
 )
@@ -26,7 +27,7 @@ from gateway.cli.client import GatewayError
 
 app = typer.Typer(
     name="trunkline",
-    help="A telecom gateway you run yourself: SMPP outside, Twilio's API inside.",
+    help="A telecom gateway you run yourself: SMPP and SIP outside, Twilio's API inside.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,6 +37,7 @@ messages.register(app)
 explain.register(app)
 calls.register(app)
 carriers.register(app)
+phones.register(app)
 bus.register(app)
 jobs.register(app)
 simulate.register(app)

@@ -144,10 +144,13 @@ def _read(path: str) -> tuple[bytes, str]:
 
 
 def _fetched(url: str, method: str) -> tuple[bytes, str]:
+    from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
     try:
         with urlopen(Request(url, method=method), timeout=_FETCH_TIMEOUT) as response:
             return response.read(), response.headers.get("Content-Type", "")
     except (OSError, ValueError) as error:
-        raise GatewayError(f"{url} can't be fetched: {error}") from None
+        hint = "; it is asked without a signature and without parameters; check a file instead"
+        said = f"{error}{hint}" if isinstance(error, HTTPError) else f"{error}"
+        raise GatewayError(f"{url} can't be fetched: {said}") from None
