@@ -5,6 +5,7 @@ likes (RFC 3261 §20). What can't be read raises `RemoteProtocolError`.
 """
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
@@ -216,6 +217,26 @@ def read_name_addrs(lines: list[str]) -> tuple[NameAddr, ...]:
 def read_contacts(lines: list[str]) -> tuple[NameAddr, ...]:
     """Contacts, or `*` alone (§10.2.2)."""
     return ALL_CONTACTS if lines == ["*"] else read_name_addrs(lines)
+
+
+def read_answered_contacts(lines: list[str]) -> tuple[NameAddr, ...]:
+    """Those of a response's contacts that can be read.
+
+    A response that is not taken is worse than one that says less: nobody can tell its sender.
+    """
+    try:
+        return read_contacts(lines)
+    except RemoteProtocolError:
+        return tuple(found for line in lines for found in _readable(line))
+
+
+def _readable(line: str) -> list[NameAddr]:
+    found: list[NameAddr] = []
+    with suppress(RemoteProtocolError):
+        for element in split_list(line):
+            with suppress(RemoteProtocolError):
+                found.append(read_name_addr(element))
+    return found
 
 
 def read_routes(lines: list[str]) -> tuple[NameAddr, ...]:

@@ -20,6 +20,7 @@ from protocols.sip.parts import (
     ROUTING,
     SPELLINGS,
     canonical,
+    read_answered_contacts,
     read_contacts,
     read_name_addr,
     read_routes,
@@ -273,10 +274,11 @@ _OF_RESPONSE: Final[tuple[_Reader, ...]] = (
     ("To", "to", _read_address),
     ("Call-ID", "call_id", _read_call_id),
     ("Record-Route", "record_routes", read_routes),
-    ("Contact", "contacts", read_contacts),
+    ("Contact", "contacts", read_answered_contacts),
 )
 _OF_REQUEST: Final[tuple[_Reader, ...]] = (
-    *_OF_RESPONSE,
+    *_OF_RESPONSE[:-1],
+    ("Contact", "contacts", read_contacts),
     ("Max-Forwards", "max_forwards", _read_max_forwards),
     ("Route", "routes", read_routes),
 )

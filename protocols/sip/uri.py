@@ -64,7 +64,7 @@ _SIP: Final = re.compile(
     r"(sips?):"
     r"(?:([A-Za-z0-9\-_.!~*'()&=+$,;?/#%]++)(?::([A-Za-z0-9\-_.!~*'()&=+$,%]*+))?+@)?+"
     r"(\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9._\-]++)(?::([0-9]{1,5}))?+"
-    rf"((?:;[{_PARAM}]++(?:=[{_PARAM}]*+)?+)*+)"
+    rf"((?:;[{_PARAM}]++(?:=[{_PARAM}=]*+)?+)*+)"  # base64 in a parameter is seen in the field
     r"(?:\?([A-Za-z0-9\-_.!~*'()\[\]/?:+$&=%]++))?+",
     re.IGNORECASE | re.ASCII,
 )

@@ -410,3 +410,28 @@ def test_nothing_is_raised_whatever_comes(octets: bytes, at: int, cut: int) -> N
     for given_octets in (octets, INVITE[:at] + octets + INVITE[at + cut :]):
         read_datagram(given_octets)
         streamed(given_octets, 11)
+
+
+@pytest.mark.parametrize(
+    ("contact", "users"),
+    [
+        (b"<sip:a b@192.0.2.9>", []),
+        (b"<sip:one@192.0.2.9>, <sip:a b@192.0.2.9>, <sip:two@192.0.2.9>;;", ["one"]),
+        (b'"half <sip:a@192.0.2.9>', []),
+        (b"<sip:a@192.0.2.9;x=YWJj==>", ["a"]),
+    ],
+)
+def test_a_response_is_taken_without_the_contacts_that_cannot_be_read(
+    contact: bytes, users: list[str]
+) -> None:
+    """Its sender can't be told: an answer that is dropped is a call that fails by silence."""
+    response = (
+        b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n"
+        b"From: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>;tag=2\r\n"
+        b"Call-ID: 1\r\nCSeq: 1 INVITE\r\nContact: " + contact + b"\r\nContent-Length: 0\r\n\r\n"
+    )
+    found = read_datagram(response)
+    assert isinstance(found, Response)
+    assert [each.uri.user for each in found.contacts if isinstance(each.uri, SipUri)] == users
+    request = response.replace(b"SIP/2.0 200 OK", b"INVITE sip:b@example.com SIP/2.0", 1)
+    assert isinstance(read_datagram(request), Request if users == ["a"] else Malformed)
