@@ -233,12 +233,15 @@ async def test_who_was_answered_hears_ringing_while_a_whisper_runs(
     tmp_path: Path, open_phone: OpenPhone
 ) -> None:
     caller, carrier = await phones(open_phone)
+    carrier.on_call = ring_early
     twiml = dial(f'<Number url="{{app}}/whisper">{ELSEWHERE["de"]}</Number>')
     async with world(tmp_path, config(carrier)) as here:
         here.app.twiml = twiml.replace("{app}", here.app.url)
         here.app.pages["/whisper"] = "<Response><Pause length='60'/></Response>"
         caller.call(NUMBER, here.hop())
         await caller.until(events.Answered)
+        await caller.sound.hears(880)  # before the answer
+        pick_up(carrier)
         await carrier.until(events.Confirmed)
         await hear(caller, 20, lambda last: loudest(last, 1) == {425})
         await over(here, caller)
@@ -265,8 +268,13 @@ users = [
         await bob.register(here.hop())
         alice.call("bob", here.hop())
         await asyncio.gather(alice.sound.hears(660), bob.sound.hears(440))
-        refer(bob, SipUri(user=ELSEWHERE["de"], host="office.example"))
-        await carrier.until(events.Invited)
+        asked = refer(bob, SipUri(user=ELSEWHERE["de"], host="office.example"))
+        await bob.until(
+            events.TransferProgressed,
+            where=lambda each: each.transfer == asked and each.status == 180,
+        )
+        await asyncio.sleep(0.3)  # what is not to come would have come
+        await alice.sound.hears(660)  # who asked is still there
         bob.hang_up()
         await hear(alice, 20, lambda last: loudest(last, 1) == {425})
         pick_up(carrier)
