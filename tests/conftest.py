@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from gateway import sids
 from tests import postgres
@@ -11,6 +12,28 @@ from tests.kafka_cluster import KafkaCluster
 from tests.running import RunningGateway
 
 StartGateway = Callable[..., RunningGateway]
+
+# The same tries at every run, wherever it is (`make fuzz` makes others), and no word on how long
+# they take: a machine that has more to do proves nothing.
+settings.register_profile(
+    "house",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("house")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longest begins first, so that in the end nobody waits for it alone."""
+
+    def limit(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("timeout")
+        return 0.0 if marker is None else float(marker.args[0])
+
+    items.sort(key=limit, reverse=True)
 
 
 @pytest.fixture(autouse=True)
