@@ -277,7 +277,7 @@ class SipLeg:
             handle(self, event)
         except Exception:
             _log.exception("a leg fell", leg=self.id, at=type(event).__name__)
-            if isinstance(event, events.InfoReceived | events.MessageReceived):
+            if isinstance(event, events.InfoReceived):
                 self._agent.respond(event.key, Reply(status=_FAULT), self._now())
             self.hang_up(_FAULT, _FAULTY)
             if isinstance(event, events.Ended):
@@ -401,9 +401,6 @@ class SipLeg:
     def _on_responded(self, event: events.Responded) -> None:
         self._keypad.answered(event)
 
-    def _on_message(self, event: events.MessageReceived) -> None:
-        self._agent.respond(event.key, Reply(status=_OK), self._now())
-
     def _on_referred(self, event: events.Referred) -> None:
         self._tell(
             self,
@@ -414,6 +411,14 @@ class SipLeg:
                 referred_by=event.referred_by,
                 replaced=event.replaced,
             ),
+        )
+
+    def _on_overasked(self, event: events.Overasked) -> None:
+        _log.warning(
+            "a peer asks too much in one call: it is told to wait",
+            call=self.call_of,
+            leg=self.id,
+            method=event.request.method,
         )
 
     # Inside
@@ -483,6 +488,6 @@ _HANDLERS: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
     events.OfferRefused: SipLeg._on_offer_refused,
     events.InfoReceived: SipLeg._on_info,
     events.Responded: SipLeg._on_responded,
-    events.MessageReceived: SipLeg._on_message,
     events.Referred: SipLeg._on_referred,
+    events.Overasked: SipLeg._on_overasked,
 }
