@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,10 @@ def is_loud(frame: bytes) -> bool:
     return bool(np.abs(decoded(frame)).max() > 300)
 
 
-def first_ring(phone: Phone) -> list[bytes] | None:
-    """The frames from the first that is loud to the next one that is not; None before that."""
-    loud = [is_loud(frame) for frame in phone.sound.heard]
-    if True not in loud or False not in loud[loud.index(True) :]:
-        return None
-    begun = loud.index(True)
-    return phone.sound.heard[begun : loud.index(False, begun)]
+def rings(phone: Phone) -> list[list[bytes]]:
+    """The frames of each time that it rang and was still again."""
+    runs = [(loud, list(run)) for loud, run in groupby(phone.sound.heard, is_loud)]
+    return [run for loud, run in runs[:-1] if loud]
 
 
 def pick_up(phone: Phone) -> None:
@@ -129,11 +127,12 @@ async def test_who_was_answered_hears_it_ring(
     async with world(tmp_path, config(carrier), dial(ELSEWHERE[country], **given)) as here:
         caller.call(NUMBER, here.hop())
         await caller.until(events.Answered)
-        await hear(caller, 1, lambda last: first_ring(caller) is not None)
-        ring = first_ring(caller)
-        assert ring is not None and loudest(ring, len(frequencies)) == frequencies
         frames = round(loud * 50)
-        assert frames - 12 <= len(ring) <= frames + 1  # a busy machine leaves out what it missed
+        # A busy machine leaves out what it missed: one ring of several is whole, nearly.
+        await hear(caller, 1, lambda last: any(len(each) >= frames - 12 for each in rings(caller)))
+        longest = max(rings(caller), key=len)
+        assert loudest(longest, len(frequencies)) == frequencies
+        assert len(longest) <= frames + 1
         pick_up(carrier)
         await asyncio.gather(caller.sound.hears(880), carrier.sound.hears(440))
         await over(here, caller)
