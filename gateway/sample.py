@@ -4,6 +4,7 @@ Made from the declarations in `gateway/config`, so it can't name a key that isn'
 their default are commented out: what a person writes is what differs.
 """
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 
@@ -37,6 +38,13 @@ _EXAMPLES = {
     "url": '"https://example.com/facts"',
     "write_key": '"env:SOURCE1_WRITE_KEY"',
 }
+_LIST_EXAMPLES = {
+    "domains": {"name": '"pbx.example"'},
+    "sources": {"name": '"shop"'},
+    "sinks": {"name": '"billing"'},
+}
+_CHOICES = re.compile(r'"[^"]+"(?: or "[^"]+")+')
+_EACH = "a list, each item {"
 _ABOUT_TRUNKS = 'SIP trunks are carriers of kind "sip", which has keys of its own.'
 _TRUNKS = '[[carriers]] of kind = "sip"'
 _TRUNK_EXAMPLES = {
@@ -53,7 +61,9 @@ def sample() -> str:
     for name, (section, keys) in SECTIONS.items():
         parts.append(f"# {_first_line(section)}\n[{name}]\n" + "".join(_lines(keys.values())))
     for name, (_, keys) in LISTS.items():
-        parts.append(f"# {_ABOUT_LISTS[name]}\n# [[{name}]]\n" + "".join(_lines(keys.values())))
+        examples = {**_EXAMPLES, **_LIST_EXAMPLES.get(name, {})}
+        lines = "".join(_lines(keys.values(), examples))
+        parts.append(f"# {_ABOUT_LISTS[name]}\n# [[{name}]]\n{lines}")
         if name == "carriers":
             lines = _lines(SIP_KEYS.values(), _TRUNK_EXAMPLES)
             parts.append(f"# {_ABOUT_TRUNKS}\n# [[carriers]]\n" + "".join(lines))
@@ -81,7 +91,7 @@ def default_of(key: Key) -> str:
 
 def _lines(keys: Iterable[Key], examples: Mapping[str, str] = _EXAMPLES) -> Iterable[str]:
     for key in keys:
-        about = key.about or key.form.expected
+        about = _about(key)
         written = default_of(key)
         if not written:
             note = "needed" if key.default is REQUIRED else "not set"
@@ -91,6 +101,16 @@ def _lines(keys: Iterable[Key], examples: Mapping[str, str] = _EXAMPLES) -> Iter
             yield f"{line.ljust(34)}  # {about}\n"
         else:
             yield textwrap.indent(textwrap.fill(about, 90), "#   ") + f"\n{line}\n"
+
+
+def _about(key: Key) -> str:
+    """What a key is for, and, where few things may stand there, which."""
+    expected = key.form.expected
+    if _CHOICES.fullmatch(expected):
+        return f"{key.about} ({expected})" if key.about else expected
+    if expected.startswith(_EACH):
+        return f"{key.about}; each {expected.removeprefix(_EACH[:-1])}"
+    return key.about or expected
 
 
 def _first_line(section: type) -> str:

@@ -46,6 +46,13 @@ def test_lines_fit_a_terminal() -> None:
     assert max(len(line) for line in sample().splitlines()) <= 100
 
 
+def test_what_few_things_may_stand_at_a_key_is_said() -> None:
+    text = " ".join(line.removeprefix("#").strip() for line in sample().splitlines())
+    assert 'what the uri and DNS say ("auto" or "udp" or "tcp" or "tls")' in text
+    assert "may register and call; each { username = …, password = … } users = []" in text
+    assert '[[domains]] name = "pbx.example"' in text
+
+
 def test_documentation_has_a_row_for_each_key() -> None:
     tables = [keys for _, keys in (*SECTIONS.values(), *LISTS.values())]
     count = sum(len(keys) for keys in (*tables, SIP_KEYS))
