@@ -133,7 +133,7 @@ def _take_inside(host: Host, event: below.RequestReceived, now: float) -> None:
         host.refuse(key, request, 500, now)
     else:
         if request.method in _TARGETING:
-            session.hear_by(event.flow)
+            session.hear_by(fork, request, event.flow)
         _INSIDE[request.method](session, fork, event, now)
         settle(session, now)
 

@@ -30,7 +30,7 @@ from protocols.sip.message import (
     Response,
     Via,
 )
-from protocols.sip.next_hop import found, hop_to, is_behind
+from protocols.sip.next_hop import found, hop_to, is_behind, leads_to
 from protocols.sip.pace import Pace
 from protocols.sip.session_host import CREDENTIALS, Asked, Host, Purpose
 from protocols.sip.session_offers import Body, Offers, Pending, described
@@ -306,10 +306,17 @@ class Session:
         """Where the requests of a dialog go."""
         return fork.destination or self.destination
 
-    def hear_by(self, flow: Flow) -> None:
-        """The peer asks by another flow than the one that it is reached by: there it is now."""
+    def hear_by(self, fork: Fork, request: Request, flow: Flow) -> None:
+        """The peer asks by another flow than the one that it is reached by: there it is now.
+
+        Not so one of several machines of a carrier's, which names the place that we know.
+        """
         known = self.destination
-        if isinstance(known, Flow) and (flow.transport in SECURE or known.transport not in SECURE):
+        if not isinstance(known, Flow) or known == flow or fork.dialog.routes:
+            return
+        target = request.contacts[0].uri if request.contacts else fork.dialog.target
+        secured = flow.transport in SECURE or known.transport not in SECURE
+        if secured and not leads_to(known, target):
             self.destination = flow
 
     def follow(self, fork: Fork) -> Uri | None:

@@ -242,20 +242,32 @@ def test_a_caller_that_sends_from_any_port_is_hung_up_where_it_listens() -> None
     assert callee.heard(events.Ended)[0].cause is Cause.CLOSED
 
 
-def test_a_phone_that_moves_is_answered_where_it_is() -> None:
-    """Its re-INVITE comes by another flow, as from another network: there it is from then on."""
+HIDDEN = NameAddr(uri=SipUri(host="10.0.0.7", user="me", port=5060))
+RENAMED = NameAddr(uri=SipUri(host="10.0.0.8", user="me", port=5060))
+
+
+@pytest.mark.parametrize(
+    ("contact", "asks_as", "moves"),
+    [
+        (HIDDEN, HIDDEN, True),  # another port of its NAT
+        (HIDDEN, RENAMED, True),  # another network
+        (None, None, False),  # another machine of a carrier's, which says where the call is
+    ],
+)
+def test_a_phone_that_moves_is_answered_where_it_is(
+    contact: NameAddr | None, asks_as: NameAddr | None, moves: bool
+) -> None:
     wire = Wire()
     caller, callee = pair(wire)
-    connect(caller, callee)
-    moved = Flow(
-        id=1, transport=Transport.UDP, local=(callee.host, 5060), remote=("203.0.113.50", 9)
-    )
-    update = request_of(caller, "UPDATE", 2)
-    callee.agent.receive(update, moved, wire.now)
+    connect(caller, callee, **({"contact": contact} if contact else {}))
+    known = callee.heard(events.Invited)[0].flow
+    other = replace(known, remote=("203.0.113.50", 9))
+    changes = {"contacts": (asks_as,)} if asks_as else {}
+    callee.agent.receive(request_of(caller, "UPDATE", 2, **changes), other, wire.now)
     callee.agent.outgoing()
     callee.agent.hang_up(callee.session, wire.now)
     (bye,) = callee.agent.outgoing()
-    assert bye.destination == moved
+    assert bye.destination == (other if moves else known)
     caller.hang_up()
     wire.run()
 
