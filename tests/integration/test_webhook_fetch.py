@@ -212,7 +212,7 @@ async def test_what_a_server_says_unasked_is_nobodys_answer() -> None:
     async with serving(chatter) as server, serving(answer()) as other, fetching() as fetcher:
         first = await fetcher.fetch(asked(f"{server.origin}/sms"))
         asked_again.set()
-        await asyncio.wait_for(spoken.wait(), 10)
+        await asyncio.wait_for(spoken.wait(), 30)
         # It lies in the socket: once another exchange is through, it has been read.
         await fetcher.fetch(asked(f"{other.origin}/sms"))
         second = await fetcher.fetch(asked(f"{server.origin}/sms"))
@@ -224,7 +224,7 @@ async def test_what_a_server_says_unasked_is_nobodys_answer() -> None:
 async def none_open(server: Server) -> None:
     while server.open:
         server.left.clear()
-        await asyncio.wait_for(server.left.wait(), 10)
+        await asyncio.wait_for(server.left.wait(), 30)
 
 
 async def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +274,7 @@ async def test_what_is_under_way_to_a_host_that_is_forgotten_ends_well(
 
     async with serving(late) as slow, serving(answer()) as quick, fetching() as fetcher:
         task = asyncio.create_task(fetcher.notify(asked(f"{slow.origin}/status")))
-        await asyncio.wait_for(slow.arrived.wait(), 10)
+        await asyncio.wait_for(slow.arrived.wait(), 30)
         assert isinstance(await fetcher.notify(asked(f"{quick.origin}/status")), Answer)
         answered.set()
         assert isinstance(await task, Answer)
@@ -290,12 +290,12 @@ async def test_closing_leaves_no_connection_open() -> None:
 
 async def test_one_host_gets_no_more_connections_than_allowed() -> None:
     async def slowly(server: Server, seen: Seen, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.15)  # ten times: who waits for a connection is not read from yet
         await answer()(server, seen, writer)
 
     async with serving(slowly) as server, fetching(per_host=4) as fetcher:
         found = await asyncio.gather(
-            *(fetcher.notify(asked(f"{server.origin}/status#rt=150&rc=0")) for _ in range(40))
+            *(fetcher.notify(asked(f"{server.origin}/status#rt=1000&rc=0")) for _ in range(40))
         )
         assert all(isinstance(each, Answer) for each in found)
         assert server.most_open == 4
