@@ -62,8 +62,8 @@ def sample() -> str:
         parts.append(f"# {_first_line(section)}\n[{name}]\n" + "".join(_lines(keys.values())))
     for name, (_, keys) in LISTS.items():
         examples = {**_EXAMPLES, **_LIST_EXAMPLES.get(name, {})}
-        lines = "".join(_lines(keys.values(), examples))
-        parts.append(f"# {_ABOUT_LISTS[name]}\n# [[{name}]]\n{lines}")
+        lines = _lines(keys.values(), examples)
+        parts.append(f"# {_ABOUT_LISTS[name]}\n# [[{name}]]\n" + "".join(lines))
         if name == "carriers":
             lines = _lines(SIP_KEYS.values(), _TRUNK_EXAMPLES)
             parts.append(f"# {_ABOUT_TRUNKS}\n# [[carriers]]\n" + "".join(lines))
