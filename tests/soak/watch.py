@@ -7,11 +7,14 @@ from statistics import median
 import msgspec
 
 _EVERY = 0.5  # seconds
-# A page of the database may stay in the page caches of the store's writer and of its reader. These
-# are bounded (gateway/store/sqlite_file): the growth of the file excuses twice as much, up to here.
-_PAGE_CACHES = 96.0
-_COPIES = 2
+# A page of the database may stay in the page caches of the store's writer and of its readers. These
+# are bounded (gateway/store/sqlite_file): the growth of the file excuses as many, up to here.
+_PAGE_CACHES = 16.0
+_COPIES = 3
 _MAY_GROW = 12.0  # MB, for what an allocator keeps
+# Python's allocator returns a megabyte once nothing at all lives in it: of what a peak took some
+# stays, whatever became of it.
+_MAY_STAY = 1.25
 _MORE_FILES = 24  # connections to the app are kept, 16 to one host; some readers and timers
 
 
@@ -68,6 +71,19 @@ def memory_problems(warm: Sample, end: Sample) -> list[str]:
     excused = min(_PAGE_CACHES, pages) + _MAY_GROW
     if grown > excused:
         return [f"memory grew by {grown:.1f} MB, {excused:.1f} MB are explained"]
+    return []
+
+
+def rest_problems(warm: Sample, rested: Sample, peak: float) -> list[str]:
+    """Why memory has not gone back to what it was when the process had worked a little.
+
+    `peak` is what it had to remember at one time, MB: as much may stay with the allocator.
+    """
+    most = warm.memory * _MAY_STAY + peak
+    if rested.memory > most:
+        return [
+            f"memory was {warm.memory:.1f} MB and is {rested.memory:.1f} at rest, of {most:.1f}"
+        ]
     return []
 
 
