@@ -29,6 +29,16 @@ class Broken(Exception):
     """What no room expects."""
 
 
+@pytest.fixture
+async def caller(open_phone: OpenPhone) -> Phone:
+    return await open_phone("+447700900001", "carrier.example")
+
+
+@pytest.fixture
+async def callee(open_phone: OpenPhone) -> Phone:
+    return await open_phone("callee", "carrier.example")
+
+
 def house_of(here: World) -> Any:
     voice = here.gateway._voice
     assert voice is not None
@@ -119,14 +129,13 @@ def unwritable(patch: pytest.MonkeyPatch, here: World) -> None:
 )
 async def test_a_call_that_is_not_answered_is_refused(
     tmp_path: Path,
-    open_phone: OpenPhone,
+    caller: Phone,
+    callee: Phone,
     monkeypatch: pytest.MonkeyPatch,
     breaks: Break,
     status: int,
     reason: str,
 ) -> None:
-    caller = await open_phone("+447700900001", "carrier.example")
-    callee = await open_phone("callee", "carrier.example")
     twiml = DIAL.replace("action", "answerOnBridge='true' action")
     async with world(tmp_path, config(callee), twiml) as here:
         tasks = asyncio.all_tasks()
@@ -149,10 +158,8 @@ async def test_a_call_that_is_not_answered_is_refused(
 
 @pytest.mark.parametrize("breaks", [fenced, unwritable])
 async def test_what_cant_be_kept_is_not_answered(
-    tmp_path: Path, open_phone: OpenPhone, monkeypatch: pytest.MonkeyPatch, breaks: Break
+    tmp_path: Path, caller: Phone, callee: Phone, monkeypatch: pytest.MonkeyPatch, breaks: Break
 ) -> None:
-    caller = await open_phone("+447700900001", "carrier.example")
-    callee = await open_phone("callee", "carrier.example")
     async with world(tmp_path, config(callee), DIAL) as here:
         tasks = asyncio.all_tasks()
         breaks(monkeypatch, here)
@@ -164,10 +171,8 @@ async def test_what_cant_be_kept_is_not_answered(
 
 
 async def test_a_store_that_is_away_is_waited_for(
-    tmp_path: Path, open_phone: OpenPhone, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caller: Phone, callee: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caller = await open_phone("+447700900001", "carrier.example")
-    callee = await open_phone("callee", "carrier.example")
     async with world(tmp_path, config(callee), DIAL) as here:
         tried = asyncio.Event()
 
@@ -201,12 +206,11 @@ def leg_at_ringing(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("breaks", [dial_at_answer, leg_at_ringing])
 async def test_what_breaks_while_a_leg_tells_ends_all_legs(
     tmp_path: Path,
-    open_phone: OpenPhone,
+    caller: Phone,
+    callee: Phone,
     monkeypatch: pytest.MonkeyPatch,
     breaks: Callable[[pytest.MonkeyPatch], None],
 ) -> None:
-    caller = await open_phone("+447700900001", "carrier.example")
-    callee = await open_phone("callee", "carrier.example")
     async with world(tmp_path, config(callee), DIAL) as here:
         tasks = asyncio.all_tasks()
         breaks(monkeypatch)
@@ -220,10 +224,8 @@ async def test_what_breaks_while_a_leg_tells_ends_all_legs(
 
 
 async def test_a_fault_of_a_leg_ends_that_leg(
-    tmp_path: Path, open_phone: OpenPhone, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caller: Phone, callee: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caller = await open_phone("+447700900001", "carrier.example")
-    callee = await open_phone("callee", "carrier.example")
     async with world(tmp_path, config(callee), DIAL) as here:
         tasks = asyncio.all_tasks()
         await connected(here, caller, callee)
@@ -243,10 +245,8 @@ def _inform(phone: Phone) -> None:
 
 
 async def test_media_that_are_not_released_keep_no_call_alive(
-    tmp_path: Path, open_phone: OpenPhone, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caller: Phone, callee: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caller = await open_phone("+447700900001", "carrier.example")
-    callee = await open_phone("callee", "carrier.example")
     async with world(tmp_path, config(callee), DIAL) as here:
         monkeypatch.setattr(house_of(here).plane, "end", fails)
         await connected(here, caller, callee)
@@ -258,10 +258,8 @@ async def test_media_that_are_not_released_keep_no_call_alive(
 
 
 async def test_a_document_that_breaks_in_mid_call_ends_it(
-    tmp_path: Path, open_phone: OpenPhone, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caller: Phone, callee: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caller = await open_phone("+447700900001", "carrier.example")
-    callee = await open_phone("callee", "carrier.example")
     async with world(tmp_path, config(callee), DIAL) as here:
         tasks = asyncio.all_tasks()
         await connected(here, caller, callee)
@@ -273,10 +271,8 @@ async def test_a_document_that_breaks_in_mid_call_ends_it(
 
 
 async def test_an_invite_that_cant_be_said_is_no_way(
-    tmp_path: Path, open_phone: OpenPhone, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caller: Phone, callee: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caller = await open_phone("+447700900001", "carrier.example")
-    callee = await open_phone("callee", "carrier.example")
     async with world(tmp_path, config(callee), DIAL) as here:
         tasks = asyncio.all_tasks()
 

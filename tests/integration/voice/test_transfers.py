@@ -118,6 +118,27 @@ async def join(here: World, caller: Phone, callee: Phone, **attributes: str) -> 
     return session
 
 
+async def part(ends: Phone, other: Phone) -> None:
+    """Let one party hang up, and the other hear of it."""
+    ends.hang_up()
+    await other.until(events.HungUp)
+
+
+async def attended(
+    here: World,
+    who: Phone,
+    one: Phone,
+    other: Phone,
+    parts: tuple[str, str] = ("callee", "caller"),
+) -> tuple[SessionId, SessionId]:
+    """Have a phone join the two that it talks to; its sessions with them."""
+    first = await _joined(here, who, one, parts[0])
+    second = await _joined(here, who, other, parts[1])
+    asked = refer(who, at(other.user), session=first, replacing=name(who, second))
+    assert await outcome(who, asked) == 200
+    return first, second
+
+
 async def by_origin(here: World, prefix: str, status: str = "") -> Call:
     """The call of that origin, once its row is there and has `status` if that is asked for."""
     return await here.stored(
@@ -175,8 +196,7 @@ async def test_the_caller_transfers_the_callee(
         await talk(bob, carol)
         third = await by_origin(here, "transfer:", "in-progress")
         await here.stored(lambda call: call.sid == third.parent_sid and call.status == "completed")
-        bob.hang_up()
-        await carol.until(events.HungUp)
+        await part(bob, carol)
         form = await here.app.until("/after")
         assert form["DialCallStatus"] == "completed"
         await here.ended()
@@ -199,8 +219,7 @@ async def test_who_asked_may_go_at_once(
         carol.pick_up(invited)
         carol.station.wake()
         await talk(staying, carol)
-        staying.hang_up()
-        await carol.until(events.HungUp)
+        await part(staying, carol)
 
 
 @pytest.mark.parametrize("who", ["alice", "bob"])
@@ -238,8 +257,7 @@ async def test_a_transfer_that_fails_leaves_all_as_it_was(
         carol.on_call = Phone.pick_up
         assert await outcome(bob, refer(bob, at("carol"))) == 200
         await talk(alice, carol)
-        alice.hang_up()
-        await carol.until(events.HungUp)
+        await part(alice, carol)
 
 
 async def test_who_was_heard_and_did_not_answer_is_heard_no_more(
@@ -256,8 +274,7 @@ async def test_who_was_heard_and_did_not_answer_is_heard_no_more(
         carol.station.wake()
         assert await outcome(bob, asked) == 486
         await talk(alice, bob)
-        alice.hang_up()
-        await bob.until(events.HungUp)
+        await part(alice, bob)
 
 
 async def test_who_is_not_there_is_said_to_be_unavailable(
@@ -268,8 +285,7 @@ async def test_who_is_not_there_is_said_to_be_unavailable(
         await join(here, alice, bob)
         assert await outcome(alice, refer(alice, at("nobody"))) == 503
         await talk(alice, bob)
-        bob.hang_up()
-        await alice.until(events.HungUp)
+        await part(bob, alice)
 
 
 @pytest.mark.parametrize(
@@ -293,8 +309,7 @@ async def test_a_user_transfers_to_a_number(
         third = await by_origin(here, "transfer:", "in-progress")
         assert third.to_address == "+447700900002"
         assert [leg.carrier for leg in await here.legs(third.sid)] == ["acme"]
-        alice.hang_up()
-        await carrier.until(events.HungUp)
+        await part(alice, carrier)
 
 
 @pytest.mark.parametrize("who", ["caller", "callee"])
@@ -317,8 +332,7 @@ async def test_a_carriers_leg_may_not_transfer(
         assert await outcome(stranger, refer(stranger, at("carol"))) == 403
         await talk(carrier, bob)
         assert len(await here.calls()) == 2
-        bob.hang_up()
-        await carrier.until(events.HungUp)
+        await part(bob, carrier)
 
 
 async def test_who_is_joined_to_nobody_has_nobody_to_transfer(
@@ -362,8 +376,7 @@ async def test_a_phone_does_not_transfer_without_end(
         await join(here, alice, bob)
         codes = [await outcome(bob, refer(bob, at("carol"))) for _ in range(3)]
         assert codes == [486, 486, 403]
-        alice.hang_up()
-        await bob.until(events.HungUp)
+        await part(alice, bob)
 
 
 @pytest.mark.parametrize("who", ["alice", "bob"])
@@ -400,8 +413,7 @@ async def test_who_was_transferred_transfers_on(
         assert await outcome(next_, refer(next_, at("dave"))) == 200
         await next_.until(events.HungUp)
         await talk(left, dave)
-        dave.hang_up()
-        await left.until(events.HungUp)
+        await part(dave, left)
 
 
 @pytest.mark.parametrize("first_as", ["caller", "callee"])
@@ -417,17 +429,14 @@ async def test_two_calls_of_a_user_become_one(
 ) -> None:
     alice, bob, carol = office["alice"], office["bob"], office["carol"]
     async with gateway(tmp_path, carrier, office, "") as here:
-        first = await _joined(here, bob, alice, first_as)
-        second = await _joined(here, bob, carol, second_as)
-        asked = refer(bob, at("carol"), session=first, replacing=name(bob, second))
-        assert await outcome(bob, asked) == 200
+        parts = (first_as, second_as)
+        first, second = await attended(here, bob, alice, carol, parts)
         for session in (first, second):
             await bob.until(events.HungUp, where=lambda each, one=session: each.session == one)
         await talk(alice, carol)
         assert len(await here.calls()) == 4
         ending, other = (alice, carol) if ends == "alice" else (carol, alice)
-        ending.hang_up()
-        await other.until(events.HungUp)
+        await part(ending, other)
         await here.ended()
         calls = [await here.call(each["sid"]) for each in await here.calls()]
         assert {each.status for each in calls} == {"completed"}
@@ -453,8 +462,7 @@ async def test_who_asked_for_an_attended_transfer_may_go_at_once(
             bob.session = session
             bob.hang_up()
         await talk(alice, carol)
-        alice.hang_up()
-        await carol.until(events.HungUp)
+        await part(alice, carol)
 
 
 async def test_a_transferred_party_of_another_call_transfers_on(
@@ -462,16 +470,12 @@ async def test_a_transferred_party_of_another_call_transfers_on(
 ) -> None:
     alice, bob, carol, dave = office.values()
     async with gateway(tmp_path, carrier, office, "") as here:
-        first = await _joined(here, bob, alice, "callee")
-        second = await _joined(here, bob, carol, "caller")
-        asked = refer(bob, at("carol"), session=first, replacing=name(bob, second))
-        assert await outcome(bob, asked) == 200
+        await attended(here, bob, alice, carol)
         await talk(alice, carol)
         assert await outcome(carol, refer(carol, at("dave"))) == 200
         await carol.until(events.HungUp)
         await talk(alice, dave)
-        alice.hang_up()
-        await dave.until(events.HungUp)
+        await part(alice, dave)
 
 
 async def test_what_one_call_speaks_is_made_over_for_the_other(
@@ -486,16 +490,12 @@ async def test_what_one_call_speaks_is_made_over_for_the_other(
             came.set()
 
     async with gateway(tmp_path, carrier, office, "") as here:
-        first = await _joined(here, bob, alice, "callee")
-        second = await _joined(here, bob, carol, "caller")
-        asked = refer(bob, at("carol"), session=first, replacing=name(bob, second))
-        assert await outcome(bob, asked) == 200
+        first, _ = await attended(here, bob, alice, carol)
         await bob.until(events.HungUp, where=lambda each: each.session == first)
         alice.sound.datagram_received = watch  # type: ignore[method-assign]
         async with asyncio.timeout(PATIENCE):
             await came.wait()
-        carol.hang_up()
-        await alice.until(events.HungUp)
+        await part(carol, alice)
 
 
 @pytest.mark.parametrize("dies", [0, 1])
@@ -504,10 +504,7 @@ async def test_two_calls_that_were_joined_end_together_when_one_loses_its_media(
 ) -> None:
     alice, bob, carol = office["alice"], office["bob"], office["carol"]
     async with gateway(tmp_path, carrier, office, "") as here:
-        first = await _joined(here, bob, alice, "callee")
-        second = await _joined(here, bob, carol, "caller")
-        asked = refer(bob, at("carol"), session=first, replacing=name(bob, second))
-        assert await outcome(bob, asked) == 200
+        await attended(here, bob, alice, carol)
         await talk(alice, carol)
         os.kill(house_of(here).plane.pids()[dies], signal.SIGKILL)
         for phone in (alice, carol):
@@ -565,8 +562,7 @@ async def test_a_second_call_that_nobody_answered_is_not_replaced(
         to = SipUri(user="+447700900002", host=DOMAIN)
         assert await outcome(bob, refer(bob, to, replacing=gone)) == 480  # and not 481
         await talk(alice, bob)
-        bob.hang_up()
-        await alice.until(events.HungUp)
+        await part(bob, alice)
         assert not any(isinstance(each, events.Invited) for each in carol.told)
 
 
@@ -589,8 +585,7 @@ async def test_a_dialog_elsewhere_is_named_to_who_has_it(
         taken = await peer.until(events.Invited, where=lambda each: each.replaces is not None)
         assert taken.replaces == stood
         await talk(alice, peer)
-        alice.hang_up()
-        await peer.until(events.HungUp)
+        await part(alice, peer)
         helper.hang_up()
         await helper.until(events.Ended)
 
@@ -611,8 +606,7 @@ async def test_another_phone_takes_a_call_over(
         await talk(other, dave)
         third = await by_origin(here, "replaces:")
         assert (third.direction, third.status) == ("inbound", "in-progress")
-        dave.hang_up()
-        await other.until(events.HungUp)
+        await part(dave, other)
         await here.ended()
         assert (await here.call(third.sid)).status == "completed"
 
@@ -632,8 +626,7 @@ async def test_a_call_is_not_taken_over_without_end(
         replace(carol, "anything", here.hop(), name(dave))
         assert (await carol.until(events.Refused)).status == 403
         await talk(alice, dave)
-        alice.hang_up()
-        await dave.until(events.HungUp)
+        await part(alice, dave)
 
 
 async def test_a_stranger_takes_no_call_over(
@@ -648,8 +641,7 @@ async def test_a_stranger_takes_no_call_over(
         replace(wrong, "anything", here.hop(), name(bob))
         assert (await wrong.until(events.Refused)).status in (401, 407)
         await talk(alice, bob)
-        alice.hang_up()
-        await bob.until(events.HungUp)
+        await part(alice, bob)
         assert len(await here.calls()) == 2
 
 
@@ -667,8 +659,7 @@ async def test_an_app_says_what_becomes_of_who_is_transferred(
         assert form["From"] == "sip:alice@office.example"
         await bob.until(events.HungUp)
         await talk(alice, carol)
-        alice.hang_up()
-        await carol.until(events.HungUp)
+        await part(alice, carol)
 
 
 async def test_what_rest_wants_holds_against_an_app_that_is_slow_to_say(
@@ -712,8 +703,7 @@ async def test_what_rest_wants_holds_against_an_app_that_is_slow_to_say(
         await talk(alice, dave)
         assert not any(isinstance(each, events.Invited) for each in carol.told)
         assert 200 not in told(bob, transfer)
-        alice.hang_up()
-        await dave.until(events.HungUp)
+        await part(alice, dave)
 
 
 async def test_an_app_that_says_nothing_leaves_all_as_it_was(
@@ -725,8 +715,7 @@ async def test_an_app_that_says_nothing_leaves_all_as_it_was(
         await join(here, alice, bob, referUrl="/refer")
         assert await outcome(bob, refer(bob, at("dave"))) == 503
         await talk(alice, bob)
-        alice.hang_up()
-        await bob.until(events.HungUp)
+        await part(alice, bob)
 
 
 async def test_rest_ends_a_call_that_was_transferred(
