@@ -52,7 +52,7 @@ from twiml.voice import Interpreter, Pickup
 _log = structlog.get_logger(__name__)
 
 _NORMAL: Final = 200
-_BROKEN: Final = "the gateway had a fault"
+BROKEN: Final = "the gateway had a fault"
 _OVER_REST: Final = "ended over REST"
 _TIME_LIMIT: Final = "the time limit of the call"
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
@@ -447,15 +447,15 @@ class Live(Handed):
         if self._is_fallen:
             return
         self._is_fallen = True
-        fault = Ended(status=CallStatus.FAILED, reason=_BROKEN)
+        fault = Ended(status=CallStatus.FAILED, reason=BROKEN)
         steps = [
             partial(self._end, endings.FAULT, fault),
-            partial(self._leave, _BROKEN),
+            partial(self._leave, BROKEN),
             *(
-                partial(self._legs[each].hang_up, endings.FAULT, _BROKEN)
+                partial(self._legs[each].hang_up, endings.FAULT, BROKEN)
                 for each in self._unfinished
             ),
-            partial(self.line.end, CallStatus.FAILED, reason=_BROKEN),
+            partial(self.line.end, CallStatus.FAILED, reason=BROKEN),
         ]
         for step in steps:
             try:

@@ -15,12 +15,13 @@ import structlog
 from carriers.call_limits import Admission as Kind
 from carriers.caller_id import Caller
 from carriers.trunk import Trunks
+from gateway.calls import endings
 from gateway.calls.apps import App, app_of_domain, app_of_number
 from gateway.calls.description import objection
 from gateway.calls.house import House
 from gateway.calls.info_keys import Key
 from gateway.calls.leg import Tell
-from gateway.calls.live import Arrival, Live
+from gateway.calls.live import BROKEN, Arrival, Live
 from gateway.calls.media import CallMedia
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus
 from gateway.calls.orders import Amend, Order, Redirect
@@ -129,6 +130,14 @@ class Calls:
                 self._legs.pop(event.session, None)
 
     def _on_invited(self, event: events.Invited) -> None:
+        """Nobody but us ends an INVITE that came: a fault here would leave it there for ever."""
+        try:
+            self._on_call(event)
+        except Exception:
+            _log.exception("a call fell as it came in", call_id=event.request.call_id)
+            self._refuse(event, endings.refusal(endings.FAULT, BROKEN))
+
+    def _on_call(self, event: events.Invited) -> None:
         if self._draining or len(self._running) >= self._most:
             rule = _DRAINS if self._draining else f"[sip] max_calls = {self._most}"
             self._deny(event, _FULL, rule, _LATER)
@@ -163,8 +172,12 @@ class Calls:
         if isinstance(admitted, FromTrunk) and not self._has_room(event, arrival.call):
             return
         live = Live(self._house, arrival, make_leg, self._standing)
+        try:
+            live.start(event)
+        except Exception:
+            self._part(arrival.call)
+            raise
         self._live[arrival.call.sid] = live
-        live.start(event)
         task = asyncio.get_running_loop().create_task(self._run(live))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

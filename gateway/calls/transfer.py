@@ -102,6 +102,7 @@ class Transfers(Places):
         for comer in self._newcomers:
             if comer.leg is leg:
                 _end_line(comer, gone)
+                self._joint.media.remove(leg.id)
         self._vacate(leg)
 
     # A transfer is asked for

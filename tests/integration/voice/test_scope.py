@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway.calls import sip_leg
+from gateway.calls import service, sip_leg
 from gateway.calls.dial_run import DialRun
 from gateway.calls.model import CallStatus
+from gateway.calls.sip_leg import SipLeg
 from gateway.media.plane import Full, Lost
 from gateway.store.base import Fenced, StoreUnavailable
 from protocols.sip import agent_events as events
@@ -284,4 +285,28 @@ async def test_an_invite_that_cant_be_said_is_no_way(
         form = await here.app.until("/after")
         assert form["DialCallStatus"] == "failed"
         await caller.until(events.Ended)
+        await nothing_is_left(here, tasks)
+
+
+@pytest.mark.parametrize("where", [(service, "objection"), (SipLeg, "receive")])
+async def test_a_call_that_falls_as_it_comes_in_is_refused(
+    tmp_path: Path,
+    caller: Phone,
+    callee: Phone,
+    monkeypatch: pytest.MonkeyPatch,
+    where: tuple[Any, str],
+) -> None:
+    async with world(tmp_path, config(callee), DIAL) as here:
+        tasks = asyncio.all_tasks()
+        monkeypatch.setattr(*where, fails_at_once)
+        caller.call(NUMBER, here.hop())
+        refused = await caller.until(events.Refused)
+        assert refused.status == 500
+        assert FAULT in (refused.headers.first("Reason") or "")
+        await nothing_is_left(here, tasks)
+        await here.quiet()
+        monkeypatch.undo()
+        caller.call(NUMBER, here.hop())
+        await callee.until(events.Confirmed)
+        caller.hang_up()
         await nothing_is_left(here, tasks)

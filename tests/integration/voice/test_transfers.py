@@ -629,6 +629,39 @@ async def test_a_call_is_not_taken_over_without_end(
         await part(alice, dave)
 
 
+async def test_who_gives_up_taking_a_call_over_leaves_no_port_behind(
+    tmp_path: Path,
+    carrier: Phone,
+    office: dict[str, Phone],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alice, bob, dave = office["alice"], office["bob"], office["dave"]
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        voice = here.gateway._voice
+        assert voice is not None
+        (call,) = voice.calls._live.values()
+        before = set(call._media._nodes)
+
+        def commit(*_: object) -> "asyncio.Future[None]":
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            future.set_exception(StoreUnavailable("away"))
+            return future
+
+        async def has_ports() -> bool:
+            return set(call._media._places) > before
+
+        monkeypatch.setattr(house_of(here).store, "commit", commit)
+        replace(dave, "anything", here.hop(), name(bob))
+        await until(has_ports)
+        dave.hang_up()
+        await dave.until(events.Ended)
+        assert set(call._media._nodes) == before
+        monkeypatch.undo()
+        await talk(alice, bob)
+        await part(alice, bob)
+
+
 async def test_a_stranger_takes_no_call_over(
     tmp_path: Path, carrier: Phone, office: dict[str, Phone], open_phone: OpenPhone
 ) -> None:
