@@ -20,6 +20,7 @@ PLAIN: Final = "MD5"
 _GIVES_UP: Final = re.compile(r"baresip v[01]\.", re.IGNORECASE)
 _REMEMBERED: Final = 3600.0  # seconds
 _MOST: Final = 4096
+_MEANWHILE: Final = 2.0  # seconds in which others may ask, before the first has answered
 
 
 class _Shown(msgspec.Struct, frozen=True):
@@ -54,9 +55,9 @@ class Offers:
             known = None
         if "Authorization" in request.headers:
             return self._plain if known is not None and known.is_plain else self._all
-        again = known is not None and (known.call_id, known.cseq) != (request.call_id, request.cseq)
-        plain = known is not None and (known.is_plain or again)
-        self._keep((source, user), _Shown(request.call_id, request.cseq, now, plain))
+        plain = known is not None and (known.is_plain or _came_back(known, request, now))
+        if known is None or plain:
+            self._keep((source, user), _Shown(request.call_id, request.cseq, now, plain))
         return self._plain if plain else self._all
 
     def proved(self, source: str, user: str) -> None:
@@ -70,3 +71,9 @@ class Offers:
         self._shown.move_to_end(key)
         if len(self._shown) > _MOST:
             self._shown.popitem(last=False)
+
+
+def _came_back(shown: _Shown, request: Request, now: float) -> bool:
+    """Whether a request without credentials shows that its sender gave up what it was shown."""
+    same = (shown.call_id, shown.cseq) == (request.call_id, request.cseq)
+    return not same and now - shown.at >= _MEANWHILE

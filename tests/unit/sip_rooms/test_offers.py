@@ -61,6 +61,18 @@ def test_who_copes_goes_on_to_be_asked_by_the_best() -> None:
     assert len(offers) == 0
 
 
+def test_who_asks_twice_at_once_has_not_given_up() -> None:
+    """As an exchange whose calls begin together; one that goes on so for seconds has."""
+    offers = Offers(BOTH)
+    for each in range(20):
+        assert offers.of(asked(f"call {each}"), HERE, "", each / 10) == BOTH
+    offers.proved(HERE, "")
+    assert offers.of(asked("later"), HERE, "", 10.0) == BOTH
+    for each in range(20):
+        assert offers.of(asked(f"call {each}"), HERE, "", 10.0 + each / 10) == BOTH
+    assert offers.of(asked("and on"), HERE, "", 12.0) == PLAIN
+
+
 def test_what_is_remembered_is_bounded() -> None:
     offers = Offers(BOTH)
     for each in range(5000):
