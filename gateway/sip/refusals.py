@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 _AGENT: Final = "trunkline"
 _WARNING: Final = 399  # RFC 3261 §20.43: miscellaneous, for a person to read
 _RETRY_AFTER: Final = 10  # seconds
-_OTHERS: Final = ""
+_OTHERS: Final = ("", "")
 _OTHER_RULE: Final = "other"
 _MAX_SHOWN: Final = 64  # characters of what a peer wrote
 
@@ -130,18 +130,20 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefusalLog:
-    """Writes refusals down: of each source the first, and then how many there were every `apart` s.
+    """Writes refusals down: of each source the first by each rule, and then every `apart` s how
+    many there were, with the last of them.
 
-    At most `sources` are told apart; those beyond them count as one. `counts` has all of them, by
-    the name of the rule; a rule of another wing is "other".
+    Rules of other wings count as one, for what they say may be a peer's doing. At most `sources`
+    are told apart, each with each rule; those beyond them count as one. `counts` has all of them,
+    by the name of the rule; a rule of another wing is "other".
     """
 
     def __init__(self, *, apart: float = 10.0, sources: int = 1000) -> None:
         self._apart = apart
         self._sources = sources
         self.counts: Counter[str] = Counter()
-        # By source, in the order of their times: when the next line is due, what came since.
-        self._quiet: OrderedDict[str, tuple[float, int, Refused]] = OrderedDict()
+        # By source and rule, in the order of time: when the next line is due, what came since.
+        self._quiet: OrderedDict[tuple[str, str], tuple[float, int, Refused]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._quiet)
@@ -149,17 +151,18 @@ class RefusalLog:
     def tell(self, refused: Refused, now: float) -> None:
         """One more refusal at `now`."""
         self.flush(now)
-        self.counts[_NAMES.get(refused.rule, _OTHER_RULE)] += 1
-        source = refused.source
-        if source not in self._quiet and len(self._quiet) >= self._sources:
-            source = _OTHERS
-        known = self._quiet.get(source)
+        rule = _NAMES.get(refused.rule, _OTHER_RULE)
+        self.counts[rule] += 1
+        place = (refused.source, rule)
+        if place not in self._quiet and len(self._quiet) >= self._sources:
+            place = _OTHERS
+        known = self._quiet.get(place)
         if known is not None:
             until, count, _ = known
-            self._quiet[source] = (until, count + 1, refused)
+            self._quiet[place] = (until, count + 1, refused)
             return
         self._write(refused, 1)
-        self._quiet[source] = (now + self._apart, 0, refused)
+        self._quiet[place] = (now + self._apart, 0, refused)
 
     def timer(self) -> float | None:
         """When to call `flush` next."""
@@ -168,10 +171,10 @@ class RefusalLog:
     def flush(self, now: float) -> None:
         """Write what is due by `now`."""
         while (due := self.timer()) is not None and due <= now:
-            source, (_, count, last) = self._quiet.popitem(last=False)
+            place, (_, count, last) = self._quiet.popitem(last=False)
             if count:
                 self._write(last, count)
-                self._quiet[source] = (now + self._apart, 0, last)
+                self._quiet[place] = (now + self._apart, 0, last)
 
     def _write(self, refused: Refused, count: int) -> None:
         if count:

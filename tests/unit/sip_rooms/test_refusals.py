@@ -59,6 +59,20 @@ def test_a_source_is_told_of_once_and_then_counted() -> None:
         assert lines(logs)[-1] == ("192.0.2.1", 1)
 
 
+def test_each_rule_is_told_of_by_itself_and_those_of_other_wings_as_one() -> None:
+    log = RefusalLog(apart=10.0)
+    with capture_logs() as logs:
+        for rule in (Rule.NO_NUMBER, Rule.UNKNOWN_DOMAIN, "it can't be read: a", "it can't be: b"):
+            log.tell(refused(rule=rule), NOW)
+        assert [(each["rule"], each["count"]) for each in logs] == [
+            (Rule.NO_NUMBER, 1),
+            (Rule.UNKNOWN_DOMAIN, 1),
+            ("it can't be read: a", 1),
+        ]
+        log.flush(NOW + 10)
+    assert [(each["rule"], each["count"]) for each in logs[3:]] == [("it can't be: b", 1)]
+
+
 def test_a_flood_from_everywhere_is_few_lines() -> None:
     log = RefusalLog(apart=10.0, sources=3)
     with capture_logs() as logs:
