@@ -51,7 +51,7 @@ def hop_to(way: Destination, uri: Uri) -> Hop | None:
         host=uri.host,
         port=uri.port or PORTS[transport],
         domain=way.domain if isinstance(way, Hop) and transport in SECURE else "",
-        source=_source(way),
+        source=_source(way, uri.host),
     )
 
 
@@ -93,7 +93,7 @@ def chosen(way: Destination, hops: Sequence[Hop]) -> Hop | None:
     able = [each for each in hops if not is_behind(way, each)]
     same = [each for each in able if each.transport is way.transport]
     best = next(iter(same or able), None)
-    return None if best is None else replace(best, source=_source(way))
+    return None if best is None else replace(best, source=_source(way, best.host))
 
 
 def is_behind(way: Destination, hop: Hop) -> bool:
@@ -126,7 +126,10 @@ def _transport(way: Destination, uri: SipUri) -> Transport:
     return _WRITTEN.get(said, way.transport)
 
 
-def _source(way: Destination) -> tuple[str, int]:
+def _source(way: Destination, host: str) -> tuple[str, int]:
+    """Where to speak from: as before, but to the other family of addresses."""
+    if (":" in _host(way)) != (":" in host):
+        return "", 0
     if isinstance(way, Hop):
         return way.source
     return way.local if way.transport is Transport.UDP else (way.local[0], 0)

@@ -131,6 +131,22 @@ def test_who_is_followed(
             assert hop.domain == TLS_HOP.domain
 
 
+@pytest.mark.parametrize(
+    ("way", "contact", "source"),
+    [
+        (NATTED, "sip:a@198.51.100.8", NATTED.local),
+        (NATTED, "sip:a@[2001:db8::8]", ("", 0)),  # no socket of ours would fit
+        (replace(UDP_HOP, source=("192.0.2.1", 5060)), "sip:a@198.51.100.8", ("192.0.2.1", 5060)),
+        (replace(UDP_HOP, source=("192.0.2.1", 5060)), "sip:a@[2001:db8::8]", ("", 0)),
+    ],
+)
+def test_we_speak_from_where_we_did(
+    way: Destination, contact: str, source: tuple[str, int]
+) -> None:
+    hop = found(way, dialog(contact), PLAIN)
+    assert isinstance(hop, Hop) and hop.source == source
+
+
 def test_a_name_is_to_be_looked_up() -> None:
     uri = parse_uri("sip:edge.carrier.example;lr")
     assert found(UDP_HOP, dialog("sip:b@10.0.0.7", "sip:edge.carrier.example;lr"), None) == uri
