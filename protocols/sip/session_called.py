@@ -189,7 +189,7 @@ def _accept(session: Session, command: Accept, now: float) -> None:
         session.sender.stop()
     host.inviting.pop(session.key, None)
     session.state = State.ACCEPTED
-    session.say_again_at = inf
+    session.said, session.say_again_at = None, inf
     session.unconfirmed = Unconfirmed(session.key, response, fork, host.settings.timers.t1, now)
     session.clock.start(agreed, now)
     host.layer.respond(session.key, response, now)
