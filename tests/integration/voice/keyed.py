@@ -34,6 +34,10 @@ class KeySound(Sound):
         self.frames: deque[Samples] = deque()
         self.sender = DigitSender(clock_rate=RATE)
         self._encoder = codecs.encoder(_CODECS[speaks], 20)
+        self._decoder = codecs.decoder(_CODECS[speaks])
+        self._listener = KeyListener(self._decoder.rate)
+        self._listened = 0
+        self._sounds: Keys = []
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         super().datagram_received(data, addr)
@@ -55,7 +59,7 @@ class KeySound(Sound):
             self.transport.sendto(write(packet), self.remote)
             self._sequence += 1
         self._stamp += FRAME
-        self._beat = loop.call_later(0.02, self._send)
+        self._go_on()
 
     def _due(self, now: float) -> list[tuple[int, int, bytes]]:
         if self.sender.busy:
@@ -67,6 +71,11 @@ class KeySound(Sound):
         samples = self.frames.popleft() if self.frames else silence(rate, rate // 50).samples
         payload = self._encoder.encode(Pcm(rate=rate, samples=samples))
         return [(self.speaks, self._stamp, payload)]
+
+    def forget(self) -> None:
+        """Keep nothing of what came so far."""
+        self.packets.clear()
+        self._listened = 0
 
     def press(self, keys: str) -> None:
         """Press keys as events."""
@@ -105,19 +114,17 @@ class KeySound(Sound):
 
     @property
     def sounds(self) -> Keys:
-        """The keys that were in the sound."""
-        format = _CODECS[self.speaks]
-        decoder = codecs.decoder(format)
-        listener, found = KeyListener(decoder.rate), []
-        for each in self.packets:
-            pcm = decoder.decode(each.payload) if each.payload_type == self.speaks else None
+        """The keys that were in the sound, and are over; each packet is decoded once."""
+        for each in self.packets[self._listened :]:
+            mine = each.payload_type == self.speaks
+            pcm = self._decoder.decode(each.payload) if mine else None
             if pcm is not None:
-                listener.hear(pcm.samples)
-        listener.hear(silence(decoder.rate, decoder.rate // 10).samples)
-        while (event := listener.next_event()) is not None:
+                self._listener.hear(pcm.samples)
+        self._listened = len(self.packets)
+        while (event := self._listener.next_event()) is not None:
             if isinstance(event, DigitEnded):
-                found.append((event.digit, event.duration))
-        return found
+                self._sounds.append((event.digit, event.duration))
+        return list(self._sounds)
 
 
 class KeyPhone(Phone):

@@ -62,6 +62,7 @@ class Sound(asyncio.DatagramProtocol):
         self._at = 0
         self._news = asyncio.Event()
         self._beat: asyncio.TimerHandle | None = None
+        self._next = 0.0
         self.transport: asyncio.DatagramTransport
 
     async def open(self, host: str = "127.0.0.1") -> "Sound":
@@ -82,6 +83,7 @@ class Sound(asyncio.DatagramProtocol):
     def begin(self, remote: tuple[str, int]) -> None:
         self.remote = remote
         if self._beat is None:
+            self._next = asyncio.get_running_loop().time()
             self._send()
 
     def _send(self) -> None:
@@ -94,7 +96,12 @@ class Sound(asyncio.DatagramProtocol):
         self._sequence += 1
         self._stamp += FRAME
         self._at += FRAME
-        self._beat = asyncio.get_running_loop().call_later(0.02, self._send)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Send the next frame at its time, or at once if a busy machine has passed that."""
+        self._next += 0.02
+        self._beat = asyncio.get_running_loop().call_at(self._next, self._send)
 
     async def hears(self, tone: float, frames: int = 10) -> None:
         """Wait until the last `frames` frames are this tone."""

@@ -250,7 +250,7 @@ async def test_between_two_calls_that_were_joined(tmp_path: Path, make: Make, dt
         assert await outcome(bob, asked) == 200
         await bob.until(events.HungUp, where=lambda each: each.session == first)
         for each in (alice, carrier):
-            each.keys.packets.clear()
+            each.keys.forget()
         await until(lambda: alice.keys.packets and carrier.keys.packets)
         alice.keys.press("57")
         if dtmf == "info":
