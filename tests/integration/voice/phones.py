@@ -28,7 +28,7 @@ from protocols.sip.uri import SipUri
 from protocols.sip.wire import Listen, Tls
 
 E = TypeVar("E", bound=Any)
-PATIENCE = 30.0
+PATIENCE = 60.0
 RATE = 8000
 FRAME = 160
 

@@ -89,7 +89,7 @@ async def test_a_media_worker_that_dies_ends_its_calls(
             assert known.reason
         (parent,) = [each for each in await here.calls() if each["direction"] == "inbound"]
         assert (await here.call(parent["sid"])).reason == "its media worker died"
-        async with asyncio.timeout(30):  # until another has its place
+        async with asyncio.timeout(60):  # until another has its place
             while pid in plane.pids().values() or not plane.pids():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         caller.told.clear()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from protocols.sip.transport import Hop
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 _STATUS = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2}) ")
 _REQUEST = re.compile(rb"([A-Z]+) [^ ]+ SIP/2\.0")
 _LENGTH = re.compile(rb"\r\nContent-Length: ([0-9]+)\r\n")

@@ -17,7 +17,7 @@ from gateway.daemon.gateway import Gateway
 from protocols.sip.transport import Hop, Transport
 
 T = TypeVar("T")
-PATIENCE = 30.0
+PATIENCE = 60.0
 SILENT = "<Response/>"
 ACCOUNT = "AC" + "5" * 32
 TOKEN = "5" * 32
