@@ -280,7 +280,7 @@ def test_voice_app_is_a_small_exchange(start_gateway: StartGateway) -> None:
             wait_for(lambda: len(ended(calls_of(alice))) == 2, "alice has called a number")
             outside = calls_of(alice)[1]
             dial(alice, "112", [])
-            wait_for(lambda: told(output, "112")[-1:] == ["failed"], "a call for help is a number's")
+            wait_for(lambda: told(output, "112")[-1:] == ["failed"], "a call for help fails")
             wait_for(lambda: told(output, HANDSET) == STEPS, "the app is told of each step")
             bob_is = f"sip:bob@{DOMAIN}"
             wait_for(lambda: told(output, bob_is) == [*STEPS, *STEPS], "and of those to bob")
