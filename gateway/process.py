@@ -56,11 +56,8 @@ async def _run(
     loop.add_signal_handler(signal.SIGHUP, signals.put_nowait, signal.SIGHUP)
     gateway = Gateway(config, data, os.environ, roles)
     starting = loop.create_task(gateway.start())
-    waiting = loop.create_task(signals.get())
-    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
-        starting.cancel()
-        await asyncio.wait({starting})
+    waiting = await _started(starting, signals)
+    if waiting is None:
         return 0
     try:
         starting.result()
@@ -85,6 +82,31 @@ async def _run(
     print("trunkline: draining; a second signal ends it at once", flush=True)
     await gateway.close()
     return 0
+
+
+async def _started(
+    starting: "asyncio.Task[None]", signals: "asyncio.Queue[int]"
+) -> "asyncio.Task[int] | None":
+    """Wait until it has started, or failed to; what waits for a signal, None if one ended it.
+
+    A SIGHUP has its turn afterwards: what was read may be older than what is there then.
+    """
+    loop = asyncio.get_running_loop()
+    waiting = loop.create_task(signals.get())
+    is_told = False
+    while not starting.done():
+        await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            break
+        if waiting.result() != signal.SIGHUP:
+            starting.cancel()
+            await asyncio.wait({starting})
+            return None
+        is_told = True
+        waiting = loop.create_task(signals.get())
+    if is_told:
+        signals.put_nowait(signal.SIGHUP)
+    return waiting
 
 
 def spare_the_collector() -> None:

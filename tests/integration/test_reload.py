@@ -3,11 +3,15 @@
 import base64
 import json
 import signal
+import sys
+import threading
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 from tests.conftest import StartGateway
+from tests.integration.gateway_process import ROOT
 from tests.running import RunningGateway
 
 BEFORE = '[[carriers]]\nname = "one"\nkind = "simulated"\n'
@@ -96,3 +100,26 @@ def test_a_file_that_is_wrong_changes_nothing(start_gateway: StartGateway) -> No
     wait_for(gateway, "needs a restart")
     wait_for(gateway, "sections=daemon")
     assert gateway.terminate() == 0
+
+
+def test_a_signal_that_comes_while_it_starts_is_not_its_end(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "tests.integration.slow_recovery", "serve")
+    gateway = RunningGateway(tmp_path, BEFORE, {"PYTHONPATH": str(ROOT)}, command)
+
+    def tell() -> None:
+        while not (gateway.data / "trunkline.db").exists():  # then it has long begun
+            time.sleep(0.01)
+        assert gateway.process is not None
+        (tmp_path / "trunkline.toml").write_text(AFTER)
+        gateway.process.send_signal(signal.SIGHUP)
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    try:
+        gateway.start()
+        teller.join()
+        wait_for(gateway, "the config file was reloaded")
+        assert get(gateway, "/v1/route?to=%2B447700900123")["candidates"] == ["two"]
+        assert gateway.terminate() == 0
+    finally:
+        gateway.kill()
