@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from http import HTTPStatus
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, Final
 
 import typer
 
@@ -26,6 +26,9 @@ class Format(StrEnum):
 
     CSV = "csv"
     JSON = "json"
+
+
+_EMPTY: Final = 24  # octets of a capture without packets
 
 
 def register(app: typer.Typer) -> None:
@@ -104,6 +107,11 @@ def pcap(sid: Sid, output: Output = None, data: show.Data = show.DATA) -> None:
     gateway = Gateway.find(data)
     with _known(sid), _opened(output) as file:
         gateway.save(f"/v1/calls/{segment(sid)}/pcap", file)
+        if output is not None and file.tell() <= _EMPTY:
+            raise GatewayError(
+                f"there are no SIP messages of {sid}: they are written down when a call is over,"
+                " and the oldest go ([store] trace_rows)"
+            )
 
 
 @commands.command()

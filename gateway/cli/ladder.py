@@ -80,6 +80,8 @@ def _events(call: dict[str, Any], whole: Sequence[str] = ()) -> Iterator[str]:
     if peers:
         yield ""
         yield _titles(peers)
+    elif not call["ended_at"]:
+        yield "  its SIP messages are written down when it is over"
     began = call["created_at"]
     for event in events:
         yield _line(event, peers, began)

@@ -237,6 +237,21 @@ def test_packets_are_written_to_a_file(gateway: StandIn, tmp_path: Path) -> None
     assert file.read_bytes() == octets
 
 
+def test_a_capture_of_nothing_is_not_written(gateway: StandIn, tmp_path: Path) -> None:
+    gateway.answer("GET", f"/v1/calls/{SID}/pcap", bytes(24))
+    file = tmp_path / "call.pcap"
+    assert refused("calls", "pcap", SID, "-o", str(file)).startswith(
+        f"there are no SIP messages of {SID}: they are written down when a call is over"
+    )
+    assert not file.exists()
+
+
+def test_a_call_that_is_up_has_no_ladder_yet() -> None:
+    said_so = "  its SIP messages are written down when it is over"
+    assert said_so in ladder.lines(timeline(ended_at=None, events=[]))
+    assert said_so not in ladder.lines(timeline(events=[]))
+
+
 def test_a_capture_is_not_printed_on_a_terminal() -> None:
     ours, terminal = os.openpty()
     command = [sys.executable, "-m", "gateway", "calls", "pcap", SID]
