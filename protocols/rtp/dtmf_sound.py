@@ -24,8 +24,13 @@ OVER: Final = 5  # windows without it after which a key is let go; Q.24 bridges 
 FAINTEST: Final = 300.0  # amplitude of a frequency in units of int16, -41 dB
 TWIST: Final = 6.3  # 8 dB, the most that one of the two may be louder than the other
 APART: Final = 6.3  # and the least that each is louder than the others of its group
-PURE: Final = 0.75  # of a window's energy, in the two
+PURE: Final = 0.7  # of a window's energy, in the two
+WHOLE: Final = 0.9  # the same of all that made sure, each of the two where it is loudest
 LIKELY: Final = 0.4  # the same of a window that a key may have begun in
+
+
+# Q.24: a key is one within 1.5 % of its frequencies, and none beyond 3.5 %.
+_DEVIATIONS: Final = np.linspace(0.98, 1.02, 9)
 
 
 class Verdict(Enum):
@@ -70,6 +75,8 @@ class KeyListener:
         turns = 2 * np.pi * at * np.array(_ROWS + _COLUMNS)
         self._bins = np.hstack((np.cos(turns), np.sin(turns))).astype(np.float32)
         self._rest: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self._span = self._size + (SURE - 1) * self._step
+        self._past = self._rest  # before the rest, as much as makes sure
         self._candidate = ""
         self._count = 0  # windows in a row that show the candidate
         self._pressed = ""
@@ -84,12 +91,16 @@ class KeyListener:
         if count <= 0:
             self._rest = parts
             return self._verdict(_NOTHING)
+        whole = np.concatenate((self._past, parts))
+        ends = range(len(self._past) + self._size, len(whole) + 1, self._step)
         self._rest = parts[count * self._step :]
+        self._past = whole[: len(whole) - len(self._rest)][-self._span :]
         windows = np.lib.stride_tricks.sliding_window_view(parts, self._size)
         windows = windows[: count * self._step : self._step]
         last = _NOTHING
-        for last in self._look(windows):
-            self._take(last.key if last.purity >= PURE else "")
+        for last, end in zip(self._look(windows), ends, strict=True):
+            key = last.key if last.purity >= PURE else ""
+            self._take(key, whole[max(0, end - self._span) : end])
         return self._verdict(last)
 
     def _look(self, windows: NDArray[Any]) -> list[_Seen]:
@@ -116,7 +127,7 @@ class KeyListener:
             return _NOTHING
         return _Seen(_NAMES[row, column], purity)
 
-    def _take(self, key: str) -> None:
+    def _take(self, key: str, recent: NDArray[np.float32]) -> None:
         self._count = self._count + 1 if key and key == self._candidate else bool(key)
         self._candidate = key
         if self._pressed:
@@ -124,9 +135,19 @@ class KeyListener:
             self._missed = 0 if key == self._pressed else self._missed + 1
             if self._missed >= OVER:
                 self._end()
-        if not self._pressed and self._count >= SURE:
+        if not self._pressed and self._count >= SURE and self._is_whole(key, recent):
             self._pressed, self._length, self._missed = key, self._count, 0
             self._events.append(DigitStarted(digit=key))
+
+    def _is_whole(self, key: str, recent: NDArray[np.float32]) -> bool:
+        """Whether there is little beside the key in the sound that shows it: in speech there is."""
+        count = len(recent)
+        at = np.arange(count)[:, None] / self._rate
+        both = 0.0
+        for frequency in KEYS[key].frequencies:
+            bins = np.exp(-2j * np.pi * at * (frequency * _DEVIATIONS))
+            both += float((np.abs(recent @ bins) ** 2).max())
+        return 2 * both / count >= WHOLE * float(recent @ recent)
 
     def _end(self) -> None:
         shown = self._length - self._missed
@@ -144,7 +165,7 @@ class KeyListener:
         if self._pressed:
             self._end()
         self._candidate, self._count = "", 0
-        self._rest = self._rest[:0]
+        self._rest = self._past = self._rest[:0]
 
     def next_event(self) -> DigitEvent | None:
         """The oldest event not yet read."""

@@ -131,3 +131,35 @@ def test_scraps_are_put_together() -> None:
         listener.hear(samples[at : at + 37])
     assert listener.next_event() == DigitStarted(digit="3")
     assert isinstance(listener.next_event(), DigitEnded)
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("off", [-0.015, 0.015])
+def test_a_key_that_is_a_little_off(key: str, off: float) -> None:
+    """Q.24: 1.5 % of a frequency is to be taken."""
+    row, column = KEYS[key].frequencies
+    both = tone(8000, row * (1 + off), seconds=0.06).astype(np.int32)
+    both += tone(8000, column * (1 - off), seconds=0.06)
+    ended, _ = listen(hush(0.07), both.astype(np.int16), hush(0.1))
+    assert [digit for digit, _ in ended] == [key]
+
+
+def vowel(chance: np.random.Generator) -> Samples:
+    """A quarter of a second of a voice that glides, with three formants, and some breath."""
+    count = 2000
+    low, high = np.sort(chance.uniform(80, 320) * chance.uniform((0.8, 1.0), (1.0, 1.25)))
+    turns = 2 * np.pi * np.cumsum(np.linspace(low, high, count)) / 8000
+    centres = chance.uniform((250, 800, 2200), (900, 2300, 3200))
+    said = np.zeros(count)
+    for harmonic in range(1, int(3800 / high) + 1):
+        near = (harmonic * (low + high) / 2 - centres) / np.array((80, 100, 150))
+        loud = float((np.array((1, 0.7, 0.3)) / (1 + near**2)).sum()) + 0.003
+        said += loud * np.sin(harmonic * turns + chance.uniform(0, 6))
+    said *= np.sqrt(np.sin(np.pi * np.linspace(0, 1, count))) * 10_000 / np.abs(said).max()
+    return np.rint(said + chance.normal(0, 60, count)).astype(np.int16)
+
+
+def test_two_minutes_of_vowels_are_no_keys() -> None:
+    chance = np.random.default_rng(11)
+    ended, _ = listen(*(vowel(chance) for _ in range(480)))
+    assert ended == []
