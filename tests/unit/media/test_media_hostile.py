@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 import tracemalloc
 from collections.abc import Callable
 
@@ -79,7 +78,7 @@ async def test_a_defect_of_ours_ends_its_own_call_and_no_other(
     loop.set_exception_handler(lambda loop, context: reported.append(context["exception"]))
     monkeypatch.setattr(Routing, "connect", lambda *_: 1 // 0)
     wanted = Graph(call="broken", version=2, nodes=tuple(legs))
-    refused = worker.apply(world.switch, wanted, time.monotonic())
+    refused = worker.apply(world.switch, wanted, world.now())
     assert isinstance(refused, wire.Refused)
     assert "ZeroDivisionError" in refused.reason
     assert [type(each) for each in reported] == [ZeroDivisionError]

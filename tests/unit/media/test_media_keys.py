@@ -20,8 +20,6 @@ from protocols.rtp.packet import Packet
 from protocols.sdp.formats import G722, OPUS, PCMA, PCMU, Codec
 from protocols.sdp.media import DtmfMode, Stream
 
-pytestmark = pytest.mark.paced
-
 EVENTS = telephone_events(101)
 RATE = 8000
 PTIME = 0.02

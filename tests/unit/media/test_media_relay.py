@@ -1,6 +1,5 @@
 """Two legs of one codec: packets go through as they are, under numbers of the leg's own."""
 
-import time
 from itertools import pairwise
 
 import pytest
@@ -355,7 +354,7 @@ async def test_each_leg_reports_for_itself(world: World, srtp: Srtp | None, *, m
     one.ports.send(sealed, to_a.address)
     other.say(to_b, SOUND)
     await until(lambda: other.heard and one.raw)
-    world.switch.end("call", time.monotonic())
+    world.switch.end("call", world.now())
     came = (lambda: one.raw[1:]) if mux else (lambda: one.controls)
     await until(came)
     octets: object = came()[-1]

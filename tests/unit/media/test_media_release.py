@@ -1,7 +1,6 @@
 """A leg that is closed is gone at once: nothing of it waits for the collector, nor for a clock."""
 
 import gc
-import time
 
 from media_world import World, chosen, leg, stream
 
@@ -25,8 +24,8 @@ async def test_what_a_call_had_goes_with_it(world: World) -> None:
             world.apply(nodes, both_ways("a", "b"), call=name)
         assert legs() == before + 4
         world.apply([leg("a", one)], call="second")
-        world.switch.end("first", time.monotonic())
-        world.switch.end("second", time.monotonic())
+        world.switch.end("first", world.now())
+        world.switch.end("second", world.now())
         assert legs() == before
     finally:
         gc.enable()

@@ -22,8 +22,6 @@ from protocols.sdp.description import Direction
 from protocols.sdp.formats import G722, OPUS, PCMA, PCMU, Codec
 from protocols.sdp.media import Stream
 
-pytestmark = pytest.mark.paced
-
 EVENTS = telephone_events(101)
 SOUND = bytes(range(160))
 GSM = Codec(payload_type=3, name="GSM", clock_rate=8000)

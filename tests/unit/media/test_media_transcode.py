@@ -15,8 +15,6 @@ from protocols.rtp.audio import Pcm, Samples, level, rms
 from protocols.rtp.packet import Packet
 from protocols.sdp.formats import COMFORT_NOISE, G722, L16_16000, OPUS, PCMA, PCMU, Codec
 
-pytestmark = pytest.mark.paced
-
 FREQUENCY = 1000
 PACKETS = 60
 
