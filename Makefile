@@ -45,18 +45,17 @@ $(STAMP): pyproject.toml requirements-dev.lock
 run: setup
 	@$(BIN)/trunkline serve
 
-# Much of it waits. What the real clock decides comes after the rest, a few at a time; what keeps
-# pace with it, packet by packet, comes last, with nothing beside that starts programs. A mark
-# stands in the file of its tests, so only those files are read for it.
-APART := realtime paced
-RUN := $(BIN)/python -m pytest -q --dist worksteal
+# Much of it waits: what waits for programs, leases and servers comes after the rest, a few at a
+# time, and what the real clock decides comes last, one after the other. A mark stands in the file
+# of its tests, so only those files are read for it.
+RUN := $(BIN)/python -m pytest -q
 marked = $(shell grep -rlw --include='test_*.py' 'mark.$(1)' tests)
 
 test: setup
 	@$(MAKE) --no-print-directory -j2 lint compiled
-	$(RUN) -n 4 -m 'not ($(APART:%=% or) interop or hostile)'
-	$(RUN) -n 3 -m 'realtime and not interop' $(call marked,realtime)
-	$(RUN) -n 3 -m 'paced and not interop' $(call marked,paced)
+	$(RUN) -n 5 --dist worksteal -m 'not (waiting or realtime or interop or hostile)'
+	$(RUN) -n 3 --dist worksteal -m 'waiting and not interop' $(call marked,waiting)
+	$(RUN) -m 'realtime and not interop' $(call marked,realtime)
 
 # The first time, the tests are compiled once and beside the types, not by each of four processes;
 # whether they can be is told by those.

@@ -94,7 +94,7 @@ def told(app: App, sid: str) -> list[str]:
     return list(dict.fromkeys(each["params"]["MessageStatus"] for each in app.callbacks(sid)))
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 def test_texts_and_callbacks_go_on_whatever_the_clock_does(machine: Machine, app: App) -> None:
     machine.gateway.start()
     sids: dict[str, str] = {}
@@ -136,7 +136,7 @@ def test_a_start_at_another_hour_finds_what_was_left(
     assert machine.gateway.terminate() == 0
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 def test_a_clock_that_is_set_forward_again_and_again_ends_no_process(
     machine: Machine, app: App
 ) -> None:

@@ -220,7 +220,7 @@ LISTEN_THEN_SPEAK = [
 ]
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 def test_voice_app_joins_a_caller_to_a_number(start_gateway: StartGateway) -> None:
     gateway = start_gateway(**CALLS)
     assert "examples/voice_app.py" in gateway.log.read_text(), "a person is told what to try"
@@ -246,7 +246,7 @@ def test_voice_app_joins_a_caller_to_a_number(start_gateway: StartGateway) -> No
     assert re.search(r"INVITE sip:\+15550001000@.*\n(.*\n)*.*200 OK", shown.stdout), shown.stdout
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 def test_voice_app_says_what_became_of_a_call_that_nobody_took(
     start_gateway: StartGateway,
 ) -> None:
@@ -258,7 +258,7 @@ def test_voice_app_says_what_became_of_a_call_that_nobody_took(
         wait_for(lambda: told(output, "+447700900486") == ["initiated", "busy"], "the end is told")
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 def test_voice_app_is_a_small_exchange(start_gateway: StartGateway) -> None:
     gateway = start_gateway(**CALLS)
     answer = [{"expect": "tone:440", "within": 20}, {"tone": 550, "for": 5}]

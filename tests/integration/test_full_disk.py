@@ -31,7 +31,7 @@ def readiness(gateway: RunningGateway) -> tuple[int, str]:
             return error.code, msgspec.json.decode(error.read())["reason"]
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 def test_it_is_unready_while_the_disk_is_full_and_ready_without_new_traffic(
     running_gateway: RunningGateway,
 ) -> None:

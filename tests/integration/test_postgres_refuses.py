@@ -18,7 +18,7 @@ from tests.integration.gateway_process import NUMBER, wait_for, wait_for_status
 from tests.postgres import PostgresServer
 from tests.running import RunningGateway
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.waiting
 TO = "+447700900123"
 PASSWORD = "c0rrect"
 COMMAND = (sys.executable, "-m", "gateway", "serve")

@@ -369,7 +369,7 @@ async def test_old_rows_get_partitions_of_their_own(place: MakePlace, tmp_path: 
     await store.close()
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_a_restore_that_is_killed_changes_nothing(place: MakePlace, tmp_path: Path) -> None:
     """It is killed while it waits for the rest of a file that comes through a pipe."""
     new = await place("sqlite")

@@ -88,7 +88,7 @@ def test_all_processes_have_one_main_account_and_one_first_number(
         assert [each["phone_number"] for each in numbers] == [NUMBER]
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 def test_a_killed_owner_is_followed_by_another_and_nothing_is_lost(
     start_role: Start, start_carrier: StartCarrier
 ) -> None:
@@ -105,7 +105,7 @@ def test_a_killed_owner_is_followed_by_another_and_nothing_is_lost(
         wait_for_status(api, message.sid, ["delivered"], within=TAKEN_OVER_WITHIN)
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 def test_an_owner_that_was_stopped_for_too_long_writes_nothing_more_and_ends(
     start_role: Start, start_carrier: StartCarrier
 ) -> None:

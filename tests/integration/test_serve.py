@@ -53,7 +53,7 @@ def is_ready(gateway: RunningGateway) -> bool:
         return False
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_an_idle_gateway_at_once(
     start_gateway: StartGateway, number: signal.Signals
@@ -66,7 +66,7 @@ def test_a_signal_ends_an_idle_gateway_at_once(
     assert "Traceback" not in gateway.log.read_text()
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 def test_what_is_in_flight_has_until_the_drain_ends_and_goes_on_after_the_restart(
     start_gateway: StartGateway, start_carrier: StartCarrier, start_app: StartApp, tmp_path: Path
 ) -> None:
@@ -94,7 +94,7 @@ def test_what_is_in_flight_has_until_the_drain_ends_and_goes_on_after_the_restar
     assert tokens[0] == tokens[1]
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 def test_while_it_drains_it_is_not_ready_and_a_second_signal_ends_it_at_once(
     start_gateway: StartGateway,
 ) -> None:

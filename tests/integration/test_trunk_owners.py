@@ -111,7 +111,7 @@ def test_a_trunk_is_shown_and_steered_by_a_process_that_has_none(
     wait_for(lambda: registered_at(carrier)["acme"], "it registers again")
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 def test_trunks_are_spread_and_taken_over_from_one_that_died(
     start_role: Start, carrier: RunningGateway
 ) -> None:

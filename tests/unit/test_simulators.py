@@ -15,7 +15,7 @@ from gateway.simulators import SimulatorError
 CARRIER = Carrier(name="sim", kind=CarrierKind.SIMULATED, response_timeout=2.0)
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_it_listens_and_ends_with_us(tmp_path: Path) -> None:
     simulator = await simulators.start(CARRIER, tmp_path)
     reached = simulator.reached(CARRIER)
@@ -58,7 +58,7 @@ class Peer(asyncio.DatagramProtocol):
         self.came.put_nowait(data)
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_it_calls_where_it_was_told_that_we_are(tmp_path: Path) -> None:
     simulator = await simulators.start(CARRIER, tmp_path)
     loop = asyncio.get_running_loop()

@@ -341,7 +341,7 @@ async def test_a_ping_of_a_peer_is_answered(start: Start) -> None:
         assert len(await box.wait(Received, 2)) == 2
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_our_pings_keep_a_connection_and_find_that_it_is_dead(start: Start) -> None:
     box = await start(patience=Patience(ping=0.2, pong=1.0))
     async with listening() as (peers, hop):
@@ -356,7 +356,7 @@ async def test_our_pings_keep_a_connection_and_find_that_it_is_dead(start: Start
         assert "ping" in closed.reason
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_a_peer_that_knows_no_pings_keeps_its_connection(start: Start) -> None:
     box = await start(patience=Patience(ping=0.05, pong=0.05))
     async with listening() as (peers, hop):
@@ -455,7 +455,7 @@ async def test_one_peer_cannot_take_all_connections(start: Start) -> None:
         await box.wait(Opened, 4)
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_a_system_without_descriptors_is_asked_again_later(start: Start) -> None:
     box = await start(TCP)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -214,7 +214,7 @@ async def test_what_is_older_than_tls_1_2_is_turned_away(
     assert "version" in refused.reason.lower() or "protocol" in refused.reason.lower()
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_who_never_secures_a_connection_is_sent_away(start: Start, files: Tls) -> None:
     """One is silent, one speaks SIP in clear; a third is served meanwhile."""
     box = await start(TLS, files=files, patience=Patience(handshake=2.0))

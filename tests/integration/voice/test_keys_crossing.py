@@ -16,7 +16,7 @@ from tests.integration.voice.acts import dial, name, outcome, refer, user
 from tests.integration.voice.keyed import KeyPhone, digits, until
 from tests.integration.voice.world import World, world
 
-pytestmark = pytest.mark.paced
+pytestmark = pytest.mark.realtime
 
 CONFIG = """
 [[domains]]

@@ -23,7 +23,7 @@ from tests.integration.voice.world import World, world
 DIAL = "<Response><Dial answerOnBridge='true' action='/after'>+447700900002</Dial></Response>"
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_a_kill_leaves_nobody_up(tmp_path: Path) -> None:
     _, wrong = await fifty(tmp_path / "calls", answered=3, ringing=3, waiting=2)
     assert wrong == []

@@ -190,7 +190,7 @@ def behind(proxy: Proxy, database: str, opened: Opened) -> Opened:
     return partial(opened, f"postgresql://postgres@127.0.0.1:{proxy.port}/{database}")
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 @pytest.mark.parametrize("cut", ["before", "after"])
 async def test_a_connection_lost_at_the_commit_fails_nobody(
     proxy: Proxy, cut: str, behind: Opened
@@ -204,7 +204,7 @@ async def test_a_connection_lost_at_the_commit_fails_nobody(
     assert await names(store) == {"first"} | {f"n{at}" for at in range(10)}
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 @pytest.mark.parametrize("token", ["never there", "swept away", "there"])
 async def test_a_commit_that_the_server_is_still_at_is_waited_for(
     server: PostgresServer, database: str, proxy: Proxy, token: str, behind: Opened
@@ -229,7 +229,7 @@ async def test_a_commit_that_the_server_is_still_at_is_waited_for(
     assert await names(store) >= {f"n{at}" for at in range(10)}
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_what_became_of_a_commit_is_told_when_the_server_is_back(
     database: str, proxy: Proxy, behind: Opened
 ) -> None:
@@ -252,7 +252,7 @@ async def test_what_became_of_a_commit_is_told_when_the_server_is_back(
     assert store.stats().trouble == ""
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_a_store_that_is_closed_before_it_knows_says_so(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch, behind: Opened
 ) -> None:
@@ -267,7 +267,7 @@ async def test_a_store_that_is_closed_before_it_knows_says_so(
     assert "closed before" in str(error) and not isinstance(error, StoreUnavailable)
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 @pytest.mark.parametrize("lost", [False, True], ids=["connected", "connection lost"])
 async def test_a_commit_is_not_durable_before_the_replica_has_it(
     server: PostgresServer,
@@ -344,7 +344,7 @@ async def a_commit_waits(
     return waited
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_a_commit_on_a_connection_that_went_silent_is_looked_up(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch, behind: Opened
 ) -> None:
@@ -358,7 +358,7 @@ async def test_a_commit_on_a_connection_that_went_silent_is_looked_up(
     assert await names(store) == {"first", "n1"}
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_kills_of_the_server_lose_nothing_and_refuse_truly(
     server: PostgresServer, database: str, opened: Opened
 ) -> None:
@@ -395,7 +395,7 @@ async def test_kills_of_the_server_lose_nothing_and_refuse_truly(
     assert not there & refused
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_a_standby_that_is_promoted_takes_over(opened: Opened) -> None:
     primary = PostgresServer()
     primary.start()
@@ -422,7 +422,7 @@ async def test_a_standby_that_is_promoted_takes_over(opened: Opened) -> None:
         primary.remove()
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_a_server_that_takes_no_writes_is_away(
     server: PostgresServer, database: str, opened: Opened
 ) -> None:
@@ -440,7 +440,7 @@ async def test_a_server_that_takes_no_writes_is_away(
     assert "refused" not in await names(store)
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_connections_that_an_operator_ends_are_replaced(
     server: PostgresServer, database: str, opened: Opened
 ) -> None:
@@ -457,7 +457,7 @@ async def test_connections_that_an_operator_ends_are_replaced(
         assert await store.facts_after(0, 10) == []
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 async def test_what_is_wrong_is_told_with_what_to_do(
     server: PostgresServer, opened: Opened
 ) -> None:
@@ -496,7 +496,7 @@ async def test_what_is_wrong_is_told_with_what_to_do(
         await opened(f"postgresql://guest:right@127.0.0.1:{server.port}/postgres")
 
 
-@pytest.mark.realtime
+@pytest.mark.waiting
 @pytest.mark.parametrize("where", ["between statements", "in a COPY"])
 async def test_a_burial_does_not_wait_for_who_stands_still(
     server: PostgresServer, database: str, opened: Opened, where: str
