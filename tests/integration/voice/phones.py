@@ -144,11 +144,16 @@ class Phone:
         self,
         transport: Transport = Transport.UDP,
         host: str = "127.0.0.1",
+        port: int = 0,
         files: Tls | None = None,
     ) -> "Phone":
         await self.sound.open(host)
         self.station = await open_station(
-            Terms(listens=(Listen(transport=transport, host=host),), files=files, user=self.user),
+            Terms(
+                listens=(Listen(transport=transport, host=host, port=port),),
+                files=files,
+                user=self.user,
+            ),
             self.take,
             token=lambda: secrets.token_hex(8),
             chance=random.random,

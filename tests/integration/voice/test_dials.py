@@ -22,6 +22,7 @@ from tests.integration.voice.raw import Raw, described
 from tests.integration.voice.test_endings import DOMAIN, TO_NUMBER, gateway, order, port
 from tests.integration.voice.test_scope import breaks_off, house_of
 from tests.integration.voice.world import World, until
+from tests.ports import free_port
 
 LARGE = "set_headers = { X-Padding = '" + "x" * 900 + "' }"
 
@@ -38,7 +39,8 @@ async def bob(open_phone: OpenPhone) -> Phone:
 
 @pytest.fixture
 async def carrier(open_phone: OpenPhone) -> Phone:
-    return await open_phone("callee", "carrier.example", tone=1500)
+    """A phone at a port that is free over TCP too."""
+    return await open_phone("callee", "carrier.example", tone=1500, port=free_port())
 
 
 def live(here: World) -> Any:
