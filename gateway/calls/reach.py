@@ -253,18 +253,23 @@ class _Located:
         before = self._current
         if outcome is None or before is None:
             return self._give()
-        if outcome.next is Next.NOBODY:
-            self._ways.clear()  # whoever was rung is not rung by another hop
-            return None
-        if gone is not None and gone.contacts and 300 <= gone.status < 400 and self._redirects:
+        if gone is not None and self._is_redirected(gone, before):
+            # Somebody else is meant, also by who rang for a while first.
             self._redirects -= 1
             self._ways.clear()
             for uri in led_to(gone.contacts, self._tried):
                 await self._add(uri, before)
             return self._give()
+        if outcome.next is Next.NOBODY:
+            self._ways.clear()  # whoever was rung is not rung by another hop
+            return None
         if outcome.sip_code not in _UNREACHED and outcome.sip_code != 503:
             self._ways.clear()  # RFC 3263 §4.3: only who did not answer has others asked
         return self._give()
+
+    def _is_redirected(self, gone: Gone, way: Way) -> bool:
+        is_redirect = 300 <= gone.status < 400 and gone.status not in way.stop_codes
+        return is_redirect and bool(gone.contacts) and self._redirects > 0
 
     async def _add(self, uri: SipUri, like: Way) -> None:
         self._tried.append(uri)

@@ -389,13 +389,16 @@ async def test_a_gateway_that_wants_to_rest_is_not_asked(
         assert [leg.sip_code for leg in legs] == [503, 200]
 
 
+@pytest.mark.parametrize("rings", [False, True], ids=["at once", "after ringing"])
 async def test_a_redirect_is_followed(
-    tmp_path: Path, alice: Phone, carrier: Phone, open_phone: OpenPhone
+    tmp_path: Path, alice: Phone, carrier: Phone, open_phone: OpenPhone, rings: bool
 ) -> None:
     moved = await open_phone("moved", "carrier.example")
     there = NameAddr(uri=SipUri(user="there", host="127.0.0.1", port=int(port(carrier))))
 
     def redirect(phone: Phone, event: events.Invited) -> None:
+        if rings:
+            Phone.ringing(phone, event)
         low = NameAddr(uri=event.request.uri, params=(("q", "0.1"),))
         reply = Reply(status=302, contacts=(low, there))
         phone.station.agent.refuse(event.session, reply, phone.station.now())
