@@ -12,7 +12,7 @@ from typing import Final
 
 UDP: Final = socket.SOCK_DGRAM
 TCP: Final = socket.SOCK_STREAM
-_PORTS: Final = range(6_000, 10_000, 2)  # media's begin there
+_PORTS: Final = range(6_000, 10_000, 4)  # media's begin there
 _chance: Final = random.SystemRandom()
 _given: Final[set[int]] = set()
 
@@ -20,11 +20,12 @@ _given: Final[set[int]] = set()
 def free_port(host: str = "127.0.0.1") -> int:
     """A port that nobody has at `host`, for what can't say which it took: each is given once.
 
-    It is even, and free over UDP and TCP, as is the next one, which RTCP would have.
+    It is even, and free over UDP and TCP, as are the three behind it, which RTCP would have, and
+    the pictures of who sends some.
     """
     while True:
         port = _chance.choice(_PORTS)
-        pairs = [(port + more, kind) for more in (0, 1) for kind in (UDP, TCP)]
+        pairs = [(port + more, kind) for more in range(4) for kind in (UDP, TCP)]
         if port not in _given and not any(is_taken(host, *each) for each in pairs):
             _given.add(port)
             return port
