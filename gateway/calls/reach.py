@@ -23,7 +23,7 @@ from carriers.trunk_places import Door
 from carriers.trunks import Srtp, Trunk, gateway_uri
 from gateway.calls.leg import Gone
 from gateway.calls.model import Call, Party
-from gateway.calls.redirects import led_to
+from gateway.calls.redirects import leads_on, led_to
 from gateway.calls.way import CODECS, PHONES, Way, preferring
 from gateway.sip.model import Domain
 from protocols.rtp.latch import LatchPolicy
@@ -253,7 +253,7 @@ class _Located:
         before = self._current
         if outcome is None or before is None:
             return self._give()
-        if gone is not None and self._is_redirected(gone, before):
+        if gone is not None and self._redirects and leads_on(gone, before.stop_codes):
             # Somebody else is meant, also by who rang for a while first.
             self._redirects -= 1
             self._ways.clear()
@@ -266,10 +266,6 @@ class _Located:
         if outcome.sip_code not in _UNREACHED and outcome.sip_code != 503:
             self._ways.clear()  # RFC 3263 §4.3: only who did not answer has others asked
         return self._give()
-
-    def _is_redirected(self, gone: Gone, way: Way) -> bool:
-        is_redirect = 300 <= gone.status < 400 and gone.status not in way.stop_codes
-        return is_redirect and bool(gone.contacts) and self._redirects > 0
 
     async def _add(self, uri: SipUri, like: Way) -> None:
         self._tried.append(uri)

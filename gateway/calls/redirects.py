@@ -3,11 +3,17 @@
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from gateway.calls.leg import Gone
 from protocols.sip.message import NameAddr
 from protocols.sip.uri import SipUri, parameter
 
 MOST_CONTACTS: Final = 5
 """Contacts of one redirect that are tried; each is an INVITE to whom its sender likes."""
+
+
+def leads_on(gone: Gone, stop_codes: Collection[int]) -> bool:
+    """Whether a leg's end is a redirect that may be followed."""
+    return bool(gone.contacts) and 300 <= gone.status < 400 and gone.status not in stop_codes
 
 
 def led_to(contacts: Iterable[NameAddr], tried: Collection[SipUri]) -> list[SipUri]:
