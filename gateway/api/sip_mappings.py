@@ -86,11 +86,15 @@ _KINDS: Final = (
 )
 
 
-def _resource(kind: _Kind) -> Resource[Mapping]:
-    """The resource of one path."""
+class _Mappings:
+    """What one path does, among the mappings of one domain."""
 
-    def body(call: Call, mapping: Mapping) -> SipMappingBody:
-        list_ = call.services.sip.list_of(mapping)
+    def __init__(self, kind: _Kind) -> None:
+        self._kind = kind
+
+    def body(self, call: Call, mapping: Mapping) -> SipMappingBody:
+        """The mapping as this path shows it."""
+        kind, list_ = self._kind, call.services.sip.list_of(mapping)
         older: dict[str, str] = {}
         if kind.returns is SipDomainMappingBody:
             domain = DOMAINS.path.format(
@@ -106,20 +110,21 @@ def _resource(kind: _Kind) -> Resource[Mapping]:
             **older,
         )
 
-    async def find(call: Call) -> Mapping | Refusal:
+    async def find(self, call: Call) -> Mapping | Refusal:
         """One list that the domain asks."""
         domain, sid = DOMAINS.find(call), call.path["Sid"]
         if isinstance(domain, Refusal):
             return domain
-        key = domain.sid, kind.purpose, sid
+        key = domain.sid, self._kind.purpose, sid
         mapping = call.services.sip.mappings.get(call.account.sid, *key)
-        return mapping if mapping and sid.startswith(kind.prefix) else sip.absent(call)
+        return mapping if mapping and sid.startswith(self._kind.prefix) else sip.absent(call)
 
-    async def pages(call: Call, page: Page) -> Slice | Refusal:
+    async def pages(self, call: Call, page: Page) -> Slice | Refusal:
         """The lists that the domain asks, newest first."""
         domain = DOMAINS.find(call)
         if isinstance(domain, Refusal):
             return domain
+        kind = self._kind
         mapped = call.services.sip.mappings.under(call.account.sid, domain.sid)
         shown = [
             each
@@ -128,11 +133,12 @@ def _resource(kind: _Kind) -> Resource[Mapping]:
         ]
         return paging.slice_of(shown, page)
 
-    async def create(call: Call) -> Mapping | Refusal:
+    async def create(self, call: Call) -> Mapping | Refusal:
         """Let the domain ask a list."""
         refusal = sip.owned_by_rest(DOMAINS.find(call))
         if refusal is not None:
             return refusal
+        kind = self._kind
         sid = call.text(kind.param)
         mapping = Mapping(
             sid=sid if sid.startswith(kind.prefix) else "",
@@ -145,17 +151,21 @@ def _resource(kind: _Kind) -> Resource[Mapping]:
         await call.services.sip.add(mapping)
         return mapping
 
+
+def _resource(kind: _Kind) -> Resource[Mapping]:
+    """The resource of one path."""
+    of_path = _Mappings(kind)
     return Resource(
         name=kind.name,
         path=f"{DOMAINS.path}/{kind.path}",
         prefixes=(kind.prefix,),
         list_key=kind.list_key,
         returns=kind.returns,
-        body=body,
-        find=find,
-        pages=pages,
+        body=of_path.body,
+        find=of_path.find,
+        pages=of_path.pages,
         guard=sip.owned_by_rest,
-        create=sip.told(_CODES, create),
+        create=sip.told(_CODES, of_path.create),
         delete=saying("Let the domain ask a list no more.", sip.told(_CODES, sip.remove)),
         create_params=(Param(name=kind.param, required=True, doc="The list's SID."),),
     )
