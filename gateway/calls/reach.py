@@ -23,7 +23,7 @@ from carriers.trunk_places import Door
 from carriers.trunks import Srtp, Trunk, gateway_uri
 from gateway.calls.leg import Gone
 from gateway.calls.model import Call, Party
-from gateway.calls.redirects import leads_on, led_to
+from gateway.calls.redirects import led_to, may_follow
 from gateway.calls.way import CODECS, PHONES, Way, preferring
 from gateway.sip.model import Domain
 from protocols.rtp.latch import LatchPolicy
@@ -253,7 +253,7 @@ class _Located:
         before = self._current
         if outcome is None or before is None:
             return self._give()
-        if gone is not None and self._redirects and leads_on(gone, before.stop_codes):
+        if gone is not None and self._redirects and may_follow(gone, before.stop_codes):
             # Somebody else is meant, also by who rang for a while first.
             self._redirects -= 1
             self._ways.clear()

@@ -11,7 +11,7 @@ MOST_CONTACTS: Final = 5
 """Contacts of one redirect that are tried; each is an INVITE to whom its sender likes."""
 
 
-def leads_on(gone: Gone, stop_codes: Collection[int]) -> bool:
+def may_follow(gone: Gone, stop_codes: Collection[int]) -> bool:
     """Whether a leg's end is a redirect that may be followed."""
     return bool(gone.contacts) and 300 <= gone.status < 400 and gone.status not in stop_codes
 
