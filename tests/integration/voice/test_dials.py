@@ -263,19 +263,25 @@ async def test_a_whisper_ends_with_its_leg(tmp_path: Path, alice: Phone, bob: Ph
         alice.hang_up()
 
 
+async def answering(here: World, caller: Phone, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The SID of a call whose answer waits for a store that is away, until that is undone."""
+    monkeypatch.setattr(house_of(here).store, "commit", breaks_off(StoreUnavailable("away")))
+    caller.call("anybody", here.hop())
+    sid = (await here.app.until("/voice"))["CallSid"]
+    call = live(here)
+
+    async def waits() -> bool:
+        return bool(call.line.call.status == "in-progress")
+
+    await until(waits)
+    return sid
+
+
 async def test_who_gives_up_while_the_answer_waits_for_the_store_was_never_answered(
     tmp_path: Path, alice: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with gateway(tmp_path, '<Response><Pause length="60"/></Response>') as here:
-        monkeypatch.setattr(house_of(here).store, "commit", breaks_off(StoreUnavailable("away")))
-        alice.call("anybody", here.hop())
-        sid = (await here.app.until("/voice"))["CallSid"]
-        call = live(here)
-
-        async def waits() -> bool:
-            return bool(call.line.call.status == "in-progress")
-
-        await until(waits)
+        sid = await answering(here, alice, monkeypatch)
         alice.hang_up()
         await alice.until(events.Ended)
         monkeypatch.undo()
@@ -289,15 +295,7 @@ async def test_a_call_lasts_from_its_answer_and_not_from_the_wish_to_answer(
     tmp_path: Path, alice: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with gateway(tmp_path, '<Response><Pause length="60"/></Response>') as here:
-        monkeypatch.setattr(house_of(here).store, "commit", breaks_off(StoreUnavailable("away")))
-        alice.call("anybody", here.hop())
-        sid = (await here.app.until("/voice"))["CallSid"]
-        call = live(here)
-
-        async def waits() -> bool:
-            return bool(call.line.call.status == "in-progress")
-
-        await until(waits)
+        sid = await answering(here, alice, monkeypatch)
         monkeypatch.undo()
         await alice.until(events.Answered)
         alice.hang_up()
