@@ -352,6 +352,8 @@ class Endpoint:
                 if hop.source[0]:
                     wire.bind((hop.source[0], 0))
                 await self._loop.sock_connect(wire, (hop.host, hop.port))
+                if wire.getsockname() == wire.getpeername():
+                    raise ConnectionRefusedError("nobody listens there: it reached itself")
             except BaseException:
                 wire.close()
                 raise

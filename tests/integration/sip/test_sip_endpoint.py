@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from protocols.sip import endpoint
 from protocols.sip.codec import Malformed
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.sizes import Sizes
@@ -28,7 +29,7 @@ from protocols.sip.wire import (
     Refused,
 )
 from tests.integration.sip.peers import LONG, Box, call_ids, options
-from tests.ports import refusing_port
+from tests.ports import free_port, refusing_port
 
 Start = Callable[..., Awaitable[Box]]
 UDP, TCP, TLS = Transport.UDP, Transport.TCP, Transport.TLS
@@ -154,6 +155,25 @@ async def test_a_refusal_is_told_with_the_place_that_refused(start: Start) -> No
             peer.sendto(options(name), box.at(UDP))
         await box.wait(Received, 1 if name == "one" else 2)
     assert call_ids(box.of(Received)) == ["one", "two"]
+
+
+async def test_a_connection_to_itself_is_a_refusal(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a port of ours that nobody listens at, the kernel may give that very port as the source:
+    TCP then connects the socket with itself (RFC 9293 §3.5, simultaneous open)."""
+    box = await start(TCP)
+    port = free_port()
+
+    def from_there(wire: socket.socket, patience: Patience) -> None:
+        wire.bind(("127.0.0.1", port))
+        wire.setblocking(False)
+
+    monkeypatch.setattr(endpoint, "prepare", from_there)
+    box.endpoint.send(options(), Hop(transport=TCP, host="127.0.0.1", port=port))
+    (failed,) = await box.wait(Failed)
+    assert "nobody listens there" in failed.reason
+    assert box.endpoint.connections() == 0
 
 
 async def test_a_refusal_does_not_eat_the_datagram_to_another(start: Start) -> None:
