@@ -271,6 +271,8 @@ class SipLeg:
     def on(self, event: Any) -> None:
         """Take an event of its session. What it can't cope with ends it, and it alone."""
         handle = _HANDLERS.get(type(event))
+        if handle is None and not self._told_gone:
+            handle = _WHILE_HERE.get(type(event))
         if handle is None:
             return
         try:
@@ -471,23 +473,26 @@ class SipLeg:
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
-    events.Progressed: SipLeg._on_progressed,
     events.Retried: SipLeg._on_retried,
     events.Answered: SipLeg._on_answered,
     events.Refused: SipLeg._on_refused,
-    events.Confirmed: SipLeg._on_confirmed,
     events.Cancelled: SipLeg._on_cancelled,
     events.HungUp: SipLeg._on_hung_up,
     events.Expired: SipLeg._on_expired,
     events.NeverConfirmed: SipLeg._on_never_confirmed,
     events.Unreliable: SipLeg._on_unreliable,
     events.Ended: SipLeg._on_ended,
-    events.OfferReceived: SipLeg._on_offer_received,
-    events.OfferWanted: SipLeg._on_offer_wanted,
-    events.OfferAnswered: SipLeg._on_offer_answered,
-    events.OfferRefused: SipLeg._on_offer_refused,
     events.InfoReceived: SipLeg._on_info,
     events.Responded: SipLeg._on_responded,
     events.Referred: SipLeg._on_referred,
     events.Overasked: SipLeg._on_overasked,
+}
+# Of a leg that is not gone: they may come in one turn with what ended it, and mean nothing then.
+_WHILE_HERE: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
+    events.Progressed: SipLeg._on_progressed,
+    events.Confirmed: SipLeg._on_confirmed,
+    events.OfferReceived: SipLeg._on_offer_received,
+    events.OfferWanted: SipLeg._on_offer_wanted,
+    events.OfferAnswered: SipLeg._on_offer_answered,
+    events.OfferRefused: SipLeg._on_offer_refused,
 }

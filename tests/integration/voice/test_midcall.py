@@ -8,19 +8,23 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from protocols.sdp import codec as sdp
 from protocols.sdp.description import Direction
 from protocols.sdp.formats import PCMA, PCMU, Codec
 from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Accept, By, Invite
+from protocols.sip.codec import encode
 from protocols.sip.message import Headers, NameAddr, Request
 from protocols.sip.session_offers import Body, Exchange
+from protocols.sip.transport import Transport
 from protocols.sip.uri import SipUri
 from tests.integration.voice.acts import change, dial, quiet, ring_early, user
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import PATIENCE, Phone, Sound
 from tests.integration.voice.raw import Raw, described
+from tests.integration.voice.wire import Stream
 from tests.integration.voice.world import World, world
 
 DOMAIN = "office.example"
@@ -444,9 +448,32 @@ async def test_glare_with_our_own_refresh(tmp_path: Path, bob: Phone, raw: Raw) 
         await bob.until(events.HungUp)
 
 
+async def test_an_offer_right_behind_an_ack_without_the_answer(tmp_path: Path, raw: Raw) -> None:
+    """The ACK that owes us an answer ends the call; what came with it does not disturb that."""
+    async with gateway(tmp_path, port=raw.port, twiml="<Response><Pause/></Response>") as here:
+        hop = here.hop(Transport.TCP)
+        invite = raw.request("INVITE", SipUri(user=NUMBER, host="127.0.0.1", port=hop.port))
+        stream = await Stream(hop).open()
+        await stream.send(encode(_over_tcp(invite)))
+        await stream.hear(lambda each: each.status == 200)
+        to = NameAddr(uri=invite.uri, params=(("tag", stream.heard[-1].tag),))
+        with capture_logs() as logs:
+            both = [_inside(raw, invite, to, "ACK", 1), _inside(raw, invite, to, "INVITE", 2)]
+            await stream.send(b"".join(encode(_over_tcp(each)) for each in both))
+            await stream.hear(lambda each: each.status >= 400)
+            await stream.hear(lambda each: each.method == "BYE")
+            await stream.close()
+        assert not [each for each in logs if each["log_level"] == "error"]
+
+
+def _over_tcp(request: Request) -> Request:
+    (via,) = request.vias
+    return msgspec.structs.replace(request, vias=(msgspec.structs.replace(via, transport="TCP"),))
+
+
 def _inside(raw: Raw, invite: Request, to: NameAddr, method: str, cseq: int) -> Request:
     body, headers = b"", Headers()
-    if method == "UPDATE":
+    if method in ("INVITE", "UPDATE"):
         body = (
             b"v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
             b"m=audio 40000 RTP/AVP 0\r\n"
