@@ -120,12 +120,19 @@ class World:
         voice = self.gateway._voice
         assert voice is not None
         agent, endpoint = voice.station.agent, voice.station.endpoint
-        async with asyncio.timeout(PATIENCE):
-            while (
-                left := agent.layer.servers + agent.layer.clients + endpoint.connections()
-            ) or agent.timer() is not None:
-                await asyncio.sleep(0.01)
-                del left
+        end = asyncio.get_running_loop().time() + PATIENCE
+
+        def left() -> dict[str, float]:
+            return {
+                "servers": agent.layer.servers,
+                "clients": agent.layer.clients,
+                "connections": endpoint.connections(),
+                "timer": agent.timer() or 0,
+            }
+
+        while any(left().values()):
+            assert asyncio.get_running_loop().time() < end, left()
+            await asyncio.sleep(0.01)
         assert self.ledger() == {}
 
     def ledger(self) -> dict[str, int]:
