@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,13 +51,15 @@ class Module:
     """What the rules ask of one file.
 
     `imports` is every module that an import names, and whether at run time; `from a import b`
-    names `a` and `a.b`, for `b` may be a module. `methods` is every name called on something.
+    names `a` and `a.b`, for `b` may be a module. `methods` is every name called on something,
+    `patterns` the pieces of what is given to `re.compile`.
     """
 
     documented: bool
     imports: tuple[tuple[str, bool], ...]
     methods: frozenset[str]
     classes: tuple[str, ...]
+    patterns: tuple[str, ...]
 
 
 @functools.cache  # the rules are many, and reading takes longer than judging
@@ -72,7 +75,16 @@ def read(path: Path) -> Module:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
         ),
         classes=tuple(node.name for node in nodes if isinstance(node, ast.ClassDef)),
+        patterns=tuple(_patterns(nodes)),
     )
+
+
+def _patterns(nodes: list[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile":
+            for piece in ast.walk(node.args[0]):
+                if isinstance(piece, ast.Constant) and isinstance(piece.value, str):
+                    yield piece.value
 
 
 def _imports(path: Path, nodes: list[ast.AST]) -> Iterator[tuple[str, bool]]:
@@ -195,6 +207,14 @@ def test_the_circle_finder_finds_circles() -> None:
 def test_each_module_says_what_it_is_for(package: str) -> None:
     for path in modules(package):
         assert read(path).documented, f"{name_of(path)} has no docstring"
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_no_group_is_possessive(package: str) -> None:
+    """Python before 3.11.5, Debian 12's among them, reads such groups wrongly (gh-106052)."""
+    for path in modules(package):
+        for pattern in read(path).patterns:
+            assert not re.search(r"\)[*+?]\+", pattern), f"{name_of(path)}: {pattern}"
 
 
 @pytest.mark.parametrize("package", ARROWS)

@@ -81,7 +81,7 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
 # An element is `name = "quoted"`, `name = bare`, or a name alone: the scheme of a challenge.
 # Anything else is one character that stands where none may; nothing is tried twice.
 _ELEMENT: Final = re.compile(
-    r'[ \t,]*+(?:([^ \t,="]++)(?:[ \t]*+(=)[ \t]*+(?:"((?:[^"\\]++|\\.)*+)"|([^ \t,"]*+)(?!")))?'
+    r'[ \t,]*+(?:([^ \t,="]++)(?:[ \t]*+(=)[ \t]*+(?:"((?:[^"\\]++|\\.)*)"|([^ \t,"]*+)(?!")))?'
     r"|(.))"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

@@ -19,15 +19,15 @@ MAX_DIGITS: Final = 64
 
 TOKEN_CHARACTERS: Final = r"A-Za-z0-9\-.!%*_+`'~"
 _TOKEN: Final = re.compile(rf"[{TOKEN_CHARACTERS}]++")
-_QUOTED: Final = re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
+_QUOTED: Final = re.compile(r'"((?:[^"\\]++|\\.)*)"', re.DOTALL)
 _PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 # Inside quotes these must stand behind a backslash; what is a line end can't be written at all.
 _TO_ESCAPE: Final = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
 # What separates the values of a list, and what may hold a comma that separates nothing.
-_PIECE: Final = re.compile(r'[^",<]++|"(?:[^"\\]++|\\.)*+"|<[^>]*+>|,', re.DOTALL)
+_PIECE: Final = re.compile(r'[^",<]++|"(?:[^"\\]++|\\.)*"|<[^>]*+>|,', re.DOTALL)
 _PARAM: Final = re.compile(
     rf"[ \t]*+;[ \t]*+([{TOKEN_CHARACTERS}]++)"
-    r'(?:[ \t]*+=[ \t]*+("(?:[^"\\]++|\\.)*+"|[^\x00-\x20\x7f;,"<>]*+))?+[ \t]*+',
+    r'(?:[ \t]*+=[ \t]*+("(?:[^"\\]++|\\.)*"|[^\x00-\x20\x7f;,"<>]*+))?[ \t]*+',
     re.DOTALL,
 )
 

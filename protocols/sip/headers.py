@@ -36,7 +36,7 @@ Header = tuple[str, str]
 T = TypeVar("T")
 
 _WARNING: Final = re.compile(r"([0-9]{3})[ \t]++([^ \t\"]++)[ \t]++(\".*+)", re.DOTALL)
-_RETRY_AFTER: Final = re.compile(r"([0-9]{1,10})[ \t]*+(?:\(([^()\\]*+)\))?+[ \t]*+")
+_RETRY_AFTER: Final = re.compile(r"([0-9]{1,10})[ \t]*+(?:\(([^()\\]*+)\))?[ \t]*+")
 _RACK: Final = re.compile(r"([0-9]{1,64})[ \t]++([0-9]{1,64})[ \t]++([^ \t]++)")
 
 

@@ -92,13 +92,13 @@ SPELLINGS: Final[dict[str, str]] = {
 
 _VIA: Final = re.compile(
     r"SIP[ \t]*+/[ \t]*+([0-9.]++)[ \t]*+/[ \t]*+([A-Z0-9\-.!%*_+`'~]++)[ \t]++"
-    r"(\[[0-9A-F:.]++\]|[A-Z0-9._\-]++)[ \t]*+(?::[ \t]*+([0-9]{1,5})[ \t]*+)?+",
+    r"(\[[0-9A-F:.]++\]|[A-Z0-9._\-]++)[ \t]*+(?::[ \t]*+([0-9]{1,5})[ \t]*+)?",
     re.IGNORECASE | re.ASCII,
 )
 # A display name in quotes, or without them more than tokens: phones write what they please, as
 # long as it can't be taken for an address.
 _IN_BRACKETS: Final = re.compile(
-    r'(?:"((?:[^"\\]++|\\.)*+)"[ \t]*+|([^\x00-\x08\x0a-\x1f\x7f"<>,;\\]*+))<([^<>]*+)>', re.DOTALL
+    r'(?:"((?:[^"\\]++|\\.)*)"[ \t]*+|([^\x00-\x08\x0a-\x1f\x7f"<>,;\\]*+))<([^<>]*+)>', re.DOTALL
 )
 
 ALL_CONTACTS: Final = (NameAddr(uri=STAR),)

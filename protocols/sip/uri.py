@@ -62,14 +62,14 @@ _TELLING: Final = frozenset({"user", "ttl", "method", "maddr", "transport"})
 _PARAM: Final = r"A-Za-z0-9\-_.!~*'()\[\]/:&+$%"
 _SIP: Final = re.compile(
     r"(sips?):"
-    r"(?:([A-Za-z0-9\-_.!~*'()&=+$,;?/#%]++)(?::([A-Za-z0-9\-_.!~*'()&=+$,%]*+))?+@)?+"
-    r"(\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9._\-]++)(?::([0-9]{1,5}))?+"
-    rf"((?:;[{_PARAM}]++(?:=[{_PARAM}=]*+)?+)*+)"  # base64 in a parameter is seen in the field
-    r"(?:\?([A-Za-z0-9\-_.!~*'()\[\]/?:+$&=%]++))?+",
+    r"(?:([A-Za-z0-9\-_.!~*'()&=+$,;?/#%]++)(?::([A-Za-z0-9\-_.!~*'()&=+$,%]*+))?@)?"
+    r"(\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9._\-]++)(?::([0-9]{1,5}))?"
+    rf"((?:;[{_PARAM}]++(?:=[{_PARAM}=]*+)?)*)"  # base64 in a parameter is seen in the field
+    r"(?:\?([A-Za-z0-9\-_.!~*'()\[\]/?:+$&=%]++))?",
     re.IGNORECASE | re.ASCII,
 )
 _TEL: Final = re.compile(
-    rf"tel:(\+?+[0-9A-Fa-f*#\-.()]++)((?:;[{_PARAM}]++(?:=[{_PARAM}]*+)?+)*+)",
+    rf"tel:(\+?+[0-9A-Fa-f*#\-.()]++)((?:;[{_PARAM}]++(?:=[{_PARAM}]*+)?)*)",
     re.IGNORECASE | re.ASCII,
 )
 _OTHER: Final = re.compile(r'([A-Za-z][A-Za-z0-9+.\-]*+):([^\x00-\x20\x7f<>"]++)')
