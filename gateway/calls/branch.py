@@ -67,6 +67,12 @@ class Branch:
         self._is_begun = True
         self.line.begin(None)
 
+    def give_up_trying(self) -> None:
+        """Try no other way: one has answered, or none is wanted any more."""
+        for task in self.tasks:
+            task.cancel()
+        self.tasks.clear()  # a task that was cancelled holds all that it was about
+
 
 def judged(failed: Failed, way: Way) -> CallOutcome:
     """What a failure means; one of our own is not the carrier's, and another way helps no more."""

@@ -220,8 +220,7 @@ class DialRun:
         branch.leg = leg
         branch.headers = tuple(event.headers)
         branch.call_id = leg.record.call_id
-        for task in branch.tasks:
-            task.cancel()
+        branch.give_up_trying()
         for other in branch.legs:
             if other is not leg:
                 other.hang_up(_CANCELLED, machine.ELSEWHERE)
@@ -277,8 +276,7 @@ class DialRun:
         self._do(self._machine.timed_out())
 
     def _release(self, branch: Branch, reason: str) -> None:
-        for task in branch.tasks:
-            task.cancel()
+        branch.give_up_trying()
         for leg in branch.legs:
             leg.hang_up(_CANCELLED, reason)
         for arm in branch.arms:

@@ -25,7 +25,7 @@ from gateway.calls.dial_run import DialRun, Parent
 from gateway.calls.documents import Obtained
 from gateway.calls.endings import Ended
 from gateway.calls.hands import Handed, Hands
-from gateway.calls.house import House, Scope
+from gateway.calls.house import House, Scope, untie
 from gateway.calls.info_keys import Key
 from gateway.calls.keeping import NotKept
 from gateway.calls.leg import Event, Finished, Gone, Leg, Tell, Transferred
@@ -142,6 +142,8 @@ class Live(Handed):
         with contextlib.suppress(NotKept):
             await self._keeping.durable()
         self._house.documents.forget(self.line.call.sid)
+        if not self._unfinished:  # else the process ends
+            untie(*self._legs.values(), self)
 
     async def _begin(self) -> None:
         """Find the call a place, and ask what to do with it."""

@@ -214,13 +214,14 @@ class Calls:
             self._deny(event, _FORBIDDEN, _NOT_YOURS)
 
     async def _run(self, live: Live) -> None:
+        call = live.line.call
         try:
             await live.run()
         except Exception:
-            _log.exception("a call did not end well", call=live.line.call.sid)
+            _log.exception("a call did not end well", call=call.sid)
         finally:
-            self._live.pop(live.line.call.sid, None)
-            self._part(live.line.call)
+            self._live.pop(call.sid, None)
+            self._part(call)
 
     def _part(self, call: Call) -> None:
         """Its channel is free; other legs of the call may not be over for some time."""

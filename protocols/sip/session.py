@@ -385,6 +385,7 @@ class Session:
         for id in self.asking:
             del host.asked[id]
         self.asking.clear()
+        self.asking_invite = None
         for transfer in self.transfers.values():
             host.transfers.pop(transfer.id, None)
         host.inviting.pop(self.key, None)

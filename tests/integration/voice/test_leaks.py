@@ -1,8 +1,9 @@
 """Calls leave nothing behind: no task, no descriptor, no port, no entry in any table."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import gc
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from tests.callers import Party, Side
@@ -90,6 +91,45 @@ async def test_calls_that_came_and_went(tmp_path: Path) -> None:
         assert {call["status"] for call in await here.calls()} == {"completed"}
     await caller.close()
     await callee.close()
+
+
+async def test_calls_that_are_over_wait_for_no_collector(tmp_path: Path) -> None:
+    """What a call was made of is free when it is over: nothing of it is in a circle."""
+    caller, callee = await parties()
+    async with world(tmp_path, config(callee), DIAL) as here:
+
+        async def speak() -> None:
+            side = caller.call(NUMBER, here.hop().port)
+            await asyncio.wait_for(side.answered.wait(), WITHIN)
+            caller.hang_up(side)
+            await finished(here, caller, callee)
+
+        with collector_idle():
+            for _ in range(3):
+                await speak()
+            assert circles("gateway.calls", "protocols.sip", "twiml") == []
+    await caller.close()
+    await callee.close()
+
+
+@contextmanager
+def collector_idle() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+def circles(*packages: str) -> list[str]:
+    """Of which classes of ours there is something that only the collector can find."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    gc.collect()
+    ours = {type(each) for each in gc.garbage if type(each).__module__.startswith(packages)}
+    return sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in ours)
 
 
 async def test_calls_that_were_abandoned(tmp_path: Path) -> None:
