@@ -95,6 +95,30 @@ class Backlog:
         gap.after = min(candidates)
 
 
+class Lately:
+    """The keys of the last jobs that were read from the store.
+
+    A row can be read as soon as it is durable, before its commit has told whoever made it: what
+    is offered then has been taken in, and may even have ended.
+    """
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._keys: dict[str, None] = {}  # in the order of their reading
+
+    def add(self, key: str) -> None:
+        """It was read."""
+        self._keys[key] = None
+        if len(self._keys) > self._most:
+            del self._keys[next(iter(self._keys))]
+
+    def take(self, key: str) -> bool:
+        """Whether it was read; nobody asks twice."""
+        found = key in self._keys
+        self._keys.pop(key, None)
+        return found
+
+
 def _before(place: Place) -> Place:
     generation, job_id = place
     return generation, job_id[:-1]

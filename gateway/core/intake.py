@@ -20,7 +20,7 @@ from typing import Final
 import structlog
 
 from gateway.core.archiver import Archiver
-from gateway.core.backlog import Backlog, Bounds, Place
+from gateway.core.backlog import Backlog, Bounds, Lately, Place
 from gateway.core.jobs import Entry, Scheduler
 from gateway.core.owned import EVERYTHING, Queues
 from gateway.core.parking import Parking, in_order, is_named
@@ -60,6 +60,7 @@ class Intake:
         self._reader = reader
         self._archiver = archiver
         self._backlog = Backlog(bounds)
+        self._read_lately = Lately()
         self.own = own
         self._clock = clock
         self._wake = wake
@@ -89,6 +90,8 @@ class Intake:
         """Take in a job that this process made; tell its owner if that is another one."""
         if job.endpoint not in self.own:
             self._store.hint(FAMILY)
+        elif self._read_lately.take(job.id):
+            return  # the store was quicker than whoever made it, and so may its end have been
         elif self._being_read or self._older:
             self._arrive(_new(job))
         elif self._admits(job):
@@ -338,7 +341,10 @@ class Intake:
         if pending.job.id in self._parking:
             return False
         entry = _entry(pending.job, pending.tries + 1)
-        return self._scheduler.offer(entry, self._clock(), pending.retry_at or None)
+        taken = self._scheduler.offer(entry, self._clock(), pending.retry_at or None)
+        if taken:
+            self._read_lately.add(entry.key)
+        return taken
 
     async def refill(self) -> None:
         """Read on for the endpoints that are behind, as they drain, until cancelled."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from job_bench import META, STORED_META, Bench, Log, on_store
 
+from gateway.core.backlog import Lately
 from gateway.core.records import JobState, transition
 from gateway.core.runner import Bounds, Discard, Done, Job, JobOutcome, Retry
 from gateway.store.base import Lease, Query, Row, Store, StoreUnavailable, Update, Write
@@ -251,6 +252,31 @@ async def test_memory_is_bounded_and_the_rest_is_read_as_it_drains(bench: Bench)
     assert sorted(seen) == sorted([job.payload for job in (*jobs, *other)]), "each exactly once"
     assert [name for name in seen if not name.startswith("other")] == [str(at) for at in range(400)]
     assert len(bench.scheduler) == 0
+
+
+async def test_what_was_read_before_it_is_offered_runs_once(bench: Bench) -> None:
+    """Its row may be read, and its try may end, before whoever made it is told of its commit."""
+    log = Log()
+    runner = bench.runner(log, workers=1, bounds=Bounds(per_endpoint=4, total=100))
+    jobs = [bench.job(str(at)) for at in range(20)]
+    await bench.insert(*jobs)
+    await runner.recover()
+    runner.start()
+    await bench.until_stored(20)
+    for job in jobs:
+        runner.offer(job)
+    last = bench.job("last")
+    await bench.insert(last)
+    runner.offer(last)
+    await bench.until_stored(21)
+    assert log.seen == [(job.payload, 1) for job in (*jobs, last)]
+
+
+def test_only_the_last_keys_are_remembered() -> None:
+    lately = Lately(most=2)
+    for key in "abc":
+        lately.add(key)
+    assert [lately.take(key) for key in "abcc"] == [False, True, True, False]
 
 
 async def test_the_newest_jobs_are_taken_up_first_and_the_rest_beside_the_traffic(
