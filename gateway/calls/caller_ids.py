@@ -13,6 +13,7 @@ from gateway.calls.model import Call
 from gateway.model import PhoneNumber
 from protocols.sip.errors import RemoteProtocolError
 from protocols.sip.uri import SipUri, parse_uri
+from twiml.errors import INVALID_CALLER_ID, Finding, Level
 from twiml.verbs import Noun, Number
 
 Holder = Callable[[str], PhoneNumber | None]
@@ -26,6 +27,12 @@ def may_call_as(caller_id: str, nouns: Iterable[Noun], call: Call, holder: Holde
         return True
     number = holder(caller_id) or holder(f"+{_bare(caller_id)}")
     return number is not None and number.account_sid == call.account_sid
+
+
+def not_theirs(caller_id: str) -> Finding:
+    """What is said of one that `may_call_as` forbids."""
+    why = f"callerId {caller_id!r} is neither this call's nor a number of the account"
+    return Finding(code=INVALID_CALLER_ID, level=Level.ERROR, line=0, message=why)
 
 
 def caller_as(caller_id: str, caller: Caller) -> Caller:

@@ -24,13 +24,13 @@ _HEAD: Final = 1024  # octets that a header part is taken for
 
 
 class _Rungs:
-    """What is kept under one Call-ID, and how many octets that is."""
+    """What is kept under one Call-ID, and how much came, with what was fetched of it."""
 
-    __slots__ = ("crossed", "octets")
+    __slots__ = ("crossed", "messages", "octets")
 
     def __init__(self) -> None:
         self.crossed: list[Crossed] = []
-        self.octets = 0
+        self.messages = self.octets = 0
 
 
 class Ladder:
@@ -104,8 +104,9 @@ class Ladder:
         return rungs
 
     def _add(self, rungs: _Rungs, crossed: Crossed) -> None:
-        if len(rungs.crossed) < self._messages and rungs.octets < self._octets:
+        if rungs.messages < self._messages and rungs.octets < self._octets:
             rungs.crossed.append(crossed)
+            rungs.messages += 1
             rungs.octets += _size(crossed)
 
     def claim(self, call_id: str) -> None:
@@ -119,8 +120,17 @@ class Ladder:
         """Keep what passes of a call whose INVITE another process saw."""
         self.claim(call_id)
 
+    def fetch(self, call_ids: Iterable[str]) -> list[Crossing]:
+        """What passed under these Call-IDs since it was last fetched; more may follow."""
+        found: list[Crossed] = []
+        for rungs in map(self._kept.get, call_ids):
+            if rungs is not None:
+                found += rungs.crossed
+                rungs.crossed = []
+        return self._crossings(found)
+
     def take(self, call_ids: Iterable[str]) -> list[Crossing]:
-        """What passed under these Call-IDs, in the order of time; it is forgotten."""
+        """The rest of it, in the order of time; they are forgotten."""
         return self._crossings(
             [crossed for each in call_ids for crossed in _crossed(self._kept.pop(each, None))]
         )

@@ -6,7 +6,7 @@ Leaving `run` is the only way in which a call ends: then its tasks, ports and se
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from gateway.calls import endings, tables
 from gateway.calls.amends import Amends
 from gateway.calls.apps import App
 from gateway.calls.branch import Branch
-from gateway.calls.caller_ids import caller_as, may_call_as
+from gateway.calls.caller_ids import caller_as, may_call_as, not_theirs
 from gateway.calls.description import Disagreed
 from gateway.calls.dial import CALLER_GONE
 from gateway.calls.dial_run import DialRun, Parent
@@ -31,7 +31,7 @@ from gateway.calls.keeping import NotKept
 from gateway.calls.leg import Event, Finished, Gone, Leg, Tell, Transferred
 from gateway.calls.line import Line
 from gateway.calls.media import CallMedia, NoMedia, quality_of
-from gateway.calls.model import Call, CallStatus
+from gateway.calls.model import Call, CallStatus, Crossing
 from gateway.calls.orders import Amend, Cancel, Complete, Order, Redirect
 from gateway.calls.places import Find, Joint
 from gateway.calls.reach import Asked
@@ -39,12 +39,12 @@ from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
 from gateway.calls.whisper import Whisper
 from gateway.media.wire import Readings
+from gateway.store.base import Write
 from gateway.webhooks.instructions import Fallback
 from protocols.rtp.latch import LatchPolicy
 from protocols.sip.agent_events import Invited
 from twiml.call import DialEnded, DialStatus, Ending, HungUp
 from twiml.call import Event as TwimlEvent
-from twiml.errors import INVALID_CALLER_ID, Finding, Level
 from twiml.outcome import Goto
 from twiml.verbs import Dial, RejectReason
 from twiml.voice import Interpreter, Pickup
@@ -56,11 +56,6 @@ BROKEN: Final = "the gateway had a fault"
 _OVER_REST: Final = "ended over REST"
 _TIME_LIMIT: Final = "the time limit of the call"
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
-
-
-def _not_theirs(caller_id: str) -> Finding:
-    why = f"callerId {caller_id!r} is neither this call's nor a number of the account"
-    return Finding(code=INVALID_CALLER_ID, level=Level.ERROR, line=0, message=why)
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,7 +199,7 @@ class Live(Handed):
     def dial(self, ask: int, dial: Dial) -> None:
         """See `twiml.call.Call`."""
         if not may_call_as(dial.caller_id, dial.nouns, self.line.call, self._house.holder):
-            self._hands.note(_not_theirs(dial.caller_id))
+            self._hands.note(not_theirs(dial.caller_id))
             self._give(DialEnded(ask=ask, status=DialStatus.FAILED))
             return
         caller = caller_as(dial.caller_id, self._arrival.caller)
@@ -467,15 +462,19 @@ class Live(Handed):
         self._over.set()
         self._look_whether_empty()
 
+    def keep_ladder(self) -> None:
+        """Keep what has passed so far, for whoever looks at the call while it lives."""
+        self.line.note(self._ladder(self._house.ladder.fetch))
+
     def _keep_legs(self) -> None:
-        """Keep what is known of each leg in the end, and the ladder."""
-        legs, book = self._legs.values(), self._house.book
-        closed = [leg.closed for leg in legs if leg.record.call_id]
-        writes = [write for leg in closed for write in book.leg_closed(leg)]
-        crossings = self._house.ladder.take(leg.record.call_id for leg in legs)
-        if crossings:
-            writes.append(tables.ladder_kept(self.line.call.sid, crossings))
-        self.line.note(writes)
+        """Keep what is known of each leg in the end, and the rest of the ladder."""
+        closed = [leg.closed for leg in self._legs.values() if leg.record.call_id]
+        writes = [write for leg in closed for write in self._house.book.leg_closed(leg)]
+        self.line.note([*writes, *self._ladder(self._house.ladder.take)])
+
+    def _ladder(self, get: Callable[[Iterable[str]], list[Crossing]]) -> list[Write]:
+        crossings = get([leg.record.call_id for leg in self._legs.values()])
+        return [tables.ladder_kept(self.line.call.sid, crossings)] if crossings else []
 
     # Inside
 

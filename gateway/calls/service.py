@@ -29,6 +29,7 @@ from gateway.calls.parameters import DOMAIN, sip_address, sip_parameters
 from gateway.calls.reach import phone_policy, policy_of, srtp_of
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
+from gateway.core.rounds import endlessly
 from gateway.forms import Address
 from gateway.media.plane import Happened, WorkerLost
 from gateway.media.wire import DigitPressed, LegClosed
@@ -374,6 +375,21 @@ class Calls:
                     if sid in self._live:
                         self._live[sid].end(_MEDIA_LOST)
 
+    # What may be looked at
+
+    async def keep_ladders(self) -> None:
+        """Keep what passes in calls that live, until cancelled."""
+        await endlessly(self._keep_ladders, "the ladders of calls that live were not kept")
+
+    async def _keep_ladders(self) -> None:
+        await asyncio.sleep(_SHOWN_WITHIN)
+        for number, sid in enumerate(list(self._live)):
+            if not number % _IN_ONE_TURN:
+                await asyncio.sleep(0)
+            live = self._live.get(sid)
+            if live is not None:
+                live.keep_ladder()
+
     # What REST wants
 
     async def order(self, account_sid: str, sid: str, order: Order) -> Call | None:
@@ -421,6 +437,11 @@ class Calls:
         if self._running and patience > 0:
             await asyncio.wait(self._running, timeout=patience)
 
+
+_SHOWN_WITHIN: Final = 5.0
+"""Seconds until whoever looks at a call that lives sees what has passed."""
+
+_IN_ONE_TURN: Final = 20  # calls
 
 _LAST_WORDS: Final = 2.0
 """Seconds for BYEs to be answered when the process ends."""

@@ -146,6 +146,7 @@ class Voice:
         await self.trunks.start()
         stack.push_async_callback(lambda: self.trunks.close(_UNREGISTER_WITHIN))
         await self._restart.begin()
+        stack.callback(asyncio.create_task(self.calls.keep_ladders()).cancel)
         watcher = OrderWatcher(self._ground.store, self.calls)
         watcher.start()
         stack.push_async_callback(watcher.close)

@@ -15,7 +15,7 @@ from protocols.sip.uri import SipUri
 from tests.integration.voice.acts import dial, ring_early, user
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
-from tests.integration.voice.world import ACCOUNT, World, world
+from tests.integration.voice.world import ACCOUNT, World, until, world
 
 DOMAIN = "office.example"
 CONFIG = """
@@ -327,6 +327,31 @@ async def test_rest_ends_a_call(tmp_path: Path, alice: Phone, bob: Phone) -> Non
             await phone.until(events.HungUp)
         call = await parent(here)
         assert (call.status, call.reason) == ("completed", "ended over REST")
+
+
+async def test_the_ladder_of_a_call_that_lives(
+    tmp_path: Path, alice: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks at a call that lives sees its messages, and in the end each is there once."""
+    monkeypatch.setattr("gateway.calls.service._SHOWN_WITHIN", 0.01)
+    async with gateway(tmp_path, '<Response><Pause length="600"/></Response>') as here:
+        alice.call("anybody", here.hop())
+        await alice.until(events.Answered)
+        (call,) = await here.calls()
+
+        async def messages() -> list[str]:
+            told = await here.get(f"/v1/calls/{call['sid']}/timeline")
+            return [each["first_line"] for each in told["events"] if each["type"] == "sip"]
+
+        async def acknowledged() -> bool:
+            return any(each.startswith("ACK ") for each in await messages())
+
+        await until(acknowledged)
+        assert (await here.call(call["sid"])).status == "in-progress"
+        alice.hang_up()
+        await here.ended()
+        begins = [each.removeprefix("SIP/2.0 ").split(" ")[0] for each in await messages()]
+        assert [each for each in begins if each != "100"] == ["INVITE", "200", "ACK", "BYE", "200"]
 
 
 async def test_rest_ends_a_call_that_rings(tmp_path: Path, alice: Phone, bob: Phone) -> None:

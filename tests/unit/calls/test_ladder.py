@@ -43,6 +43,18 @@ def test_a_call_that_is_claimed_is_kept_from_its_first_invite() -> None:
     assert len(kept) == 0
 
 
+def test_what_passed_so_far_is_fetched_once_and_bounded_all_the_same() -> None:
+    kept = ladder(messages=3)
+    kept.see(came(invite("one")))
+    kept.claim("one")
+    assert [each.sent for each in kept.fetch(["one", "", "other"])] == [False]
+    assert kept.fetch(["one"]) == []
+    for status in (180, 200, 200):
+        kept.see(went(encode(reply(invite("one"), status))))
+    assert [each.octets[:11] for each in kept.take(["one"])] == [b"SIP/2.0 180", b"SIP/2.0 200"]
+    assert len(kept) == 0
+
+
 def test_a_call_of_ours_is_kept_without_a_word() -> None:
     kept = ladder()
     kept.see(went(encode(invite("ours"))))
