@@ -166,6 +166,7 @@ async def test_a_connection_to_itself_is_a_refusal(
     port = free_port()
 
     def from_there(wire: socket.socket, patience: Patience) -> None:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as `free_port` looks
         wire.bind(("127.0.0.1", port))
         wire.setblocking(False)
 
