@@ -91,7 +91,7 @@ class Membership:
             if not self.alive or self._monotonic() - self._steady_since < self._ttl:
                 continue
             try:
-                buried = await self._store.bury()
+                buried = await self._store.bury(by=self.holder)
             except StoreError as error:
                 _log.warning("who is silent can't be read", reason=str(error))
                 continue

@@ -233,9 +233,11 @@ class Store(Protocol):
         """
         ...
 
-    async def bury(self, holder: str = "") -> list[str]:
+    async def bury(self, holder: str = "", *, by: str = "") -> list[str]:
         """End the memberships whose time is over, and that of `holder` at once; their names.
 
+        Who asks, `by`, lives: it may have waited for longer than its time, for a disk or for all
+        of its machine, and if nobody else has ended it meanwhile it goes on.
         What they owned is free, and their leases fence no commit of theirs through any more.
         """
         ...

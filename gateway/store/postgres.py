@@ -139,9 +139,9 @@ class PostgresStore:
         """`Store.renew`."""
         return await self._on(self._renewals, partial(members.renew, holder=holder, ttl=ttl))
 
-    async def bury(self, holder: str = "") -> list[str]:
+    async def bury(self, holder: str = "", *, by: str = "") -> list[str]:
         """`Store.bury`."""
-        return await self._ask(partial(members.bury, link=self._link, holder=holder))
+        return await self._ask(partial(members.bury, link=self._link, holder=holder, by=by))
 
     async def claim(self, names: Sequence[str], member: Lease) -> dict[str, Lease]:
         """`Store.claim`."""

@@ -33,11 +33,11 @@ WHERE leases.holder = excluded.holder
 RETURNING epoch, expires_at"""
 _LOCK_MEMBERS: Final = f"""
 SELECT name, holder, epoch FROM leases
-WHERE {_IS_MEMBER} AND holder <> '' AND (holder = $1 OR expires_at <= {_NOW})
+WHERE {_IS_MEMBER} AND holder <> '' AND (holder = $1 OR expires_at <= {_NOW} AND holder <> $2)
 ORDER BY name FOR UPDATE"""
 _DUE: Final = f"""
 SELECT holder FROM leases
-WHERE {_IS_MEMBER} AND holder <> '' AND (holder = $1 OR expires_at <= {_NOW})"""
+WHERE {_IS_MEMBER} AND holder <> '' AND (holder = $1 OR expires_at <= {_NOW} AND holder <> $2)"""
 _BURY: Final = f"""
 UPDATE leases SET holder = '', epoch = epoch + 1, expires_at = {_NOW} WHERE name = ANY ($1::text[])
 """
@@ -92,13 +92,13 @@ async def _leave(connection: Connection, holder: str) -> Lease:
     return Lease(name=name, holder=holder, epoch=row[0], expires_at=row[1])
 
 
-async def bury(connection: Connection, link: Link, holder: str) -> list[str]:
+async def bury(connection: Connection, link: Link, holder: str, by: str) -> list[str]:
     """`Store.bury`."""
     for last in (False,) * (_TRIES - 1) + (True,):
         try:
             async with connection.transaction():
                 await connection.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'")
-                rows = await connection.fetch(_LOCK_MEMBERS, holder)
+                rows = await connection.fetch(_LOCK_MEMBERS, holder, by)
                 if rows:
                     await connection.execute(_BURY, [name for name, _, _ in rows])
                     await connection.execute(_FREE, [buried for _, buried, _ in rows])
@@ -107,7 +107,7 @@ async def bury(connection: Connection, link: Link, holder: str) -> list[str]:
         except pg.LockNotAvailableError:
             if last:
                 raise
-            due = [name for (name,) in await connection.fetch(_DUE, holder)]
+            due = [name for (name,) in await connection.fetch(_DUE, holder, by)]
             ended = await connection.fetchval(_END, [link.application(name) for name in due])
             _log.warning("ended the connections of processes that stand still", ended=ended)
             await asyncio.sleep(0)

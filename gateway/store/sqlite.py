@@ -190,9 +190,9 @@ class SqliteStore:
         """`Store.renew`."""
         return await self._ask(lambda: self._writer.renew(holder, ttl, self._clock()))
 
-    async def bury(self, holder: str = "") -> list[str]:
+    async def bury(self, holder: str = "", *, by: str = "") -> list[str]:
         """`Store.bury`. Whoever opens the database buries the members of earlier runs."""
-        return await self._ask(lambda: self._writer.bury(holder, self._clock()))
+        return await self._ask(lambda: self._writer.bury(holder, by, self._clock()))
 
     async def claim(self, names: Sequence[str], member: Lease) -> dict[str, Lease]:
         """`Store.claim`."""

@@ -126,9 +126,9 @@ class Writer:
             self._roll.take([lease])
         return lease
 
-    def bury(self, holder: str, now: float) -> list[str]:
+    def bury(self, holder: str, by: str, now: float) -> list[str]:
         """`Store.bury`."""
-        late = self._roll.late(now)
+        late = [each for each in self._roll.late(now) if each != by]
         if holder in self._roll.everybody() and holder not in late:
             late.append(holder)
         self._bury(late, now)

@@ -118,6 +118,15 @@ async def test_who_is_late_is_buried_and_nobody_else(store: Store) -> None:
         await store.renew("late", LONG)
 
 
+async def test_who_buries_lives_however_late_it_is(store: Store) -> None:
+    """A disk, or a whole machine, that stood still is no reason to end oneself."""
+    late = await store.renew("a", 0.01)
+    await store.renew("b", 0.01)
+    await asyncio.sleep(0.05)
+    assert await store.bury(by="a") == ["b"]
+    assert (await store.renew("a", LONG)).epoch == late.epoch
+
+
 async def test_who_is_late_but_was_not_buried_may_go_on(store: Store) -> None:
     late = await store.renew("a", 0.01)
     await store.claim(["x"], late)
