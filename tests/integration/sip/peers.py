@@ -97,6 +97,20 @@ def call_ids(received: list[Received]) -> list[str]:
     return [getattr(each.message, "call_id", "") for each in received]
 
 
+# What Python 3.13 wants to see of an authority (RFC 5280 §4.2.1.3).
+SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Authority:
     """A certificate authority and the certificates that it signed, in a folder."""
 
@@ -104,8 +118,10 @@ class Authority:
         self.folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
-        made = self._builder(self._name, self._key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        made = (
+            self._builder(self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(SIGNS, critical=True)
         )
         self.trust = str(folder / "trust.pem")
         Path(self.trust).write_bytes(

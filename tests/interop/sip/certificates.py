@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from tests.integration.sip.peers import SIGNS
+
 _DAY = datetime.timedelta(days=1)
 
 
@@ -34,8 +36,10 @@ def make_certificates(folder: Path) -> Files:
         both=folder / "both.pem",
     )
     root, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = _certificate("authority", "authority", root, root).add_extension(
-        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    authority = (
+        _certificate("authority", "authority", root, root)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(SIGNS, critical=True)
     )
     domains = [x509.DNSName(name) for name in ("loop.test", "secure.test")]
     here = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
