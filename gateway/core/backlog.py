@@ -81,6 +81,11 @@ class Backlog:
             gap.missed = None
         return gap.after
 
+    def missed(self, endpoint: str) -> Place:
+        """The lowest place that came since the page was begun: what is behind it comes after it."""
+        gap = self._gaps.get(endpoint)
+        return END if gap is None or gap.missed is None else gap.missed
+
     def end(self, endpoint: str, last: Place | None) -> None:
         """A page was read up to `last`, or to the end (None): what came meanwhile is next."""
         gap = self._gaps.get(endpoint)

@@ -380,13 +380,19 @@ class Intake:
         limit = min(most, self._backlog.room(held, len(self._scheduler)))
         after: Place = self._backlog.begin(endpoint)
         page, reached = await self._reader.page_of(endpoint, after, limit, self._behind)
+        missed = self._backlog.missed(endpoint)
         for pending in in_order(page):
             job = pending.job
             if pending.state is JobState.EXPIRED or job.endpoint != endpoint:
                 self._take_in(pending)
+            elif job.place >= missed:
+                break  # it is read again, after what was left meanwhile
             elif self._may_be_early(pending) and not is_named(job):
                 self._park(pending)
             elif job.endpoint in self.own:
+                if is_named(job) and not pending.tries:  # all before it is in the page, or parked
+                    for each in self._parking.take_up_to(job):
+                        self._hold(each)
                 self._hold(pending)
         self._backlog.end(endpoint, reached)
         self._wake()

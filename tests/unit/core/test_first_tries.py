@@ -30,6 +30,60 @@ async def bench(
         yield bench
 
 
+async def test_what_is_left_while_a_page_is_read_comes_before_what_is_behind_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page began behind it, and is read again from there."""
+    first, earlier, later = [bench.job(each, sequence="one") for each in ("a", "b", "c")]
+    await bench.insert(first, earlier, later)
+    log = Log()
+    runner = bench.runner(log, workers=1, bounds=Bounds(per_endpoint=1, total=1))
+    runner.offer(first)
+    runner.offer(later)
+    reader = runner._intake._reader
+    page_of, told = reader.page_of, []
+
+    async def offered_meanwhile(*given: Any) -> Any:
+        page = await page_of(*given)
+        if not told:
+            told.append([each.job.payload for each in page[0]])
+            runner.offer(earlier)
+        return page
+
+    monkeypatch.setattr(reader, "page_of", offered_meanwhile)
+    runner.start()
+    await bench.until_stored(3)
+    assert told == [["c"]]
+    assert [name for name, _ in log.seen] == ["a", "b", "c"]
+
+
+async def test_what_is_parked_comes_before_what_is_read_on_behind_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.core.reading._RECENT", 0)
+    monkeypatch.setattr("gateway.core.parking._MOST", 1)
+    made = bench.clock() - 3600.0
+    unread, parked, left = [
+        bench.job(each, id=id_at(made), sid="SM0", sequence="SM0")
+        for each in ("queued", "sent", "delivered")
+    ]
+    await bench.insert(unread)
+    log = Log()
+    runner = bench.runner(log, workers=1, own=NOTHING)
+    await runner.take_over(ALL)
+    intake = runner._intake
+    await intake._read_taken_over()
+    await bench.insert(parked, left)
+    runner.offer(parked)
+    runner.offer(left)
+    assert parked.id in intake._parking
+    assert intake.is_behind(left.endpoint)
+    await intake._read_on(left.endpoint)
+    runner.start()
+    await bench.until_stored(3)
+    assert [name for name, _ in log.seen] == ["queued", "sent", "delivered"]
+
+
 @pytest.mark.parametrize("bounds", [Bounds(), Bounds(per_endpoint=8, total=8)])
 @pytest.mark.parametrize("most_parked", [10_000, 5])
 @pytest.mark.parametrize("sequence", ["SM{}", "conversation {}"])
