@@ -268,7 +268,8 @@ class Fleet:
         hinted = self._store.watch(HINT)
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(hinted.wait(), _LOOK_EVERY)
+                async with asyncio.timeout(_LOOK_EVERY):
+                    await hinted.wait()
             hinted.clear()
             try:
                 await self.look()

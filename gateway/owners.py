@@ -185,7 +185,8 @@ class Owners:
     async def _watch(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._ttl / BEATS)
+                async with asyncio.timeout(self._ttl / BEATS):
+                    await self._news.wait()
             self._news.clear()
             try:
                 await self.balance()

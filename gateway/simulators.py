@@ -92,7 +92,8 @@ class Simulator:
             return
         self._process.terminate()
         try:
-            await asyncio.wait_for(self._process.wait(), _END_WITHIN)
+            async with asyncio.timeout(_END_WITHIN):
+                await self._process.wait()
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
@@ -118,7 +119,8 @@ async def start(carrier: Carrier, data: Path) -> Simulator:
         )
     assert process.stdout is not None
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), _READY_WITHIN)
+        async with asyncio.timeout(_READY_WITHIN):
+            line = await process.stdout.readline()
         ports = msgspec.json.decode(line, type=Ports)
     except BaseException as error:
         if process.returncode is None:

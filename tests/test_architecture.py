@@ -218,6 +218,14 @@ def test_no_group_is_possessive(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", ARROWS)
+def test_nobody_waits_with_what_may_swallow_a_cancellation(package: str) -> None:
+    """Before Python 3.12 `asyncio.wait_for` does, if what it waits for comes at the same moment:
+    a task that goes round and round with it can't be ended then. `asyncio.timeout` does not."""
+    for path in modules(package):
+        assert "asyncio.wait_for(" not in path.read_text(), name_of(path)
+
+
+@pytest.mark.parametrize("package", ARROWS)
 def test_names_that_say_nothing_are_not_used(package: str) -> None:
     empty = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
     for path in modules(package):

@@ -95,7 +95,8 @@ class Archiver:
         self._full.clear()
         if len(self._jobs) < _BATCH:
             try:
-                await asyncio.wait_for(self._full.wait(), self._gather)
+                async with asyncio.timeout(self._gather):
+                    await self._full.wait()
             except TimeoutError:
                 return
 

@@ -215,7 +215,8 @@ class Intake:
         hinted = self._store.watch(FAMILY)
         unknown = await self._begin_to_follow()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(hinted.wait(), _LOOK)
+            async with asyncio.timeout(_LOOK):
+                await hinted.wait()
         hinted.clear()
         await self._look(unknown)
         await asyncio.sleep(_GAP)
@@ -352,7 +353,8 @@ class Intake:
 
     async def _refill(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._room.wait(), _LOOK_BACK)
+            async with asyncio.timeout(_LOOK_BACK):
+                await self._room.wait()
         self._room.clear()
         for endpoint in self._backlog:
             while endpoint in self._backlog and self._wants(endpoint):

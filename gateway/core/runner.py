@@ -257,7 +257,8 @@ class JobRunner:
         """Start no further try, give those that run `drain` seconds, store how they ended."""
         self._stop()
         try:
-            await asyncio.wait_for(self._quiet.wait(), drain)
+            async with asyncio.timeout(drain):
+                await self._quiet.wait()
         except TimeoutError:
             _log.info("tries were cut off; they run again at the next start", count=self._busy)
         for task in self._tasks:

@@ -155,7 +155,8 @@ class Follower:
             self._settler.unsent(unsent, changes)
         if changes.writes:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._committer.commit(changes), _END_WITHIN)
+                async with asyncio.timeout(_END_WITHIN):
+                    await self._committer.commit(changes)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -339,7 +340,8 @@ class Follower:
         hinted = self._store.watch(HINT)
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(hinted.wait(), _LOOK_EVERY)
+                async with asyncio.timeout(_LOOK_EVERY):
+                    await hinted.wait()
             hinted.clear()
             try:
                 await self._take_arrived()

@@ -136,7 +136,8 @@ class Outcomes:
     async def _told_to_close(self, seconds: float) -> bool:
         """Wait; whether the store is to close meanwhile."""
         try:
-            await asyncio.wait_for(self._closing.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
         except TimeoutError:
             return False
         return True

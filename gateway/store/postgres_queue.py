@@ -79,7 +79,8 @@ class CommitQueue:
         if self._task is None:
             return
         try:
-            await asyncio.wait_for(asyncio.shield(self._task), _CLOSE_WITHIN)
+            async with asyncio.timeout(_CLOSE_WITHIN):
+                await asyncio.shield(self._task)
         except TimeoutError:
             _log.warning("PostgreSQL does not let the store finish", reason=self._trouble)
         await self._writer.close()

@@ -79,7 +79,8 @@ class Tap:
         if not wish.waiting and not wish.why_not:
             wish.arrived.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(wish.arrived.wait(), _MOMENT)
+                async with asyncio.timeout(_MOMENT):
+                    await wish.arrived.wait()
         if wish.why_not:
             raise ClusterAway(wish.why_not)
         records, wish.waiting = wish.waiting[:limit], wish.waiting[limit:]

@@ -138,7 +138,8 @@ class Worker:
     async def rest(self, seconds: float) -> None:
         """Wait, but not beyond `stop`."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def run(self) -> None:
         """Copy until `stop`.

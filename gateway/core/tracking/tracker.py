@@ -141,7 +141,8 @@ class Tracker:
         hinted = self._store.watch(_SUBJECT)
         while not await self._store.fetch(_IS_MARKED, _MARK):
             with suppress(TimeoutError):
-                await asyncio.wait_for(hinted.wait(), _LOOK_EVERY)
+                async with asyncio.timeout(_LOOK_EVERY):
+                    await hinted.wait()
             hinted.clear()
 
     async def _wipe(self) -> None:
