@@ -259,7 +259,7 @@ def test_voice_app_says_what_became_of_a_call_that_nobody_took(
         wait_for(lambda: "is joined to" in output.read_text(), "the app serves")
         command(gateway, "sim", "call", "--from", CALLER, "--to", NUMBER)
         wait_for(lambda: "the dial came to: busy" in output.read_text(), "it is told")
-        wait_for(lambda: told(output, "+447700900486") == ["initiated", "busy"], "the end is told")
+        wait_for(lambda: told(output, "+447700900486") == ["busy", "initiated"], "the end is told")
 
 
 @pytest.mark.waiting
