@@ -23,8 +23,8 @@ from gateway.welcome import welcome
 __all__ = ["EVERY_ROLE", "FENCED", "run"]
 
 # Containers made since that are still there (the default is 700), and collections of the younger
-# after which the older have their turn. Calls and messages leave no circles: what is looked for is
-# what others leave, which can wait, and a look through all of a busy gateway takes 0.1 s.
+# after which the older have their turn. A call leaves no circles: what is looked for is what others
+# leave, which can wait, and a look through all of a busy gateway takes 0.1 s.
 _COLLECT_AFTER = (20_000, 5, 20)
 FENCED = 75  # the exit status of a process that others took for dead (EX_TEMPFAIL)
 _MENDABLE = (

@@ -250,15 +250,15 @@ class _Located:
 
     async def _after(self, outcome: CallOutcome | None, gone: Gone | None) -> Way | None:
         """Another hop of the same place, or where a redirect points."""
-        before = self._current
-        if outcome is None or before is None:
+        way = self._current
+        if outcome is None or way is None:
             return self._give()
-        if gone is not None and self._redirects and may_follow(gone, before.stop_codes):
+        if gone is not None and self._redirects and may_follow(gone, way.stop_codes):
             # Somebody else is meant, also by who rang for a while first.
             self._redirects -= 1
             self._ways.clear()
             for uri in led_to(gone.contacts, self._tried):
-                await self._add(uri, before)
+                await self._add(uri, way)
             return self._give()
         if outcome.next is Next.NOBODY:
             self._ways.clear()  # whoever was rung is not rung by another hop
