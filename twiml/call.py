@@ -13,7 +13,18 @@ import msgspec
 from twiml.errors import Finding
 from twiml.outcome import Goto
 from twiml.parser import Document
-from twiml.verbs import Dial, RejectReason, VoiceVerb
+from twiml.verbs import (
+    Dial,
+    Enqueue,
+    Play,
+    Record,
+    Refer,
+    RejectReason,
+    Say,
+    Sms,
+    StartRecording,
+    VoiceVerb,
+)
 
 
 class Ending(StrEnum):
@@ -54,6 +65,11 @@ class DialEnded(msgspec.Struct, frozen=True, kw_only=True):
     duration: int | None = None
     bridged: bool = False
     recording_url: str = ""
+    recording_sid: str = ""
+    recording_duration: int = 0
+    queue_sid: str = ""
+    queue_result: str = ""
+    queue_time: int = 0
     sip_response_code: int = 0
     sip_call_id: str = ""
     sip_headers: tuple[tuple[str, str], ...] = ()
@@ -73,11 +89,148 @@ class NotFetched(msgspec.Struct, frozen=True, kw_only=True):
     ask: int
 
 
+class Prompted(msgspec.Struct, frozen=True, kw_only=True):
+    """All of a `<Say>` or `<Play>` was heard, or can't be: what was wrong has been noted."""
+
+    ask: int
+
+
+class KeyPressed(msgspec.Struct, frozen=True, kw_only=True):
+    """The call's party pressed a key, one of 0-9, *, #, A-D; it comes whether asked for or not."""
+
+    key: str
+
+
+class RecordEnd(StrEnum):
+    """What ended a `<Record>`; `FINISHED` is what the interpreter asked for, by a key."""
+
+    FINISHED = "finished"
+    SILENCE = "silence"
+    LIMIT = "limit"
+    HANGUP = "hangup"
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """A `<Record>` is over, after `duration` seconds; `sid` is empty if nothing was to be heard."""
+
+    ask: int
+    end: RecordEnd
+    sid: str = ""
+    url: str = ""
+    duration: int = 0
+
+
+class QueueResult(StrEnum):
+    """How a wait in a queue ended, or how a `<Dial><Queue>` found it."""
+
+    BRIDGED = "bridged"
+    BRIDGING = "bridging-in-process"
+    ERROR = "error"
+    HANGUP = "hangup"
+    LEAVE = "leave"
+    REDIRECTED = "redirected"
+    REDIRECTED_FROM_BRIDGED = "redirected-from-bridged"
+    QUEUE_FULL = "queue-full"
+    SYSTEM_ERROR = "system-error"
+    QUEUE_NOT_FOUND = "queue-not-found"
+    QUEUE_EMPTY = "queue-empty"
+
+
+class QueueLeft(msgspec.Struct, frozen=True, kw_only=True):
+    """The wait in a queue is over; `seconds` is how long it was."""
+
+    ask: int
+    result: QueueResult
+    queue_sid: str = ""
+    seconds: int = 0
+
+
+class Texted(msgspec.Struct, frozen=True, kw_only=True):
+    """A `<Sms>` was accepted, or refused with `error_code`; `status` in Twilio's words."""
+
+    ask: int
+    status: str
+    message_sid: str = ""
+    error_code: int = 0
+
+
+class ReferStatus(StrEnum):
+    """`ReferCallStatus`."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    NO_ANSWER = "no-answer"
+
+
+class Referred(msgspec.Struct, frozen=True, kw_only=True):
+    """A `<Refer>` is over: the answer to it, and the code of the last NOTIFY; 0 for none."""
+
+    ask: int
+    status: ReferStatus
+    sip_code: int = 0
+    notify_code: int = 0
+
+
 class HungUp(msgspec.Struct, frozen=True):
     """The call is over, whoever ended it. A `DialEnded` that was asked for still comes."""
 
 
 Event = Paused | DialEnded | Fetched | NotFetched | HungUp
+
+
+class Speaking(Protocol):
+    """What is heard on a call; the call is answered by then. Each ends with `Prompted`."""
+
+    def say(self, ask: int, say: Say) -> None:
+        """Speak a text, as often as it says."""
+
+    def play(self, ask: int, play: Play) -> None:
+        """Play a file, of which the URL is absolute, as often as it says, or press digits."""
+
+    def stop(self, ask: int) -> None:
+        """Be quiet at once, in the middle of a word if need be."""
+
+
+class Recording(Protocol):
+    """What is kept of a call's sound."""
+
+    def record(self, ask: int, record: Record) -> None:
+        """Beep, record the party, and give `Recorded` at silence, the limit or hang-up.
+
+        `stop` of it keeps what there is, and no `Recorded` comes.
+        """
+
+    def finish(self, ask: int) -> None:
+        """End a recording that runs: `Recorded` follows."""
+
+    def start_recording(self, start: StartRecording) -> None:
+        """Record the call beside what else happens, until it ends or is told to stop."""
+
+    def stop_recording(self) -> None:
+        """End what `start_recording` began; harmless when nothing runs."""
+
+
+class Queueing(Protocol):
+    """Waiting for somebody."""
+
+    def enqueue(self, ask: int, enqueue: Enqueue) -> None:
+        """Wait in a queue, hearing its documents; `QueueLeft` ends it."""
+
+    def leave(self) -> None:
+        """Leave the queue: asked by a document for who waits; nothing is asked by it after that."""
+
+
+class Sending(Protocol):
+    """What goes elsewhere in the middle of a call."""
+
+    def text(self, ask: int, sms: Sms) -> None:
+        """Send a text; `Texted` when it was accepted or refused."""
+
+    def refer(self, ask: int, refer: Refer) -> None:
+        """Send the SIP peer elsewhere; `Referred` when it is known what came of it."""
+
+    def echo(self, ask: int) -> None:
+        """Let the party hear itself until `stop`; it has no other end than that and hang-up."""
 
 
 class Call(Protocol):

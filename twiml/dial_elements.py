@@ -39,8 +39,9 @@ from twiml.errors import (
     TOO_MANY_URIS,
 )
 from twiml.noun_attributes import UNDONE, noun_attributes
+from twiml.nouns import Number, RecordingEvent, RecordingTrack, RecordMode, Sip, Trim
 from twiml.sip_nouns import SIP
-from twiml.verbs import Dial, Number, RecordingEvent, RecordingTrack, RecordMode, Sip, Trim
+from twiml.verbs import Dial
 
 __all__ = ["DIAL", "MAX_NOUNS"]
 

@@ -5,7 +5,7 @@ from typing import Final
 from twiml import readers
 from twiml.elements import GET_OR_POST, URL, Attribute
 from twiml.errors import SCHEMA_WARNING
-from twiml.verbs import CallEvent
+from twiml.nouns import CallEvent
 
 _CALL_EVENTS: Final = {event.value: event for event in CallEvent}
 

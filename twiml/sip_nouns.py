@@ -26,7 +26,7 @@ from twiml.errors import (
     TOO_MANY_URIS,
 )
 from twiml.noun_attributes import UNDONE, noun_attributes
-from twiml.verbs import Sip, SipUri
+from twiml.nouns import Sip, SipUri
 
 __all__ = ["MAX_HEADERS", "MAX_HEADER_LENGTH", "MAX_URIS", "SIP"]
 

@@ -1,4 +1,4 @@
-"""The verbs and nouns as values, with Twilio's defaults. URLs are as they were written.
+"""The verbs as values, with Twilio's defaults. URLs are as they were written.
 
 Source of names and defaults: https://www.twilio.com/docs/messaging/twiml and
 https://www.twilio.com/docs/voice/twiml.
@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Final
 
 import msgspec
+
+from twiml.nouns import Noun, RecordingEvent, RecordingTrack, RecordMode, Trim
 
 MAX_MESSAGES: Final = 10
 MAX_MEDIA: Final = 10
@@ -57,96 +59,6 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True):
     reason: RejectReason = RejectReason.REJECTED
 
 
-class CallEvent(StrEnum):
-    """The events of a call that a status callback can be asked for."""
-
-    INITIATED = "initiated"
-    RINGING = "ringing"
-    ANSWERED = "answered"
-    COMPLETED = "completed"
-
-
-class RecordMode(StrEnum):
-    """From when a dialled call is recorded, and whether each side has a channel of its own."""
-
-    NEVER = "do-not-record"
-    FROM_ANSWER = "record-from-answer"
-    FROM_RINGING = "record-from-ringing"
-    FROM_ANSWER_DUAL = "record-from-answer-dual"
-    FROM_RINGING_DUAL = "record-from-ringing-dual"
-
-
-class Trim(StrEnum):
-    """What becomes of silence at the ends of a recording."""
-
-    TRIM_SILENCE = "trim-silence"
-    KEEP = "do-not-trim"
-
-
-class RecordingTrack(StrEnum):
-    """Which side of a call is recorded."""
-
-    BOTH = "both"
-    INBOUND = "inbound"
-    OUTBOUND = "outbound"
-
-
-class RecordingEvent(StrEnum):
-    """The events of a recording that its callback can be asked for."""
-
-    IN_PROGRESS = "in-progress"
-    COMPLETED = "completed"
-    ABSENT = "absent"
-
-
-class Number(msgspec.Struct, frozen=True, kw_only=True):
-    """A telephone number to call. `url` is a document for who answers, before they are joined."""
-
-    number: str
-    send_digits: str = ""
-    url: str = ""
-    method: str = "POST"
-    status_callback: str = ""
-    status_callback_event: tuple[CallEvent, ...] = (CallEvent.COMPLETED,)
-    status_callback_method: str = "POST"
-
-
-class SipUri(msgspec.Struct, frozen=True, kw_only=True):
-    """One address of a SIP peer and what to answer its challenge with.
-
-    `uri` is without headers. Lower `priority` is tried first, higher `weight` more often.
-    """
-
-    uri: str
-    username: str = ""
-    password: str = ""
-    priority: int = 10
-    weight: int = 10
-
-    def __repr__(self) -> str:
-        """Everything but the password."""
-        return f"SipUri(uri={self.uri!r}, username={self.username!r})"
-
-
-class Sip(msgspec.Struct, frozen=True, kw_only=True):
-    """A SIP peer to call, at the first of `uris` that takes the call, with `headers` in its INVITE.
-
-    `codecs` are names in the order wanted; empty is whatever the gateway offers.
-    """
-
-    uris: tuple[SipUri, ...]
-    headers: tuple[tuple[str, str], ...] = ()
-    codecs: tuple[str, ...] = ()
-    url: str = ""
-    method: str = "POST"
-    status_callback: str = ""
-    status_callback_event: tuple[CallEvent, ...] = (CallEvent.COMPLETED,)
-    status_callback_method: str = "POST"
-
-
-Noun = Number | Sip
-
-
 class Dial(msgspec.Struct, frozen=True, kw_only=True):
     """Call `nouns` and join the one that answers first; times are seconds.
 
@@ -173,6 +85,128 @@ class Dial(msgspec.Struct, frozen=True, kw_only=True):
     recording_status_callback_method: str = "POST"
     refer_url: str = ""
     refer_method: str = "POST"
+
+
+class Say(msgspec.Struct, frozen=True, kw_only=True):
+    """Speak `text`, `loop` times, 0 without end.
+
+    `ssml` is the content as one `<speak>` document if it had elements of SSML in it, else "". Empty
+    `voice` and `language` are the account's.
+    """
+
+    text: str
+    ssml: str = ""
+    voice: str = ""
+    language: str = ""
+    loop: int = 1
+
+
+class Play(msgspec.Struct, frozen=True, kw_only=True):
+    """Play the file at `url`, `loop` times, 0 without end; or press `digits` instead.
+
+    `digits` are 0-9, *, #, A-D, w for half a second and W for a second.
+    """
+
+    url: str = ""
+    digits: str = ""
+    loop: int = 1
+
+
+Prompt = Say | Play | Pause
+
+
+class Gather(msgspec.Struct, frozen=True, kw_only=True):
+    """Collect keys while `prompts` are heard and for `timeout` seconds after them or the last key.
+
+    Empty `action` is the document that this stands in; `num_digits` 0 is any number of them. What
+    belongs to speech is read and kept for it.
+    """
+
+    prompts: tuple[Prompt, ...] = ()
+    input: tuple[str, ...] = ("dtmf",)
+    action: str = ""
+    method: str = "POST"
+    timeout: int = 5
+    finish_on_key: str = "#"
+    num_digits: int = 0
+    action_on_empty_result: bool = False
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Record the caller until a key of `finish_on_key`, `timeout` seconds of silence, `max_length`.
+
+    Empty `action` is the document that this stands in.
+    """
+
+    action: str = ""
+    method: str = "POST"
+    timeout: int = 5
+    finish_on_key: str = "1234567890*#"
+    max_length: int = 3600
+    play_beep: bool = True
+    trim: Trim = Trim.TRIM_SILENCE
+    recording_status_callback: str = ""
+    recording_status_callback_method: str = "POST"
+    recording_status_callback_event: tuple[RecordingEvent, ...] = (RecordingEvent.COMPLETED,)
+
+
+class Enqueue(msgspec.Struct, frozen=True, kw_only=True):
+    """Wait in the queue of this name until somebody dials it.
+
+    `wait_url` is None for the hold music that is built in and "" for silence.
+    """
+
+    name: str
+    action: str = ""
+    method: str = "POST"
+    wait_url: str | None = None
+    wait_method: str = "POST"
+    max_queue_size: int = 100
+
+
+class Leave(msgspec.Struct, frozen=True):
+    """Leave the queue; only in a document for who waits in one."""
+
+
+class Echo(msgspec.Struct, frozen=True):
+    """Let the caller hear what they say, until they hang up."""
+
+
+class Refer(msgspec.Struct, frozen=True, kw_only=True):
+    """Send the SIP caller to `uri` (RFC 3515), with `headers` in the REFER's target."""
+
+    uri: str
+    headers: tuple[tuple[str, str], ...] = ()
+    action: str = ""
+    method: str = "POST"
+
+
+class Sms(msgspec.Struct, frozen=True, kw_only=True):
+    """Send a text in the middle of a call. Empty `to` is the caller, empty `from_` the number."""
+
+    body: str
+    to: str = ""
+    from_: str = ""
+    action: str = ""
+    method: str = "POST"
+    status_callback: str = ""
+
+
+class StartRecording(msgspec.Struct, frozen=True, kw_only=True):
+    """`<Start><Recording>`: record the call from here on, beside what follows."""
+
+    channels: int = 2
+    track: RecordingTrack = RecordingTrack.BOTH
+    trim: Trim = Trim.KEEP
+    action: str = ""
+    method: str = "POST"
+    recording_status_callback: str = ""
+    recording_status_callback_method: str = "POST"
+    recording_status_callback_event: tuple[RecordingEvent, ...] = (RecordingEvent.COMPLETED,)
+
+
+class StopRecording(msgspec.Struct, frozen=True):
+    """`<Stop><Recording>`: end what `StartRecording` began."""
 
 
 MessagingVerb = Message | Redirect

@@ -23,6 +23,7 @@ from twiml.call import (
     Paused,
 )
 from twiml.errors import DIAL_IN_WHISPER, DOCUMENT_LIMIT, Finding, Level
+from twiml.nouns import Noun
 from twiml.outcome import Begun, End, Goto, Next, Outcome, Wait
 from twiml.parameters import dial_parameters
 from twiml.parser import Document
@@ -31,7 +32,6 @@ from twiml.verbs import (
     MAX_DOCUMENTS,
     Dial,
     Hangup,
-    Noun,
     Pause,
     Redirect,
     Reject,

@@ -16,7 +16,7 @@ from gateway.calls.sip_leg import SipLeg
 from gateway.calls.way import Way
 from protocols.sip.agent_events import Source
 from twiml.call import DialStatus
-from twiml.verbs import Noun
+from twiml.nouns import Noun
 
 DIAL_STATUS: Final = {
     CallStatus.BUSY: DialStatus.BUSY,

@@ -12,8 +12,8 @@ from gateway.calls.model import Call, CallStatus
 from gateway.calls.parameters import leg_of
 from gateway.core.runner import Job
 from gateway.webhooks.callbacks import Patience, Payload, callback
+from twiml.nouns import CallEvent
 from twiml.parameters import Progress, status_parameters
-from twiml.verbs import CallEvent
 
 KIND: Final = "call_status"
 

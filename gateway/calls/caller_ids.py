@@ -14,7 +14,7 @@ from gateway.model import PhoneNumber
 from protocols.sip.errors import RemoteProtocolError
 from protocols.sip.uri import SipUri, parse_uri
 from twiml.errors import INVALID_CALLER_ID, Finding, Level
-from twiml.verbs import Noun, Number
+from twiml.nouns import Noun, Number
 
 Holder = Callable[[str], PhoneNumber | None]
 

@@ -33,8 +33,9 @@ from protocols.sip.agent_events import Source
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.transport import Destination, Flow, Hop
 from twiml.call import DialEnded, DialStatus
+from twiml.nouns import Noun, Number
 from twiml.outcome import Goto
-from twiml.verbs import Dial, Noun, Number
+from twiml.verbs import Dial
 
 TCP_PATIENCE: Final = 4.0
 """Seconds for a large request over TCP to be answered, before it goes over UDP."""

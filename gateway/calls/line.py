@@ -17,7 +17,7 @@ from gateway.calls.model import OVER, Call, CallDirection, CallLeg, CallStatus
 from gateway.core.runner import Job
 from gateway.store.base import Write
 from gateway.webhooks.callbacks import Patience
-from twiml.verbs import CallEvent
+from twiml.nouns import CallEvent
 
 _EVENTS = {
     CallStatus.INITIATED: CallEvent.INITIATED,

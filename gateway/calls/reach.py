@@ -39,7 +39,7 @@ from protocols.sip.resolver import Resolver
 from protocols.sip.session_refresh import Wish
 from protocols.sip.transport import SECURE, Destination, Hop
 from protocols.sip.uri import SipUri, parse_uri
-from twiml import verbs
+from twiml import nouns
 
 MOST_REDIRECTS: Final = 5
 
@@ -119,22 +119,22 @@ class Reach:
         self._plan = plan
         self._cnonce = cnonce
 
-    def arms(self, noun: verbs.Noun, asked: Asked) -> Sequence[Arm]:
+    def arms(self, noun: nouns.Noun, asked: Asked) -> Sequence[Arm]:
         """The arms of a noun: at least one, which may have no way."""
         match noun:
-            case verbs.Number(number=number):
+            case nouns.Number(number=number):
                 plan = self._plan(asked.call.account_sid, number, asked.caller.number)
                 return (NumberArm(self, number, asked, plan),)
-            case verbs.Sip():
+            case nouns.Sip():
                 return self._sip_arms(noun, asked)
 
     def is_ours(self, host: str) -> bool:
         """Whether a host is a domain of ours, or the gateway itself."""
         return self._users.is_ours(host) or host == self.host()
 
-    def is_user(self, noun: verbs.Noun) -> bool:
+    def is_user(self, noun: nouns.Noun) -> bool:
         """Whether a noun is a user of a domain of ours."""
-        first = _uri(noun.uris[0].uri) if isinstance(noun, verbs.Sip) else None
+        first = _uri(noun.uris[0].uri) if isinstance(noun, nouns.Sip) else None
         return first is not None and self._users.is_ours(first.host)
 
     def has_devices(self, account_sid: str, user: str, domain: str) -> bool:
@@ -164,7 +164,7 @@ class Reach:
         user = address or "anonymous"
         return NameAddr(uri=SipUri(user=user, host=self.host()), display=asked.caller.display)
 
-    def _sip_arms(self, noun: verbs.Sip, asked: Asked) -> Sequence[Arm]:
+    def _sip_arms(self, noun: nouns.Sip, asked: Asked) -> Sequence[Arm]:
         first = _uri(noun.uris[0].uri)
         if first is not None and self.is_user(noun):
             devices = self._users.devices(asked.call.account_sid, first.user, first.host)
@@ -200,7 +200,7 @@ class DeviceArm:
     """A registered device, by its flow and then by others that it registered."""
 
     def __init__(
-        self, reach: Reach, device: Device, aor: SipUri, noun: verbs.Sip, asked: Asked
+        self, reach: Reach, device: Device, aor: SipUri, noun: nouns.Sip, asked: Asked
     ) -> None:
         self._left = deque(device.destinations)
         self._reach = reach
@@ -288,7 +288,7 @@ class PeerArm(_Located):
     """A SIP peer elsewhere: its addresses in their order."""
 
     def __init__(
-        self, reach: Reach, uris: Sequence[verbs.SipUri], noun: verbs.Sip, asked: Asked
+        self, reach: Reach, uris: Sequence[nouns.SipUri], noun: nouns.Sip, asked: Asked
     ) -> None:
         super().__init__(reach)
         self._uris = deque(uris)
@@ -305,7 +305,7 @@ class PeerArm(_Located):
             way = self._give()
         return way
 
-    async def _open(self, address: verbs.SipUri) -> None:
+    async def _open(self, address: nouns.SipUri) -> None:
         uri = _uri(address.uri)
         if uri is None:
             self.reason = f"{address.uri} can't be read"

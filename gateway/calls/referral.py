@@ -13,7 +13,7 @@ import msgspec
 from protocols.sip.message import NameAddr
 from protocols.sip.parts import format_name_addr
 from protocols.sip.uri import SipUri, TelUri, format_uri
-from twiml import verbs
+from twiml import nouns
 
 _NUMBER: Final = re.compile(r"\+?[0-9]{3,15}")
 _SEPARATORS: Final = str.maketrans("", "", "-.()")
@@ -35,20 +35,20 @@ class Known(Protocol):
 
 def noun_of(
     refer_to: NameAddr, referred_by: NameAddr | None, known: Known, account_sid: str
-) -> verbs.Noun | None:
+) -> nouns.Noun | None:
     """The noun, or None for a scheme that nobody calls; `referred_by` is told to who is called."""
     uri = refer_to.uri
     if isinstance(uri, TelUri):
-        return verbs.Number(number=uri.number.translate(_SEPARATORS))
+        return nouns.Number(number=uri.number.translate(_SEPARATORS))
     if not isinstance(uri, SipUri):
         return None
     ours = known.is_ours(uri.host)
     if ours and _is_number(uri) and not known.has_devices(account_sid, uri.user, uri.host):
-        return verbs.Number(number=uri.user.translate(_SEPARATORS))
+        return nouns.Number(number=uri.user.translate(_SEPARATORS))
     params = tuple(each for each in uri.params if each[0].lower() not in _PASSING)
     target = msgspec.structs.replace(uri, password="", params=params, headers=())
     headers = () if referred_by is None else (("Referred-By", format_name_addr(referred_by)),)
-    return verbs.Sip(uris=(verbs.SipUri(uri=format_uri(target)),), headers=headers)
+    return nouns.Sip(uris=(nouns.SipUri(uri=format_uri(target)),), headers=headers)
 
 
 def _is_number(uri: SipUri) -> bool:

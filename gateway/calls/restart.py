@@ -29,7 +29,7 @@ from protocols.sip.parts import read_name_addr
 from protocols.sip.session_saved import Saved
 from protocols.sip.transport import Destination, Flow, Hop, Transport
 from protocols.sip.uri import SipUri, parse_uri
-from twiml.verbs import CallEvent
+from twiml.nouns import CallEvent
 
 _log = structlog.get_logger(__name__)
 

@@ -39,8 +39,9 @@ from protocols.sip.headers import Reason, write_reason
 from protocols.sip.message import Headers
 from protocols.sip.uri import format_uri
 from twiml.call import DialEnded, DialStatus
+from twiml.nouns import Noun, Number
 from twiml.outcome import Goto
-from twiml.verbs import Dial, Noun, Number
+from twiml.verbs import Dial
 
 _log = structlog.get_logger(__name__)
 

@@ -22,10 +22,11 @@ from twiml.call import (
 )
 from twiml.dial_elements import MAX_NOUNS
 from twiml.errors import Finding, ParseFailure
+from twiml.nouns import Sip
 from twiml.outcome import Goto
 from twiml.parser import Document, findings, parse
 from twiml.sip_nouns import MAX_HEADERS, MAX_URIS
-from twiml.verbs import Dial, RejectReason, Sip, VoiceVerb
+from twiml.verbs import Dial, RejectReason, VoiceVerb
 from twiml.voice import Interpreter, Part, Pickup
 from twiml.voice_dialect import VOICE
 

@@ -12,7 +12,7 @@ from gateway.webhooks.callbacks import Patience
 from tests.integration.conftest import StartApp
 from tests.integration.gateway_process import wait_for
 from tests.running import RunningGateway
-from twiml.verbs import CallEvent
+from twiml.nouns import CallEvent
 
 
 async def test_the_end_of_a_call_is_told_by_the_next_run(

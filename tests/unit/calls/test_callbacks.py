@@ -10,7 +10,7 @@ from gateway.calls.parameters import call_parameters
 from gateway.core.runner import Done
 from gateway.webhooks.callbacks import Patience, Payload, StatusCallbacks
 from tests.integration.webhook_servers import TOKEN, answer, fetching, serving
-from twiml.verbs import CallEvent
+from twiml.nouns import CallEvent
 
 ALL = tuple(event.value for event in CallEvent)
 NOW = 1_700_000_000.0

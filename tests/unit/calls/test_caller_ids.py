@@ -6,7 +6,7 @@ from carriers.caller_id import Caller
 from gateway.calls.caller_ids import caller_as, may_call_as
 from gateway.calls.model import Call, CallDirection, CallStatus
 from gateway.model import PhoneNumber
-from twiml.verbs import Number, Sip, SipUri
+from twiml.nouns import Number, Sip, SipUri
 
 NUMBER = Number(number="+447700900002")
 PEER = Sip(uris=(SipUri(uri="sip:bob@office.example"),))

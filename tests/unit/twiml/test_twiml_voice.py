@@ -14,19 +14,17 @@ from twiml.call import (
     Paused,
 )
 from twiml.errors import Finding, Level
+from twiml.nouns import Number, Sip, SipUri
 from twiml.outcome import Goto
 from twiml.parser import Document
 from twiml.verbs import (
     MAX_DOCUMENTS,
     Dial,
     Hangup,
-    Number,
     Pause,
     Redirect,
     Reject,
     RejectReason,
-    Sip,
-    SipUri,
     VoiceVerb,
 )
 from twiml.voice import Interpreter, Part, Pickup

@@ -7,25 +7,19 @@ from twilio.twiml import voice_response as sdk
 from twiml.dial_elements import MAX_NOUNS
 from twiml.elements import Element
 from twiml.errors import Level, ParseFailure
-from twiml.parser import MAX_BODY, Document, findings, parse
-from twiml.sip_nouns import MAX_HEADERS, MAX_URIS
-from twiml.verbs import (
+from twiml.nouns import (
     CallEvent,
-    Dial,
-    Hangup,
     Number,
-    Pause,
     RecordingEvent,
     RecordingTrack,
     RecordMode,
-    Redirect,
-    Reject,
-    RejectReason,
     Sip,
     SipUri,
     Trim,
-    VoiceVerb,
 )
+from twiml.parser import MAX_BODY, Document, findings, parse
+from twiml.sip_nouns import MAX_HEADERS, MAX_URIS
+from twiml.verbs import Dial, Hangup, Pause, Redirect, Reject, RejectReason, VoiceVerb
 from twiml.voice_dialect import VOICE
 
 
