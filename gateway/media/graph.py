@@ -1,10 +1,11 @@
 """What the media of one call are to be: a graph that signalling writes and a worker makes true.
 
-Nodes are where sound comes from or goes to: a leg, towards one peer, or a tone. What plays files,
-records or mixes is a node of another kind. A join says which node hears which. A graph is always
-whole: a newer version takes the place of the older one, and the worker does what differs.
+Nodes are where sound comes from or goes to: a leg, towards one peer, a tone, what plays, mixes
+or records. A join says which node hears which. A graph is always whole: a newer version takes the
+place of the older one, and the worker does what differs.
 """
 
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -45,6 +46,93 @@ class Tone(msgspec.Struct, frozen=True, kw_only=True, tag="tone"):
     sound: Sound
 
 
+class File(msgspec.Struct, frozen=True, kw_only=True, tag="file"):
+    """A sound in a file: WAV, 16 bits, one channel, at a rate of `protocols/rtp/resample`."""
+
+    path: str
+
+
+class Silence(msgspec.Struct, frozen=True, kw_only=True, tag="silence"):
+    """So many seconds of nothing."""
+
+    seconds: float
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True, tag="note"):
+    """So many seconds of a tone, such as a beep."""
+
+    sound: Sound
+    seconds: float
+
+
+Clip = File | Silence | Note
+
+
+class Player(msgspec.Struct, frozen=True, kw_only=True, tag="player"):
+    """Clips one after the other, all of them `loop` times, 0 without end, from when it is joined.
+
+    It hears nobody. What it plays never changes: other clips are another player. Its end is told
+    by `PlayerEnded`, that of one that is taken away is not.
+    """
+
+    id: str
+    clips: tuple[Clip, ...]
+    loop: int = 1
+
+
+class Mixer(msgspec.Struct, frozen=True, kw_only=True, tag="mixer"):
+    """A room: whoever hears it hears all that it hears but themselves.
+
+    With `tells_speech` it is told who of those that it hears speaks, by `SpeechBegan` and
+    `SpeechEnded`.
+    """
+
+    id: str
+    tells_speech: bool = False
+
+
+class Track(StrEnum):
+    """Which directions of a leg: what its peer says, what its peer hears, or both."""
+
+    BOTH = "both"
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+class Recorder(msgspec.Struct, frozen=True, kw_only=True, tag="recorder"):
+    """Writes what passes at the node `of`, a leg or a mixer, to a WAV file, as it comes.
+
+    With two `channels` the first has what a leg's peer says and the second what it hears; a mixer
+    has one. Nothing is written while it `is_paused`: with `skips` the time is left out, else it is
+    silence. It ends after `silence` seconds in which nobody speaks, and after `limit` seconds
+    recorded, 0 for never; with `trims` silence at both ends is cut off then. Its end is told by
+    `RecordingEnded`, also when it is taken away.
+    """
+
+    id: str
+    of: str
+    path: str
+    track: Track = Track.BOTH
+    channels: int = 1
+    is_paused: bool = False
+    skips: bool = False
+    silence: float = 0.0
+    limit: float = 0.0
+    trims: bool = False
+
+
+class Guest(msgspec.Struct, frozen=True, kw_only=True, tag="guest"):
+    """A leg of another call in the same worker, lent to this graph: joins name it by `id`.
+
+    While its call says nothing of whom it hears it hears what this graph says. It is silent while
+    there is no such leg.
+    """
+
+    id: str
+    call: str
+    leg: str
+
+
 Node = Leg | Tone
 
 
@@ -57,10 +145,14 @@ def ringing(id: str, country: str = "us") -> Tone:
 
 
 class Join(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The node `hearer` gets what comes from the node `source`."""
+    """The node `hearer` gets what comes from the node `source`.
+
+    If the hearer is a mixer, `only` may name the one of its hearers to whom it passes this on.
+    """
 
     source: str
     hearer: str
+    only: str = ""
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -164,6 +164,43 @@ class Pressed(msgspec.Struct, frozen=True, kw_only=True, tag="pressed"):
     fault: str = ""
 
 
+class PlayerEnded(msgspec.Struct, frozen=True, kw_only=True, tag="player-ended"):
+    """A player has played all that it had; `fault` says why it could not, if so."""
+
+    call: str
+    player: str
+    fault: str = ""
+
+
+class SpeechBegan(msgspec.Struct, frozen=True, kw_only=True, tag="speech-began"):
+    """A node that a mixer hears speaks."""
+
+    call: str
+    node: str
+
+
+class SpeechEnded(msgspec.Struct, frozen=True, kw_only=True, tag="speech-ended"):
+    """It speaks no more."""
+
+    call: str
+    node: str
+
+
+class RecordingEnded(msgspec.Struct, frozen=True, kw_only=True, tag="recording-ended"):
+    """A recorder's file is closed, with `seconds` of sound in it.
+
+    `cause` is "silence", "limit" or "removed"; `fault` says why the file is not whole, if so.
+    `spoke` is whether anybody was heard at all.
+    """
+
+    call: str
+    recorder: str
+    seconds: float
+    cause: str
+    spoke: bool
+    fault: str = ""
+
+
 class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
     """How a leg is so far."""
 
