@@ -12,7 +12,7 @@ from functools import partial
 from math import inf
 from typing import Final
 
-from gateway.media.routing import Way
+from gateway.media.node import Way
 from gateway.media.transcode import format_of
 from protocols.rtp import codecs
 from protocols.rtp.audio import Decoder, silence

@@ -5,7 +5,7 @@ the peer's, and goes each way that its payload type has. RTCP ends here: each le
 itself. Nothing here waits, and nothing is decoded but for those who speak no codec of the peer's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import Final
 
@@ -14,11 +14,12 @@ import msgspec
 from gateway.media import graph, wire
 from gateway.media.ear import Ear
 from gateway.media.mouth import Mouth
+from gateway.media.node import Tools
 from gateway.media.outlet import Outlet
 from gateway.media.routing import Routing
 from protocols.rtp import events
 from protocols.rtp.dtmf import DigitReceiver
-from protocols.rtp.endpoint import PortPair, Reader
+from protocols.rtp.endpoint import PortPair
 from protocols.rtp.events import Address
 from protocols.rtp.latch import Verdict
 from protocols.rtp.packet import (
@@ -37,23 +38,6 @@ from protocols.sdp.media import DtmfMode, Stream
 VISITED: Final = 1.0  # seconds after which a leg is looked at, whatever its timers say
 _ACCEPTED: Final = Verdict.ACCEPTED
 _PLAIN: Final = 0x80  # the first octet of a packet with neither CSRCs, extension nor padding
-
-
-class Tools(msgspec.Struct, frozen=True, kw_only=True):
-    """What all legs of a worker share.
-
-    `chance` gives numbers evenly spread over 0 to 1, 1 excluded, and `ssrc` random ones of 32
-    bits. `unix` is what a clock on the wall shows, in seconds since 1970, when ours shows 0.
-    `tell` takes what happened, `wake` a leg that wants `handle_timer` by a time.
-    """
-
-    reader: Reader
-    chance: Callable[[], float]
-    ssrc: Callable[[], int]
-    unix: float
-    cname: str
-    tell: Callable[[wire.Told], None]
-    wake: Callable[["Leg", float], None]
 
 
 class Leg:

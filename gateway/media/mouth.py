@@ -1,13 +1,13 @@
-"""What a leg says by itself: one tone at most, and keys, beside which nothing else is heard."""
+"""What a leg says by itself: a tone or a player, and keys, beside which nothing else is heard."""
 
 from collections.abc import Callable
 from math import inf, isfinite
 from typing import Final
 
 from gateway.media import speaker
+from gateway.media.node import Sounding, Speaker
 from gateway.media.outlet import Outlet
-from gateway.media.speaker import Presser, Speaker
-from protocols.rtp.tones import Sound
+from gateway.media.speaker import Presser
 from protocols.sdp.media import Stream
 
 CHANGED: Final = "what the peer takes has changed"
@@ -28,9 +28,9 @@ class Mouth:
         "_outlet",
         "_presser",
         "_sound",
+        "_speaker",
         "_ssrc",
         "_stream",
-        "_tone",
         "_wake",
     )
 
@@ -47,8 +47,8 @@ class Mouth:
         self._wake = wake
         self._done = done
         self._stream: Stream | None = None
-        self._sound: Sound | None = None
-        self._tone: Speaker | None = None
+        self._sound: Sounding | None = None
+        self._speaker: Speaker | None = None
         self._presser: Presser | None = None
         self._is_asked = False  # keys are under way that were commanded
 
@@ -59,18 +59,18 @@ class Mouth:
             return
         if self._presser is not None:
             self._let_go(CHANGED)
-        sound, self._sound, self._tone = self._sound, None, None
+        sound, self._sound, self._speaker = self._sound, None, None
         self.play(sound, now)
 
-    def play(self, sound: Sound | None, now: float) -> None:
-        """Let the peer hear a tone, from its beginning; the one that it hears goes on."""
+    def play(self, sound: Sounding | None, now: float) -> None:
+        """Let the peer hear something; if it is what it hears, that goes on."""
         if sound == self._sound:
             return
-        self._sound, self._tone = sound, None
+        self._sound, self._speaker = sound, None
         if sound is None or self._stream is None:
             return
         ssrc, outlet = self._ssrc(), self._outlet
-        self._tone = speaker.tone(sound, self._stream, ssrc=ssrc, outlet=outlet, now=now)
+        self._speaker = sound.speaker(self._stream, ssrc=ssrc, outlet=outlet, now=now)
         self._wake(now)
 
     def press(self, keys: str, now: float, duration: float) -> None:
@@ -109,13 +109,13 @@ class Mouth:
 
     def timer(self) -> float:
         """When `handle_timer` wants to be called, at the latest; infinity for never."""
-        tone = inf if self._tone is None else self._tone.timer()
-        return tone if self._presser is None else min(tone, self._presser.timer())
+        spoken = inf if self._speaker is None else self._speaker.timer()
+        return spoken if self._presser is None else min(spoken, self._presser.timer())
 
     def handle_timer(self, now: float) -> None:
         """Say what is due by `now`."""
-        if self._tone is not None:
-            self._tone.handle_timer(now)
+        if self._speaker is not None:
+            self._speaker.handle_timer(now)
         if self._presser is not None:
             self._presser.handle_timer(now)
             if self._presser.timer() == inf:

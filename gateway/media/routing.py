@@ -11,14 +11,12 @@ from math import inf
 from typing import Protocol
 
 from gateway.media import transcode
+from gateway.media.node import Way
 from gateway.media.outlet import Outlet
 from gateway.media.transcode import DigitTranslator, Transcoder
 from protocols.rtp import formats
 from protocols.sdp.formats import Codec, is_same
 from protocols.sdp.media import Chosen, Stream
-
-Way = Callable[[bytes, float], None]
-"""Takes a packet that is the peer's, and the time."""
 
 
 class Hearer(Protocol):

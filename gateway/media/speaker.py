@@ -11,8 +11,10 @@ from functools import lru_cache
 from math import inf
 from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 
+from gateway.media.node import Speaker
 from gateway.media.outlet import Outlet
 from gateway.media.transcode import format_of
 from protocols.rtp import codecs, dtmf, formats, tones
@@ -28,16 +30,6 @@ _LATE: Final = 0.2  # seconds; who comes later than that leaves out what was mis
 _WORD: Final = 0xFFFF_FFFF
 _KINDS_OF_LOOPS: Final = 64
 _NOTHING: Final[Samples] = np.zeros(0, dtype=np.int16)
-
-
-class Speaker(Protocol):
-    """Something that speaks on a leg."""
-
-    def timer(self) -> float:
-        """When `handle_timer` wants to be called; infinity when all is said."""
-
-    def handle_timer(self, now: float) -> None:
-        """Send what is due by `now`."""
 
 
 class Presser(Speaker, Protocol):
@@ -167,7 +159,7 @@ class _Loop:
 
     def __init__(self, sound: Sound, name: str, clock_rate: int, ptime: int) -> None:
         format = formats.find(name, clock_rate)
-        assert format is not None  # `ToneSpeaker` has looked
+        assert format is not None  # `Toned` has looked
         self._sound = sound
         self._encoder: Encoder = codecs.encoder(format, ptime)
         self._frame = format.samples(ptime)
@@ -218,13 +210,35 @@ def presser(stream: Stream, *, ssrc: int, outlet: Outlet) -> Presser | None:
     return TonePresser(codec, format, ptime=ptime, ssrc=ssrc, outlet=outlet)
 
 
-def tone(
-    sound: Sound, stream: Stream, *, ssrc: int, outlet: Outlet, now: float
-) -> ToneSpeaker | None:
-    """A tone in the first codec of this peer's; None if that is none of ours."""
-    codec = stream.codecs[0].sent
-    format = format_of(codec)
-    if format is None:
-        return None
-    ptime = format.ptime(stream.ptime)
-    return ToneSpeaker(sound, codec, ptime=ptime, ssrc=ssrc, outlet=outlet, now=now)
+class Toned(msgspec.Struct, frozen=True, kw_only=True):
+    """A tone at work: whoever hears it has it from its beginning."""
+
+    sound: Sound
+
+    def speaker(self, stream: Stream, *, ssrc: int, outlet: Outlet, now: float) -> Speaker | None:
+        """See `node.Sounding`."""
+        codec = stream.codecs[0].sent
+        format = format_of(codec)
+        if format is None:
+            return None
+        ptime = format.ptime(stream.ptime)
+        return ToneSpeaker(self.sound, codec, ptime=ptime, ssrc=ssrc, outlet=outlet, now=now)
+
+    def pcm(self, rate: int, now: float) -> "_Rendered":
+        """See `node.Sounding`."""
+        return _Rendered(self.sound, rate)
+
+
+class _Rendered:
+    """A tone as samples."""
+
+    def __init__(self, sound: Sound, rate: int) -> None:
+        self._sound = sound
+        self._rate = rate
+        self._at = 0
+        self._again = round(tones.period(sound) * rate)
+
+    def pull(self, count: int) -> Samples:
+        pcm = tones.render(self._sound, rate=self._rate, start=self._at, count=count)
+        self._at = (self._at + count) % self._again
+        return pcm.samples

@@ -12,10 +12,11 @@ from typing import Final
 
 from gateway.media import faults, graph, wire
 from gateway.media.graph import Graph
-from gateway.media.leg import Leg, Tools
+from gateway.media.leg import Leg
+from gateway.media.node import Timed, Tools
+from gateway.media.speaker import Toned
 from protocols.rtp.dtmf import DURATION
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
-from protocols.rtp.tones import Sound
 
 NO_PORT: Final = "no port is free"
 TICK: Final = 0.01  # seconds between two calls of `handle_timer` are enough
@@ -48,7 +49,7 @@ class Switch:
         self._most_calls = most_calls
         self._tell = tell
         self._calls: dict[str, _Call] = {}
-        self._waiting: list[tuple[float, int, Leg]] = []
+        self._waiting: list[tuple[float, int, Timed]] = []
         self._counter = itertools.count()
         self._tools = Tools(
             reader=reader,
@@ -103,7 +104,11 @@ class Switch:
             if node.id in fresh:
                 call.legs[node.id] = Leg(call.name, node, fresh[node.id], self._tools, now)
             call.legs[node.id].update(node, now)
-        tones = {each.id: each.sound for each in wanted.nodes if isinstance(each, graph.Tone)}
+        tones = {
+            each.id: Toned(sound=each.sound)
+            for each in wanted.nodes
+            if isinstance(each, graph.Tone)
+        }
         _join(call.legs, tones, wanted.joins, now)
         call.version = wanted.version
         return None
@@ -158,25 +163,25 @@ class Switch:
 
     # Time
 
-    def _wake(self, leg: Leg, due: float) -> None:
-        if due < leg.due:
-            leg.due = due
-            heapq.heappush(self._waiting, (due, next(self._counter), leg))
+    def _wake(self, node: Timed, due: float) -> None:
+        if due < node.due:
+            node.due = due
+            heapq.heappush(self._waiting, (due, next(self._counter), node))
 
     def handle_timer(self, now: float) -> None:
-        """Let the legs do what is due by `now`."""
+        """Let the nodes do what is due by `now`."""
         waiting = self._waiting
         while waiting and waiting[0][0] <= now:
-            due, _, leg = heapq.heappop(waiting)
-            if due != leg.due:  # it was woken before, or is closed
+            due, _, node = heapq.heappop(waiting)
+            if due != node.due:  # it was woken before, or is closed
                 continue
-            leg.due = inf
-            leg.handle_timer(now)
-            self._wake(leg, max(leg.timer(now), now + TICK))
+            node.due = inf
+            node.handle_timer(now)
+            self._wake(node, max(node.timer(now), now + TICK))
 
 
 def _join(
-    legs: dict[str, Leg], tones: dict[str, Sound], joins: Sequence[graph.Join], now: float
+    legs: dict[str, Leg], tones: dict[str, Toned], joins: Sequence[graph.Join], now: float
 ) -> None:
     sources = {join.hearer: join.source for join in joins}
     for name, leg in legs.items():
