@@ -12,7 +12,7 @@ import math
 import ssl
 from collections import OrderedDict, deque
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import msgspec
 from aiohttp import (
@@ -92,15 +92,29 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryOn | None = None
 
 
+class Sink(Protocol):
+    """Where the body of a 2xx goes as it comes, for those that would fill the memory."""
+
+    def begin(self) -> None:
+        """A body begins: what an earlier try brought is not wanted any more."""
+        ...
+
+    def write(self, octets: bytes) -> None:
+        """The next octets of it."""
+        ...
+
+
 class Want(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted of a response: its body, up to `max_body`, or only that it came.
 
     A body that isn't wanted is read and dropped up to `max_body`, which keeps the connection
-    usable; a longer one costs the connection and nothing else.
+    usable; a longer one costs the connection and nothing else. With a `sink` that of a 2xx goes
+    there, and no other is kept.
     """
 
     max_body: int
     kept: bool
+    sink: Sink | None = None
 
 
 DOCUMENT: Final = Want(max_body=MAX_BODY, kept=True)
@@ -342,18 +356,23 @@ async def _received(
 ) -> Response | Fault:
     chunks: list[bytes] = []
     size = 0
+    sink = want.sink if 200 <= message.code < 300 else None
+    if sink is not None:
+        sink.begin()
     while not payload.at_eof():
         chunk = await payload.readany()
         size += len(chunk)
         if size > want.max_body:
             handler.force_close()
-            if want.kept:
+            if want.kept or sink is not None:
                 return Fault(
                     error_code=BODY_TOO_LARGE,
                     message=f"the answer is longer than {want.max_body} octets",
                 )
             break
-        if want.kept:
+        if sink is not None:
+            sink.write(chunk)
+        elif want.kept:
             chunks.append(chunk)
     return Response(message.code, message.headers, b"".join(chunks), message.chunked)
 

@@ -1,7 +1,8 @@
 """Asking customers' URLs: tries, redirects, credentials and cookies over single exchanges.
 
 `fetch` is for instructions (its body is the answer), `notify` for callbacks (that it was taken is
-the answer). Both end within the URL's total timeout and never raise for what a server does.
+the answer), `download` for what is too long for the memory. All end within the URL's total timeout
+and never raise for what a server does.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from gateway.webhooks.exchange import (
     Connections,
     Fault,
     Response,
+    Sink,
     Want,
 )
 from gateway.webhooks.overrides import RetryOn
@@ -52,6 +54,9 @@ _KEPT_OF_REFUSAL: Final = 4096
 _AS_GET: Final = frozenset({301, 302, 303})
 # … and after these as it was.
 _AS_IT_WAS: Final = frozenset({307, 308})
+
+# RFC 9111: what says how long an answer is good, and how to ask whether it still is.
+_FRESHNESS: Final = ("age", "cache-control", "date", "etag", "expires", "last-modified", "vary")
 
 _HEAD: Final = "User-Agent: TwilioProxy/1.1\r\nAccept: */*\r\nX-Home-Region: us1\r\n"
 _FORM: Final = "application/x-www-form-urlencoded; charset=utf-8"
@@ -96,6 +101,10 @@ class Fetcher:
         """Whether `request` was taken: any 2xx, whose body is passed over."""
         return await self._ask(request, RECEIPT)
 
+    async def download(self, request: Request, sink: Sink, max_body: int) -> Answer | Failure:
+        """The answer to `request` if it is a 2xx, its body in `sink`, of at most `max_body`."""
+        return await self._ask(request, Want(max_body=max_body, kept=False, sink=sink))
+
     async def _ask(self, request: Request, want: Want) -> Answer | Failure:
         target = parse_target(request.url)
         if isinstance(target, BadTarget):
@@ -134,6 +143,8 @@ class Fetcher:
                 if not (want.kept and response.chunked and not response.body):
                     return _answer(response, step, clock() - started)
                 moved: _Step | Failure = _emptied(step.target, response)
+            elif response.status == HTTPStatus.NOT_MODIFIED and request.conditions:
+                return _answer(response, step, clock() - started)
             else:
                 moved = self._redirected(step, response, request)
             if isinstance(moved, Failure):
@@ -183,6 +194,7 @@ class Fetcher:
         extra = f"I-Twilio-Idempotency-Token: {request.idempotency_token}\r\n"
         if step.method == "POST":
             extra += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+        extra += "".join(f"{name}: {value}\r\n" for name, value in request.conditions)
         if step.cookies:
             bare = path.partition("?")[0]
             line = cookie_header(step.cookies, target.scheme, target.host, bare, self._clock())
@@ -271,7 +283,15 @@ def _answer(response: Response, step: _Step, elapsed: float) -> Answer:
         base=step.target.base,
         cookies=step.cookies,
         elapsed=elapsed,
+        freshness=_freshness(response),
     )
+
+
+def _freshness(response: Response) -> tuple[tuple[str, str], ...]:
+    headers = response.headers
+    found = [(name, ", ".join(headers.getall(name))) for name in _FRESHNESS if name in headers]
+    # What is no ASCII says nothing there, and could not be stored.
+    return tuple((name, value) for name, value in found if value.isascii())
 
 
 def _emptied(target: Target, response: Response) -> Failure:

@@ -10,7 +10,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     `url` is as the customer configured it, with userinfo and fragment. `parameters` go into the
     query of a GET, after the customer's own, and into the form of a POST. A POST may have `content`
-    instead, octets of `content_type`. `idempotency_token` is the same in each try. What a request
+    instead, octets of `content_type`. `idempotency_token` is the same in each try. `conditions` are
+    headers that make it conditional (RFC 9110 13.1): with any, a 304 is an answer. What a request
     carries is not shown by `repr`.
     """
 
@@ -23,17 +24,19 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     cookies: tuple[Cookie, ...] = ()
     content: bytes = b""
     content_type: str = ""
+    conditions: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         return f"Request({self.method} for {self.account_sid})"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A 2xx and its body.
+    """A 2xx and its body, or the 304 that was asked for.
 
     `url` is where it came from in the end, fit to be shown; `base` is the same for resolving the
     URLs of the document against, and may hold userinfo. `cookies` are those of the request after
     what the servers on the way set. `elapsed` is in seconds, over all tries and redirects.
+    `freshness` are those of its headers that a cache goes by, their names in small letters.
     """
 
     status: int
@@ -43,6 +46,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     base: str
     cookies: tuple[Cookie, ...]
     elapsed: float
+    freshness: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         return f"Answer({self.status} from {self.url}, {len(self.body)} octets)"

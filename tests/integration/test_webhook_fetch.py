@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
 import pytest
 from aiohttp import web
 from twilio.request_validator import RequestValidator
@@ -432,3 +433,52 @@ def test_secrets_are_not_in_what_is_printed() -> None:
         elapsed=0.0,
     )
     assert "hunter2" not in repr(found)
+
+
+class Kept:
+    """A sink."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.octets = b""
+
+    def begin(self) -> None:
+        self.begun += 1
+        self.octets = b""
+
+    def write(self, octets: bytes) -> None:
+        self.octets += octets
+
+
+async def test_a_download_goes_where_it_is_wanted_and_a_refusal_does_not() -> None:
+    replies = by_path(
+        old=redirect(302, "/new"),
+        new=answer(body=b"x" * 100_000, Content_Type="audio/wav", ETag='"1"', Vary="Accept"),
+        bad=answer("404 Not Found", body=b"no such thing"),
+    )
+    async with serving(replies) as server, fetching() as fetcher:
+        sink = Kept()
+        found = await fetcher.download(asked(f"{server.origin}/old", "GET"), sink, 100_000)
+        assert isinstance(found, Answer)
+        assert (found.body, found.content_type) == (b"", "audio/wav")
+        assert found.freshness == (("etag", '"1"'), ("vary", "Accept"))
+        assert (sink.begun, sink.octets) == (1, b"x" * 100_000)
+        refused = await fetcher.download(asked(f"{server.origin}/bad", "GET"), sink, 100)
+        assert isinstance(refused, Failure)
+        assert (refused.status, sink.begun) == (404, 1)
+        longer = await fetcher.download(asked(f"{server.origin}/new", "GET"), sink, 99_999)
+        assert isinstance(longer, Failure)
+        assert longer.error_code == exchange.BODY_TOO_LARGE
+        assert len(sink.octets) <= 99_999
+
+
+async def test_a_304_is_an_answer_to_who_asked_for_it() -> None:
+    async with serving(answer("304 Not Modified", ETag='"1"')) as server, fetching() as fetcher:
+        plain = asked(f"{server.origin}/a", "GET")
+        found = await fetcher.fetch(
+            msgspec.structs.replace(plain, conditions=(("If-None-Match", '"1"'),))
+        )
+        assert isinstance(found, Answer)
+        assert (found.status, found.freshness) == (304, (("etag", '"1"'),))
+        assert server.seen[-1].headers["If-None-Match"] == '"1"'
+        assert isinstance(await fetcher.fetch(plain), Failure)
