@@ -1,60 +1,31 @@
-"""One call that came in, while it lives: its scope, and what its documents make of it.
+"""One call that came in: how it is taken, answered or refused; its life is `scoped`'s."""
 
-It forwards: documents ask through `twiml.call.Call`, legs tell, a dial is at work in `dial_run`.
-Leaving `run` is the only way in which a call ends: then its tasks, ports and sessions are gone.
-"""
-
-import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable
-from functools import partial
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
-import structlog
 
 from carriers.caller_id import Caller
-from gateway.calls import endings, tables
-from gateway.calls.amends import Amends
+from gateway.calls import endings
 from gateway.calls.apps import App
-from gateway.calls.branch import Branch
-from gateway.calls.caller_ids import caller_as, may_call_as, not_theirs
 from gateway.calls.description import Disagreed
-from gateway.calls.dial import CALLER_GONE
-from gateway.calls.dial_run import DialRun, Parent
-from gateway.calls.documents import Obtained
 from gateway.calls.endings import Ended
-from gateway.calls.hands import Handed, Hands
-from gateway.calls.house import House, Scope, untie
-from gateway.calls.info_keys import Key
+from gateway.calls.house import House
 from gateway.calls.keeping import NotKept
-from gateway.calls.leg import Event, Finished, Gone, Leg, Tell, Transferred
-from gateway.calls.line import Line
-from gateway.calls.media import CallMedia, NoMedia, quality_of
-from gateway.calls.model import Call, CallStatus, Crossing
-from gateway.calls.orders import Amend, Cancel, Complete, Order, Redirect
-from gateway.calls.places import Find, Joint
-from gateway.calls.reach import Asked
+from gateway.calls.leg import Gone, Tell
+from gateway.calls.media import CallMedia, NoMedia
+from gateway.calls.model import Call, CallStatus
+from gateway.calls.places import Find
+from gateway.calls.scoped import NORMAL, Scoped
 from gateway.calls.sip_leg import SipLeg
-from gateway.calls.transfer import Transfers
-from gateway.calls.whisper import Whisper
-from gateway.media.wire import Readings
-from gateway.store.base import Write
-from gateway.webhooks.instructions import Fallback
 from protocols.rtp.latch import LatchPolicy
 from protocols.sip.agent_events import Invited
-from twiml.call import DialEnded, DialStatus, Ending, HungUp
-from twiml.call import Event as TwimlEvent
+from twiml.call import Ending
 from twiml.outcome import Goto
-from twiml.verbs import Dial, RejectReason
-from twiml.voice import Interpreter, Pickup
+from twiml.verbs import RejectReason
+from twiml.voice import Pickup
 
-_log = structlog.get_logger(__name__)
-
-_NORMAL: Final = 200
-BROKEN: Final = "the gateway had a fault"
-_OVER_REST: Final = "ended over REST"
-_TIME_LIMIT: Final = "the time limit of the call"
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
 
 
@@ -73,7 +44,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     extra: tuple[tuple[str, str], ...] = ()
 
 
-class Live(Handed):
+class Live(Scoped):
     """See the module; made in the turn in which its INVITE came, then `run`.
 
     `make_leg` makes its leg of the call's media and of who is told, `find` is `places.Joint`'s.
@@ -86,59 +57,33 @@ class Live(Handed):
         make_leg: Callable[[CallMedia, Tell], SipLeg],
         find: Find,
     ) -> None:
-        self._house = house
+        super().__init__(
+            house,
+            arrival.call,
+            find,
+            caller=arrival.caller,
+            pickup=Pickup.RINGING,
+            fallback=arrival.app.fallback,
+            extra=arrival.extra,
+        )
         self._arrival = arrival
-        self._keeping = house.keeping(arrival.call.sid)
-        self._media = CallMedia(house.plane, arrival.call.sid)
-        self.line = house.line(arrival.call, self._keeping, arrival.extra)
-        self.leg = make_leg(self._media, self.on)
-        self._legs: dict[str, SipLeg] = {self.leg.id: self.leg}
-        self._whispers: dict[str, Whisper] = {}  # by the leg that hears one
-        self._unfinished = {self.leg.id}
-        self._over = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._is_fallen = False
-        self._ending = Ended(status=CallStatus.NO_ANSWER)
-        self._dial: DialRun | None = None
         self._is_taken = False
-        self._amends = Amends(self._spawn, house.clock)
         self._after_answer: Ended | None = None  # how it ends as soon as it is answered
-        self._unanswered: tuple[int, Ended] | None = None  # what the last dial came to
-        self._find = find
-        self._transfers: Transfers | None = None
-        self._scope: Scope | None = None
-        self._interpreter = Interpreter(self, pickup=Pickup.RINGING)
-        self._hands = self.hands_of(self.line, self._interpreter.on, arrival.app.fallback)
+        self.first = make_leg(self._media, self.on)
+        self._track(self.first)
 
     def start(self, event: Invited) -> None:
         """Take the INVITE, in its turn."""
         self.leg.receive(event)
         self.line.begin(self.leg.saved)
 
-    async def run(self) -> None:
-        """Live until nothing is left."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                self._scope = scope = Scope(group)
-                scope.spawn(self._begin())
-                await self._over.wait()
-                await scope.leave()
-        except* Exception as errors:
-            _log.error("a call fell", call=self.line.call.sid, exc_info=errors)
-            scope.shut()
-            self._fall()
-        scope.shut()
-        try:
-            await self._media.close()
-        except Exception:
-            _log.exception("the media of a call are not released", call=self.line.call.sid)
-        await self._empty.wait()
-        self._keep_legs()
-        with contextlib.suppress(NotKept):
-            await self._keeping.durable()
-        self._house.documents.forget(self.line.call.sid)
-        if not self._unfinished:  # else the process ends
-            untie(*self._legs.values(), self)
+    @property
+    def _max_forwards(self) -> int:
+        return max(0, self.leg.invited.request.max_forwards - 1)
+
+    @property
+    def _is_ours(self) -> bool:
+        return bool(self.line.call.domain)
 
     async def _begin(self) -> None:
         """Find the call a place, and ask what to do with it."""
@@ -155,8 +100,6 @@ class Live(Handed):
             self._end(endings.UNAVAILABLE, Ended(status=CallStatus.FAILED, reason=reason))
             return
         self._interpreter.start(Goto(url=app.url, method=app.method))
-
-    # What its documents ask: `twiml.call.Call`
 
     def answer(self) -> None:
         """See `twiml.call.Call`."""
@@ -193,307 +136,23 @@ class Live(Handed):
         else:
             self._end(code, ended)
 
-    def connect(self) -> None:
-        """See `twiml.call.Call`: of whispers alone."""
-
-    def dial(self, ask: int, dial: Dial) -> None:
-        """See `twiml.call.Call`."""
-        if not may_call_as(dial.caller_id, dial.nouns, self.line.call, self._house.holder):
-            self._hands.note(not_theirs(dial.caller_id))
-            self._give(DialEnded(ask=ask, status=DialStatus.FAILED))
-            return
-        caller = caller_as(dial.caller_id, self._arrival.caller)
-        parent = Parent(
-            line=self.line,
-            leg=self.leg,
-            asked=Asked(call=self.line.call, caller=caller, codecs=self.leg.codecs),
-            media=self._media,
-            keeping=self._keeping,
-            spawn=self._spawn,
-            max_forwards=max(0, self.leg.invited.request.max_forwards - 1),
-            tell=self.on,
-            track=self._track,
-            join=self._join,
-            whisper=self._whisper,
-            ended=self._dial_ended,
-        )
-        self._dial = DialRun(self._house, parent, ask, dial)
-        self._dial.start()
-
-    def stop(self, ask: int) -> None:
-        """See `twiml.call.Call`."""
-        super().stop(ask)
-        if self._dial is not None:
-            self._dial.stop("another document goes on")
-
-    # What its dial asks
-
-    def _track(self, leg: SipLeg) -> None:
-        self._legs[leg.id] = leg
-        self._unfinished.add(leg.id)
-
     def _join(self, leg: SipLeg) -> None:
-        self._media.join(self.leg.id, leg.id)
+        super()._join(leg)
         if not self.leg.is_up:
             # One graph has all that the join changes; who disagrees is met again by the answer.
             with contextlib.suppress(Disagreed):
                 self.leg.describe()
             self._spawn(self._answer())
 
-    def _whisper(self, branch: Branch) -> None:
-        leg, dial = branch.leg, self._dial
-        assert leg is not None and dial is not None
-        whisper = self._whispers[leg.id] = Whisper(dial, branch, leg, self.hands_of)
-        whisper.start()
-
-    def _dial_ended(self, ended: DialEnded) -> None:
-        self._dial = None
-        self._unanswered = None if ended.bridged else endings.unanswered(ended)
-        self._give(ended)
-        if self._transfers is not None:
-            self._transfers.parted()
-
-    def hands_of(
-        self, line: Line, give: Callable[[TwimlEvent], None], fallback: Fallback | None = None
-    ) -> Hands:
-        """What a document of this call may ask; `fallback` is asked where its URL fails."""
-        return Hands(
-            line,
-            documents=self._house.documents,
-            fallback=fallback,
-            clock=self._house.clock,
-            spawn=self._spawn,
-            errand=self._errand,
-            give=give,
-        )
-
-    # What is asked of it by its parties
-
-    @property
-    def transfers(self) -> Transfers:
-        """Those of this call."""
-        if self._transfers is None:
-            joint = Joint(
-                line=self.line,
-                leg=self.leg,
-                media=self._media,
-                keeping=self._keeping,
-                spawn=self._spawn,
-                tell=self.on,
-                track=self._track,
-                dial=lambda: self._dial,
-                leave=self._leave,
-                handed_over=lambda: self._give(HungUp()),
-                follow=lambda found: self._interpreter.run(found.document, found.base),
-                keep=lambda found: self._hands.keep(found.notes, found.exchanges),
-                find=self._find,
-            )
-            self._transfers = Transfers(self._house, joint)
-        return self._transfers
-
-    # What legs tell
-
-    def on(self, leg: Leg, event: Event) -> None:
-        """Take what a leg of this call tells; what can't be coped with ends the call."""
-        self._dare(self._take, leg, event)
-        if isinstance(event, Finished):
-            self._finish(leg.id)
-
-    def _take(self, leg: Leg, event: Event) -> None:
-        if isinstance(event, Transferred) and isinstance(leg, SipLeg):
-            self.transfers.ask(leg, event)
-            return
-        if isinstance(event, Gone) and (whisper := self._whispers.pop(leg.id, None)):
-            whisper.close()
-        if self._transfers is not None and self._transfers.on(leg, event):
-            return
-        if self._dial is not None and self._dial.on(leg, event):
-            return
-        if leg is self.leg and isinstance(event, Gone):
-            self._on_gone(event)
-
-    def heard(self, leg_id: str, readings: Readings) -> None:
-        """How a leg's media was."""
-        leg = self._legs.get(leg_id)
-        if leg is not None:
-            leg.measured(quality_of(readings.received), quality_of(readings.sent))
-
-    def pressed(self, leg_id: str, key: Key) -> None:
-        """A leg's peer pressed a key in its media."""
-        self._dare(self._media.heard_key, leg_id, key)
-
     def _on_gone(self, gone: Gone) -> None:
-        """The caller's leg is over: so is the call, but for what is reported of it."""
         self._arrival.parted()
-        ending = self._ending
-        self.line.end(
-            ending.status,
-            reason=ending.reason or gone.reason,
-            sip_code=self.leg.record.sip_code,
-            error_code=ending.error_code,
-            answered=self.leg.record.answered,
-        )
-        self._give(HungUp())
-        if self._transfers is None or not self._transfers.keeps:
-            self._leave(CALLER_GONE)
+        super()._on_gone(gone)
 
-    def _leave(self, reason: str) -> None:
-        """Nobody has the caller's place any more."""
-        self._media.retire()
-        if self._dial is not None:
-            self._dial.stop(reason)
-        self._over.set()
-        self._look_whether_empty()
-
-    def _finish(self, leg_id: str) -> None:
-        self._unfinished.discard(leg_id)
-        self._look_whether_empty()
-
-    def _look_whether_empty(self) -> None:
-        """Legs may all have finished before the call is over: hops stood in for them."""
-        if not self._unfinished and self._over.is_set():
-            self._empty.set()
-
-    # Ends
-
-    def order(self, order: Order) -> None:
-        """Do what REST wants of it, if it is not over."""
-        if self._over.is_set():
-            return
-        match order:
-            case Cancel() if self.leg.is_up:
-                return  # it was answered while the order was on its way
-            case Complete() | Cancel():
-                ended = Ended(status=CallStatus.CANCELED, reason=_OVER_REST)
-                self._end(endings.UNAVAILABLE, ended)
-            case Amend():
-                ended = Ended(status=CallStatus.FAILED, reason=_TIME_LIMIT)
-                end = partial(self._end, endings.UNAVAILABLE, ended)
-                self._amends.make(self.line, order, end)
-            case Redirect(url=url, method=method) if url:
-                if order.fallback_url:
-                    fallback = Fallback(url=order.fallback_url, method=order.fallback_method)
-                    self._hands.fall_back_to(fallback)
-                self._interpreter.start(Goto(url=url, method=method))
-            case Redirect(twiml=text):
-                found = self._house.documents.inline(self.line.call, text)
-                self._hands.keep(found.notes)
-                if isinstance(found, Obtained):
-                    self._interpreter.run(found.document, found.base)
-                else:
-                    self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=found.reason))
-
-    def has_child(self, sid: str) -> bool:
-        """Whether the call `sid` is one that it dialled, or that joined it, and lives."""
-        return self._line_of(sid) is not None
-
-    def let_go(self, sid: str, reason: str = _OVER_REST) -> None:
-        """Let go of a call that `has_child` knows."""
-        for run in self._runs():
-            run.let_go(sid, reason)
-        for leg in self._legs_of(sid):
-            leg.hang_up(_NORMAL if leg.is_up else endings.UNAVAILABLE, reason)
-
-    def amend_child(self, sid: str, order: Amend) -> Call | None:
-        """Change what holds for a call that `has_child` knows; the call as it is then."""
-        line = self._line_of(sid)
-        if line is not None:
-            self._amends.make(line, order, partial(self.let_go, sid, _TIME_LIMIT))
-        return None if line is None else line.call
-
-    def _line_of(self, sid: str) -> Line | None:
-        found = [run.line_of(sid) for run in self._runs()]
-        found.append(None if self._transfers is None else self._transfers.line_of(sid))
-        return next((line for line in found if line is not None), None)
-
-    def _runs(self) -> list[DialRun]:
-        transferred = [] if self._transfers is None else self._transfers.runs
-        return [*transferred, *([] if self._dial is None else [self._dial])]
-
-    def _legs_of(self, sid: str) -> list[SipLeg]:
-        """Legs of another call than its own that are not let go of yet."""
-        legs = [self._legs[each] for each in self._unfinished if each != self.leg.id]
-        return [each for each in legs if each.record.sid == sid and not each.record.ended]
-
-    def end(self, reason: str) -> None:
-        """End it, whatever it does: the process drains, or its media is lost."""
-        self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=reason))
-
-    def abandon(self) -> None:
-        """Wait no longer for its legs, nor for the store: the process ends."""
-        self._keeping.hurry()
-        self._empty.set()
-
-    def _end(self, code: int, ended: "Ended") -> None:
-        """Let the caller go: `code` refuses one that still rings."""
-        if self._transfers is not None:
-            self._transfers.end(ended.reason)
-        if self._over.is_set():
-            return
-        self._ending = ended
+    def _let_first_go(self, code: int, ended: Ended) -> None:
         reason = ended.reason
         if self.leg.is_up:
-            self.leg.hang_up(_NORMAL, reason)
+            self.leg.hang_up(NORMAL, reason)
             return
         if ended.status is CallStatus.FAILED:  # nobody's wish
             self._arrival.refused(reason)
         self.leg.refuse(endings.refusal(code, reason))
-
-    def _fall(self) -> None:
-        """Something here broke: let everybody go, whatever else is broken."""
-        if self._is_fallen:
-            return
-        self._is_fallen = True
-        fault = Ended(status=CallStatus.FAILED, reason=BROKEN)
-        steps = [
-            partial(self._end, endings.FAULT, fault),
-            partial(self._leave, BROKEN),
-            *(
-                partial(self._legs[each].hang_up, endings.FAULT, BROKEN)
-                for each in self._unfinished
-            ),
-            partial(self.line.end, CallStatus.FAILED, reason=BROKEN),
-        ]
-        for step in steps:
-            try:
-                step()
-            except Exception:
-                _log.exception("a part of a call that fell", call=self.line.call.sid)
-        self._over.set()
-        self._look_whether_empty()
-
-    def keep_ladder(self) -> None:
-        """Keep what has passed so far, for whoever looks at the call while it lives."""
-        self.line.note(self._ladder(self._house.ladder.fetch))
-
-    def _keep_legs(self) -> None:
-        """Keep what is known of each leg in the end, and the rest of the ladder."""
-        closed = [leg.closed for leg in self._legs.values() if leg.record.call_id]
-        writes = [write for leg in closed for write in self._house.book.leg_closed(leg)]
-        self.line.note([*writes, *self._ladder(self._house.ladder.take)])
-
-    def _ladder(self, get: Callable[[Iterable[str]], list[Crossing]]) -> list[Write]:
-        crossings = get([leg.record.call_id for leg in self._legs.values()])
-        return [tables.ladder_kept(self.line.call.sid, crossings)] if crossings else []
-
-    # Inside
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        assert self._scope is not None, "the call does not run"
-        return self._scope.spawn(work)
-
-    def _errand(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        assert self._scope is not None, "the call does not run"
-        return self._scope.errand(work)
-
-    def _give(self, event: TwimlEvent) -> None:
-        """Tell the interpreter, which may be asking at this moment, a little later."""
-        if self._scope is not None:
-            asyncio.get_running_loop().call_soon(self._dare, self._interpreter.on, event)
-
-    def _dare(self, take: Callable[..., None], *given: object) -> None:
-        try:
-            take(*given)
-        except Exception:
-            _log.exception("a call fell", call=self.line.call.sid, at=type(given[-1]).__name__)
-            self._fall()

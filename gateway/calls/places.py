@@ -10,16 +10,14 @@ from typing import Final
 
 import msgspec
 
+from gateway.calls.calling import Around
 from gateway.calls.dial import CALLER_GONE
 from gateway.calls.dial_run import DialRun
 from gateway.calls.documents import NotObtained, Obtained
-from gateway.calls.hands import Spawn
 from gateway.calls.hop import Hop
 from gateway.calls.house import House
-from gateway.calls.keeping import Keeping
-from gateway.calls.leg import Leg, Tell
+from gateway.calls.leg import Leg
 from gateway.calls.line import Line
-from gateway.calls.media import CallMedia
 from gateway.calls.model import CallDirection, CallLeg
 from gateway.calls.seats import NOBODY, First, Move, Occupant, Plain, Seat
 from gateway.calls.sip_leg import SipLeg
@@ -41,19 +39,17 @@ _UNAVAILABLE: Final = 503
 class Joint(msgspec.Struct, frozen=True, kw_only=True):
     """The call whose parties are transferred, and what it takes to work in it.
 
-    `leg` is the caller's, `dial` gives the dial that joined it, if one is at work. `leave` ends
-    the call when nobody has the caller's place, `handed_over` is told when another has it. `follow`
-    has the call run another document, `keep` keeps what came of asking for it. `find` gives the leg
-    of a session, and the transfers of its call.
+    `leg` is the caller's, with `is_ours` a user of a domain of ours. `dial` gives the dial that
+    joined it, if one is at work. `leave` ends the call when nobody has the caller's place,
+    `handed_over` is told when another has it. `follow` has the call run another document, `keep`
+    keeps what came of asking for it. `find` gives the leg of a session, and the transfers of its
+    call.
     """
 
     line: Line
     leg: SipLeg
-    media: CallMedia
-    keeping: Keeping
-    spawn: Spawn
-    tell: Tell
-    track: Callable[[SipLeg], None]
+    is_ours: bool
+    around: Around
     dial: Callable[[], DialRun | None]
     leave: Callable[[str], None]
     handed_over: Callable[[], None]
@@ -102,7 +98,9 @@ class Places:
             began=self._house.clock(),
         )
         joint = self._joint
-        return Hop(joint.media, joint.tell, id=f"{call.sid}.hop{self._hops}", record=record)
+        return Hop(
+            joint.around.media, joint.around.tell, id=f"{call.sid}.hop{self._hops}", record=record
+        )
 
     def _lend(self, move: Move) -> None:
         self._begun += 1
@@ -116,7 +114,7 @@ class Places:
         if (waiting := self._grace.pop(leg.id, None)) is not None:
             waiting[0].cancel()
         if leg.id in self._replaced:
-            self._joint.media.remove(leg.id)
+            self._joint.around.media.remove(leg.id)
         move = self._move
         if move is not None and leg is move.leaving:
             move.is_vacant = True
@@ -140,8 +138,8 @@ class Places:
         move.is_joined = True
         self._occupants[move.seat] = move.after
         move.before.retire()
-        joint.media.part(move.leaving.id)
-        joint.media.join(move.staying.id, leg.id)
+        joint.around.media.part(move.leaving.id)
+        joint.around.media.join(move.staying.id, leg.id)
         if move.seat is Seat.CALLER:
             joint.handed_over()
         self._notify(move, _OK)
@@ -151,7 +149,7 @@ class Places:
         leaving = move.leaving
         self._replaced.add(leaving.id)
         if not leaving.is_up:
-            self._joint.media.remove(leaving.id)
+            self._joint.around.media.remove(leaving.id)
             return
         if move.transfer is None:
             leaving.hang_up(_OK, REPLACED)
@@ -169,7 +167,7 @@ class Places:
             if not move.is_vacant:
                 move.before.take_back()
                 if move.leaving.is_up and move.staying.is_up:
-                    self._joint.media.join(move.leaving.id, move.staying.id)
+                    self._joint.around.media.join(move.leaving.id, move.staying.id)
                 return
             move.before.retire()
         for seat, each in list(self._occupants.items()):
@@ -223,7 +221,7 @@ class Places:
             return found
         joint = self._joint
         if seat is Seat.CALLER:
-            return Plain(joint.leg, is_ours=bool(joint.line.call.domain))
+            return Plain(joint.leg, is_ours=joint.is_ours)
         dial = joint.dial()
         return NOBODY if dial is None else First(dial, self._house.reach)
 

@@ -21,12 +21,13 @@ from gateway.calls.description import objection
 from gateway.calls.house import House
 from gateway.calls.info_keys import Key
 from gateway.calls.leg import Tell
-from gateway.calls.live import BROKEN, Arrival, Live
+from gateway.calls.live import Arrival, Live
 from gateway.calls.media import CallMedia
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus
 from gateway.calls.orders import Amend, Order, Redirect
 from gateway.calls.parameters import DOMAIN, sip_address, sip_parameters
 from gateway.calls.reach import phone_policy, policy_of, srtp_of
+from gateway.calls.scoped import BROKEN
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
 from gateway.core.rounds import endlessly

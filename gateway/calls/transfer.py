@@ -103,7 +103,7 @@ class Transfers(Places):
         for comer in self._newcomers:
             if comer.leg is leg:
                 _end_line(comer, gone)
-                self._joint.media.remove(leg.id)
+                self._joint.around.media.remove(leg.id)
         self._vacate(leg)
 
     # A transfer is asked for
@@ -178,12 +178,7 @@ class Transfers(Places):
             leg=staying,
             asked=asked,
             origin="transfer",
-            media=joint.media,
-            keeping=joint.keeping,
-            spawn=joint.spawn,
-            max_forwards=max(0, joint.leg.invited.request.max_forwards - 1),
-            tell=joint.tell,
-            track=joint.track,
+            around=joint.around,
             join=lambda leg: self._joined(leg),
             whisper=_no_whisper,
             ended=lambda ended: self._run_ended(run, ended),
@@ -234,7 +229,7 @@ class Transfers(Places):
         )
         self._begin(leg, wanted, move)
         others._lend(their_move)
-        self._joint.spawn(self._cross(ours, move, others, their_move))
+        self._joint.around.spawn(self._cross(ours, move, others, their_move))
 
     async def _cross(self, hop: Hop, move: Move, others: Places, their_move: Move) -> None:
         heard = _stream_of(their_move.staying)
@@ -266,17 +261,18 @@ class Transfers(Places):
         if offered is None or not self._at(offered[0]).is_ours:
             return False
         joint, (seat, staying) = self._joint, offered
-        leg = make_leg(joint.media, joint.tell)
+        leg = make_leg(joint.around.media, joint.around.tell)
         line = self._house.line(
-            msgspec.structs.replace(call, origin=f"replaces:{joint.line.call.sid}"), joint.keeping
+            msgspec.structs.replace(call, origin=f"replaces:{joint.line.call.sid}"),
+            joint.around.keeping,
         )
         leg.receive(event)
-        joint.track(leg)
+        joint.around.track(leg)
         line.begin(leg.saved)
         after = Newcomer(leg, line)
         self._newcomers.append(after)
         self._lend(Move(seat, before=self._at(seat), after=after, leaving=old, staying=staying))
-        joint.spawn(self._welcome(after))
+        joint.around.spawn(self._welcome(after))
         return True
 
     async def _welcome(self, comer: Newcomer) -> None:
@@ -284,7 +280,7 @@ class Transfers(Places):
         try:
             await leg.prepare(leg.invited.flow.remote[0], LATCH)
             comer.line.move(CallStatus.IN_PROGRESS, leg.saved)
-            await self._joint.keeping.durable()
+            await self._joint.around.keeping.durable()
             await leg.answer()
         except (NoMedia, NotKept, Disagreed) as error:
             leg.hang_up(_FAULT, str(error))
@@ -315,7 +311,7 @@ class Transfers(Places):
         asked = msgspec.structs.replace(goto, parameters=parameters)
         gone = self._gone[leg.id] = asyncio.Event()
         self._begin(leg, wanted, move)
-        self._joint.spawn(self._follow(move, asked, gone))
+        self._joint.around.spawn(self._follow(move, asked, gone))
 
     async def _follow(self, move: Move, goto: Goto, gone: asyncio.Event) -> None:
         """Run what the app says for who stays, when who asked has had time to go."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.calls import dial_run
+from gateway.calls import calling
 from gateway.media.plane import WorkerLost
 from gateway.store.base import StoreUnavailable
 from protocols.sip import agent_events as events
@@ -97,7 +97,7 @@ async def undialled(here: World) -> Any:
 async def test_who_is_silent_over_tcp_is_called_over_udp(
     tmp_path: Path, alice: Phone, carrier: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dial_run, "TCP_PATIENCE", 1.5)
+    monkeypatch.setattr(calling, "TCP_PATIENCE", 1.5)
     silent = await Slow().open(int(port(carrier)))
     async with gateway(tmp_path, TO_NUMBER, ways=(carrier,), limits=LARGE) as here:
         alice.call("anybody", here.hop())
@@ -117,7 +117,7 @@ async def test_who_is_silent_over_tcp_is_called_over_udp(
 async def test_who_says_trying_over_tcp_is_given_time(
     tmp_path: Path, alice: Phone, carrier: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dial_run, "TCP_PATIENCE", 1.5)
+    monkeypatch.setattr(calling, "TCP_PATIENCE", 1.5)
     slow = Slow()
     slow.greeting = 100
     await slow.open(int(port(carrier)))

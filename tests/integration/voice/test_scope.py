@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.calls import service, sip_leg
+from gateway.calls.calling import Calling
 from gateway.calls.dial_run import DialRun
 from gateway.calls.model import CallStatus
 from gateway.calls.sip_leg import SipLeg
@@ -197,7 +198,7 @@ async def test_a_store_that_is_away_is_waited_for(
 
 
 def dial_at_answer(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(DialRun, "_on_answered", fails_at_once)
+    patch.setattr(Calling, "_on_answered", fails_at_once)
 
 
 def leg_at_ringing(patch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,462 @@
+"""One call while it lives: its scope, its legs, and what its documents make of it.
+
+It forwards: documents ask through `twiml.call.Call`, legs tell, a dial is at work in `dial_run`.
+How a call comes to its first leg is `live`'s, for one that came in, or `placed`'s, for one that
+REST makes. Leaving `run` is the only way in which a call ends: then its tasks, ports and sessions
+are gone.
+"""
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from carriers.caller_id import Caller
+from gateway.calls import endings, tables
+from gateway.calls.amends import Amends
+from gateway.calls.branch import Branch
+from gateway.calls.caller_ids import caller_as, may_call_as, not_theirs
+from gateway.calls.calling import Around
+from gateway.calls.dial import CALLER_GONE
+from gateway.calls.dial_run import DialRun, Parent
+from gateway.calls.documents import Obtained
+from gateway.calls.endings import Ended
+from gateway.calls.hands import Handed, Hands
+from gateway.calls.house import House, Scope, untie
+from gateway.calls.info_keys import Key
+from gateway.calls.keeping import NotKept
+from gateway.calls.leg import Event, Finished, Gone, Leg, Transferred
+from gateway.calls.line import Line
+from gateway.calls.media import CallMedia, quality_of
+from gateway.calls.model import Call, CallStatus, Crossing
+from gateway.calls.orders import Amend, Cancel, Complete, Order, Redirect
+from gateway.calls.places import Find, Joint
+from gateway.calls.reach import Asked
+from gateway.calls.sip_leg import SipLeg
+from gateway.calls.transfer import Transfers
+from gateway.calls.whisper import Whisper
+from gateway.media.wire import Readings
+from gateway.store.base import Write
+from gateway.webhooks.instructions import Fallback
+from twiml.call import DialEnded, DialStatus, Ending, HungUp
+from twiml.call import Event as TwimlEvent
+from twiml.outcome import Goto
+from twiml.verbs import Dial, RejectReason
+from twiml.voice import Interpreter, Pickup
+
+_log = structlog.get_logger(__name__)
+
+NORMAL: Final = 200
+_MAX_FORWARDS: Final = 70
+BROKEN: Final = "the gateway had a fault"
+TIME_LIMIT: Final = "the time limit of the call"
+_OVER_REST: Final = "ended over REST"
+
+
+class Scoped(Handed, ABC):
+    """See the module; `run` it. `find` is `places.Joint`'s."""
+
+    def __init__(
+        self,
+        house: House,
+        call: Call,
+        find: Find,
+        *,
+        caller: Caller,
+        pickup: Pickup,
+        fallback: Fallback | None = None,
+        extra: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self._house = house
+        self._caller = caller
+        self._keeping = house.keeping(call.sid)
+        self._media = CallMedia(house.plane, call.sid)
+        self.line = house.line(call, self._keeping, extra)
+        self.first: SipLeg | None = None  # whose documents run
+        self._legs: dict[str, SipLeg] = {}
+        self._whispers: dict[str, Whisper] = {}  # by the leg that hears one
+        self._unfinished: set[str] = set()
+        self._over = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._is_fallen = False
+        self._ending = Ended(status=CallStatus.NO_ANSWER)
+        self._dial: DialRun | None = None
+        self._amends = Amends(self._spawn, house.clock)
+        self._unanswered: tuple[int, Ended] | None = None  # what the last dial came to
+        self._find = find
+        self._transfers: Transfers | None = None
+        self._scope: Scope | None = None
+        self._interpreter = Interpreter(self, pickup=pickup)
+        self._hands = self.hands_of(self.line, self._interpreter.on, fallback)
+
+    # What calls differ in
+
+    @abstractmethod
+    async def _begin(self) -> None:
+        """Find the call a place among the media, and do what comes first."""
+
+    @abstractmethod
+    def _let_first_go(self, code: int, ended: Ended) -> None:
+        """End the first leg, or what is to become one: `code` refuses who still rings."""
+
+    @abstractmethod
+    def answer(self) -> None:
+        """See `twiml.call.Call`."""
+
+    @abstractmethod
+    def reject(self, reason: RejectReason) -> None:
+        """See `twiml.call.Call`."""
+
+    @abstractmethod
+    def hang_up(self, ending: Ending) -> None:
+        """See `twiml.call.Call`."""
+
+    @property
+    def _max_forwards(self) -> int:
+        """How often an INVITE of its may be passed on."""
+        return _MAX_FORWARDS
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether its first leg is a user of a domain of ours."""
+        return False
+
+    # Its life
+
+    async def run(self) -> None:
+        """Live until nothing is left."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._scope = scope = Scope(group)
+                scope.spawn(self._begin())
+                await self._over.wait()
+                await scope.leave()
+        except* Exception as errors:
+            _log.error("a call fell", call=self.line.call.sid, exc_info=errors)
+            scope.shut()
+            self._fall()
+        scope.shut()
+        try:
+            await self._media.close()
+        except Exception:
+            _log.exception("the media of a call are not released", call=self.line.call.sid)
+        await self._empty.wait()
+        self._keep_legs()
+        with contextlib.suppress(NotKept):
+            await self._keeping.durable()
+        self._house.documents.forget(self.line.call.sid)
+        if not self._unfinished:  # else the process ends
+            untie(*self._legs.values(), self)
+
+    # What its documents ask: `twiml.call.Call`
+
+    def connect(self) -> None:
+        """See `twiml.call.Call`: of whispers alone."""
+
+    def dial(self, ask: int, dial: Dial) -> None:
+        """See `twiml.call.Call`."""
+        if not may_call_as(dial.caller_id, dial.nouns, self.line.call, self._house.holder):
+            self._hands.note(not_theirs(dial.caller_id))
+            self._give(DialEnded(ask=ask, status=DialStatus.FAILED))
+            return
+        caller = caller_as(dial.caller_id, self._caller)
+        parent = Parent(
+            line=self.line,
+            leg=self.leg,
+            asked=Asked(call=self.line.call, caller=caller, codecs=self.leg.codecs),
+            around=self._around,
+            join=self._join,
+            whisper=self._whisper,
+            ended=self._dial_ended,
+        )
+        self._dial = DialRun(self._house, parent, ask, dial)
+        self._dial.start()
+
+    def stop(self, ask: int) -> None:
+        """See `twiml.call.Call`."""
+        super().stop(ask)
+        if self._dial is not None:
+            self._dial.stop("another document goes on")
+
+    # What its dial asks
+
+    def _track(self, leg: SipLeg) -> None:
+        self._legs[leg.id] = leg
+        self._unfinished.add(leg.id)
+
+    def _join(self, leg: SipLeg) -> None:
+        self._media.join(self.leg.id, leg.id)
+
+    def _whisper(self, branch: Branch) -> None:
+        leg, dial = branch.leg, self._dial
+        assert leg is not None and dial is not None
+        whisper = self._whispers[leg.id] = Whisper(dial, branch, leg, self.hands_of)
+        whisper.start()
+
+    def _dial_ended(self, ended: DialEnded) -> None:
+        self._dial = None
+        self._unanswered = None if ended.bridged else endings.unanswered(ended)
+        self._give(ended)
+        if self._transfers is not None:
+            self._transfers.parted()
+
+    def hands_of(
+        self, line: Line, give: Callable[[TwimlEvent], None], fallback: Fallback | None = None
+    ) -> Hands:
+        """What a document of this call may ask; `fallback` is asked where its URL fails."""
+        return Hands(
+            line,
+            documents=self._house.documents,
+            fallback=fallback,
+            clock=self._house.clock,
+            spawn=self._spawn,
+            errand=self._errand,
+            give=give,
+        )
+
+    @property
+    def leg(self) -> SipLeg:
+        """Its first leg, once there is one."""
+        assert self.first is not None, "nobody has answered"
+        return self.first
+
+    @property
+    def _around(self) -> Around:
+        return Around(
+            media=self._media,
+            keeping=self._keeping,
+            spawn=self._spawn,
+            max_forwards=self._max_forwards,
+            tell=self.on,
+            track=self._track,
+        )
+
+    # What is asked of it by its parties
+
+    @property
+    def transfers(self) -> Transfers:
+        """Those of this call."""
+        if self._transfers is None:
+            joint = Joint(
+                line=self.line,
+                leg=self.leg,
+                is_ours=self._is_ours,
+                around=self._around,
+                dial=lambda: self._dial,
+                leave=self._leave,
+                handed_over=lambda: self._give(HungUp()),
+                follow=lambda found: self._interpreter.run(found.document, found.base),
+                keep=lambda found: self._hands.keep(found.notes, found.exchanges),
+                find=self._find,
+            )
+            self._transfers = Transfers(self._house, joint)
+        return self._transfers
+
+    # What legs tell
+
+    def on(self, leg: Leg, event: Event) -> None:
+        """Take what a leg of this call tells; what can't be coped with ends the call."""
+        self._dare(self._take, leg, event)
+        if isinstance(event, Finished):
+            self._finish(leg.id)
+
+    def _take(self, leg: Leg, event: Event) -> None:
+        if isinstance(event, Transferred) and isinstance(leg, SipLeg):
+            self.transfers.ask(leg, event)
+            return
+        if isinstance(event, Gone) and (whisper := self._whispers.pop(leg.id, None)):
+            whisper.close()
+        if self._transfers is not None and self._transfers.on(leg, event):
+            return
+        if self._dial is not None and self._dial.on(leg, event):
+            return
+        if leg is self.first and isinstance(event, Gone):
+            self._on_gone(event)
+
+    def heard(self, leg_id: str, readings: Readings) -> None:
+        """How a leg's media was."""
+        leg = self._legs.get(leg_id)
+        if leg is not None:
+            leg.measured(quality_of(readings.received), quality_of(readings.sent))
+
+    def pressed(self, leg_id: str, key: Key) -> None:
+        """A leg's peer pressed a key in its media."""
+        self._dare(self._media.heard_key, leg_id, key)
+
+    def _on_gone(self, gone: Gone) -> None:
+        """Its first leg is over: so is the call, but for what is reported of it."""
+        ending = self._ending
+        self.line.end(
+            ending.status,
+            reason=ending.reason or gone.reason,
+            sip_code=self.leg.record.sip_code,
+            error_code=ending.error_code,
+            answered=self.leg.record.answered,
+        )
+        self._give(HungUp())
+        if self._transfers is None or not self._transfers.keeps:
+            self._leave(CALLER_GONE)
+
+    def _leave(self, reason: str) -> None:
+        """Nobody has the caller's place any more."""
+        self._media.retire()
+        if self._dial is not None:
+            self._dial.stop(reason)
+        self._over.set()
+        self._look_whether_empty()
+
+    def _finish(self, leg_id: str) -> None:
+        self._unfinished.discard(leg_id)
+        self._look_whether_empty()
+
+    def _look_whether_empty(self) -> None:
+        """Legs may all have finished before the call is over: hops stood in for them."""
+        if not self._unfinished and self._over.is_set():
+            self._empty.set()
+
+    # Ends
+
+    def order(self, order: Order) -> None:
+        """Do what REST wants of it, if it is not over."""
+        if self._over.is_set():
+            return
+        match order:
+            case Cancel() if self.first is not None and self.first.is_up:
+                return  # it was answered while the order was on its way
+            case Complete() | Cancel():
+                ended = Ended(status=CallStatus.CANCELED, reason=_OVER_REST)
+                self._end(endings.UNAVAILABLE, ended)
+            case Amend():
+                ended = Ended(status=CallStatus.FAILED, reason=TIME_LIMIT)
+                end = partial(self._end, endings.UNAVAILABLE, ended)
+                self._amends.make(self.line, order, end)
+            case Redirect():
+                self.redirect(order)
+
+    def redirect(self, order: Redirect) -> None:
+        """Run another document at once."""
+        if order.url:
+            if order.fallback_url:
+                fallback = Fallback(url=order.fallback_url, method=order.fallback_method)
+                self._hands.fall_back_to(fallback)
+            self._interpreter.start(Goto(url=order.url, method=order.method))
+            return
+        found = self._house.documents.inline(self.line.call, order.twiml)
+        self._hands.keep(found.notes)
+        if isinstance(found, Obtained):
+            self._interpreter.run(found.document, found.base)
+        else:
+            self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=found.reason))
+
+    def has_child(self, sid: str) -> bool:
+        """Whether the call `sid` is one that it dialled, or that joined it, and lives."""
+        return self._line_of(sid) is not None
+
+    def let_go(self, sid: str, reason: str = _OVER_REST) -> None:
+        """Let go of a call that `has_child` knows."""
+        for run in self._runs():
+            run.let_go(sid, reason)
+        for leg in self._legs_of(sid):
+            leg.hang_up(NORMAL if leg.is_up else endings.UNAVAILABLE, reason)
+
+    def amend_child(self, sid: str, order: Amend) -> Call | None:
+        """Change what holds for a call that `has_child` knows; the call as it is then."""
+        line = self._line_of(sid)
+        if line is not None:
+            self._amends.make(line, order, partial(self.let_go, sid, TIME_LIMIT))
+        return None if line is None else line.call
+
+    def _line_of(self, sid: str) -> Line | None:
+        found = [run.line_of(sid) for run in self._runs()]
+        found.append(None if self._transfers is None else self._transfers.line_of(sid))
+        return next((line for line in found if line is not None), None)
+
+    def _runs(self) -> list[DialRun]:
+        transferred = [] if self._transfers is None else self._transfers.runs
+        return [*transferred, *([] if self._dial is None else [self._dial])]
+
+    def _legs_of(self, sid: str) -> list[SipLeg]:
+        """Legs of another call than its own that are not let go of yet."""
+        legs = [self._legs[each] for each in self._unfinished]
+        others = [each for each in legs if each is not self.first and each.record.sid == sid]
+        return [each for each in others if not each.record.ended]
+
+    def end(self, reason: str) -> None:
+        """End it, whatever it does: the process drains, or its media is lost."""
+        self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=reason))
+
+    def abandon(self) -> None:
+        """Wait no longer for its legs, nor for the store: the process ends."""
+        self._keeping.hurry()
+        self._empty.set()
+
+    def _end(self, code: int, ended: Ended) -> None:
+        """Let the first leg go: `code` refuses one that still rings."""
+        if self._transfers is not None:
+            self._transfers.end(ended.reason)
+        if not self._over.is_set():
+            self._ending = ended
+            self._let_first_go(code, ended)
+
+    def _fall(self) -> None:
+        """Something here broke: let everybody go, whatever else is broken."""
+        if self._is_fallen:
+            return
+        self._is_fallen = True
+        fault = Ended(status=CallStatus.FAILED, reason=BROKEN)
+        steps = [
+            partial(self._end, endings.FAULT, fault),
+            partial(self._leave, BROKEN),
+            *(
+                partial(self._legs[each].hang_up, endings.FAULT, BROKEN)
+                for each in self._unfinished
+            ),
+            partial(self.line.end, CallStatus.FAILED, reason=BROKEN),
+        ]
+        for step in steps:
+            try:
+                step()
+            except Exception:
+                _log.exception("a part of a call that fell", call=self.line.call.sid)
+        self._over.set()
+        self._look_whether_empty()
+
+    def keep_ladder(self) -> None:
+        """Keep what has passed so far, for whoever looks at the call while it lives."""
+        self.line.note(self._ladder(self._house.ladder.fetch))
+
+    def _keep_legs(self) -> None:
+        """Keep what is known of each leg in the end, and the rest of the ladder."""
+        closed = [leg.closed for leg in self._legs.values() if leg.record.call_id]
+        writes = [write for leg in closed for write in self._house.book.leg_closed(leg)]
+        self.line.note([*writes, *self._ladder(self._house.ladder.take)])
+
+    def _ladder(self, get: Callable[[Iterable[str]], list[Crossing]]) -> list[Write]:
+        crossings = get([leg.record.call_id for leg in self._legs.values()])
+        return [tables.ladder_kept(self.line.call.sid, crossings)] if crossings else []
+
+    # Inside
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        assert self._scope is not None, "the call does not run"
+        return self._scope.spawn(work)
+
+    def _errand(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        assert self._scope is not None, "the call does not run"
+        return self._scope.errand(work)
+
+    def _give(self, event: TwimlEvent) -> None:
+        """Tell the interpreter, which may be asking at this moment, a little later."""
+        if self._scope is not None:
+            asyncio.get_running_loop().call_soon(self._dare, self._interpreter.on, event)
+
+    def _dare(self, take: Callable[..., None], *given: object) -> None:
+        try:
+            take(*given)
+        except Exception:
+            _log.exception("a call fell", call=self.line.call.sid, at=type(given[-1]).__name__)
+            self._fall()
