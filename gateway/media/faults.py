@@ -92,10 +92,17 @@ def of_tone(tone: Tone) -> str | None:
     return None
 
 
+_OF: Final[dict[type[Node], Callable[..., str | None]]] = {
+    Leg: of_leg,
+    Tone: of_tone,
+}
+
+
 def of_nodes(nodes: Iterable[Node]) -> str | None:
     """The first reason among several nodes."""
     for node in nodes:
-        reason = of_leg(node) if isinstance(node, Leg) else of_tone(node)
+        check = _OF.get(type(node))
+        reason = None if check is None else check(node)
         if reason is not None:
             return reason
     return None

@@ -25,8 +25,9 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg", gc=False):
     signalling comes from; both stay while the leg is. `stream` is what offer and answer came to,
     None before there is an answer: then the leg has its ports and takes nothing. `offers` counts
     the offers that were answered; with a higher number the peer may latch anew. `dtmf` says how
-    its peer presses keys and hears them. `silence` is the time in seconds without media after
-    which that is told, 0 for never.
+    its peer presses keys and hears them; where they are in its sound they are listened for while
+    somebody who hears it takes them in another way, and always if the leg `listens_for_keys`.
+    `silence` is the time in seconds without media after which that is told, 0 for never.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg", gc=False):
     stream: Stream | None = None
     offers: int = 0
     silence: float = 0.0
+    listens_for_keys: bool = False
 
 
 class Tone(msgspec.Struct, frozen=True, kw_only=True, tag="tone"):
@@ -133,7 +135,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True, tag="guest"):
     leg: str
 
 
-Node = Leg | Tone
+Node = Leg | Tone | Guest
 
 
 def ringing(id: str, country: str = "us") -> Tone:
@@ -169,22 +171,46 @@ def both_ways(one: str, other: str) -> tuple[Join, Join]:
     return Join(source=one, hearer=other), Join(source=other, hearer=one)
 
 
+_SPEAKING: Final = (Leg, Guest, Tone)
+_HEARS: Final[dict[type[Node], tuple[type[Node], ...]]] = {
+    Leg: _SPEAKING,
+    Guest: _SPEAKING,
+}
+"""Whom a node of a kind may hear; who is not here hears nobody."""
+
+
 def fault(graph: Graph) -> str | None:
     """Why a graph can't be made true, whatever the worker has; None if it can."""
     if len(graph.nodes) > MOST_NODES or len(graph.joins) > MOST_JOINS:
         return f"a graph has at most {MOST_NODES} nodes and {MOST_JOINS} joins"
-    known = {each.id for each in graph.nodes}
-    if len(known) < len(graph.nodes):
+    kinds = {each.id: type(each) for each in graph.nodes}
+    if len(kinds) < len(graph.nodes):
         return "two nodes have the same id"
-    deaf = {each.id for each in graph.nodes if isinstance(each, Tone)}
-    hearers = [each.hearer for each in graph.joins]
     for join in graph.joins:
-        if join.source == join.hearer:
-            return f"{join.source} is to hear itself"
-        if join.source not in known or join.hearer not in known:
-            return f"no node for the join of {join.source} and {join.hearer}"
-        if join.hearer in deaf:
-            return f"{join.hearer} is a tone, which hears nobody"
+        reason = _fault_of_join(join, kinds)
+        if reason is not None:
+            return reason
+    hearers = [each.hearer for each in graph.joins]
     if len(set(hearers)) < len(hearers):
         return "a leg hears one other; to hear more of them takes a node that mixes"
+    return _fault_of_guests(graph)
+
+
+def _fault_of_join(join: Join, kinds: dict[str, type[Node]]) -> str | None:
+    source, hearer = kinds.get(join.source), kinds.get(join.hearer)
+    if source is None or hearer is None:
+        return f"no node for the join of {join.source} and {join.hearer}"
+    if hearer not in _HEARS:
+        return f"{join.hearer} is a {hearer.__name__.lower()}, which hears nobody"
+    if source not in _HEARS[hearer]:
+        return f"{join.hearer} can't hear {join.source}"
+    return None
+
+
+def _fault_of_guests(graph: Graph) -> str | None:
+    guests = [each for each in graph.nodes if isinstance(each, Guest)]
+    if any(each.call == graph.call for each in guests):
+        return "a call can't be its own guest"
+    if len({(each.call, each.leg) for each in guests}) < len(guests):
+        return "two guests are the same leg"
     return None

@@ -14,7 +14,7 @@ import msgspec
 from gateway.media import graph, wire
 from gateway.media.ear import Ear
 from gateway.media.mouth import Mouth
-from gateway.media.node import Tools
+from gateway.media.node import Listener, Sounding, Tools
 from gateway.media.outlet import Outlet
 from gateway.media.routing import Routing
 from protocols.rtp import events
@@ -45,6 +45,7 @@ class Leg:
 
     __slots__ = (
         "_call",
+        "_connected",
         "_digits",
         "_ear",
         "_hearers",
@@ -69,7 +70,7 @@ class Leg:
         self.id = node.id
         self.ports = ports
         self.due = inf
-        self.source: Leg | None = None  # whom the peer hears
+        self.source: object = None  # whom the peer hears
         self._call = call
         self._node = msgspec.structs.replace(node, stream=None)
         self._tools = tools
@@ -91,6 +92,7 @@ class Leg:
         self._digits: DigitReceiver | None = None
         self._ear: Ear | None = None
         self._hearers: tuple[Leg, ...] = ()
+        self._connected: object = None
         self._routing = Routing(
             ssrc=tools.ssrc,
             wake=lambda due: tools.wake(self, due),
@@ -165,22 +167,38 @@ class Leg:
         elif before is None or before.events != stream.events:
             self._digits = DigitReceiver(clock_rate=stream.events[0].received.clock_rate)
 
-    def connect(self, hearers: Sequence["Leg"]) -> None:
-        """Whoever is to hear the peer from now on, each by its own payload types."""
+    def hear(self, source: object, sound: Sounding | None, now: float) -> None:
+        """Let the peer hear a source from now on; `sound` if that one makes its sound itself."""
+        self.mouth.play(sound, now)
+        if source is not self.source:
+            self.source = source
+            self.outlet.turn()
+
+    def connect(self, hearers: Sequence["Leg"], listeners: Sequence[Listener]) -> None:
+        """Whoever is to hear the peer from now on: others' peers by their payload types, and who
+        takes packets as they are.
+        """
+        wanted = (self._node, *((each, each._node) for each in hearers), *listeners)
+        if wanted == self._connected:
+            return
+        self._connected = wanted
         stream = self.stream
         if stream is None:
             self._hearers = ()
             self._routing.disconnect()
         else:
-            self._hearers = tuple(hearers) if stream.direction.receives else ()
-            self._routing.connect(stream, self._hearers, self._press)
+            receives = stream.direction.receives
+            self._hearers = tuple(hearers) if receives else ()
+            taken = listeners if receives else ()
+            self._routing.connect(stream, self._hearers, self._press, taken)
         self._ways = self._routing.ways
         self._listen_for_keys()
 
     def _listen_for_keys(self) -> None:
-        """Have an ear for keys in the sound if one of those who hear them needs it."""
+        """Have an ear for keys in the sound if that is asked, or one who hears them needs it."""
         stream = self.stream
-        if stream is None or not self._sounds_keys or not any(map(_wants_keys, self._hearers)):
+        asked = self._node.listens_for_keys or any(map(_wants_keys, self._hearers))
+        if stream is None or not self._sounds_keys or not asked:
             self._ear = None
             return
         if self._ear is None or self._ear.spoken != stream.codecs:
@@ -377,8 +395,10 @@ class Leg:
             self._tools.reader.remove(each)
         self.ports.close()
         self._tools.tell(wire.LegClosed(call=self._call, leg=self.id, readings=self.readings()))
+        self.due = -inf  # nobody is to wake it
         # Its parts refer to it, and it to other legs: it is not to wait for the collector.
         self.source, self._hearers, self._ways, self._ear = None, (), {}, None
+        self._connected = None
         del self._routing, self.mouth
 
 

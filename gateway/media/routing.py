@@ -11,7 +11,7 @@ from math import inf
 from typing import Protocol
 
 from gateway.media import transcode
-from gateway.media.node import Way
+from gateway.media.node import Listener, Way
 from gateway.media.outlet import Outlet
 from gateway.media.transcode import DigitTranslator, Transcoder
 from protocols.rtp import formats
@@ -59,7 +59,13 @@ class Routing:
         self._late = late
         self._transcoders: dict[object, Transcoder] = {}
 
-    def connect(self, stream: Stream, hearers: Sequence[Hearer], press: Way) -> None:
+    def connect(
+        self,
+        stream: Stream,
+        hearers: Sequence[Hearer],
+        press: Way,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
         """Let these hear what comes as `stream` says; `press` hears its digits in any case."""
         kept, self._transcoders = self._transcoders, {}
         ways: dict[int, list[Way]] = {
@@ -75,6 +81,11 @@ class Routing:
             for each in (*stream.codecs, *stream.noise, *stream.events):
                 found = ways[each.received.payload_type]
                 found += self._ways(each, stream, theirs, hearer.outlet, made)
+        for listener in listeners:
+            for each in (*stream.codecs, *stream.noise):
+                ways[each.received.payload_type].append(listener.take)
+            for each in stream.events:
+                ways[each.received.payload_type].append(listener.hush)
         self.ways = {number: tuple(each) for number, each in ways.items()}
 
     def disconnect(self) -> None:

@@ -228,6 +228,9 @@ class Toned(msgspec.Struct, frozen=True, kw_only=True):
         """See `node.Sounding`."""
         return _Rendered(self.sound, rate)
 
+    def close(self, now: float) -> None:
+        """Be no tone any more: those who hear it are told otherwise."""
+
 
 class _Rendered:
     """A tone as samples."""

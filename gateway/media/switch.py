@@ -6,29 +6,21 @@ enough, and sends what `Tools.tell` is given. Times are seconds of one clock tha
 
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Final
 
 from gateway.media import faults, graph, wire
+from gateway.media.call import Call, Kinds
 from gateway.media.graph import Graph
-from gateway.media.leg import Leg
+from gateway.media.joining import Joining
+from gateway.media.lending import Lending
 from gateway.media.node import Timed, Tools
-from gateway.media.speaker import Toned
 from protocols.rtp.dtmf import DURATION
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
 
 NO_PORT: Final = "no port is free"
 TICK: Final = 0.01  # seconds between two calls of `handle_timer` are enough
-
-
-class _Call:
-    """A call's legs and the version that holds."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.version = 0
-        self.legs: dict[str, Leg] = {}
 
 
 class Switch:
@@ -48,7 +40,9 @@ class Switch:
         self._ports = ports
         self._most_calls = most_calls
         self._tell = tell
-        self._calls: dict[str, _Call] = {}
+        self._kinds = Kinds()
+        self._calls: dict[str, Call] = {}
+        self.lending = Lending()
         self._waiting: list[tuple[float, int, Timed]] = []
         self._counter = itertools.count()
         self._tools = Tools(
@@ -83,35 +77,28 @@ class Switch:
         if call is None:
             if len(self._calls) >= self._most_calls:
                 return _full(wanted, "the worker has all the calls that it takes")
-            call = _Call(wanted.call)
+            call = Call(wanted.call, self._kinds, self._tools)
         if wanted.version > held:
             refused = self._change(call, wanted, now)
             if refused is not None:
                 return refused
-        self._calls[wanted.call] = call
         places = {name: leg.place for name, leg in call.legs.items()}
         return wire.Applied(call=wanted.call, version=wanted.version, places=places)
 
-    def _change(self, call: _Call, wanted: Graph, now: float) -> wire.Refused | None:
+    def _change(self, call: Call, wanted: Graph, now: float) -> wire.Refused | None:
         legs = [each for each in wanted.nodes if isinstance(each, graph.Leg)]
         fresh = self._open([each for each in legs if each.id not in call.legs])
         if isinstance(fresh, str):
             return _full(wanted, fresh)
-        wanted_ids = {each.id for each in legs}
-        for name in [name for name in call.legs if name not in wanted_ids]:
-            self._close(call.legs.pop(name), now)
-        for node in legs:
-            if node.id in fresh:
-                call.legs[node.id] = Leg(call.name, node, fresh[node.id], self._tools, now)
-            call.legs[node.id].update(node, now)
-        tones = {
-            each.id: Toned(sound=each.sound)
-            for each in wanted.nodes
-            if isinstance(each, graph.Tone)
-        }
-        _join(call.legs, tones, wanted.joins, now)
-        call.version = wanted.version
+        self._calls[wanted.call] = call
+        shared = self.lending.sharing(call.name)
+        call.change(wanted, fresh, now)
+        self.lending.borrow(call.name, {each.call for each in call.guests.values()})
+        self._join(shared | self.lending.sharing(call.name), now)
         return None
+
+    def _join(self, names: Iterable[str], now: float) -> None:
+        Joining(sorted(names), self._calls).join(now)
 
     def _open(self, nodes: Sequence[graph.Leg]) -> dict[str, PortPair] | str:
         """Ports for legs that are new, for all or for none; else why not."""
@@ -146,8 +133,11 @@ class Switch:
     def end(self, name: str, now: float) -> wire.Ended:
         """Release all that a call has; harmless when it is not there."""
         call = self._calls.pop(name, None)
-        for leg in call.legs.values() if call is not None else ():
-            self._close(leg, now)
+        if call is not None:
+            shared = self.lending.sharing(name)
+            self.lending.borrow(name, ())
+            call.close(now)
+            self._join(shared, now)
         if not self._calls:  # nobody looks at the clock until there are others
             self._waiting.clear()
         return wire.Ended(call=name)
@@ -156,10 +146,6 @@ class Switch:
         """End all calls."""
         for name in list(self._calls):
             self.end(name, now)
-
-    def _close(self, leg: Leg, now: float) -> None:
-        leg.close(now)
-        leg.due = -inf  # no entry that waits is its own any more
 
     # Time
 
@@ -178,21 +164,6 @@ class Switch:
             node.due = inf
             node.handle_timer(now)
             self._wake(node, max(node.timer(now), now + TICK))
-
-
-def _join(
-    legs: dict[str, Leg], tones: dict[str, Toned], joins: Sequence[graph.Join], now: float
-) -> None:
-    sources = {join.hearer: join.source for join in joins}
-    for name, leg in legs.items():
-        heard = sources.get(name, "")
-        source = legs.get(heard)
-        leg.mouth.play(tones.get(heard), now)
-        if source is not leg.source:
-            leg.source = source
-            leg.outlet.turn()
-    for leg in legs.values():
-        leg.connect([each for each in legs.values() if each.source is leg])
 
 
 def _refused(wanted: Graph, reason: str) -> wire.Refused:

@@ -483,7 +483,6 @@ async def test_versions_go_up(world: World) -> None:
     ("legs", "joins", "reason"),
     [
         ([leg("a"), leg("a")], [], "the same id"),
-        ([leg("a")], [Join(source="a", hearer="a")], "hear itself"),
         ([leg("a")], [Join(source="a", hearer="b")], "no node"),
         (
             [leg("a"), leg("b"), leg("c")],

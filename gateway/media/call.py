@@ -1,0 +1,63 @@
+"""One call in a worker: its nodes at work, as its newest graph has them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from gateway.media import graph
+from gateway.media.leg import Leg
+from gateway.media.node import Sounding, Tools
+from gateway.media.shelf import Kind, Shelf
+from gateway.media.speaker import Toned
+from protocols.rtp.endpoint import PortPair
+
+
+class Kinds(msgspec.Struct, frozen=True, kw_only=True):
+    """How nodes are made that are no legs, the same for all calls of a worker."""
+
+    tones: Kind[graph.Tone, Toned] = Kind(
+        node=graph.Tone, make=lambda call, node, now: Toned(sound=node.sound)
+    )
+
+
+class Call:
+    """The call `name` and the `version` of its graph that is true; none is before the first."""
+
+    def __init__(self, name: str, kinds: Kinds, tools: Tools) -> None:
+        self.name: Final = name
+        self.version = 0
+        self.legs: dict[str, Leg] = {}
+        self.guests: dict[str, graph.Guest] = {}
+        self.joins: tuple[graph.Join, ...] = ()
+        self._tools = tools
+        self._tones = Shelf(kinds.tones, name)
+        self._shelves = (self._tones,)
+
+    def sound(self, name: str) -> Sounding | None:
+        """A node that makes its sound itself."""
+        return self._tones.at_work.get(name)
+
+    def change(self, wanted: graph.Graph, fresh: Mapping[str, PortPair], now: float) -> None:
+        """Have the nodes of a newer graph, with ports for legs that are new; joins come after."""
+        legs = {each.id: each for each in wanted.nodes if isinstance(each, graph.Leg)}
+        for name in [name for name in self.legs if name not in legs]:
+            self.legs.pop(name).close(now)
+        for name, node in legs.items():
+            if name in fresh:
+                self.legs[name] = Leg(self.name, node, fresh[name], self._tools, now)
+            self.legs[name].update(node, now)
+        for shelf in self._shelves:
+            shelf.keep(wanted.nodes, now)
+        self.guests = {each.id: each for each in wanted.nodes if isinstance(each, graph.Guest)}
+        self.joins = wanted.joins
+        self.version = wanted.version
+
+    def close(self, now: float) -> None:
+        """Have nothing any more."""
+        for shelf in self._shelves:
+            shelf.clear(now)
+        for leg in self.legs.values():
+            leg.close(now)
+        self.legs.clear()
+        self.guests, self.joins = {}, ()
