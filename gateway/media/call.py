@@ -8,6 +8,7 @@ import msgspec
 from gateway.media import graph
 from gateway.media.leg import Leg
 from gateway.media.node import Sounding, Tools
+from gateway.media.player import Playing
 from gateway.media.shelf import Kind, Shelf
 from gateway.media.speaker import Toned
 from protocols.rtp.endpoint import PortPair
@@ -19,6 +20,7 @@ class Kinds(msgspec.Struct, frozen=True, kw_only=True):
     tones: Kind[graph.Tone, Toned] = Kind(
         node=graph.Tone, make=lambda call, node, now: Toned(sound=node.sound)
     )
+    players: Kind[graph.Player, Playing]
 
 
 class Call:
@@ -32,11 +34,12 @@ class Call:
         self.joins: tuple[graph.Join, ...] = ()
         self._tools = tools
         self._tones = Shelf(kinds.tones, name)
-        self._shelves = (self._tones,)
+        self._players = Shelf(kinds.players, name)
+        self._shelves = (self._tones, self._players)
 
     def sound(self, name: str) -> Sounding | None:
         """A node that makes its sound itself."""
-        return self._tones.at_work.get(name)
+        return self._tones.at_work.get(name) or self._players.at_work.get(name)
 
     def change(self, wanted: graph.Graph, fresh: Mapping[str, PortPair], now: float) -> None:
         """Have the nodes of a newer graph, with ports for legs that are new; joins come after."""

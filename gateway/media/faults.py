@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from math import isfinite
 from typing import Final
 
-from gateway.media.graph import Leg, Node, Tone
+from gateway.media.graph import File, Leg, Node, Note, Player, Silence, Tone
 from protocols.addresses import address_of
 from protocols.rtp.audio import QUIETEST
+from protocols.rtp.tones import Sound
 from protocols.sdp.crypto import SUITES, octets_of
 from protocols.sdp.media import Stream
 
@@ -23,6 +24,10 @@ _MOST_PARTS: Final = 8
 _HIGHEST: Final = 4000.0  # hertz
 _SHORTEST: Final = 0.1  # seconds of a cadence
 _SLOWEST: Final = 30.0
+_MOST_CLIPS: Final = 256
+_MOST_LOOPS: Final = 1000
+_LONGEST_CLIP: Final = 3600.0  # seconds
+_LONGEST_PATH: Final = 1024
 
 
 def of_leg(leg: Leg) -> str | None:
@@ -79,22 +84,54 @@ _CHECKS: Final[tuple[Callable[[Stream], str | None], ...]] = (_of_codecs, _of_ad
 
 def of_tone(tone: Tone) -> str | None:
     """Why this tone can't be; None if it can."""
-    sound = tone.sound
+    reason = _of_sound(tone.sound)
+    return None if reason is None else f"{tone.id}: {reason}"
+
+
+def _of_sound(sound: Sound) -> str | None:
     if not 0 < len(sound.frequencies) <= _MOST_PARTS or len(sound.cadence) > _MOST_PARTS:
-        return f"{tone.id}: a tone has 1 to {_MOST_PARTS} frequencies, and as many turns"
+        return f"a tone has 1 to {_MOST_PARTS} frequencies, and as many turns"
     if not all(0 < each <= _HIGHEST for each in sound.frequencies):
-        return f"{tone.id}: frequencies of {sound.frequencies} Hz"
+        return f"frequencies of {sound.frequencies} Hz"
     turns = sound.cadence
     if turns and not (all(each >= 0 for each in turns) and _SHORTEST <= sum(turns) <= _SLOWEST):
-        return f"{tone.id}: a cadence of {turns} s"
+        return f"a cadence of {turns} s"
     if not 0 <= sound.level <= QUIETEST:
-        return f"{tone.id}: a level of {sound.level} dB"
+        return f"a level of {sound.level} dB"
+    return None
+
+
+def of_player(player: Player) -> str | None:
+    """Why this player can't be; None if it can, though its files may be unreadable."""
+    if not 0 < len(player.clips) <= _MOST_CLIPS:
+        return f"{player.id}: a player has 1 to {_MOST_CLIPS} clips"
+    if not 0 <= player.loop <= _MOST_LOOPS:
+        return f"{player.id}: a loop of {player.loop} times"
+    for clip in player.clips:
+        reason = _of_path(clip.path) if isinstance(clip, File) else _of_clip(clip)
+        if reason is not None:
+            return f"{player.id}: {reason}"
+    if all(isinstance(each, Silence | Note) and not each.seconds for each in player.clips):
+        return f"{player.id}: clips that last no time"
+    return None
+
+
+def _of_clip(clip: Silence | Note) -> str | None:
+    if not 0 <= clip.seconds <= _LONGEST_CLIP:  # nor what is no number
+        return f"a clip of {clip.seconds} s"
+    return _of_sound(clip.sound) if isinstance(clip, Note) else None
+
+
+def _of_path(path: str) -> str | None:
+    if not 0 < len(path) <= _LONGEST_PATH or "\0" in path:
+        return f"{path[:80]!r} is no path"
     return None
 
 
 _OF: Final[dict[type[Node], Callable[..., str | None]]] = {
     Leg: of_leg,
     Tone: of_tone,
+    Player: of_player,
 }
 
 

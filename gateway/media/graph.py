@@ -135,7 +135,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True, tag="guest"):
     leg: str
 
 
-Node = Leg | Tone | Guest
+Node = Leg | Tone | Player | Guest
 
 
 def ringing(id: str, country: str = "us") -> Tone:
@@ -171,7 +171,7 @@ def both_ways(one: str, other: str) -> tuple[Join, Join]:
     return Join(source=one, hearer=other), Join(source=other, hearer=one)
 
 
-_SPEAKING: Final = (Leg, Guest, Tone)
+_SPEAKING: Final = (Leg, Guest, Tone, Player)
 _HEARS: Final[dict[type[Node], tuple[type[Node], ...]]] = {
     Leg: _SPEAKING,
     Guest: _SPEAKING,

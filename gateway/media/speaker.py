@@ -77,7 +77,7 @@ class EventPresser:
             self._sequence = (self._sequence + 1) & 0xFFFF
 
 
-class _Framed(ABC):
+class Framed(ABC):
     """What goes out as frames of sound, one in `ptime` milliseconds."""
 
     def __init__(self, codec: Codec, *, ptime: int, ssrc: int, outlet: Outlet) -> None:
@@ -115,7 +115,7 @@ class _Framed(ABC):
         """The payload of a frame by its number; None at the end."""
 
 
-class TonePresser(_Framed):
+class TonePresser(Framed):
     """Keys as sound, for a peer that knows no events; pauses and gaps are silence."""
 
     def __init__(
@@ -179,7 +179,7 @@ class _Loop:
 _loop = lru_cache(maxsize=_KINDS_OF_LOOPS)(_Loop)
 
 
-class ToneSpeaker(_Framed):
+class ToneSpeaker(Framed):
     """A tone that begins at `now` and goes on until its leg hears something else."""
 
     def __init__(

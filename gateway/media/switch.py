@@ -16,6 +16,9 @@ from gateway.media.graph import Graph
 from gateway.media.joining import Joining
 from gateway.media.lending import Lending
 from gateway.media.node import Timed, Tools
+from gateway.media.player import Playing
+from gateway.media.reel import Reels
+from gateway.media.shelf import Kind
 from protocols.rtp.dtmf import DURATION
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
 
@@ -40,9 +43,9 @@ class Switch:
         self._ports = ports
         self._most_calls = most_calls
         self._tell = tell
-        self._kinds = Kinds()
-        self._calls: dict[str, Call] = {}
         self.lending = Lending()
+        self.reels = Reels()
+        self._calls: dict[str, Call] = {}
         self._waiting: list[tuple[float, int, Timed]] = []
         self._counter = itertools.count()
         self._tools = Tools(
@@ -53,6 +56,16 @@ class Switch:
             cname=cname,
             tell=tell,
             wake=self._wake,
+        )
+        self._kinds = self._made()
+
+    def _made(self) -> Kinds:
+        tools, reels = self._tools, self.reels
+        return Kinds(
+            players=Kind(
+                node=graph.Player,
+                make=lambda call, node, now: Playing(call, node, tools, reels, now),
+            ),
         )
 
     @property

@@ -217,7 +217,18 @@ class LegClosed(msgspec.Struct, frozen=True, kw_only=True, tag="leg-closed", gc=
     readings: Readings
 
 
-Told = Latched | FellSilent | Resumed | DigitPressed | Pressed | Measured | LegClosed
+Told = (
+    Latched
+    | FellSilent
+    | Resumed
+    | DigitPressed
+    | Pressed
+    | PlayerEnded
+    | SpeechBegan
+    | SpeechEnded
+    | Measured
+    | LegClosed
+)
 Answer = Applied | Refused | Ended
 Report = Answer | Told
 

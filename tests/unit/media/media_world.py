@@ -4,13 +4,18 @@ import asyncio
 import random
 import socket
 import time
+import wave
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gateway.media import wire
 from gateway.media.graph import Graph, Join, Leg, Node, both_ways
 from gateway.media.switch import Switch
-from protocols.rtp import packet, rtcp
+from protocols.rtp import codecs, formats, packet, rtcp
+from protocols.rtp.audio import Samples
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
 from protocols.rtp.events import Address
 from protocols.rtp.latch import LatchPolicy
@@ -247,6 +252,36 @@ class World:
             each.close()
         self._clock.release()
         assert self.ports.free == self.ports.size
+
+
+def heard_as(packets: Iterable[Packet], codec: Codec) -> tuple[Samples, int]:
+    """What packets sound like, and how many samples a second that is."""
+    format = formats.find(codec.name, codec.clock_rate)
+    assert format is not None
+    decoder = codecs.decoder(format)
+    parts = [decoder.decode(each.payload) for each in packets]
+    return np.concatenate([each.samples for each in parts if each is not None]), decoder.rate
+
+
+def loudest(samples: Samples, rate: int) -> float:
+    """The frequency that is heard most."""
+    power = np.abs(np.fft.rfft(samples.astype(np.float64)))
+    return float(power[1:].argmax() + 1) * rate / len(samples)
+
+
+def wav(folder: Path, *parts: tuple[float, float], rate: int = 8000, name: str = "sound") -> str:
+    """The path of a file with these frequencies for so many seconds each; 0 is silence."""
+    made = []
+    for frequency, seconds in parts:
+        at = np.arange(round(seconds * rate)) / rate
+        made.append(np.sin(2 * np.pi * frequency * at) * 8000)
+    path = folder / f"{name}.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(np.concatenate(made).astype("<i2").tobytes())
+    return str(path)
 
 
 def leg(

@@ -6,13 +6,12 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from media_world import Peer, World, chosen, leg, stream, telephone_events, until
+from media_world import Peer, World, chosen, heard_as, leg, stream, telephone_events, until
 from msgspec.structs import replace
 
 from gateway.media import wire
 from gateway.media.graph import Join, Leg, Tone, both_ways, ringing
 from gateway.media.mouth import CHANGED, DEAF
-from protocols.rtp import codecs, formats
 from protocols.rtp.audio import Samples, rms
 from protocols.rtp.dtmf import DigitReceiver
 from protocols.rtp.events import DigitEnded
@@ -56,14 +55,6 @@ def digits(packets: Iterable[Packet]) -> list[DigitEnded]:
         if isinstance(event, DigitEnded):
             found.append(event)
     return found
-
-
-def heard_as(packets: Iterable[Packet], codec: Codec) -> tuple[Samples, int]:
-    format = formats.find(codec.name, codec.clock_rate)
-    assert format is not None
-    decoder = codecs.decoder(format)
-    parts = [decoder.decode(each.payload) for each in packets]
-    return np.concatenate([each.samples for each in parts if each is not None]), decoder.rate
 
 
 def keys_in(samples: Samples, rate: int) -> str:
