@@ -12,6 +12,7 @@ from gateway.messages import callbacks, inbound
 from gateway.messages.customers import jobs as customer_jobs
 from gateway.messages.customers.delivery import Deliveries
 from gateway.owners import Owners
+from gateway.recordings import callbacks as recording_callbacks
 from gateway.webhooks.callbacks import Patience, StatusCallbacks
 
 _CALLBACK_RETRY: Final = RetryPolicy(base=1.0, cap=600.0)
@@ -52,6 +53,7 @@ def handlers(
     return {
         callbacks.KIND: told,
         call_callbacks.KIND: told,
+        recording_callbacks.KIND: told,
         inbound.KIND: texts,
         customer_jobs.KIND: deliveries,
     }
