@@ -90,9 +90,10 @@ class NotFetched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prompted(msgspec.Struct, frozen=True, kw_only=True):
-    """All of a `<Say>` or `<Play>` was heard, or can't be: what was wrong has been noted."""
+    """All of a `<Say>` or `<Play>` was heard, or nothing can be: what was wrong has been noted."""
 
     ask: int
+    is_heard: bool = True
 
 
 class KeyPressed(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,14 +173,41 @@ class Referred(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HungUp(msgspec.Struct, frozen=True):
-    """The call is over, whoever ended it. A `DialEnded` that was asked for still comes."""
+    """The call is over, whoever ended it, and everything that was asked for is let go of.
+
+    `DialEnded`, `Recorded`, `QueueLeft` and `Referred` of what was asked for still come.
+    """
 
 
-Event = Paused | DialEnded | Fetched | NotFetched | HungUp
+Told = (
+    Paused | DialEnded | Fetched | NotFetched | Prompted | Recorded | QueueLeft | Texted | Referred
+)
+"""What ends something that was asked for."""
+
+Event = Told | KeyPressed | HungUp
 
 
-class Speaking(Protocol):
-    """What is heard on a call; the call is answered by then. Each ends with `Prompted`."""
+class Running(Protocol):
+    """What any document needs, whoever it is for."""
+
+    def pause(self, ask: int, seconds: int) -> None:
+        """Keep the line for so long, then give `Paused`."""
+
+    def fetch(self, ask: int, goto: Goto) -> None:
+        """Fetch a document and give `Fetched` or `NotFetched`."""
+
+    def report(self, goto: Goto) -> None:
+        """Ask a URL as `fetch` does; what it answers is of no interest."""
+
+    def stop(self, ask: int) -> None:
+        """Let go of what was asked for, in the middle of a word if need be."""
+
+    def note(self, finding: Finding) -> None:
+        """Keep what was found wrong while a document ran."""
+
+
+class Speaking(Running, Protocol):
+    """What is heard on a call, from when it is answered. Each ends with `Prompted`."""
 
     def say(self, ask: int, say: Say) -> None:
         """Speak a text, as often as it says."""
@@ -187,12 +215,9 @@ class Speaking(Protocol):
     def play(self, ask: int, play: Play) -> None:
         """Play a file, of which the URL is absolute, as often as it says, or press digits."""
 
-    def stop(self, ask: int) -> None:
-        """Be quiet at once, in the middle of a word if need be."""
-
 
 class Recording(Protocol):
-    """What is kept of a call's sound."""
+    """What is kept of a call's sound; URLs are absolute."""
 
     def record(self, ask: int, record: Record) -> None:
         """Beep, record the party, and give `Recorded` at silence, the limit or hang-up.
@@ -214,10 +239,10 @@ class Queueing(Protocol):
     """Waiting for somebody."""
 
     def enqueue(self, ask: int, enqueue: Enqueue) -> None:
-        """Wait in a queue, hearing its documents; `QueueLeft` ends it."""
+        """Wait in a queue, hearing its documents, of which URLs are absolute.
 
-    def leave(self) -> None:
-        """Leave the queue: asked by a document for who waits; nothing is asked by it after that."""
+        `QueueLeft` ends it, and comes after `stop` as well, for the action is owed a report.
+        """
 
 
 class Sending(Protocol):
@@ -233,8 +258,8 @@ class Sending(Protocol):
         """Let the party hear itself until `stop`; it has no other end than that and hang-up."""
 
 
-class Call(Protocol):
-    """A live call, as far as a document can touch it."""
+class Call(Running, Protocol):
+    """A live call, as far as a document that makes no sound can touch it."""
 
     def answer(self) -> None:
         """Take the call that rings; asked for once at most. A joining dial takes it unasked."""
@@ -248,23 +273,22 @@ class Call(Protocol):
     def connect(self) -> None:
         """Join the leg whose own document is done to who dialled it."""
 
-    def pause(self, ask: int, seconds: int) -> None:
-        """Keep the line for so long, then give `Paused`."""
-
     def dial(self, ask: int, dial: Dial) -> None:
         """Call the nouns of `dial`, of which URLs are absolute, join, and give `DialEnded`.
 
         If the call itself still rings, `dial` has `answer_on_bridge`, and joining answers it.
         """
 
-    def fetch(self, ask: int, goto: Goto) -> None:
-        """Fetch a document and give `Fetched` or `NotFetched`."""
 
-    def report(self, goto: Goto) -> None:
-        """Ask a URL as `fetch` does; what it answers is of no interest."""
+class FullCall(Call, Speaking, Recording, Queueing, Sending, Protocol):
+    """A live call, as far as any document can touch it."""
 
-    def stop(self, ask: int) -> None:
-        """Let go of what was asked for: stop pausing, release who was dialled."""
 
-    def note(self, finding: Finding) -> None:
-        """Keep what was found wrong while a document ran."""
+class Queued(Speaking, Protocol):
+    """Who waits in a queue, as far as a document for them can touch the call."""
+
+    def hang_up(self, ending: Ending) -> None:
+        """End the call; nothing is asked by the document after that."""
+
+    def leave(self) -> None:
+        """Leave the queue; nothing is asked by the document after that."""

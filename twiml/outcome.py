@@ -22,9 +22,13 @@ class End(msgspec.Struct, frozen=True):
     """Nothing of this document is left to do."""
 
 
+class Over(msgspec.Struct, frozen=True):
+    """The call was told how it goes on, or ends, without a document: nothing more is asked."""
+
+
 class Wait(msgspec.Struct, frozen=True):
     """The verb has begun; an event will say how it ended."""
 
 
 Outcome = Next | Goto | End
-Begun = Outcome | Wait
+Begun = Outcome | Over | Wait

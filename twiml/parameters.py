@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from twiml.call import DialEnded
+from twiml.call import DialEnded, QueueLeft, Recorded, Referred, Texted
 
 API_VERSION: Final = "2010-04-01"
 # A peer's answer must not fill the app's request.
@@ -154,12 +154,62 @@ def dial_parameters(ended: DialEnded) -> Parameters:
     sent.append(("DialBridged", "true" if ended.bridged else "false"))
     if ended.recording_url:
         sent.append(("RecordingUrl", ended.recording_url))
+    if ended.recording_sid:
+        sent.append(("RecordingSid", ended.recording_sid))
+        sent.append(("RecordingDuration", str(ended.recording_duration)))
+    if ended.queue_result:
+        sent += _queue(ended.queue_result, ended.queue_sid, ended.queue_time)
     if ended.sip_response_code:
         sent.append(("DialSipResponseCode", str(ended.sip_response_code)))
     if ended.sip_call_id:
         sent.append(("DialSipCallId", ended.sip_call_id))
     sent += header_parameters("DialSipHeader_", ended.sip_headers)
     return sendable(sent)
+
+
+def gather_parameters(digits: str, finished_on: str) -> Parameters:
+    """What the `action` of a `<Gather>` is told; either may be empty and is sent all the same."""
+    return (("Digits", digits), ("FinishedOnKey", finished_on), ("msg", "Gather End"))
+
+
+def record_parameters(recorded: Recorded, ended_by: str) -> Parameters:
+    """What the `action` of a `<Record>` is told; `ended_by` is a key, `hangup` or empty."""
+    return (
+        ("RecordingUrl", recorded.url),
+        ("RecordingSid", recorded.sid),
+        ("RecordingDuration", str(recorded.duration)),
+        ("Digits", ended_by),
+    )
+
+
+def queue_parameters(left: QueueLeft) -> Parameters:
+    """What the `action` of an `<Enqueue>` is told."""
+    return tuple(_queue(left.result.value, left.queue_sid, left.seconds))
+
+
+def _queue(result: str, sid: str, seconds: int) -> list[tuple[str, str]]:
+    return [
+        ("QueueResult", result),
+        *([("QueueSid", sid)] if sid else []),
+        ("QueueTime", str(seconds)),
+    ]
+
+
+def sms_parameters(texted: Texted) -> Parameters:
+    """What the `action` of a `<Sms>` is told; a text that was refused has no SID."""
+    sid = [("SmsSid", texted.message_sid)] if texted.message_sid else []
+    code = [("ErrorCode", str(texted.error_code))] if texted.error_code else []
+    return (*sid, ("SmsStatus", texted.status), *code)
+
+
+def refer_parameters(referred: Referred) -> Parameters:
+    """What the `action` of a `<Refer>` is told, of the answers as far as they came."""
+    codes = (
+        ("ReferSipResponseCode", referred.sip_code),
+        ("NotifySipResponseCode", referred.notify_code),
+    )
+    known = [(name, str(code)) for name, code in codes if code]
+    return (("ReferCallStatus", referred.status.value), *known)
 
 
 def header_parameters(prefix: str, headers: Iterable[tuple[str, str]]) -> Parameters:

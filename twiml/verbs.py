@@ -210,4 +210,21 @@ class StopRecording(msgspec.Struct, frozen=True):
 
 
 MessagingVerb = Message | Redirect
-VoiceVerb = Dial | Hangup | Pause | Redirect | Reject
+VoiceVerb = (
+    Dial
+    | Echo
+    | Enqueue
+    | Gather
+    | Hangup
+    | Leave
+    | Pause
+    | Play
+    | Record
+    | Redirect
+    | Refer
+    | Reject
+    | Say
+    | Sms
+    | StartRecording
+    | StopRecording
+)

@@ -1,47 +1,38 @@
-"""The interpreter for calls: runs a call's documents one after the other, verb by verb.
+"""The interpreter for calls: what of a document takes a call that rings, and what ends the call.
 
-It is pure: it asks a `Call` for what is to happen and is told by events what did; it has no clock
-and does no I/O. One interpreter serves one leg from its first document to its end. What was asked
-for has a number, and an event with any other is a late one and changes nothing: a call that is
-redirected in the middle of a verb has one outcome, whichever comes first.
+How documents are run is `runner`'s. One interpreter serves one leg from its first document to its
+end.
 """
 
 from enum import StrEnum
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final
 
-import msgspec
-
-from twiml.call import (
-    Call,
-    DialEnded,
-    DialStatus,
-    Ending,
-    Event,
-    Fetched,
-    HungUp,
-    NotFetched,
-    Paused,
+from twiml.call import Call, DialEnded, Ending, Event, FullCall, Speaking
+from twiml.dialling import dialling
+from twiml.errors import (
+    DIAL_IN_WHISPER,
+    INVALID_VERB_FOR_WAITING,
+    VERB_NOT_SUPPORTED,
+    Level,
 )
-from twiml.errors import DIAL_IN_WHISPER, DOCUMENT_LIMIT, Finding, Level
-from twiml.nouns import Noun
-from twiml.outcome import Begun, End, Goto, Next, Outcome, Wait
-from twiml.parameters import dial_parameters
-from twiml.parser import Document
-from twiml.references import absolute
-from twiml.verbs import (
-    MAX_DOCUMENTS,
-    Dial,
-    Hangup,
-    Pause,
-    Redirect,
-    Reject,
-    RejectReason,
-    VoiceVerb,
-)
+from twiml.gathering import gathering
+from twiml.machine import Desk, Instant, Verbs
+from twiml.outcome import Begun, Next, Over
+from twiml.recording import recording
+from twiml.runner import Runner, redirecting
+from twiml.single import pauses, prompts, queueing, sending
+from twiml.verbs import Dial, Hangup, Pause, Reject, VoiceVerb
 
-__all__ = ["Interpreter", "Part", "Pickup"]
-
-S = TypeVar("S", bound=msgspec.Struct)
+__all__ = [
+    "Interpreter",
+    "Part",
+    "Pickup",
+    "aside_verbs",
+    "call_verbs",
+    "silent_verbs",
+    "whisper_verbs",
+]
 
 
 class Pickup(StrEnum):
@@ -52,215 +43,126 @@ class Pickup(StrEnum):
 
 
 class Part(StrEnum):
-    """Whose documents are run: the call's own, or those for who was dialled, before joining."""
+    """Whose documents are run.
+
+    `CALL` are the call's own. `WHISPER` are those for who was dialled, before joining. `ASIDE` are
+    such as may be heard and nothing else: for who is fetched from a queue, and announcements.
+    """
 
     CALL = "call"
     WHISPER = "whisper"
+    ASIDE = "aside"
 
 
-class Interpreter:
-    """One leg's documents, being run."""
+def silent_verbs(call: Call) -> Verbs:
+    """What can be run where nothing can be heard."""
+    return {**pauses(call), **dialling(call)}
 
-    def __init__(self, call: Call, *, pickup: Pickup, part: Part = Part.CALL) -> None:
-        self._call = call
+
+def call_verbs(call: FullCall) -> Verbs:
+    """What can be run in a call."""
+    return {
+        **prompts(call),
+        **gathering(call),
+        **recording(call, call),
+        **dialling(call),
+        **queueing(call),
+        **sending(call),
+    }
+
+
+def whisper_verbs(call: Speaking) -> Verbs:
+    """What who was dialled can be told and asked."""
+    return {**prompts(call), **gathering(call)}
+
+
+def aside_verbs(call: Speaking) -> Verbs:
+    """What may be heard."""
+    return prompts(call)
+
+
+_REFUSED: Final = {
+    Part.CALL: (VERB_NOT_SUPPORTED, "is not run in a call"),
+    Part.WHISPER: (VERB_NOT_SUPPORTED, "is not run for who was dialled before they are joined"),
+    Part.ASIDE: (INVALID_VERB_FOR_WAITING, "is not run here: what is heard is"),
+}
+
+
+class Interpreter(Runner):
+    """One leg's documents, being run; without `verbs`, what makes no sound."""
+
+    def __init__(
+        self, call: Call, *, pickup: Pickup, part: Part = Part.CALL, verbs: Verbs | None = None
+    ) -> None:
+        own = redirecting()
+        if part is not Part.ASIDE:
+            own = {
+                **own,
+                Reject: partial(Instant, self._reject),
+                Hangup: partial(Instant, self._hangup),
+            }
+        super().__init__(call, {**(silent_verbs(call) if verbs is None else verbs), **own})
+        self._leg = call
         self._part = part
-        self._ringing = pickup is Pickup.RINGING
-        self._over = False
-        self._verbs: tuple[VoiceVerb, ...] = ()
-        self._at = 0
-        self._base = ""
-        self._hops = 0
-        self._asks = 0
-        self._awaited: int | None = None
-        self._dialling: Dial | None = None
+        self._is_ringing = pickup is Pickup.RINGING
         self._held_off = False
-
-    def start(self, goto: Goto) -> None:
-        """Leave whatever runs for the document at an absolute URL."""
-        if self._let_go():
-            self._fetch(goto)
-
-    def run(self, document: Document[VoiceVerb], base: str) -> None:
-        """Leave whatever runs for `document`; `base` is what its URLs are relative to, or empty."""
-        if self._let_go():
-            self._begin_document(document, base)
 
     def on(self, event: Event) -> None:
         """Take what the call tells."""
-        if isinstance(event, HungUp):
-            self._hung_up()
-            return
-        if event.ask != self._awaited:
-            return
-        self._awaited = None
-        match event:
-            case Paused():
-                self._hops = 0
-                self._go(Next())
-            case DialEnded():
-                self._dial_ended(event)
-            case Fetched(document=document, base=base):
-                self._begin_document(document, base)
-            case NotFetched():
-                self._hang_up(Ending.FAILED)
-
-    def _let_go(self) -> bool:
-        """Stop the verb that runs; whether the call is there to go on with."""
-        if self._over:
-            return False
-        if self._awaited is not None:
-            self._call.stop(self._awaited)
-        self._awaited = None
-        self._hops = 0
-        self._dialling = None
-        return True
-
-    def _hung_up(self) -> None:
-        # A dial's end is still waited for: its action is owed a report.
-        self._over = True
-        if self._dialling is None:
-            self._awaited = None
-
-    def _begin_document(self, document: Document[VoiceVerb], base: str) -> None:
-        self._verbs, self._at, self._base = document.verbs, 0, base
-        # Twilio's rule: anything but a <Reject> takes the call, saying nothing as well; but what
-        # waited for a bridge in vain is not taken just to be hung up.
-        if not document.verbs and not self._held_off:
-            self._answer()
-        self._go(Next())
-
-    def _go(self, outcome: Begun) -> None:
-        while isinstance(outcome, Next):
-            if self._at == len(self._verbs):
-                outcome = End()
-                break
-            verb = self._verbs[self._at]
-            self._at += 1
-            outcome = self._begin(verb)
-        match outcome:
-            case Goto():
-                self._fetch(outcome)
-            case End() if not self._over:
-                self._document_ended()
+        if isinstance(event, DialEnded) and event.ask == self._awaited and event.bridged:
+            self._is_ringing = False
+        super().on(event)
 
     def _begin(self, verb: VoiceVerb) -> Begun:
+        if isinstance(verb, Dial) and self._part is Part.WHISPER:
+            self._note(DIAL_IN_WHISPER, Level.ERROR, "a document for who was dialled can't <Dial>")
+            self._leg.hang_up(Ending.FAILED)
+            return Over()
+        return super()._begin(verb)
+
+    def _before(self, verb: VoiceVerb | None) -> None:
+        """Twilio's rule: anything but a `<Reject>` takes the call, saying nothing as well."""
         match verb:
-            case Pause(length=length):
-                return self._pause(length)
-            case Dial():
-                return self._dial(verb)
-            case Redirect(url=url, method=method):
-                self._answer()
-                return Goto(url=absolute(self._base, url), method=method)
-            case Reject(reason=reason):
-                return self._reject(reason)
-            case Hangup():
-                return self._hangup()
+            case Reject():
+                return
+            case Pause() if self._leads_to_reject():
+                return
+            case Dial(answer_on_bridge=True) if self._is_ringing:
+                self._held_off = True
+                return
+            case None | Hangup() if self._held_off:
+                return  # what waited for a bridge in vain is not taken just to be hung up
+        if self._is_ringing:
+            self._is_ringing = False
+            self._leg.answer()
 
-    def _pause(self, length: int) -> Begun:
+    def _leads_to_reject(self) -> bool:
         rest = self._verbs[self._at :]
-        if not isinstance(next((v for v in rest if not isinstance(v, Pause)), None), Reject):
-            self._answer()
-        self._call.pause(self._ask(), length)
-        return Wait()
+        return isinstance(next((v for v in rest if not isinstance(v, Pause)), None), Reject)
 
-    def _reject(self, reason: RejectReason) -> Begun:
-        if not self._ringing:
-            return self._hangup()
-        self._over = True
-        self._call.reject(reason)
-        return End()
-
-    def _hangup(self) -> Begun:
-        # A call that waited for a bridge in vain is not taken just to be hung up.
-        if not self._held_off:
-            self._answer()
-        self._hang_up(Ending.DONE)
-        return End()
-
-    def _dial(self, verb: Dial) -> Begun:
-        if self._part is Part.WHISPER:
-            self._note(DIAL_IN_WHISPER, "a document for who was dialled can't <Dial>")
-            self._hang_up(Ending.FAILED)
-            return End()
-        dial = _resolved(verb, self._base)
-        if verb.answer_on_bridge and self._ringing:
-            self._held_off = True
-        else:
-            self._answer()
-        if not dial.nouns:
-            return _after(dial, DialEnded(ask=0, status=DialStatus.FAILED))
-        self._dialling = dial
-        self._call.dial(self._ask(), dial)
-        return Wait()
-
-    def _dial_ended(self, ended: DialEnded) -> None:
-        dial, self._dialling = self._dialling, None
-        if dial is None:
-            return
-        if ended.bridged:
-            self._ringing = False
-        # A dial that fails takes no time; a document that leads to itself by one would spin.
-        if ended.status is not DialStatus.FAILED:
-            self._hops = 0
-        outcome = _after(dial, ended)
-        if not self._over:
-            self._go(outcome)
-        elif isinstance(outcome, Goto):
-            self._call.report(outcome)
-
-    def _document_ended(self) -> None:
-        if self._part is Part.WHISPER:
-            self._over = True
-            self._call.connect()
-        else:
-            self._hang_up(Ending.DONE)
-
-    def _fetch(self, goto: Goto) -> None:
-        self._hops += 1
-        if self._hops > MAX_DOCUMENTS:
-            why = f"more than {MAX_DOCUMENTS} documents in a row did nothing but lead to the next"
-            self._note(DOCUMENT_LIMIT, why)
-            self._hang_up(Ending.FAILED)
-            return
-        self._call.fetch(self._ask(), goto)
-
-    def _answer(self) -> None:
-        if self._ringing:
-            self._ringing = False
-            self._call.answer()
-
-    def _hang_up(self, ending: Ending) -> None:
-        self._over = True
-        self._call.hang_up(ending)
-
-    def _ask(self) -> int:
-        self._asks += 1
-        self._awaited = self._asks
-        return self._asks
-
-    def _note(self, code: int, message: str) -> None:
-        self._call.note(Finding(code=code, level=Level.ERROR, line=0, message=message))
-
-
-def _after(dial: Dial, ended: DialEnded) -> Outcome:
-    """Twilio's rule: with an `action`, what stands below the `<Dial>` is never reached."""
-    if not dial.action:
+    def _refuse(self, verb: VoiceVerb) -> Begun:
+        code, why = _REFUSED[self._part]
+        self._note(code, Level.WARNING, f"<{type(verb).__name__}> {why}")
         return Next()
-    return Goto(url=dial.action, method=dial.method, parameters=dial_parameters(ended))
 
+    def _reject(self, verb: Reject, desk: Desk) -> Begun:
+        if self._is_ringing:
+            self._leg.reject(verb.reason)
+        else:
+            self._leg.hang_up(Ending.DONE)
+        return Over()
 
-_DIAL_URLS: Final = ("action", "recording_status_callback", "refer_url")
-_NOUN_URLS: Final = ("url", "status_callback")
+    def _hangup(self, verb: Hangup, desk: Desk) -> Begun:
+        self._leg.hang_up(Ending.DONE)
+        return Over()
 
+    def _documents_ended(self) -> None:
+        self._is_over = True
+        if self._part is Part.CALL:
+            self._leg.hang_up(Ending.DONE)
+        else:
+            self._leg.connect()
 
-def _resolved(dial: Dial, base: str) -> Dial:
-    nouns: tuple[Noun, ...] = tuple(_absolute_urls(noun, _NOUN_URLS, base) for noun in dial.nouns)
-    return msgspec.structs.replace(_absolute_urls(dial, _DIAL_URLS, base), nouns=nouns)
-
-
-def _absolute_urls(value: S, fields: tuple[str, ...], base: str) -> S:
-    urls = {field: url for field in fields if (url := getattr(value, field))}
-    return msgspec.structs.replace(
-        value, **{field: absolute(base, url) for field, url in urls.items()}
-    )
+    def _fail(self) -> None:
+        self._is_over = True
+        self._leg.hang_up(Ending.FAILED)

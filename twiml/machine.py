@@ -1,0 +1,89 @@
+"""One verb at work: what it asks for when its turn comes, and what it makes of what it is told.
+
+A machine is made for one verb, asks for one thing at a time and does no I/O. Who runs it gives its
+asks their numbers, tells it only what it waits for, and goes on as its outcomes say.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from twiml.call import Told
+from twiml.outcome import Begun, Goto, Next, Outcome, Wait
+from twiml.parameters import Parameters
+from twiml.references import absolute
+
+S = TypeVar("S", bound=msgspec.Struct)
+V = TypeVar("V", bound=msgspec.Struct)
+
+
+class Desk(Protocol):
+    """Who runs a verb, as far as its machine needs to know."""
+
+    @property
+    def base(self) -> str:
+        """What URLs of the document are relative to, or empty."""
+
+    def ask(self) -> int:
+        """The number of what is asked for next; nothing else is waited for."""
+
+    def let_go(self) -> None:
+        """Stop what is waited for, if anything."""
+
+
+class Debt(StrEnum):
+    """When the end of what was asked for is awaited though no document is: its action is told."""
+
+    HUNG_UP = "hung up"
+    SENT_ON = "sent on"
+
+
+class Machine(ABC):
+    """See the module."""
+
+    owes: frozenset[Debt] = frozenset()
+
+    @abstractmethod
+    def begin(self) -> Begun:
+        """The verb's turn has come."""
+
+    def on(self, event: Told) -> Begun:
+        """What was asked for has ended."""
+        return Next()
+
+    def pressed(self, key: str) -> Begun:
+        """The party pressed a key; to most verbs that means nothing."""
+        return Wait()
+
+
+Verbs = Mapping[type, Callable[[Any, Desk], Machine]]
+"""What can be run: a kind of verb to what makes its machine."""
+
+
+class Instant(Machine, Generic[V]):
+    """A verb that is done as soon as it is begun."""
+
+    def __init__(self, do: Callable[[V, Desk], Begun], verb: V, desk: Desk) -> None:
+        self._do = do
+        self._verb = verb
+        self._desk = desk
+
+    def begin(self) -> Begun:
+        """See `Machine`."""
+        return self._do(self._verb, self._desk)
+
+
+def told(action: str, method: str, parameters: Parameters) -> Outcome:
+    """Twilio's rule: with an `action` its document goes on, else the next verb."""
+    return Goto(url=action, method=method, parameters=parameters) if action else Next()
+
+
+def resolved(value: S, base: str, *fields: str) -> S:
+    """`value` with the URLs in `fields` absolute, of those that it has and that say something."""
+    urls = {field: url for field in fields if (url := getattr(value, field, ""))}
+    return msgspec.structs.replace(
+        value, **{field: absolute(base, url) for field, url in urls.items()}
+    )
