@@ -1,22 +1,23 @@
 """How `<Dial>` and the telephone numbers in it are written.
 
-Attributes that need what this version does not do with a call's sound are read, so that a wrong
-value is found, and whoever wrote them is told that they have no effect.
 Source: https://www.twilio.com/docs/voice/twiml/dial.
 """
 
 from typing import Any, Final
 
 from twiml import readers
+from twiml.client_nouns import APPLICATION, CLIENT
+from twiml.common_attributes import CONFIGURATION, RECORDED, action, track, trim
+from twiml.conference_noun import CONFERENCE
 from twiml.elements import (
     GET_OR_POST,
     URL,
+    YES_OR_NO,
     Attribute,
     Complaint,
     Content,
     Element,
     Made,
-    OnBadValue,
 )
 from twiml.errors import (
     INVALID_ANSWER_ON_BRIDGE,
@@ -28,18 +29,17 @@ from twiml.errors import (
     INVALID_HANGUP_ON_STAR,
     INVALID_NUMBER_METHOD,
     INVALID_PHONE_NUMBER,
-    INVALID_RECORDING_CALLBACK,
-    INVALID_RECORDING_EVENT,
     INVALID_RING_TONE,
     INVALID_SEND_DIGITS,
     INVALID_SEQUENTIAL,
     INVALID_TIME_LIMIT,
-    INVALID_TRIM,
+    MIXED_CONFERENCE,
     SCHEMA_WARNING,
     TOO_MANY_URIS,
 )
 from twiml.noun_attributes import UNDONE, noun_attributes
-from twiml.nouns import Number, RecordingEvent, RecordingTrack, RecordMode, Sip, Trim
+from twiml.nouns import Conference, Number, Queue, RecordMode
+from twiml.queue_elements import QUEUE
 from twiml.sip_nouns import SIP
 from twiml.verbs import Dial
 
@@ -49,7 +49,6 @@ MAX_NOUNS: Final = 10
 
 _MAX_TIMEOUT: Final = 600  # seconds
 _MAX_TIME_LIMIT: Final = 86400  # seconds
-_YES_OR_NO: Final = "true or false"
 _RING_TONES: Final = frozenset({
     "automatic", "at", "au", "be", "bg", "br", "ch", "cl", "cn", "cz", "de", "dk", "ee", "es", "fi",
     "fr", "gr", "hu", "il", "in", "it", "jp", "lt", "mx", "my", "nl", "no", "nz", "ph", "pl", "pt",
@@ -71,7 +70,7 @@ def _number(fields: dict[str, Any], content: Content) -> Made[Number]:
 
 
 def _dial(fields: dict[str, Any], content: Content) -> Made[Dial]:
-    nouns = [part for part in content.parts if isinstance(part, Number | Sip)]
+    nouns = list(content.parts)
     complaints: list[Complaint] = []
     if content.text and nouns:
         complaints.append(
@@ -83,18 +82,27 @@ def _dial(fields: dict[str, Any], content: Content) -> Made[Dial]:
         nouns += [made.value] if made.value is not None else []
     if not nouns:
         complaints.append(Complaint(SCHEMA_WARNING, "a <Dial> calls nobody; its call fails"))
+    nouns, mixed = _alone(nouns)
+    complaints += mixed
     if len(nouns) > MAX_NOUNS:
         why = f"of {len(nouns)} to call in a <Dial>, the first {MAX_NOUNS} are called"
         complaints.append(Complaint(TOO_MANY_URIS, why))
-    return Made(Dial(nouns=tuple(nouns[:MAX_NOUNS]), **fields), tuple(complaints))
+    fields["nouns"] = tuple(nouns[:MAX_NOUNS])
+    return Made(Dial(**fields), tuple(complaints))
+
+
+def _alone(nouns: list[object]) -> tuple[list[object], tuple[Complaint, ...]]:
+    """A room and a queue are not rung: the first of them is all that its `<Dial>` joins."""
+    room = next((noun for noun in nouns if isinstance(noun, Conference | Queue)), None)
+    if room is None or len(nouns) == 1:
+        return nouns, ()
+    code = MIXED_CONFERENCE if isinstance(room, Conference) else INVALID_DIAL_CHILD
+    why = f"a <{type(room).__name__}> stands alone in a <Dial>; nothing else in it is called"
+    return [room], (Complaint(code, why),)
 
 
 def _ring_tone(text: str) -> str | None:
     return text if text in _RING_TONES else None
-
-
-def _reason(text: str) -> str | None:
-    return text if 0 < len(text) <= 50 and text.isprintable() else None
 
 
 _NUMBER: Final = Element(
@@ -107,17 +115,12 @@ _NUMBER: Final = Element(
         ),
         **noun_attributes(INVALID_NUMBER_METHOD),
     },
-    undone=UNDONE | {"byoc", "sendDigits"},
+    undone={**UNDONE, "byoc": "carriers are those of the config"},
     make=_number,
 )
 
 _CALLING: Final = {
-    "action": Attribute(
-        field="action", read=readers.url_reference, code=SCHEMA_WARNING, expected=URL
-    ),
-    "method": Attribute(
-        field="method", read=readers.method, code=INVALID_DIAL_METHOD, expected=GET_OR_POST
-    ),
+    **action(INVALID_DIAL_METHOD),
     "timeout": Attribute(
         field="timeout",
         read=readers.integer(1, _MAX_TIMEOUT),
@@ -140,7 +143,7 @@ _CALLING: Final = {
         field="answer_on_bridge",
         read=readers.yes_or_no,
         code=INVALID_ANSWER_ON_BRIDGE,
-        expected=_YES_OR_NO,
+        expected=YES_OR_NO,
     ),
     "ringTone": Attribute(
         field="ring_tone",
@@ -149,7 +152,7 @@ _CALLING: Final = {
         expected="automatic or a country's ring tone",
     ),
     "sequential": Attribute(
-        field="sequential", read=readers.yes_or_no, code=INVALID_SEQUENTIAL, expected=_YES_OR_NO
+        field="sequential", read=readers.yes_or_no, code=INVALID_SEQUENTIAL, expected=YES_OR_NO
     ),
     "referUrl": Attribute(
         field="refer_url", read=readers.url_reference, code=SCHEMA_WARNING, expected=URL
@@ -157,63 +160,51 @@ _CALLING: Final = {
     "referMethod": Attribute(
         field="refer_method", read=readers.method, code=SCHEMA_WARNING, expected=GET_OR_POST
     ),
-}
-
-_UNDONE: Final = {
     "hangupOnStar": Attribute(
         field="hangup_on_star",
         read=readers.yes_or_no,
         code=INVALID_HANGUP_ON_STAR,
-        expected=_YES_OR_NO,
+        expected=YES_OR_NO,
     ),
     "callReason": Attribute(
-        field="call_reason", read=_reason, code=SCHEMA_WARNING, expected="at most 50 characters"
+        field="call_reason",
+        read=readers.line(50),
+        code=SCHEMA_WARNING,
+        expected="at most 50 characters",
     ),
+}
+
+_RECORDING: Final = {
     "record": Attribute(
         field="record",
         read=readers.one_of(_RECORD_MODES),
         code=INVALID_DIAL_RECORD,
         expected="do-not-record or one of record-from-answer and its kin",
     ),
-    "trim": Attribute(
-        field="trim",
-        read=readers.one_of({trim.value: trim for trim in Trim}),
-        code=INVALID_TRIM,
-        expected="trim-silence or do-not-trim",
-    ),
-    "recordingTrack": Attribute(
-        field="recording_track",
-        read=readers.one_of({track.value: track for track in RecordingTrack}),
-        code=SCHEMA_WARNING,
-        expected="both, inbound or outbound",
-    ),
-    "recordingStatusCallback": Attribute(
-        field="recording_status_callback",
-        read=readers.url_reference,
-        code=INVALID_RECORDING_CALLBACK,
-        expected=URL,
-    ),
-    "recordingStatusCallbackEvent": Attribute(
-        field="recording_status_callback_event",
-        read=readers.some_of({event.value: event for event in RecordingEvent}),
-        code=INVALID_RECORDING_EVENT,
-        expected="a list of in-progress, completed and absent",
-        # Twilio's level for this one is error, not warning.
-        on_bad_value=OnBadValue.END_DOCUMENT,
-    ),
-    "recordingStatusCallbackMethod": Attribute(
-        field="recording_status_callback_method",
-        read=readers.method,
-        code=SCHEMA_WARNING,
-        expected=GET_OR_POST,
-    ),
+    "trim": trim(),
+    "recordingTrack": track("recording_track"),
+    **RECORDED,
 }
 
 DIAL: Final = Element(
-    attributes={**_CALLING, **_UNDONE},
-    undone=frozenset({*_UNDONE, "passports", "events", "recordingConfigurationId"}),
-    children={"Number": _NUMBER, "Sip": SIP},
-    undone_children=frozenset({"Application", "Client", "Conference", "Queue", "Sim", "WhatsApp"}),
+    attributes={**_CALLING, **_RECORDING},
+    undone={
+        **CONFIGURATION,
+        "passports": "calls are not signed by STIR",
+        "events": "there is no Event Streams",
+    },
+    children={
+        "Application": APPLICATION,
+        "Client": CLIENT,
+        "Conference": CONFERENCE,
+        "Number": _NUMBER,
+        "Queue": QUEUE,
+        "Sip": SIP,
+    },
+    undone_children={
+        "Sim": "there are no SIM cards to call",
+        "WhatsApp": "there is no way to WhatsApp",
+    },
     child_code=INVALID_DIAL_CHILD,
     make=_dial,
 )

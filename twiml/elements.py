@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from twiml.errors import SCHEMA_WARNING
+from twiml.errors import SCHEMA_WARNING, Level
 
 T = TypeVar("T")
 V_co = TypeVar("V_co", covariant=True)
@@ -25,20 +25,29 @@ class OnBadValue(Enum):
 
 
 class Attribute(msgspec.Struct, frozen=True, kw_only=True):
-    """One attribute: the field it fills, and `read`, which gives None for a bad value."""
+    """One attribute: the field it fills, and `read`, which gives None for a bad value.
+
+    One that fills no field is looked at for bad values alone. `difference` is what is not as at
+    Twilio, for the page about it; empty if nothing is.
+    """
 
     field: str
     read: Callable[[str], object | None]
     code: int
     expected: str
     on_bad_value: OnBadValue = OnBadValue.USE_DEFAULT
+    difference: str = ""
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """What stood between the tags: trimmed text, and what the known children came to, in order."""
+    """What stood between the tags: trimmed text, and what the known children came to, in order.
+
+    `mixed` is both as they stood, runs of text as `str`.
+    """
 
     text: str
     parts: tuple[object, ...] = ()
+    mixed: tuple[object, ...] = ()
 
     def of(self, kind: type[T]) -> tuple[T, ...]:
         """The parts of one kind."""
@@ -46,10 +55,11 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Complaint(msgspec.Struct, frozen=True):
-    """A warning about one element."""
+    """What is wrong with one element; an error ends the document."""
 
     code: int
     message: str
+    level: Level = Level.WARNING
 
 
 class Made(msgspec.Struct, Generic[V_co], frozen=True):
@@ -63,18 +73,21 @@ class Element(msgspec.Struct, Generic[V_co], frozen=True, kw_only=True):
     """How one verb or noun is written.
 
     A child that is no key of `children` is complained of by `child_code`. What is in `undone` and
-    `undone_children` is Twilio's but has no effect here, which whoever wrote it is told. `limit`
-    verbs of a kind may stand in a document, the rest go.
+    `undone_children` is Twilio's but has no effect here, which whoever wrote it is told, with why.
+    An attribute that has a row beside that is read all the same, so that a wrong value is found.
+    `limit` verbs of a kind may stand in a document, the rest go. `difference` is as that of an
+    attribute.
     """
 
     make: Callable[[dict[str, Any], Content], Made[V_co]]
     attributes: Mapping[str, Attribute] = {}
-    undone: frozenset[str] = frozenset()
+    undone: Mapping[str, str] = {}
     children: Mapping[str, "Element[object]"] = {}
-    undone_children: frozenset[str] = frozenset()
+    undone_children: Mapping[str, str] = {}
     child_code: int = SCHEMA_WARNING
     limit: int = 0
     limit_code: int = 0
+    difference: str = ""
 
 
 class OnNothing(Enum):
@@ -87,17 +100,26 @@ class OnNothing(Enum):
 class Dialect(msgspec.Struct, Generic[V_co], frozen=True, kw_only=True):
     """What may stand in `<Response>`.
 
-    `foreign` are known verbs that nothing is done with: each has its code and why. `of_text` reads
-    a text/plain document. `review` sees all verbs and gives what is wrong with their order, by
-    index.
+    `foreign` are known verbs that nothing is done with: each has its code and why. A text/plain
+    document is the text of one `of_text`. `review` sees all verbs and gives what is wrong with
+    their order, by index.
     """
 
     elements: Mapping[str, Element[V_co]]
     foreign: Mapping[str, Complaint]
-    of_text: Callable[[str], Made[V_co]]
+    of_text: str
     on_nothing: OnNothing
     review: Callable[[tuple[object, ...]], Mapping[int, Complaint]] = lambda verbs: {}
 
 
 URL: Final = "a URL of http or https"
 GET_OR_POST: Final = "GET or POST"
+SECONDS: Final = "a whole number of seconds"
+YES_OR_NO: Final = "true or false"
+
+
+def unused_text(content: Content, name: str) -> tuple[Complaint, ...]:
+    """The warning for text in an element that has none."""
+    if not content.text:
+        return ()
+    return (Complaint(SCHEMA_WARNING, f"the text in a <{name}> has no meaning"),)

@@ -144,7 +144,7 @@ MESSAGING: Final[Dialect[MessagingVerb]] = Dialect(
         name: Complaint(INVALID_VERB_FOR_MESSAGE, "is no verb for a message")
         for name in _VOICE_VERBS
     },
-    of_text=lambda text: Made(Message(body=text)),
+    of_text="Message",
     # Twilio's rule: an app that has nothing to say to a text may say just that.
     on_nothing=OnNothing.SAYS_NOTHING,
 )

@@ -9,8 +9,9 @@ from twiml.nouns import CallEvent
 
 _CALL_EVENTS: Final = {event.value: event for event in CallEvent}
 
-UNDONE: Final = frozenset(
-    {
+_MACHINES: Final = "answering machines are not told from people"
+UNDONE: Final = dict.fromkeys(
+    (
         "amdStatusCallback",
         "amdStatusCallbackMethod",
         "machineDetection",
@@ -18,7 +19,8 @@ UNDONE: Final = frozenset(
         "machineDetectionSpeechEndThreshold",
         "machineDetectionSpeechThreshold",
         "machineDetectionTimeout",
-    }
+    ),
+    _MACHINES,
 )
 
 

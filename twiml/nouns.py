@@ -186,7 +186,7 @@ class Conference(msgspec.Struct, frozen=True, kw_only=True):
     participant_label: str = ""
     jitter_buffer: JitterBuffer = JitterBuffer.LARGE
     record: ConferenceRecord = ConferenceRecord.NEVER
-    trim: Trim = Trim.KEEP
+    trim: Trim = Trim.TRIM_SILENCE
     status_callback: str = ""
     status_callback_method: str = "POST"
     status_callback_event: tuple[ConferenceEvent, ...] = ()

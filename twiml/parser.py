@@ -40,6 +40,7 @@ _BEFORE_DECLARATION: Final = re.compile(rb"(?:\s|\xef\xbb\xbf)+<\?xml\s")
 # Some XML writers declare the UTF-16 of their strings in memory, whatever they write out.
 _FALSE_UTF16: Final = re.compile(rb"<\?xml[^>]*encoding=.utf-?16", re.IGNORECASE)
 _PARSER_ADVICE: Final = re.compile(r", use XML_PARSE_\w+ option|, line \d+, column \d+$")
+_XML_NAMESPACE: Final = "{http://www.w3.org/XML/1998/namespace}"
 _BYTE_ORDER_MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -89,14 +90,21 @@ def parse(body: bytes, content_type: str, dialect: Dialect[V]) -> Document[V] | 
 def _plain(text: str, dialect: Dialect[V]) -> Document[V]:
     if not text:
         return Document(verbs=())
-    made = dialect.of_text(text)
+    name = dialect.of_text
+    element = dialect.elements.get(name)
+    if element is None:
+        foreign = dialect.foreign.get(name, _UNKNOWN)
+        why = f"a text is a <{name}>, which {foreign.message}; it is passed over"
+        return Document(verbs=(), warnings=(_warned(foreign.code, why),))
+    made = element.make({}, Content(text=text, mixed=(text,)))
     return Document(
         verbs=() if made.value is None else (made.value,),
-        warnings=tuple(
-            Finding(code=each.code, level=Level.WARNING, line=0, message=each.message)
-            for each in made.complaints
-        ),
+        warnings=tuple(_warned(each.code, each.message) for each in made.complaints),
     )
+
+
+def _warned(code: int, message: str) -> Finding:
+    return Finding(code=code, level=Level.WARNING, line=0, message=message)
 
 
 def _failed(code: int, message: str, line: int = 0) -> ParseFailure:
@@ -244,19 +252,20 @@ class _Reading(Generic[V]):
         fields: dict[str, Any] = {}
         usable = True
         for key, text in node.attrib.items():
-            name, value = str(key), str(text).strip()
+            name, value = str(key).replace(_XML_NAMESPACE, "xml:"), str(text).strip()
             attribute = element.attributes.get(name)
             if name in element.undone and value:
-                self._warn(SCHEMA_WARNING, node, f"{name} of <{node.tag}> has no effect here")
+                why = f"{name} of <{node.tag}> has no effect here: {element.undone[name]}"
+                self._warn(SCHEMA_WARNING, node, why)
             if attribute is None:
                 if name not in element.undone:
-                    self._odd_attribute(node, name)
+                    self._odd_attribute(node, str(key))
                 continue
             read = attribute.read(value)
-            if read is not None:
+            if read is not None and attribute.field:
                 fields[attribute.field] = read
             # One left empty counts as absent, unless its reader knows what empty means.
-            elif value:
+            elif read is None and value:
                 usable = self._bad_value(node, attribute, name, value) and usable
         return fields if usable else None
 
@@ -276,21 +285,27 @@ class _Reading(Generic[V]):
     def _content(self, node: "etree._Element", element: Element[object]) -> Content:
         # As deep as the rows go, whatever the depth of the document.
         parts: list[object] = []
+        mixed: list[object] = [str(node.text or "")]
         for child in node:
             name = str(child.tag)
             known = element.children.get(name)
             if known is None:
-                what = "effect here" if name in element.undone_children else "meaning"
-                why = f"<{_shown(name)}> in <{node.tag}> has no {what}; it is passed over"
-                self._warn(element.child_code, child, why)
+                self._odd_child(node, child, element)
             elif (part := self._made(child, known)) is not None:
                 parts.append(part)
-        return Content(text=self._text(node), parts=tuple(parts))
+                mixed.append(part)
+            mixed.append(str(child.tail or ""))
+        text = "".join(each for each in mixed if isinstance(each, str)).strip()
+        return Content(text=text, parts=tuple(parts), mixed=tuple(mixed))
 
-    def _text(self, node: "etree._Element") -> str:
-        """The text directly inside, trimmed as a whole."""
-        parts = [str(node.text or ""), *(str(child.tail or "") for child in node)]
-        return "".join(parts).strip()
+    def _odd_child(
+        self, node: "etree._Element", child: "etree._Element", element: Element[object]
+    ) -> None:
+        name = str(child.tag)
+        undone = element.undone_children.get(name)
+        what = "meaning" if undone is None else f"effect here: {undone}"
+        why = f"<{_shown(name)}> in <{node.tag}> has no {what}; it is passed over"
+        self._warn(element.child_code, child, why)
 
     def _odd_attribute(self, node: "etree._Element", name: str) -> None:
         # Namespaced ones (a schema's location, say) belong to XML tools and are nobody's mistake.
@@ -302,7 +317,10 @@ class _Reading(Generic[V]):
             )
 
     def _complain(self, node: "etree._Element", complaint: Complaint) -> None:
-        self._warn(complaint.code, node, complaint.message)
+        if complaint.level is Level.ERROR:
+            self._failure = self._failure or _failed(complaint.code, complaint.message, _line(node))
+        else:
+            self._warn(complaint.code, node, complaint.message)
 
     def _warn(self, code: int, node: "etree._Element", message: str) -> None:
         if len(self._warnings) == MAX_WARNINGS:

@@ -12,6 +12,7 @@ _ADDRESS: Final = re.compile(r"(?:[a-z]+:)?\+?\(?[0-9](?:[ ().-]*[0-9]){2,14}|[a
 _SENDER: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 &_-]{1,11}|MG[0-9a-f]{32}")
 _PHONE_NUMBER: Final = re.compile(r"\+?\(?[0-9](?:[ ().-]*[0-9]){2,14}")
 _CALLER: Final = re.compile(r"\+?[0-9]{3,15}|client:[^\s:]{1,121}|[A-Za-z0-9+_.-]{1,64}")
+_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
 _WRITING: Final = str.maketrans("", "", " ().-")
 _LONGEST_NUMBER: Final = 40
 _LONGEST_INTEGER: Final = 9
@@ -51,6 +52,25 @@ def url_reference(text: str) -> str | None:
     if scheme is not None and scheme.group(1).lower() not in ("http", "https"):
         return None
     return text if text and not re.search(r"[\s\x00-\x1f]", text) else None
+
+
+def url_or_nothing(text: str) -> str | None:
+    """The same, where nothing has a meaning of its own."""
+    return url_reference(text) if text else ""
+
+
+def language(text: str) -> str | None:
+    """A tag of a language as BCP 47 writes it."""
+    return text if _LANGUAGE.fullmatch(text) else None
+
+
+def line(most: int) -> Callable[[str], str | None]:
+    """A reader of one to `most` characters that can stand in one line."""
+
+    def read(text: str) -> str | None:
+        return text if 0 < len(text) <= most and text.isprintable() else None
+
+    return read
 
 
 def yes_or_no(text: str) -> bool | None:

@@ -28,7 +28,14 @@ from twiml.errors import (
 from twiml.noun_attributes import UNDONE, noun_attributes
 from twiml.nouns import Sip, SipUri
 
-__all__ = ["MAX_HEADERS", "MAX_HEADER_LENGTH", "MAX_URIS", "SIP"]
+__all__ = [
+    "MAX_HEADERS",
+    "MAX_HEADER_LENGTH",
+    "MAX_URIS",
+    "SIP",
+    "Address",
+    "address",
+]
 
 MAX_URIS: Final = 10
 MAX_HEADERS: Final = 32
@@ -48,7 +55,7 @@ class _Headers(msgspec.Struct, frozen=True):
     pairs: tuple[tuple[str, str], ...]
 
 
-class _Address(msgspec.Struct, frozen=True):
+class Address(msgspec.Struct, frozen=True):
     """A URI as it was written, taken apart."""
 
     uri: SipUri
@@ -79,7 +86,7 @@ def _headers(fields: dict[str, Any], content: Content) -> Made[_Headers]:
     return Made(_Headers(tuple(part for part in content.parts if isinstance(part, tuple))))
 
 
-def _address(text: str, fields: dict[str, Any]) -> Made[_Address]:
+def address(text: str, fields: dict[str, Any]) -> Made[Address]:
     found = _URI.fullmatch(text) if text.isprintable() else None
     if found is None or len(found["uri"]) > _LONGEST_URI:
         why = f"{text[:80]!r} is no SIP URI; one is sip:name@host"
@@ -91,7 +98,7 @@ def _address(text: str, fields: dict[str, Any]) -> Made[_Address]:
             Complaint(INVALID_SIP_CREDENTIALS, "a password without a username is not used")
         )
     headers = _headers_of(found["headers"] or "", complaints)
-    return Made(_Address(SipUri(uri=found["uri"], **fields), headers), tuple(complaints))
+    return Made(Address(SipUri(uri=found["uri"], **fields), headers), tuple(complaints))
 
 
 def _headers_of(query: str, complaints: list[Complaint]) -> tuple[tuple[str, str], ...]:
@@ -110,20 +117,20 @@ def _headers_of(query: str, complaints: list[Complaint]) -> tuple[tuple[str, str
     return tuple(pairs)
 
 
-def _uri(fields: dict[str, Any], content: Content) -> Made[_Address]:
-    return _address(content.text, fields)
+def _uri(fields: dict[str, Any], content: Content) -> Made[Address]:
+    return address(content.text, fields)
 
 
 def _sip(fields: dict[str, Any], content: Content) -> Made[Sip]:
     credentials = {
         key: fields.pop(key) for key in ("username", "password") if fields.get(key) is not None
     }
-    addresses = list(content.of(_Address))
+    addresses = list(content.of(Address))
     complaints: list[Complaint] = []
     if addresses and content.text:
         complaints.append(Complaint(SCHEMA_WARNING, "the text beside <Uri> in a <Sip> is not used"))
     elif not addresses:
-        made = _address(content.text, credentials)
+        made = address(content.text, credentials)
         complaints += made.complaints
         if made.value is None:
             return Made(None, tuple(complaints))

@@ -1,41 +1,68 @@
-"""How a document for a call is written. Source: https://www.twilio.com/docs/voice/twiml."""
+"""How a document for a call is written. Source: https://www.twilio.com/docs/voice/twiml.
+
+`VOICE` is what a call runs. `ALL_VOICE` is what it is to run when all of it is done: whoever brings
+a verb to work adds its line to `VOICE`, and whoever brings an attribute or a noun to work takes its
+name out of `_NOT_DONE`.
+"""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, TypeVar
 
-from twiml import readers
+import msgspec
+
+from twiml.call_elements import ECHO, HANGUP, REFER, REJECT, SMS
 from twiml.dial_elements import DIAL
-from twiml.elements import Attribute, Complaint, Content, Dialect, Element, Made, OnNothing
-from twiml.errors import (
-    INVALID_PAUSE_LENGTH,
-    INVALID_REJECT_REASON,
-    SCHEMA_WARNING,
-    VERB_NOT_SUPPORTED,
-)
+from twiml.elements import Complaint, Dialect, Element, OnNothing
+from twiml.errors import SCHEMA_WARNING, VERB_NOT_SUPPORTED
+from twiml.gather_elements import GATHER
 from twiml.messaging_dialect import REDIRECT
-from twiml.verbs import Hangup, Pause, Reject, RejectReason, VoiceVerb
+from twiml.prompt_elements import PAUSE, PLAY, SAY
+from twiml.queue_elements import ENQUEUE, LEAVE
+from twiml.record_elements import RECORD, START, STOP
+from twiml.verbs import Pause, Reject, VoiceVerb
 
-__all__ = ["MAX_PAUSE", "VOICE"]
+__all__ = ["ALL_VOICE", "VOICE"]
 
-MAX_PAUSE: Final = 14400  # seconds, as long as a call may last
+T = TypeVar("T")
+
+_NOT_DONE: Final[Mapping[str, frozenset[str]]] = {
+    "Dial": frozenset(
+        {
+            "Application",
+            "Client",
+            "Conference",
+            "Queue",
+            "callReason",
+            "hangupOnStar",
+            "record",
+            "recordingStatusCallback",
+            "recordingStatusCallbackEvent",
+            "recordingStatusCallbackMethod",
+            "recordingTrack",
+            "trim",
+        }
+    ),
+    "Number": frozenset({"sendDigits"}),
+}
+_LATER: Final = "this version does not do it"
 
 
-def _hangup(fields: dict[str, Any], content: Content) -> Made[Hangup]:
-    return Made(Hangup(), _unused(content, "Hangup"))
-
-
-def _pause(fields: dict[str, Any], content: Content) -> Made[Pause]:
-    return Made(Pause(**fields), _unused(content, "Pause"))
-
-
-def _reject(fields: dict[str, Any], content: Content) -> Made[Reject]:
-    return Made(Reject(**fields), _unused(content, "Reject"))
-
-
-def _unused(content: Content, name: str) -> tuple[Complaint, ...]:
-    if not content.text:
-        return ()
-    return (Complaint(SCHEMA_WARNING, f"the text in a <{name}> has no meaning"),)
+def _done(name: str, element: Element[T]) -> Element[T]:
+    """The element without what is not done of it and of its children."""
+    left_out = _NOT_DONE.get(name, frozenset())
+    return msgspec.structs.replace(
+        element,
+        undone={**element.undone, **dict.fromkeys(left_out & element.attributes.keys(), _LATER)},
+        children={
+            child: _done(child, each)
+            for child, each in element.children.items()
+            if child not in left_out
+        },
+        undone_children={
+            **element.undone_children,
+            **dict.fromkeys(left_out & element.children.keys(), _LATER),
+        },
+    )
 
 
 def _review(verbs: tuple[object, ...]) -> Mapping[int, Complaint]:
@@ -47,47 +74,54 @@ def _review(verbs: tuple[object, ...]) -> Mapping[int, Complaint]:
     return {at: late for at, verb in enumerate(verbs) if isinstance(verb, Reject) and at > first}
 
 
-_NOT_RUN: Final = (
-    "Connect", "Echo", "Enqueue", "Gather", "Leave", "Pay", "Play", "Prompt", "Queue", "Record",
-    "Refer", "Say", "Sms", "Start", "Stop",
-)  # fmt: skip
+_ELEMENTS: Final[Mapping[str, Element[object]]] = {
+    "Dial": DIAL,
+    "Echo": ECHO,
+    "Enqueue": ENQUEUE,
+    "Gather": GATHER,
+    "Hangup": HANGUP,
+    "Leave": LEAVE,
+    "Pause": PAUSE,
+    "Play": PLAY,
+    "Record": RECORD,
+    "Redirect": REDIRECT,
+    "Refer": REFER,
+    "Reject": REJECT,
+    "Say": SAY,
+    "Sms": SMS,
+    "Start": START,
+    "Stop": STOP,
+}
+
+_DONE: Final[Mapping[str, Element[VoiceVerb]]] = {
+    "Dial": _done("Dial", DIAL),
+    "Hangup": HANGUP,
+    "Pause": PAUSE,
+    "Redirect": REDIRECT,
+    "Reject": REJECT,
+}
+
+_NOT_RUN: Final = Complaint(VERB_NOT_SUPPORTED, "is not run by this version")
+_FOREIGN: Final = {
+    "Message": Complaint(SCHEMA_WARNING, "is no verb for a call"),
+    "Queue": Complaint(SCHEMA_WARNING, "stands in a <Dial>"),
+    "Connect": _NOT_RUN,
+    "Pay": _NOT_RUN,
+    "Prompt": _NOT_RUN,
+}
+
+ALL_VOICE: Final[Dialect[object]] = Dialect(
+    elements=_ELEMENTS,
+    foreign=_FOREIGN,
+    of_text="Say",
+    on_nothing=OnNothing.NO_DOCUMENT,
+    review=_review,
+)
 
 VOICE: Final[Dialect[VoiceVerb]] = Dialect(
-    elements={
-        "Dial": DIAL,
-        "Hangup": Element(undone_children=frozenset({"Parameter"}), make=_hangup),
-        "Pause": Element(
-            attributes={
-                "length": Attribute(
-                    field="length",
-                    read=readers.integer(1, MAX_PAUSE),
-                    code=INVALID_PAUSE_LENGTH,
-                    expected=f"a whole number of seconds from 1 to {MAX_PAUSE}",
-                )
-            },
-            make=_pause,
-        ),
-        "Redirect": REDIRECT,
-        "Reject": Element(
-            attributes={
-                "reason": Attribute(
-                    field="reason",
-                    read=readers.one_of({reason.value: reason for reason in RejectReason}),
-                    code=INVALID_REJECT_REASON,
-                    expected="rejected or busy",
-                )
-            },
-            undone_children=frozenset({"Parameter"}),
-            make=_reject,
-        ),
-    },
-    foreign={
-        "Message": Complaint(SCHEMA_WARNING, "is no verb for a call"),
-        **{name: Complaint(VERB_NOT_SUPPORTED, "is not run by this version") for name in _NOT_RUN},
-    },
-    of_text=lambda text: Made(
-        None, (Complaint(VERB_NOT_SUPPORTED, "a text is spoken, which this version does not do"),)
-    ),
+    elements=_DONE,
+    foreign={**_FOREIGN, **dict.fromkeys(_ELEMENTS.keys() - _DONE.keys(), _NOT_RUN)},
+    of_text="Say",
     on_nothing=OnNothing.NO_DOCUMENT,
     review=_review,
 )

@@ -9,6 +9,7 @@ from lxml import etree
 
 from tests.fuzz import voice_documents
 from tests.fuzz.documents import TYPES, read
+from twiml.ssml_elements import SSML
 
 
 @settings(max_examples=300, deadline=None)
@@ -35,4 +36,19 @@ def test_any_text_as_an_address_and_as_a_value(text: str, noun: str) -> None:
     etree.SubElement(parent, noun).text = printable
     for name in ("timeout", "callerId", "action", "record", "callReason"):
         dial.set(name, printable)
+    voice_documents.read(etree.tostring(response), "text/xml")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=200), st.text(max_size=60), st.sampled_from(sorted(SSML)))
+def test_any_text_is_spoken_as_it_is(text: str, value: str, name: str) -> None:
+    response = etree.Element("Response")
+    say = etree.SubElement(response, "Say")
+    printable = "".join(each for each in text if each.isprintable())
+    say.text = printable
+    child = etree.SubElement(say, name)
+    child.tail = printable
+    for attribute in SSML[name].attributes:
+        key = attribute.replace("xml:", "{http://www.w3.org/XML/1998/namespace}")
+        child.set(key, "".join(each for each in value if each.isprintable()))
     voice_documents.read(etree.tostring(response), "text/xml")

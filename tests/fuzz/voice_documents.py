@@ -8,6 +8,8 @@ one thing at a time, and asked nothing any more once it was told to end.
 import random
 from typing import Final
 
+from lxml import etree
+
 from tests.fuzz.documents import PIECES
 from twiml.call import (
     Call,
@@ -25,10 +27,12 @@ from twiml.errors import Finding, ParseFailure
 from twiml.nouns import Sip
 from twiml.outcome import Goto
 from twiml.parser import Document, findings, parse
+from twiml.prompt_elements import MAX_TEXT
 from twiml.sip_nouns import MAX_HEADERS, MAX_URIS
-from twiml.verbs import Dial, RejectReason, VoiceVerb
+from twiml.ssml_elements import SSML
+from twiml.verbs import Dial, Gather, RejectReason, Say, VoiceVerb
 from twiml.voice import Interpreter, Part, Pickup
-from twiml.voice_dialect import VOICE
+from twiml.voice_dialect import ALL_VOICE, VOICE
 
 SEEDS: Final = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Response><Pause length="2"/><Dial action="/a"'
@@ -39,13 +43,23 @@ SEEDS: Final = (
     b'<Response><Pause/><Reject reason="busy"/><Redirect method="GET">../x?y=1</Redirect>'
     b"</Response>",
     b"<Response><Dial>(555) 000-1000</Dial><Pause/><Redirect/></Response>",
-    b'<Response><Say>Hi</Say><Gather numDigits="1"><Play>/a</Play></Gather></Response>',
+    b'<Response><Say voice="Polly.Amy" loop="2">Hi <emphasis level="strong">you<break time="1s"/>'
+    b'</emphasis><sub alias="a &lt; b">c</sub></Say><Gather numDigits="1" finishOnKey=""><Play>/a'
+    b'</Play><Say>b</Say></Gather><Play digits="1w2"/></Response>',
+    b'<Response><Start><Recording track="both"/></Start><Record maxLength="9" playBeep="false"/>'
+    b'<Enqueue waitUrl="">q</Enqueue><Sms to="+15550002000">a</Sms><Refer><Sip>sip:a@b?X-A=b</Sip>'
+    b"</Refer><Stop><Recording/></Stop><Echo/><Leave/></Response>",
+    b'<Response><Dial record="true"><Client>a<Parameter name="b" value="c"/></Client><Application>'
+    b"AP00000000000000000000000000000000</Application></Dial><Dial><Conference beep='onExit'>r"
+    b"</Conference></Dial><Dial><Queue>q</Queue></Dial></Response>",
     b"<Response/>",
 )
 TYPES: Final = ("text/xml", "text/xml", "text/html; charset=latin-1", "text/plain", "")
 _WORDS: Final = (
     b"<Dial>", b"</Dial>", b"<Pause/>", b"<Reject/>", b"<Hangup/>", b"<Redirect/>", b"<Number>",
     b"</Number>", b"<Sip>", b"</Sip>", b"?X-A=%0d%0a", b" answerOnBridge='true'", b" action='b'",
+    b"<Say>", b"</Say>", b"<break/>", b"<lang xml:lang='x'>", b"<prosody rate='slow'>", b"</p>",
+    b"<Conference>", b"<Recording/>", b" digits='1'", b"<script>", b" alias='<'",
 )  # fmt: skip
 
 
@@ -118,18 +132,46 @@ class Watched(Call):
         assert finding.code in (13201, 14106)
 
 
+# Those of any document, and those of an attribute or a name that Twilio calls errors.
+_FATAL: Final = frozenset(
+    {11750, 12100, 12102, 12300, 13231, 13239, 13240, 13257, 13338, 13621}
+    | {14201, 14202, 14203, 14204, 14205, 14206, 14210, 14211, 14212, 14213}
+)
+
+
 def read(body: bytes, content_type: str) -> Document[VoiceVerb] | None:
     """What holds for any answer, and its document if it is one."""
+    whole = parse(body, content_type, ALL_VOICE)
+    _hold(whole)
+    if isinstance(whole, Document):
+        for verb in whole.verbs:
+            _spoken(verb)
     result = parse(body, content_type, VOICE)
+    _hold(result)
+    return result if isinstance(result, Document) else None
+
+
+def _hold(result: Document[object] | ParseFailure) -> None:
     for finding in findings(result):
         assert finding.code >= 11000
         finding.message.encode()
-    match result:
-        case ParseFailure(code=code):
-            assert code in (11750, 12100, 12102, 12300, 13621)
-            return None
-        case Document():
-            return result
+    if isinstance(result, ParseFailure):
+        assert result.code in _FATAL
+
+
+def _spoken(verb: object) -> None:
+    """A speech engine is given text, and SSML of ten elements without a namespace."""
+    match verb:
+        case Gather(prompts=prompts):
+            for prompt in prompts:
+                _spoken(prompt)
+        case Say(text=text, ssml=ssml):
+            assert text or ssml
+            assert len(text) <= MAX_TEXT
+            if ssml:
+                root = etree.fromstring(ssml.encode(), etree.XMLParser(resolve_entities=False))
+                assert root.tag == "speak"
+                assert {str(each.tag) for each in root.iterdescendants()} <= SSML.keys()
 
 
 def damaged(chance: random.Random) -> bytes:

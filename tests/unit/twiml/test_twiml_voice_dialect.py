@@ -1,11 +1,9 @@
-import inspect
-from collections.abc import Mapping
-
+import msgspec
 import pytest
 from twilio.twiml import voice_response as sdk
 
 from twiml.dial_elements import MAX_NOUNS
-from twiml.elements import Element
+from twiml.elements import Complaint
 from twiml.errors import Level, ParseFailure
 from twiml.nouns import (
     CallEvent,
@@ -19,27 +17,27 @@ from twiml.nouns import (
 )
 from twiml.parser import MAX_BODY, Document, findings, parse
 from twiml.sip_nouns import MAX_HEADERS, MAX_URIS
-from twiml.verbs import Dial, Hangup, Pause, Redirect, Reject, RejectReason, VoiceVerb
-from twiml.voice_dialect import VOICE
+from twiml.verbs import Dial, Hangup, Pause, Redirect, Reject, RejectReason, Say
+from twiml.voice_dialect import ALL_VOICE, VOICE
 
 
-def read(inner: str, content_type: str = "text/xml") -> Document[VoiceVerb]:
-    document = parse(f"<Response>{inner}</Response>".encode(), content_type, VOICE)
+def read(inner: str, content_type: str = "text/xml") -> Document[object]:
+    document = parse(f"<Response>{inner}</Response>".encode(), content_type, ALL_VOICE)
     assert isinstance(document, Document), document
     return document
 
 
 def failed(body: str, content_type: str = "text/xml") -> ParseFailure:
-    failure = parse(body.encode(), content_type, VOICE)
+    failure = parse(body.encode(), content_type, ALL_VOICE)
     assert isinstance(failure, ParseFailure), failure
     return failure
 
 
-def codes(document: Document[VoiceVerb]) -> list[int]:
+def codes(document: Document[object]) -> list[int]:
     return [finding.code for finding in document.warnings]
 
 
-def one(inner: str) -> VoiceVerb:
+def one(inner: str) -> object:
     document = read(inner)
     (verb,) = document.verbs
     return verb
@@ -74,7 +72,7 @@ def test_what_the_sdk_writes_is_read_without_a_warning() -> None:
     response.pause(length=3)
     response.redirect("/next", method="GET")
     response.hangup()
-    document = parse(str(response).encode(), "text/xml", VOICE)
+    document = parse(str(response).encode(), "text/xml", ALL_VOICE)
     assert document == Document(
         verbs=(
             Dial(
@@ -153,8 +151,23 @@ HONOURED = {
         ("sequential", "true", "sequential", True),
         ("referUrl", "/t", "refer_url", "/t"),
         ("referMethod", "GET", "refer_method", "GET"),
+        ("hangupOnStar", "true", "hangup_on_star", True),
+        ("callReason", "birthday", "call_reason", "birthday"),
+        ("record", "true", "record", RecordMode.FROM_ANSWER),
+        ("record", "record-from-ringing-dual", "record", RecordMode.FROM_RINGING_DUAL),
+        ("trim", "trim-silence", "trim", Trim.TRIM_SILENCE),
+        ("recordingTrack", "inbound", "recording_track", RecordingTrack.INBOUND),
+        ("recordingStatusCallback", "/r", "recording_status_callback", "/r"),
+        (
+            "recordingStatusCallbackEvent",
+            "absent in-progress",
+            "recording_status_callback_event",
+            (RecordingEvent.ABSENT, RecordingEvent.IN_PROGRESS),
+        ),
+        ("recordingStatusCallbackMethod", "GET", "recording_status_callback_method", "GET"),
     ],
     "Number": [
+        ("sendDigits", "0w9*#W", "send_digits", "0w9*#W"),
         ("url", "/w", "url", "/w"),
         ("method", "GET", "method", "GET"),
         ("statusCallback", "/s", "status_callback", "/s"),
@@ -178,22 +191,6 @@ HONOURED = {
     "Pause": [("length", "14400", "length", 14400)],
     "Reject": [("reason", "busy", "reason", RejectReason.BUSY)],
     "Redirect": [("method", "get", "method", "GET")],
-}
-
-# Read, so that a wrong value is found, and answered with the warning that it has no effect.
-READ = {
-    "hangupOnStar": ("true", "hangup_on_star", True),
-    "callReason": ("birthday", "call_reason", "birthday"),
-    "record": ("true", "record", RecordMode.FROM_ANSWER),
-    "trim": ("trim-silence", "trim", Trim.TRIM_SILENCE),
-    "recordingTrack": ("inbound", "recording_track", RecordingTrack.INBOUND),
-    "recordingStatusCallback": ("/r", "recording_status_callback", "/r"),
-    "recordingStatusCallbackEvent": (
-        "absent in-progress",
-        "recording_status_callback_event",
-        (RecordingEvent.ABSENT, RecordingEvent.IN_PROGRESS),
-    ),
-    "recordingStatusCallbackMethod": ("GET", "recording_status_callback_method", "GET"),
 }
 
 UNREAD = {
@@ -250,24 +247,6 @@ def test_attributes_are_read(
     assert getattr(element_of(WRITTEN[element].format("")), field) != expected
 
 
-@pytest.mark.parametrize("attribute", READ)
-def test_what_is_read_but_not_done_is_said(attribute: str) -> None:
-    value, field, expected = READ[attribute]
-    document = read(f'<Dial {attribute}="{value}">+15550002000</Dial>')
-    assert codes(document) == [12200]
-    assert document.warnings[0].message == f"{attribute} of <Dial> has no effect here"
-    assert getattr(document.verbs[0], field) == expected
-
-
-def test_digits_that_are_not_sent_are_read_and_said() -> None:
-    document = read('<Dial><Number sendDigits="0w9*#W">+15550002000</Number></Dial>')
-    assert codes(document) == [12200]
-    assert document.warnings[0].message == "sendDigits of <Number> has no effect here"
-    (dial,) = document.verbs
-    assert isinstance(dial, Dial)
-    assert [noun.send_digits for noun in dial.nouns if isinstance(noun, Number)] == ["0w9*#W"]
-
-
 @pytest.mark.parametrize(
     ("element", "attribute"),
     [(element, attribute) for element, attributes in UNREAD.items() for attribute in attributes],
@@ -275,7 +254,8 @@ def test_digits_that_are_not_sent_are_read_and_said() -> None:
 def test_what_is_not_done_is_said(element: str, attribute: str) -> None:
     document = read(WRITTEN[element].format(f"{attribute}='x'"))
     assert codes(document) == [12200]
-    assert document.warnings[0].message == f"{attribute} of <{element}> has no effect here"
+    why = f"{attribute} of <{element}> has no effect here: "
+    assert document.warnings[0].message.startswith(why)
     assert codes(read(WRITTEN[element].format(f"{attribute}=''"))) == []
 
 
@@ -341,59 +321,30 @@ def test_an_attribute_that_twilio_calls_an_error_ends_the_document() -> None:
     assert findings(failure)[0].level is Level.ERROR
 
 
-SDK_ELEMENTS: dict[type, tuple[Element[object], frozenset[str]]] = {
-    sdk.Dial: (VOICE.elements["Dial"], frozenset({"number"})),
-    sdk.Number: (VOICE.elements["Dial"].children["Number"], frozenset({"phone_number"})),
-    sdk.Sip: (VOICE.elements["Dial"].children["Sip"], frozenset({"sip_url"})),
-    sdk.SipUri: (VOICE.elements["Dial"].children["Sip"].children["Uri"], frozenset({"sip_url"})),
-    sdk.Header: (
-        VOICE.elements["Dial"].children["Sip"].children["Headers"].children["Header"],
-        frozenset(),
-    ),
-    sdk.Reject: (VOICE.elements["Reject"], frozenset()),
-    sdk.Hangup: (VOICE.elements["Hangup"], frozenset()),
-    sdk.Pause: (VOICE.elements["Pause"], frozenset()),
-    sdk.Redirect: (VOICE.elements["Redirect"], frozenset({"url"})),
-}
+def test_what_this_version_does_not_run_is_said_and_the_rest_is_run() -> None:
+    """Whatever is not in `VOICE` yet, and what stays out of it."""
+    waiting = sorted(ALL_VOICE.elements.keys() - VOICE.elements.keys())
+    for verb in [*waiting, "Connect", "Pay", "Prompt"]:
+        document = parse(
+            f"<Response><{verb}>x</{verb}><Hangup/></Response>".encode(), "text/xml", VOICE
+        )
+        assert isinstance(document, Document)
+        assert [finding.code for finding in document.warnings] == [13750]
+        assert document.verbs == (Hangup(),)
+        assert document.warnings[0].level is Level.WARNING
 
 
-def camel(name: str) -> str:
-    first, *rest = name.rstrip("_").split("_")
-    return first + "".join(word.capitalize() for word in rest)
+def test_what_of_a_verb_is_not_done_yet_is_read_and_said() -> None:
+    """Of each verb that is run, whatever the whole language has and it has not."""
+    pairs = [(VOICE.elements[name], ALL_VOICE.elements[name]) for name in VOICE.elements]
+    for done, whole in pairs:
+        pairs += [(done.children[name], whole.children[name]) for name in done.children]
+        assert done.attributes == whole.attributes
+        assert done.children.keys() | done.undone_children >= whole.children.keys()
+        assert done.undone.items() >= whole.undone.items()
 
 
-@pytest.mark.parametrize("kind", SDK_ELEMENTS)
-def test_every_attribute_that_the_sdk_can_write_is_known(kind: type) -> None:
-    element, text = SDK_ELEMENTS[kind]
-    parameters = set(inspect.signature(kind.__init__).parameters) - {"self", "kwargs"} - text
-    assert {camel(name) for name in parameters} <= element.attributes.keys() | element.undone
-
-
-def test_every_child_that_the_sdk_can_write_is_known() -> None:
-    verbs: Mapping[str, object] = {**VOICE.elements, **VOICE.foreign}
-    made = {camel(name).capitalize() for name in vars(sdk.VoiceResponse) if name[0] != "_"}
-    assert made <= verbs.keys()
-    dial = VOICE.elements["Dial"]
-    nouns = {name.replace("_", "") for name in vars(sdk.Dial) if name[0] != "_"}
-    known = {name.lower() for name in dial.children.keys() | dial.undone_children}
-    assert nouns <= known
-
-
-@pytest.mark.parametrize(
-    "verb",
-    ["Connect", "Echo", "Enqueue", "Gather", "Leave", "Pay", "Play", "Prompt", "Queue", "Record",
-     "Refer", "Say", "Sms", "Start", "Stop"],
-)  # fmt: skip
-def test_verbs_that_are_not_run_are_13750_and_the_rest_runs(verb: str) -> None:
-    document = read(f"<{verb}>x</{verb}><Hangup/>")
-    assert codes(document) == [13750]
-    assert document.verbs == (Hangup(),)
-    assert document.warnings[0].level is Level.WARNING
-
-
-@pytest.mark.parametrize(
-    "noun", ["Application", "Client", "Conference", "Queue", "Sim", "WhatsApp"]
-)
+@pytest.mark.parametrize("noun", ["Sim", "WhatsApp"])
 def test_nouns_that_are_not_dialled_are_13215_and_the_rest_is(noun: str) -> None:
     document = read(f"<Dial><{noun}>x</{noun}><Number>+15550002000</Number></Dial>")
     assert codes(document) == [13215]
@@ -556,9 +507,19 @@ def test_what_is_fatal_to_a_reply_is_fatal_to_a_call(
     assert failed(body, content_type).code == code
 
 
-def test_plain_text_would_be_spoken() -> None:
-    document = parse(b"Hello", "text/plain", VOICE)
+def test_plain_text_is_spoken() -> None:
+    document = parse(b"Hello <there>", "text/plain", ALL_VOICE)
+    assert document == Document(verbs=(Say(text="Hello <there>"),))
+    long = parse(b"a " * 3000, "text/plain", ALL_VOICE)
+    assert isinstance(long, Document)
+    assert [(each.code, each.line) for each in long.warnings] == [(13521, 0)]
+
+
+def test_plain_text_where_nothing_is_spoken_is_a_warning() -> None:
+    mute = msgspec.structs.replace(
+        ALL_VOICE, elements={}, foreign={"Say": Complaint(13750, "is not run")}
+    )
+    document = parse(b"Hello", "text/plain", mute)
     assert isinstance(document, Document)
-    assert codes(document) == [13750]
+    assert [(each.code, each.line) for each in document.warnings] == [(13750, 0)]
     assert document.verbs == ()
-    assert document.warnings[0].line == 0
