@@ -104,3 +104,8 @@ def decoder(format: Format) -> _G711Decoder:
 def encoder(format: Format, ptime: int) -> _G711Encoder:
     """For PCMU or PCMA; takes any number of samples, whatever `ptime` (milliseconds) says."""
     return _G711Encoder(_CODES[format.name])
+
+
+def codes(format: Format) -> NDArray[np.uint8]:
+    """For PCMU or PCMA the code of each sample, by the sample's 16 bits: many streams at once."""
+    return _CODES[format.name]

@@ -83,15 +83,19 @@ class Resampler:
             raise LocalProtocolError(f"this resampler takes {self.from_rate}, not {pcm.rate}")
         if self.from_rate == self.to_rate:
             return pcm
-        whole = np.concatenate((self._past, pcm.samples.astype(np.float32)))
-        count = len(pcm.samples)
+        return Pcm(rate=self.to_rate, samples=to_int16(self.filter(pcm.samples.astype(np.float32))))
+
+    def filter(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same with values that need not fit a sample, such as sums."""
+        if self.from_rate == self.to_rate:
+            return values
+        whole = np.concatenate((self._past, values))
+        count = len(values)
         windows = _windows(whole, self._taps)
         self._past = whole[count:]
         if self._down == 1:
-            made = (windows.copy() @ self._columns).reshape(-1)
-        else:
-            made = self._step(windows, count)
-        return Pcm(rate=self.to_rate, samples=to_int16(made))
+            return (windows.copy() @ self._columns).reshape(-1)
+        return self._step(windows, count)
 
     def _step(self, windows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         """The samples at every `down` steps, each from its window with the taps of its phase."""
