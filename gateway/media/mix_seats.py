@@ -81,16 +81,16 @@ class Apart:
     def __init__(self, rate: int, id: str | None) -> None:
         self._rate = rate
         self._id = id
-        self._bridges: dict[int, Bridge] = {}
+        self.bridges: dict[int, Bridge] = {}
 
     def find(self, said: Mapping[int, Said]) -> Values | None:
         """What is to be added to what all hear; None is nothing."""
         parts = {rate: part for rate, each in said.items() if (part := self._at(each)) is not None}
         found = parts.pop(self._rate, None)
         for rate in parts:
-            if rate not in self._bridges:
-                self._bridges[rate] = Bridge(rate, self._rate)
-        for rate, bridge in self._bridges.items():
+            if rate not in self.bridges:
+                self.bridges[rate] = Bridge(rate, self._rate)
+        for rate, bridge in self.bridges.items():
             found = added(found, bridge.carry(parts.get(rate)))
         return found
 

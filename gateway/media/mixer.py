@@ -208,10 +208,14 @@ class Mixer:
                 tapped = sum_
             if rate in by_rate:
                 rows, chairs = self._rows(by_rate[rate], sum_, said)
-                limiter = self._limiters.setdefault(rate, Limiter(rate))
-                self._voices.say(limiter.limit(rows), chairs, self._number, now)
+                self._voices.say(self._limiter(rate).limit(rows), chairs, self._number, now)
         if self._taps:
             self._give(added(tapped, self._tapped.find(said)))
+
+    def _limiter(self, rate: int) -> Limiter:
+        if rate not in self._limiters:
+            self._limiters[rate] = Limiter(rate)
+        return self._limiters[rate]
 
     def _sum(self, rate: int, said: dict[int, Said]) -> Values | None:
         """What is said to all, at this rate."""
@@ -237,11 +241,13 @@ class Mixer:
             rows[0] = total
         if own is not None:
             np.subtract(rows[0], own.rows, out=rows[1:])
+        # Without these the row of each seat is all that it hears.
+        is_mixed = own is None or len(said) > 1 or bool(own.apart)
         placed: list[tuple[Chair, int]] = []
         more: list[Values] = []
         for chair in chairs:
             place = own.places.get(chair.id, -1) + 1 if own is not None else 0
-            apart = chair.apart.find(said)
+            apart = chair.apart.find(said) if is_mixed or chair.apart.bridges else None
             if apart is not None or chair.is_new:
                 row = rows[place] if apart is None else rows[place] + apart
                 more.append(faded(row, rising(rate)) if chair.is_new else row)

@@ -94,7 +94,7 @@ class Bridge:
     def __init__(self, from_rate: int, to_rate: int) -> None:
         self._resampler = Resampler(from_rate, to_rate)
         self._silence = np.zeros(size_of(from_rate), dtype=np.float32)
-        self._sounds_on = False
+        self._sounds_on = False  # the tail is still to come
 
     def carry(self, row: Values | None) -> Values | None:
         """The next frame; None is silence."""

@@ -15,9 +15,10 @@ from protocols.rtp.audio import Decoder, Pcm
 from protocols.rtp.comfort import ComfortNoise
 from protocols.rtp.conceal import Concealer
 from protocols.rtp.jitter import Arrival, Frame, Gap, JitterBuffer, JitterConfig, Squeeze
-from protocols.rtp.packet import HEADER, Malformed, payload_bounds
+from protocols.rtp.packet import HEADER, HEADER_OCTETS, Malformed, payload_bounds
 
 HUSH: Final = 0.1  # seconds for which a gap is no loss, after a packet that went another way
+_PLAIN: Final = 0x80  # the first octet of a packet with neither CSRCs, extension nor padding
 FIRST_FRAME: Final = 0.02  # seconds that a packet lasts, until one was decoded
 
 
@@ -77,13 +78,16 @@ class Playout:
         return self._buffer.statistics.delay
 
     def push(self, octets: bytes, now: float) -> Arrival | None:
-        """Take a packet of one of the payload types; None if it can't be read."""
-        bounds = payload_bounds(octets)
-        if isinstance(bounds, Malformed):
-            return None
+        """Take a packet of one of the payload types, a head at least; None if it can't be read."""
+        if octets[0] == _PLAIN:
+            payload = octets[HEADER_OCTETS:]
+        else:
+            bounds = payload_bounds(octets)
+            if isinstance(bounds, Malformed):
+                return None
+            payload = octets[bounds[0] : bounds[1]]
         _, second, sequence, timestamp, ssrc = HEADER.unpack_from(octets)
         payload_type = second & 0x7F
-        payload = octets[bounds[0] : bounds[1]]
         voice = self._voices.get(payload_type)
         frame = Frame(
             ssrc=ssrc,

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols.rtp.audio import QUIETEST, Pcm, amplitude, rms, to_int16
+from protocols.rtp.audio import QUIETEST, Pcm, Samples, amplitude, rms, to_int16
 from protocols.rtp.comfort import Comfort, ComfortNoise
 
 _Values = NDArray[np.float32]
@@ -27,6 +27,7 @@ _BLEND: Final = 0.005
 _COARSE: Final = 8000  # samples a second at which a period is looked for
 _LOUDEST_NOISE: Final = amplitude(45)  # a background is never louder, however loud the stream is
 _RISE: Final = 1.002  # of the background, for each frame that is louder than it
+_KEPT: Final = 25  # frames that are kept as they came until somebody looks at them
 
 
 class Concealer:
@@ -34,7 +35,8 @@ class Concealer:
 
     def __init__(self, rate: int, noise: np.random.Generator) -> None:
         self.rate = rate
-        self._history = np.zeros(round(rate * _HISTORY), dtype=np.float32)
+        self._history: _Values = np.zeros(round(rate * _HISTORY), dtype=np.float32)
+        self._recent: list[Samples] = []  # frames that came after the history
         self._noise = ComfortNoise(rate, noise)
         self._floor = _LOUDEST_NOISE
         self._period: _Values = self._history[:0]
@@ -44,23 +46,26 @@ class Concealer:
 
     def play(self, pcm: Pcm) -> Pcm:
         """A frame that came, its beginning blended with what stood for those before it."""
-        samples = pcm.samples
-        loudness = rms(samples)
-        self._floor = max(1.0, min(loudness, self._floor * _RISE, _LOUDEST_NOISE))
-        values = samples.astype(np.float32)
         if self._lost:
-            blend = self._blend[: len(values)]
-            going = self._going_on(len(blend))
-            values[: len(blend)] = going + (values[: len(blend)] - going) * blend
+            pcm = Pcm(rate=pcm.rate, samples=self._blended(pcm.samples))
             self._lost = 0
-            samples = to_int16(values)
-            pcm = Pcm(rate=pcm.rate, samples=samples)
-        self._remember(values)
+        # Most frames are never looked at again: nothing is reckoned until there are many.
+        self._recent.append(pcm.samples)
+        if len(self._recent) >= _KEPT:
+            self._remember()
         return pcm
+
+    def _blended(self, samples: Samples) -> Samples:
+        values = samples.astype(np.float32)
+        blend = self._blend[: len(values)]
+        going = self._going_on(len(blend))
+        values[: len(blend)] = going + (values[: len(blend)] - going) * blend
+        return to_int16(values)
 
     def lose(self, count: int) -> Pcm:
         """`count` samples in place of what didn't come."""
         if not self._lost:
+            self._remember()
             self._period = self._last_period()
             level = round(-20 * np.log10(self._floor / 32768))
             self._noise.update(Comfort(level=min(QUIETEST, int(level))))
@@ -78,12 +83,14 @@ class Concealer:
         values[:count] = first.samples[:count] * (1 - rising) + values[:count] * rising
         return self.play(Pcm(rate=second.rate, samples=to_int16(values)))
 
-    def _remember(self, values: _Values) -> None:
+    def _remember(self) -> None:
+        """Take what came lately into the history and the background."""
+        for loudness in _loudness(self._recent):
+            self._floor = max(1.0, min(loudness, self._floor * _RISE, _LOUDEST_NOISE))
         size = len(self._history)
-        if len(values) >= size:
-            self._history = values[-size:]
-        else:
-            self._history = np.concatenate((self._history[len(values) :], values))
+        past = np.concatenate((self._history, *self._recent), dtype=np.float32)
+        self._history = past[len(past) - size :].copy()
+        self._recent.clear()
 
     def _last_period(self) -> _Values:
         """The end of the history, as long as its sound takes to repeat itself."""
@@ -108,3 +115,13 @@ class Concealer:
         if gain[0] == 0.0:
             return noise
         return self._period[at % len(self._period)] * gain + noise
+
+
+def _loudness(frames: list[Samples]) -> list[float]:
+    """The root of the mean square of each; most often they have one length."""
+    size = len(frames[0]) if frames else 0
+    if not size or any(len(each) != size for each in frames):
+        return [rms(each) for each in frames]
+    rows = np.concatenate(frames, dtype=np.float32).reshape(-1, size)
+    found: list[float] = np.sqrt(np.einsum("ij,ij->i", rows, rows) / size).tolist()
+    return found

@@ -81,7 +81,7 @@ class _G711Decoder:
     def decode(self, payload: bytes) -> Pcm | None:
         if not 0 < len(payload) <= _LONGEST:
             return None
-        return Pcm(rate=8000, samples=self._values[np.frombuffer(payload, dtype=np.uint8)])
+        return Pcm(rate=8000, samples=self._values.take(np.frombuffer(payload, np.uint8)))
 
 
 class _G711Encoder:
@@ -93,7 +93,7 @@ class _G711Encoder:
     def encode(self, pcm: Pcm) -> bytes:
         if pcm.rate != 8000:
             raise LocalProtocolError(f"G.711 takes 8000 samples a second, not {pcm.rate}")
-        return self._codes[pcm.samples.view(np.uint16)].tobytes()
+        return self._codes.take(pcm.samples.view(np.uint16)).tobytes()
 
 
 def decoder(format: Format) -> _G711Decoder:
