@@ -16,13 +16,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Every start would compile everything again, and there are many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test compiled lint format interop $(PEERS:%=interop-%) crash chaos fuzz soak hostile bench docs lock clean
+.PHONY: help setup run test compiled lint format interop $(PEERS:%=interop-%) crash chaos fuzz mutate-twiml soak hostile bench docs lock clean
 
 help:
 	@echo 'make run      set up and start the gateway with simulated carriers'
 	@echo 'make test     set up, then style, types and all tests that need only Python'
 	@echo 'make interop  exchange messages with software that is not ours: $(PEERS)'
 	@echo 'make crash | chaos | fuzz | soak | bench   [SECONDS=60]'
+	@echo 'make mutate-twiml  take each attribute of TwiML its effect, and want a test red'
 	@echo 'make hostile  attack a gateway while two phones talk'
 	@echo 'make lint | format | docs | lock | clean'
 
@@ -101,6 +102,9 @@ chaos: setup
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
+mutate-twiml: setup
+	$(BIN)/python -m tests.mutate
 
 soak: setup
 	$(BIN)/python -m tests.soak --seconds $(SECONDS)

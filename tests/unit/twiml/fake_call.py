@@ -48,7 +48,7 @@ from twiml.verbs import (
     VoiceVerb,
 )
 from twiml.voice import Interpreter, Part, Pickup, aside_verbs, call_verbs, whisper_verbs
-from twiml.voice_dialect import VOICE
+from twiml.voice_dialect import ALL_VOICE
 
 BASE = "https://app.example.com/voice/in"
 
@@ -124,6 +124,7 @@ class FakeCall(FullCall):
         self.asked: list[Asked] = []
         self.reported: list[Asked] = []
         self.findings: list[Finding] = []
+        self.says: list[Say] = []
         self.dials: list[Dial] = []
         self.records: list[Record] = []
         self.starts: list[StartRecording] = []
@@ -211,6 +212,7 @@ class FakeCall(FullCall):
         self._ends_in(seconds, Paused(ask=ask))
 
     def say(self, ask: int, say: Say) -> None:
+        self.says.append(say)
         shown = " ".join(each for each in (say.voice, say.language, say.text) if each)
         self._sound(ask, "say", shown, say.text, say.loop)
 
@@ -377,7 +379,7 @@ def document_of(page: Page | Iterable[VoiceVerb | str]) -> Document[VoiceVerb]:
     verbs: list[VoiceVerb] = []
     for each in [page] if isinstance(page, str) else page:
         if isinstance(each, str):
-            read = parse(each.encode(), "text/xml", VOICE)
+            read = parse(each.encode(), "text/xml", ALL_VOICE)
             assert not isinstance(read, ParseFailure), read
             verbs += read.verbs
         else:

@@ -1,0 +1,92 @@
+"""`python -m tests.mutate`: take each attribute of TwiML for calls its effect, and want a test red.
+
+The rows are the attributes that documents for calls may have, as the dialect has them; each has its
+named tests, and each of these has to fail while its attribute is forgotten, and else to pass. Ends
+with 1 if a row has no test or a mutant survives.
+"""
+
+import argparse
+import contextlib
+import io
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+import pytest
+
+from tests.mutate.mutants import Mutant, forgotten, promised
+from tests.mutate.named import named
+
+
+class Watcher:
+    """Runs each test with the attribute of its own forgotten, and keeps which ones failed."""
+
+    def __init__(self, mutants: Mapping[str, Mutant]) -> None:
+        self._mutants = mutants  # by test; one that is not there is run as it is
+        self.seen: set[str] = set()
+        self.failed: set[str] = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        mutant = self._mutants.get(item.nodeid)
+        if mutant is None:
+            return (yield)
+        with forgotten(mutant):
+            return (yield)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seen.add(report.nodeid)
+        if report.failed:
+            self.failed.add(report.nodeid)
+
+
+def run(tests: Sequence[str], mutants: Mapping[str, Mutant]) -> Watcher:
+    """Run some tests in this process."""
+    watcher = Watcher(mutants)
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main(["-qq", "--tb=no", "-p", "no:cacheprovider", *tests], plugins=[watcher])
+    return watcher
+
+
+def rounds(rows: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
+    """Each test with one of its rows, so that no test is twice in a round."""
+    left = [(test, name) for name, tests in rows.items() for test in tests]
+    while left:
+        now: dict[str, str] = {}
+        for test, name in left:
+            now.setdefault(test, name)
+        yield now
+        left = [(test, name) for test, name in left if now[test] != name]
+
+
+def survivors(rows: Mapping[str, Sequence[str]], mutants: Mapping[str, Mutant]) -> list[str]:
+    """What is wrong, in words: tests that fail or are missing by themselves, mutants that live."""
+    tests = sorted({test for each in rows.values() for test in each})
+    plain = run(tests, {})
+    wrong = [f"{test}: there is no such test" for test in tests if test not in plain.seen]
+    wrong += [f"{test}: fails with every attribute in place" for test in sorted(plain.failed)]
+    for now in rounds(rows):
+        watcher = run(list(now), {test: mutants[name] for test, name in now.items()})
+        wrong += [
+            f"{name}: survives {test}" for test, name in now.items() if test not in watcher.failed
+        ]
+    return wrong
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutate", description=__doc__)
+    parser.add_argument("--row", help="this one alone, such as 'Gather numDigits'")
+    options = parser.parse_args(arguments)
+    mutants, tests = promised(), named()
+    names = sorted(mutants) if options.row is None else [options.row]
+    wrong = [f"{name}: no test names it" for name in names if name not in tests]
+    wrong += [f"{name}: is no attribute with an effect" for name in tests if name not in mutants]
+    rows = {name: tests[name] for name in names if name in tests and name in mutants}
+    wrong += survivors(rows, mutants)
+    alive = {each.partition(":")[0] for each in wrong}
+    print("\n".join(wrong) if wrong else "every attribute is missed when it is gone")
+    print(f"{len(names)} rows, {len(names) - len(alive & set(names))} mutants killed")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
