@@ -67,6 +67,23 @@ class BusSecurity(StrEnum):
     SASL_TLS = "sasl_tls"
 
 
+class Engine(StrEnum):
+    """What turns text into speech; `AUTO` takes what is there."""
+
+    AUTO = "auto"
+    ESPEAK = "espeak"
+    HTTP = "http"
+    FAKE = "fake"
+    NONE = "none"
+
+
+class SpeechFormat(StrEnum):
+    """What an engine behind HTTP is asked for: a WAV file, or 24,000 samples a second alone."""
+
+    WAV = "wav"
+    PCM = "pcm"
+
+
 class SaslMechanism(StrEnum):
     """By which name and password are shown to a broker."""
 
