@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.media import graph
 from gateway.media.leg import Leg
+from gateway.media.mixer import Mixer
 from gateway.media.node import Sounding, Tools
 from gateway.media.player import Playing
 from gateway.media.shelf import Kind, Shelf
@@ -21,6 +22,7 @@ class Kinds(msgspec.Struct, frozen=True, kw_only=True):
         node=graph.Tone, make=lambda call, node, now: Toned(sound=node.sound)
     )
     players: Kind[graph.Player, Playing]
+    mixers: Kind[graph.Mixer, Mixer]
 
 
 class Call:
@@ -35,11 +37,17 @@ class Call:
         self._tools = tools
         self._tones = Shelf(kinds.tones, name)
         self._players = Shelf(kinds.players, name)
-        self._shelves = (self._tones, self._players)
+        self._mixers = Shelf(kinds.mixers, name)
+        self._shelves = (self._tones, self._players, self._mixers)
 
     def sound(self, name: str) -> Sounding | None:
         """A node that makes its sound itself."""
         return self._tones.at_work.get(name) or self._players.at_work.get(name)
+
+    @property
+    def mixers(self) -> Mapping[str, Mixer]:
+        """The rooms, by their ids."""
+        return self._mixers.at_work
 
     def change(self, wanted: graph.Graph, fresh: Mapping[str, PortPair], now: float) -> None:
         """Have the nodes of a newer graph, with ports for legs that are new; joins come after."""

@@ -14,8 +14,8 @@ from protocols.rtp.latch import LatchPolicy
 from protocols.rtp.tones import RINGING, Sound
 from protocols.sdp.media import DtmfMode, Stream
 
-MOST_NODES: Final = 64
-MOST_JOINS: Final = 256
+MOST_NODES: Final = 512  # a room has a node for each of its people
+MOST_JOINS: Final = 2048
 
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg", gc=False):
@@ -135,7 +135,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True, tag="guest"):
     leg: str
 
 
-Node = Leg | Tone | Player | Guest
+Node = Leg | Tone | Player | Mixer | Guest
 
 
 def ringing(id: str, country: str = "us") -> Tone:
@@ -149,7 +149,8 @@ def ringing(id: str, country: str = "us") -> Tone:
 class Join(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The node `hearer` gets what comes from the node `source`.
 
-    If the hearer is a mixer, `only` may name the one of its hearers to whom it passes this on.
+    If the hearer is a mixer, `only` may name the one of its hearers to whom it passes this on;
+    while that one doesn't hear it, nobody does.
     """
 
     source: str
@@ -171,10 +172,12 @@ def both_ways(one: str, other: str) -> tuple[Join, Join]:
     return Join(source=one, hearer=other), Join(source=other, hearer=one)
 
 
-_SPEAKING: Final = (Leg, Guest, Tone, Player)
+_LEGS: Final = (Leg, Guest)
+_SPEAKING: Final = (*_LEGS, Tone, Player)
 _HEARS: Final[dict[type[Node], tuple[type[Node], ...]]] = {
-    Leg: _SPEAKING,
-    Guest: _SPEAKING,
+    Leg: (*_SPEAKING, Mixer),
+    Guest: (*_SPEAKING, Mixer),
+    Mixer: _SPEAKING,
 }
 """Whom a node of a kind may hear; who is not here hears nobody."""
 
@@ -190,7 +193,9 @@ def fault(graph: Graph) -> str | None:
         reason = _fault_of_join(join, kinds)
         if reason is not None:
             return reason
-    hearers = [each.hearer for each in graph.joins]
+    if len({(each.source, each.hearer) for each in graph.joins}) < len(graph.joins):
+        return "a node hears another one twice"
+    hearers = [each.hearer for each in graph.joins if kinds[each.hearer] is not Mixer]
     if len(set(hearers)) < len(hearers):
         return "a leg hears one other; to hear more of them takes a node that mixes"
     return _fault_of_guests(graph)
@@ -204,6 +209,8 @@ def _fault_of_join(join: Join, kinds: dict[str, type[Node]]) -> str | None:
         return f"{join.hearer} is a {hearer.__name__.lower()}, which hears nobody"
     if source not in _HEARS[hearer]:
         return f"{join.hearer} can't hear {join.source}"
+    if join.only and (hearer is not Mixer or kinds.get(join.only) not in _LEGS):
+        return f"{join.hearer} can't pass {join.source} on to {join.only} alone"
     return None
 
 

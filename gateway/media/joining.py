@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from gateway.media.call import Call
 from gateway.media.graph import Join
 from gateway.media.leg import Leg
+from gateway.media.node import Heard, Listener, Seat
 
 
 class Joining:
@@ -19,6 +20,7 @@ class Joining:
         self._guests = {call.name: dict(_lent(call, calls)) for call in self._calls}
         self._sources: dict[Leg, tuple[Call, Join]] = {}
         self._hearers: dict[Leg, list[Leg]] = {}
+        self._listeners: dict[Leg, list[Listener]] = {}
 
     def join(self, now: float) -> None:
         """Connect all of them."""
@@ -29,8 +31,10 @@ class Joining:
         legs = [leg for call in self._calls for leg in call.legs.values()]
         for leg in legs:
             self._turn(leg, now)
+        for call in self._calls:
+            self._fill_rooms(call, now)
         for leg in legs:
-            leg.connect(self._hearers.get(leg, ()), ())
+            leg.connect(self._hearers.get(leg, ()), self._listeners.get(leg, ()))
 
     def _find_sources(self, call: Call, legs: Mapping[str, Leg]) -> None:
         """Have those of these that hear nobody yet hear whom their call says."""
@@ -48,7 +52,31 @@ class Joining:
         sound, source = call.sound(join.source), self._leg(call, join.source)
         if source is not None:
             self._hearers.setdefault(source, []).append(leg)
-        leg.hear(sound or source, sound, now)
+        leg.hear(call.mixers.get(join.source) or sound or source, sound, now)
+
+    def _fill_rooms(self, call: Call, now: float) -> None:
+        """Have each mixer of a call hear, and be heard by, whom it is to."""
+        for name, mixer in call.mixers.items():
+            heard: list[Heard] = []
+            legs: list[tuple[str, Leg]] = []
+            for join in call.joins:
+                if join.hearer != name:
+                    continue
+                leg, sound = self._leg(call, join.source), call.sound(join.source)
+                if sound is not None:
+                    heard.append(Heard(id=join.source, sound=sound, only=join.only))
+                elif leg is not None:
+                    heard.append(Heard(id=join.source, stream=leg.stream, only=join.only))
+                    legs.append((join.source, leg))
+            mixer.connect(heard, list(self._seats(call, name)), now)
+            for source, leg in legs:
+                self._listeners.setdefault(leg, []).append(mixer.listener(source))
+
+    def _seats(self, call: Call, name: str) -> Iterable[Seat]:
+        """The legs that hear a mixer: a guest may hear what its own call says instead."""
+        for leg, (said_by, join) in self._sources.items():
+            if said_by is call and join.source == name and leg.stream is not None:
+                yield Seat(id=join.hearer, stream=leg.stream, outlet=leg.outlet)
 
     def _leg(self, call: Call, name: str) -> Leg | None:
         return call.legs.get(name) or self._guests[call.name].get(name)

@@ -29,11 +29,16 @@ _STILL: Final = 1.0  # seconds without a packet after which a playout isn't aske
 
 
 class Packets:
-    """A leg's source; its packets come by `take` and `hush`, as `node.Listener` says."""
+    """A leg's source; its packets come by `take` and `hush`, as `node.Listener` says.
 
-    def __init__(self, stream: Stream, seed: Callable[[], int], config: JitterConfig) -> None:
+    Without a `stream` none come, for nothing is agreed on.
+    """
+
+    def __init__(
+        self, stream: Stream | None, seed: Callable[[], int], config: JitterConfig
+    ) -> None:
         by_clock: dict[int, dict[int, formats.Format]] = {}
-        for each in stream.codecs:
+        for each in stream.codecs if stream is not None else ():
             found = format_of(each.received)
             if found is not None:
                 heard = by_clock.setdefault(found.clock_rate, {})
@@ -42,7 +47,7 @@ class Packets:
         for clock_rate, heard in by_clock.items():
             noises = frozenset(
                 each.received.payload_type
-                for each in stream.noise
+                for each in (stream.noise if stream is not None else ())
                 if each.received.clock_rate == clock_rate
             )
             made = Playout(heard, clock_rate=clock_rate, noises=noises, seed=seed(), config=config)

@@ -63,6 +63,11 @@ class Mixer:
         self._now = now
         self._number = 0  # of the next frame
 
+    def update(self, node: graph.Mixer, now: float) -> None:
+        """Become what the newer graph says."""
+        self._tells_speech = node.tells_speech
+        self._go_on(now)
+
     # Who is there
 
     def connect(self, heard: Sequence[Heard], seats: Sequence[Seat], now: float) -> None:
@@ -109,7 +114,6 @@ class Mixer:
             widest = max((each.rate for each in self._chairs), default=TAP_RATE)
             rate = min(_WIDE, widest)
             return Made(heard.sound.pcm(rate, now), rate)
-        assert heard.stream is not None  # what doesn't make its sound itself is a leg
         return Packets(heard.stream, self._tools.ssrc, JitterConfig())
 
     def listener(self, id: str) -> Listener:

@@ -15,6 +15,7 @@ from gateway.media.call import Call, Kinds
 from gateway.media.graph import Graph
 from gateway.media.joining import Joining
 from gateway.media.lending import Lending
+from gateway.media.mixer import Mixer
 from gateway.media.node import Timed, Tools
 from gateway.media.player import Playing
 from gateway.media.reel import Reels
@@ -65,6 +66,11 @@ class Switch:
             players=Kind(
                 node=graph.Player,
                 make=lambda call, node, now: Playing(call, node, tools, reels, now),
+            ),
+            mixers=Kind(
+                node=graph.Mixer,
+                make=lambda call, node, now: Mixer(call, node, tools, now),
+                become=Mixer.update,
             ),
         )
 

@@ -6,7 +6,7 @@ import pytest
 from media_world import World, chosen, leg, stream, telephone_events, until
 
 from gateway.media import wire
-from gateway.media.graph import Join, both_ways
+from gateway.media.graph import MOST_NODES, Join, both_ways
 from protocols.rtp import rtcp
 from protocols.rtp.dtmf import DigitSender
 from protocols.rtp.latch import LatchPolicy, Verdict
@@ -489,7 +489,7 @@ async def test_versions_go_up(world: World) -> None:
             [Join(source="a", hearer="c"), Join(source="b", hearer="c")],
             "mixes",
         ),
-        ([leg(str(number)) for number in range(65)], [], "at most"),
+        ([leg(str(number)) for number in range(MOST_NODES + 1)], [], "at most"),
     ],
 )
 async def test_graphs_that_cannot_be(
