@@ -57,9 +57,10 @@ class Files:
 
     def remove(self, account_sid: str, sid: str) -> None:
         """Take a recording's sound away, in each form that there is; none is fine."""
-        for suffix in (MP3, WAV):
+        # What else was made of it is named after it.
+        for path in self.path(account_sid, sid).parent.glob(f"{sid}.*"):
             with suppress(FileNotFoundError):
-                self.path(account_sid, sid, suffix).unlink()
+                path.unlink()
 
 
 def sound_of(path: Path) -> Sound | None:

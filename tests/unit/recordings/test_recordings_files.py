@@ -31,11 +31,13 @@ def test_nobody_else_may_read_a_recording(tmp_path: Path) -> None:
 def test_every_form_of_a_recording_goes_with_it(tmp_path: Path) -> None:
     files = Files(tmp_path)
     files.begin("AC1", "RE1")
-    files.path("AC1", "RE1", MP3).write_bytes(b"x")
+    forms = [WAV, MP3, f".1{WAV}", f".1{MP3}"]
+    for suffix in forms[1:]:
+        files.path("AC1", "RE1", suffix).write_bytes(b"x")
     other = files.begin("AC1", "RE2")
     files.remove("AC1", "RE1")
     files.remove("AC1", "RE1")  # there is none any more
-    assert not any(files.path("AC1", "RE1", suffix).exists() for suffix in (WAV, MP3))
+    assert not any(files.path("AC1", "RE1", suffix).exists() for suffix in forms)
     assert other.exists()
 
 
