@@ -1,11 +1,15 @@
-"""Writes the pages that follow from declarations: config keys, REST operations, Kafka's topics.
+"""Writes the pages that follow from declarations: config, REST, TwiML, Kafka's topics.
 
 `make docs` runs it; `tests/test_docs.py` fails while a page is not what it would write.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import get_args, get_type_hints
+
+import msgspec
 
 from gateway.api.app import OWN, V2010
 from gateway.api.resources import Access, Operation
@@ -15,6 +19,11 @@ from gateway.events import FactType
 from gateway.messages.idempotency import KEPT_FOR
 from gateway.messages.submit_record import SUBMIT_FIELDS, SubmitRecord
 from gateway.sample import rows
+from twiml.elements import Attribute, Element, OnBadValue
+from twiml.errors import SCHEMA_WARNING
+from twiml.messaging_dialect import MESSAGING
+from twiml.registry import Place, elements
+from twiml.voice_dialect import ALL_VOICE, VOICE
 
 HERE = Path(__file__).parent
 _MADE = "<!-- Made by docs/generate.py from the declarations in the code: `make docs`. -->\n"
@@ -84,6 +93,112 @@ def _table(titles: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
 
 def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|")
+
+
+_TWIML = """\
+What may stand in a document, and what becomes of it here. *Works* means: as at Twilio. *Warned*
+means: the document runs, what is marked so has no effect, and a warning with that code stands in
+the call's timeline and among the facts. A value that is not what it should be comes to what stands
+in the last column. An attribute that is left empty counts as absent, unless empty has a meaning.
+
+`trunkline twiml check` says the same of a document of yours, in a file or at a URL.
+"""
+
+_OF_DOCUMENTS = """\
+A document has at most 64 KiB (11750) and is sent as `text/xml`, `application/xml` or `text/html`;
+`text/plain` is a `<Say>` in a call and a `<Message>` in answer to a text. It is well-formed XML, at
+most 256 deep, whose declaration is the first thing in it (12100) and whose root is `<Response>`
+(12102); entities of its own and document types are refused (12100), which is a choice for safety.
+Elements and attributes that are not in these tables are passed over with warning 12200, or with the
+code that their parent's table names.
+"""
+
+
+def twiml() -> str:
+    """The page about TwiML."""
+    parts = [
+        "# TwiML\n",
+        _MADE,
+        _TWIML,
+        "## Documents\n",
+        _OF_DOCUMENTS,
+        "## Calls\n",
+    ]
+    known = {name: VOICE.elements.get(name, verb) for name, verb in ALL_VOICE.elements.items()}
+    for place, element in elements(msgspec.structs.replace(ALL_VOICE, elements=known)):
+        foreign = VOICE.foreign.get(place[0])
+        parts += _element(place, element, f"warned ({foreign.code})" if foreign else "")
+    cells = (
+        (f"`{name}`", f"warned ({foreign.code}): {_quoted(foreign.message)}")
+        for name, foreign in ALL_VOICE.foreign.items()
+    )
+    parts += ["### Other verbs\n", _table(("verb", "here"), cells), "## Answers to texts\n"]
+    for place, element in elements(MESSAGING):
+        parts += _element(place, element, "")
+    codes = {foreign.code for foreign in MESSAGING.foreign.values()}
+    parts.append(f"Verbs for calls are warned ({', '.join(map(str, sorted(codes)))}).\n")
+    return "\n".join(parts)
+
+
+def _element(place: Place, element: Element[object], instead: str) -> Iterator[str]:
+    """What stands on the page of one element; `instead` is what is said of all of it, if set."""
+    yield f"### {' in '.join(f'`{each}`' for each in reversed(place))}\n"
+    if element.difference:
+        yield f"{_quoted(element.difference)}\n"
+    cells = [*_attributes(element, instead), *_undone_children(element, instead)]
+    if cells:
+        yield _table(("", "should be", "default", "here", "else"), cells)
+    else:
+        yield f"No attributes; {instead or 'works'}.\n"
+    if element.children:
+        inside = ", ".join(f"`<{name}>`" for name in element.children)
+        yield f"In it: {inside}; anything else is {element.child_code}.\n"
+
+
+def _attributes(element: Element[object], instead: str) -> Iterator[Sequence[str]]:
+    for name, row in element.attributes.items():
+        otherwise = f"{row.code}, {_ON_BAD_VALUE[row.on_bad_value]}"
+        here = instead or _here(element.undone.get(name), row.difference)
+        yield (f"`{name}`", row.expected, _default(element, row), here, otherwise)
+    for name, why in element.undone.items():
+        if name not in element.attributes:
+            yield (f"`{name}`", "", "", instead or _here(why, ""), "")
+
+
+def _default(element: Element[object], row: Attribute) -> str:
+    """As it would be written, if the field of the element's value has one that can be."""
+    (kind,) = get_args(get_type_hints(element.make)["return"])
+    if not issubclass(kind, msgspec.Struct):
+        return ""
+    defaults = {field.name: field.default for field in msgspec.structs.fields(kind)}
+    value = defaults.get(row.field, "")
+    words = value if isinstance(value, tuple) else (value,)
+    text = " ".join(str(word).lower() if isinstance(word, bool) else str(word) for word in words)
+    return f"`{text}`" if text and row.read(text) == value else ""
+
+
+def _here(undone: str | None, difference: str) -> str:
+    if undone is not None:
+        return f"warned ({SCHEMA_WARNING}): {_quoted(undone)}"
+    return f"works, with a difference: {_quoted(difference)}" if difference else "works"
+
+
+_ON_BAD_VALUE = {
+    OnBadValue.USE_DEFAULT: "the default",
+    OnBadValue.LEAVE_OUT: "it is left out",
+    OnBadValue.END_DOCUMENT: "the document ends",
+}
+
+
+def _undone_children(element: Element[object], instead: str) -> Iterator[Sequence[str]]:
+    for name, why in element.undone_children.items():
+        here = instead or f"warned ({element.child_code}): {_quoted(why)}"
+        yield (f"`<{name}>`", "", "", here, "")
+
+
+def _quoted(text: str) -> str:
+    """What looks like an element is shown, not taken for one."""
+    return re.sub(r"<[\w-]+>", r"`\g<0>`", text)
 
 
 _EVENTS = """\
@@ -250,6 +365,7 @@ _VERSION = "1"  # of the records' values
 PAGES = {
     "configuration.md": configuration,
     "rest.md": rest,
+    "twiml.md": twiml,
     "events.md": events,
     "asyncapi.json": async_document,
 }

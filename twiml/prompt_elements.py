@@ -99,8 +99,8 @@ def _said(voice_code: int, loop_code: int) -> Element[Say]:
         },
         children=SSML,
         make=_say,
-        difference=f"of more than {MAX_TEXT} characters, {MAX_POLLY_TEXT} with a voice of Polly,"
-        " the first are spoken, without markup",
+        difference=f"Of more than {MAX_TEXT} characters, {MAX_POLLY_TEXT} with a voice of Polly, as"
+        " many are spoken, without markup.",
     )
 
 
@@ -121,7 +121,7 @@ PLAY: Final = Element(
         "loop": _loop(INVALID_PLAY_LOOP),
     },
     make=_play,
-    difference="WAV, MP3 and Ogg",
+    difference="Files are WAV, MP3 or Ogg.",
 )
 
 PAUSE: Final = Element(

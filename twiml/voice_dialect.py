@@ -49,19 +49,18 @@ _LATER: Final = "this version does not do it"
 
 def _done(name: str, element: Element[T]) -> Element[T]:
     """The element without what is not done of it and of its children."""
-    left_out = _NOT_DONE.get(name, frozenset())
+    later = _NOT_DONE.get(name, frozenset())
+    attributes = [each for each in element.attributes if each in later]
+    children = [each for each in element.children if each in later]
     return msgspec.structs.replace(
         element,
-        undone={**element.undone, **dict.fromkeys(left_out & element.attributes.keys(), _LATER)},
+        undone={**element.undone, **dict.fromkeys(attributes, _LATER)},
         children={
             child: _done(child, each)
             for child, each in element.children.items()
-            if child not in left_out
+            if child not in later
         },
-        undone_children={
-            **element.undone_children,
-            **dict.fromkeys(left_out & element.children.keys(), _LATER),
-        },
+        undone_children={**element.undone_children, **dict.fromkeys(children, _LATER)},
     )
 
 

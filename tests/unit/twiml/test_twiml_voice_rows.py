@@ -24,6 +24,8 @@ from twiml.nouns import (
 )
 from twiml.parser import Document, parse
 from twiml.queue_elements import MAX_QUEUE_NAME
+from twiml.registry import elements as listed
+from twiml.registry import promised
 from twiml.verbs import (
     Dial,
     Echo,
@@ -306,6 +308,13 @@ def test_attributes_are_read(
     assert codes(read(written)) == []
     assert getattr(one(written), field) == expected
     assert getattr(one(WRITTEN[element].format("")), field) != expected
+
+
+@pytest.mark.parametrize("element", HONOURED)
+def test_all_that_is_promised_is_read(element: str) -> None:
+    read_here = {attribute for attribute, *_ in HONOURED[element]}
+    all_of_it = {name for place, name in promised(ALL_VOICE) if place[-1] == element}
+    assert all_of_it - {"input"} == read_here
 
 
 @pytest.mark.parametrize(("element", "attribute", "value", "code"), BAD)
@@ -633,3 +642,11 @@ def test_everything_that_the_sdk_can_write_is_known(
 def test_every_verb_that_the_sdk_can_write_is_known() -> None:
     known = {plain(name) for name in (*ALL_VOICE.elements, *ALL_VOICE.foreign)}
     assert {plain(name) for name in vars(sdk.VoiceResponse) if name[0] != "_"} <= known
+
+
+def test_every_element_is_listed_once_and_what_stands_in_itself_as_well() -> None:
+    places = [place for place, _ in listed(ALL_VOICE)]
+    assert len(places) == len(set(places))
+    assert {("Say", "lang"), ("Dial", "Sip", "Uri"), ("Start", "Recording")} <= set(places)
+    assert ("Gather", "Say") not in places
+    assert ("Gather", "hints") not in {(place[-1], name) for place, name in promised(ALL_VOICE)}
