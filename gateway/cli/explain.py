@@ -1,13 +1,17 @@
 """`text explain`, `route explain`, `twiml check`: why something is as it is, before it matters."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from gateway.cli import show
 from gateway.cli.client import Gateway, GatewayError
+
+if TYPE_CHECKING:
+    from twiml.errors import Finding, ParseFailure
 
 texts = typer.Typer(no_args_is_help=True, help="How a text is written on the wire.")
 routes = typer.Typer(no_args_is_help=True, help="Where a text or a call goes.")
@@ -106,50 +110,78 @@ def explain_route(
 
 @documents.command("check")
 def check_document(
-    source: Annotated[str, typer.Argument(help="A file or a URL.")],
+    source: Annotated[str, typer.Argument(help="A file, a URL, or - for what is piped in.")],
     answering: Annotated[
-        Answering, typer.Option("--for", help="Whether it answers texts or calls.")
-    ] = Answering.TEXTS,
+        Answering | None,
+        typer.Option("--for", help="Whether it answers texts or calls; else its verbs say."),
+    ] = None,
     method: Annotated[str, typer.Option(help="How a URL is asked.")] = "POST",
 ) -> None:
     """Parse a TwiML document as an inbound text or call would, and say what is wrong with it."""
-    from twiml.elements import Dialect
     from twiml.errors import Level
-    from twiml.messaging_dialect import MESSAGING
-    from twiml.parser import Document, findings, parse
-    from twiml.voice_dialect import VOICE
 
-    dialects: dict[Answering, Dialect[object]] = {
-        Answering.TEXTS: MESSAGING,
-        Answering.CALLS: VOICE,
-    }
     content, kind = _fetched(source, method) if "://" in source else _read(source)
-    document = parse(content, kind, dialects[answering])
-    found = findings(document)
+    found, verbs = _checked(content, kind, answering or _guessed(content, kind))
     for each in found:
         place = f"line {each.line}" if each.line else "document"
         show.line(f"{place}: {each.level} {each.code}: {show.plain(each.message)}")
     if any(each.level is Level.ERROR for each in found):
         raise GatewayError(f"{source} can't be run")
-    if isinstance(document, Document):
-        said = ", ".join(type(verb).__name__ for verb in document.verbs) or "nothing"
-        show.line(f"It says: {said}.")
+    show.line(f"It says: {', '.join(verbs) or 'nothing'}.")
+
+
+def _guessed(content: bytes, kind: str) -> Answering:
+    """A document with a verb that only calls have answers one."""
+    from twiml.errors import INVALID_VERB_FOR_MESSAGE
+    from twiml.messaging_dialect import MESSAGING
+    from twiml.parser import findings, parse
+
+    found = findings(parse(content, kind, MESSAGING))
+    foreign = any(each.code == INVALID_VERB_FOR_MESSAGE for each in found)
+    return Answering.CALLS if foreign else Answering.TEXTS
+
+
+def _checked(
+    content: bytes, kind: str, answering: Answering
+) -> tuple[list["Finding"], tuple[str, ...]]:
+    """All that is wrong, in order, and the verbs that this version runs.
+
+    What is in a verb for calls that this version passes over is looked at as well.
+    """
+    from twiml.messaging_dialect import MESSAGING
+    from twiml.parser import Document, findings, parse
+    from twiml.voice_dialect import ALL_VOICE, VOICE
+
+    if answering is Answering.TEXTS:
+        document: Document[object] | ParseFailure = parse(content, kind, MESSAGING)
+        found = findings(document)
+    else:
+        document = parse(content, kind, VOICE)
+        found = (*findings(document), *findings(parse(content, kind, ALL_VOICE)))
+    verbs = document.verbs if isinstance(document, Document) else ()
+    once = sorted(dict.fromkeys(found), key=lambda each: each.line)
+    return once, tuple(type(verb).__name__ for verb in verbs)
 
 
 def _read(path: str) -> tuple[bytes, str]:
     try:
-        return Path(path).read_bytes(), "text/xml"
+        content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise GatewayError(f"{path} can't be read: {error.strerror}") from None
+    return content, "text/xml"
 
 
 def _fetched(url: str, method: str) -> tuple[bytes, str]:
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
+    from twiml.parser import MAX_BODY
+
+    if not url.lower().startswith(("http://", "https://")):
+        raise GatewayError(f"{url} can't be fetched: it is no URL of http or https")
     try:
         with urlopen(Request(url, method=method), timeout=_FETCH_TIMEOUT) as response:
-            return response.read(), response.headers.get("Content-Type", "")
+            return response.read(MAX_BODY + 1), response.headers.get("Content-Type", "")
     except (OSError, ValueError) as error:
         hint = "; it is asked without a signature and without parameters; check a file instead"
         said = f"{error}{hint}" if isinstance(error, HTTPError) else f"{error}"

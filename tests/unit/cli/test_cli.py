@@ -95,12 +95,12 @@ def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn
     thread.join()
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments)
+def run(*arguments: str, given: str = "") -> Result:
+    return CliRunner().invoke(app, arguments, input=given)
 
 
-def said(*arguments: str) -> str:
-    result = run(*arguments)
+def said(*arguments: str, given: str = "") -> str:
+    result = run(*arguments, given=given)
     assert result.exit_code == 0, (result.output, result.exception)
     return result.stdout
 
@@ -562,17 +562,47 @@ def test_twiml_check_says_what_is_wrong(tmp_path: Path, gateway: StandIn) -> Non
 
 def test_twiml_check_reads_documents_for_calls(tmp_path: Path) -> None:
     path = tmp_path / "answer.xml"
-    path.write_text("<Response>\n<Dial record='x'>+15550002000</Dial>\n<Say>x</Say></Response>")
-    lines = said("twiml", "check", "--for", "calls", str(path)).splitlines()
-    assert [line.split(": ")[:2] for line in lines[:3]] == [
-        ["line 2", "warning 12200"],
-        ["line 2", "warning 13217"],
-        ["line 3", "warning 13750"],
-    ]
-    assert lines[-1] == "It says: Dial."
+    path.write_text(
+        "<Response>\n<Dial timeout='x'>+15550002000</Dial>\n"
+        "<Gather numDigits='x'><Ninja/></Gather>\n<Pay/></Response>"
+    )
+    told = [line.split(": ")[:2] for line in said("twiml", "check", str(path)).splitlines()]
+    for expected in (
+        ["line 2", "warning 13212"],
+        ["line 3", "warning 13314"],
+        ["line 3", "warning 13320"],
+        ["line 4", "warning 13750"],
+    ):
+        assert expected in told
+    assert [place for place, _ in told[:-1]] == sorted(place for place, _ in told[:-1])
+    assert told[-1][0] == "It says"
+    assert told[-1][1].startswith("Dial")
     path.write_text("")
     assert refused("twiml", "check", "--for", "calls", str(path)) == f"{path} can't be run"
     assert said("twiml", "check", str(path)).strip() == "It says: nothing."
+
+
+def test_twiml_check_ends_with_1_where_twilio_s_level_is_error(tmp_path: Path) -> None:
+    path = tmp_path / "answer.xml"
+    path.write_text(
+        "<Response>\n<Dial recordingStatusCallbackEvent='x'>+15550002000</Dial></Response>"
+    )
+    result = run("twiml", "check", str(path))
+    assert result.exit_code == 1
+    (line,) = result.stdout.splitlines()
+    assert line.startswith("line 2: error 13621: ")
+
+
+def test_twiml_check_reads_what_is_piped_in() -> None:
+    document = "<Response><Message>Hello</Message><Message to='bob'>x</Message></Response>"
+    lines = said("twiml", "check", "-", given=document).splitlines()
+    assert lines[0].startswith("line 1: warning 14101: ")
+    assert lines[1] == "It says: Message."
+
+
+def test_twiml_check_asks_no_other_kind_of_url() -> None:
+    told = refused("twiml", "check", "file:///etc/passwd")
+    assert told == "file:///etc/passwd can't be fetched: it is no URL of http or https"
 
 
 def test_init_writes_once_and_check_takes_it(
