@@ -1,46 +1,41 @@
 """Attributes whose effect is taken away: read as ever, warned of as ever, and forgotten.
 
-The rows are those of the dialect for calls, without the attributes that it says have no effect.
+The rows are those that the page about TwiML is made of: what documents for calls promise.
 """
 
 import contextlib
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
-from twiml.elements import Attribute, Element
+from twiml import registry
+from twiml.elements import Element
 from twiml.parser import _Reading
+from twiml.registry import Place
 from twiml.voice_dialect import ALL_VOICE
 
 TEST: Final = "tests/unit/twiml/test_twiml_attributes.py::test_an_attribute_makes_its_difference"
 
 
 class Mutant(msgspec.Struct, frozen=True):
-    """One attribute of one element, by the rows that it stands in."""
+    """One attribute of one element, wherever that stands below its parent."""
 
-    rows: Mapping[str, Attribute]
+    place: Place
     attribute: str
+
+    def is_of(self, node: Any) -> bool:
+        """Whether an element of a document is the one; what a verb has may stand in others too."""
+        *around, name = self.place
+        return bool(node.tag == name and (len(around) < 2 or node.getparent().tag == around[-1]))
 
 
 def promised() -> dict[str, Mutant]:
-    """Every attribute with an effect, by its name: each element once, where it is met first."""
-    found: dict[str, Mutant] = {}
-    met: set[tuple[int, int]] = set()
-    waiting: deque[tuple[str, Element[Any]]] = deque(ALL_VOICE.elements.items())
-    while waiting:
-        path, element = waiting.popleft()
-        # SSML nests without end, of the same rows and children.
-        key = (id(element.attributes), id(element.children))
-        if key in met:
-            continue
-        met.add(key)
-        if not any(element.attributes is each.rows for each in found.values()):
-            for attribute in element.attributes.keys() - element.undone.keys():
-                found[f"{path} {attribute}"] = Mutant(element.attributes, attribute)
-        waiting.extend((f"{path}>{name}", child) for name, child in element.children.items())
-    return found
+    """Every attribute with an effect, by its name."""
+    return {
+        f"{'>'.join(place)} {attribute}": Mutant(place, attribute)
+        for place, attribute in registry.promised(ALL_VOICE)
+    }
 
 
 @contextlib.contextmanager
@@ -52,8 +47,8 @@ def forgotten(mutant: Mutant) -> Iterator[None]:
         self: "_Reading[Any]", node: Any, element: Element[object]
     ) -> dict[str, Any] | None:
         fields = read(self, node, element)
-        if fields is not None and element.attributes is mutant.rows:
-            fields.pop(mutant.rows[mutant.attribute].field, None)
+        if fields is not None and mutant.is_of(node):
+            fields.pop(element.attributes[mutant.attribute].field, None)
         return fields
 
     _Reading._fields = forgetful  # type: ignore[method-assign]

@@ -102,15 +102,6 @@ VERBS: Mapping[str, Row] = {
         '<Play digits="1w2"/>', timeline, [(0.0, "press 1w2"), (1.0, "hang up done")]
     ),
     "Pause length": Row('<Pause length="7"/>', timeline, [(0.0, "pause 7"), (7.0, "hang up done")]),
-    "Gather>Say voice": Row('<Gather><Say voice="alice">Hi</Say></Gather>', say("voice"), "alice"),
-    "Gather>Say language": Row(
-        '<Gather><Say language="de-DE">Hi</Say></Gather>', say("language"), "de-DE"
-    ),
-    "Gather>Say loop": Row(
-        '<Gather timeout="1"><Say loop="3">Hi</Say></Gather>',
-        timeline,
-        [(0.0, "say Hi"), (3.0, "pause 1"), (4.0, "hang up done")],
-    ),
     "Gather input": Row('<Gather input="speech"/>', asked, [], keyed((1.0, "1"))),
     "Gather action": Row(
         '<Gather action="next"/>', asked, [(6.0, "POST", NEXT)], keyed((1.0, "1"))
@@ -269,17 +260,16 @@ CALLEES: Mapping[str, Row] = {
     "Dial>Application copyParentTo": called(
         "Application", "copyParentTo", "true", "copy_parent_to", True
     ),
-    "Dial>Application>Parameter name": Row(
-        f'<Dial><Application><ApplicationSid>{APP}</ApplicationSid><Parameter name="a" value="b"/>'
-        "</Application></Dial>",
-        noun("parameters"),
-        (("a", "b"),),
-    ),
-    "Dial>Application>Parameter value": Row(
-        '<Dial><Client><Identity>joe</Identity><Parameter name="a" value="b"/></Client></Dial>',
-        noun("parameters"),
-        (("a", "b"),),
-    ),
+    **{
+        f"Dial>{kind}>Parameter {attribute}": Row(
+            f'<Dial><{kind}><{inner}>{_NOUNS[kind]}</{inner}><Parameter name="a" value="b"/>'
+            f"</{kind}></Dial>",
+            noun("parameters"),
+            (("a", "b"),),
+        )
+        for kind, inner in (("Application", "ApplicationSid"), ("Client", "Identity"))
+        for attribute in ("name", "value")
+    },
     "Dial>Sip codecs": called("Sip", "codecs", "PCMA G722", "codecs", ("PCMA", "G722")),
     **{
         f"Dial>Sip {attribute}": Row(
