@@ -231,7 +231,7 @@ async def test_what_would_be_said_or_played_is_noted(kind: str) -> None:
         assert isinstance(got, Obtained) and got.document.verbs == ()
         (note,) = got.notes
         assert (note.error_code, note.level, note.line) == (13750, Level.WARNING, 0)
-        assert "this version does not do" in note.message
+        assert "this version" in note.message
 
 
 async def test_an_unknown_kind_of_audio_is_no_answer() -> None:
