@@ -12,15 +12,24 @@ from lxml import etree
 
 from tests.fuzz.documents import PIECES
 from twiml.call import (
-    Call,
     DialEnded,
     DialStatus,
     Ending,
     Event,
     Fetched,
+    FullCall,
     HungUp,
+    KeyPressed,
     NotFetched,
     Paused,
+    Prompted,
+    QueueLeft,
+    QueueResult,
+    Recorded,
+    RecordEnd,
+    Referred,
+    ReferStatus,
+    Texted,
 )
 from twiml.dial_elements import MAX_NOUNS
 from twiml.errors import Finding, ParseFailure
@@ -28,11 +37,25 @@ from twiml.nouns import Sip
 from twiml.outcome import Goto
 from twiml.parser import Document, findings, parse
 from twiml.prompt_elements import MAX_TEXT
+from twiml.runner import Runner
 from twiml.sip_nouns import MAX_HEADERS, MAX_URIS
 from twiml.ssml_elements import SSML
-from twiml.verbs import Dial, Gather, RejectReason, Say, VoiceVerb
-from twiml.voice import Interpreter, Part, Pickup
+from twiml.verbs import (
+    Dial,
+    Enqueue,
+    Gather,
+    Play,
+    Record,
+    Refer,
+    RejectReason,
+    Say,
+    Sms,
+    StartRecording,
+    VoiceVerb,
+)
+from twiml.voice import Interpreter, Part, Pickup, aside_verbs, call_verbs, whisper_verbs
 from twiml.voice_dialect import ALL_VOICE, VOICE
+from twiml.waiting import in_queue, in_room
 
 SEEDS: Final = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Response><Pause length="2"/><Dial action="/a"'
@@ -63,7 +86,7 @@ _WORDS: Final = (
 )  # fmt: skip
 
 
-class Watched(Call):
+class Watched(FullCall):
     """A call that holds the interpreter to what may be asked when."""
 
     def __init__(self) -> None:
@@ -72,6 +95,7 @@ class Watched(Call):
         self.answers = 0
         self.over = False
         self.gone = False
+        self.kinds: dict[int, str] = {}
 
     def _asked(self, what: str, ask: int) -> None:
         assert not self.over
@@ -79,6 +103,7 @@ class Watched(Call):
         assert not self.awaited
         assert ask == self.asks + 1
         self.asks, self.awaited = ask, what
+        self.kinds[ask] = what
 
     def answer(self) -> None:
         assert not self.over
@@ -115,12 +140,49 @@ class Watched(Call):
                     assert text.isprintable()
         self._asked("dial", ask)
 
+    def say(self, ask: int, say: Say) -> None:
+        self._asked("sound", ask)
+
+    def play(self, ask: int, play: Play) -> None:
+        assert play.url.startswith("http") or play.digits
+        self._asked("sound", ask)
+
+    def record(self, ask: int, record: Record) -> None:
+        self._asked("record", ask)
+
+    def finish(self, ask: int) -> None:
+        assert self.awaited == "record"
+        assert ask == self.asks
+
+    def start_recording(self, start: StartRecording) -> None:
+        assert not self.over
+        assert not self.awaited
+
+    def stop_recording(self) -> None:
+        assert not self.over
+        assert not self.awaited
+
+    def enqueue(self, ask: int, enqueue: Enqueue) -> None:
+        self._asked("queue", ask)
+
+    def leave(self) -> None:
+        self._end()
+
+    def text(self, ask: int, sms: Sms) -> None:
+        self._asked("text", ask)
+
+    def refer(self, ask: int, refer: Refer) -> None:
+        self._asked("refer", ask)
+
+    def echo(self, ask: int) -> None:
+        self._asked("echo", ask)
+
     def fetch(self, ask: int, goto: Goto) -> None:
         assert goto.url.startswith("http")
         self._asked("fetch", ask)
 
     def report(self, goto: Goto) -> None:
-        assert self.gone
+        assert goto.url.startswith("http")
 
     def stop(self, ask: int) -> None:
         assert not self.over
@@ -129,7 +191,7 @@ class Watched(Call):
         self.awaited = ""
 
     def note(self, finding: Finding) -> None:
-        assert finding.code in (13201, 13238, 14106)
+        assert finding.code in (13201, 13238, 13750, 14106)
 
 
 # Those of any document, and those of an attribute or a name that Twilio calls errors.
@@ -146,9 +208,8 @@ def read(body: bytes, content_type: str) -> Document[VoiceVerb] | None:
     if isinstance(whole, Document):
         for verb in whole.verbs:
             _spoken(verb)
-    result = parse(body, content_type, VOICE)
-    _hold(result)
-    return result if isinstance(result, Document) else None
+    _hold(parse(body, content_type, VOICE))
+    return whole if isinstance(whole, Document) else None
 
 
 def _hold(result: Document[object] | ParseFailure) -> None:
@@ -197,38 +258,67 @@ def check(seed: int) -> None:
     """One try; the same for the same seed."""
     chance = random.Random(seed)
     call = Watched()
-    part = chance.choice(list(Part))
-    pickup = Pickup.ANSWERED if part is Part.WHISPER else chance.choice(list(Pickup))
-    interpreter = Interpreter(call, pickup=pickup, part=part)
-    interpreter.start(Goto(url="https://example.com/a", method="POST"))
+    runner = _runner(chance, call)
+    runner.start(Goto(url="https://example.com/a", method="POST"))
     for _ in range(30):
         match chance.randrange(12):
             case 0:
-                interpreter.start(Goto(url="https://example.com/b", method="GET"))
+                runner.start(Goto(url="https://example.com/b", method="GET"))
             case 1:
                 document = read(damaged(chance), "text/xml")
-                interpreter.run(document or Document(verbs=()), "https://example.com/")
+                runner.run(document or Document(verbs=()), "https://example.com/")
+            case 2 | 3:
+                runner.on(KeyPressed(key=chance.choice("0123456789*#ABCD")))
             case _:
-                _tell(interpreter, call, _event(chance, call))
+                _tell(runner, call, _event(chance, call))
 
 
-def _tell(interpreter: Interpreter, call: Watched, event: Event) -> None:
+def _runner(chance: random.Random, call: Watched) -> Runner:
+    """Whoever runs documents: a call, who is dialled, who hears something aside, who waits."""
+    ringing = chance.choice(list(Pickup))
+    answered = Pickup.ANSWERED
+    match chance.randrange(6):
+        case 0:
+            return Interpreter(call, pickup=answered, part=Part.WHISPER, verbs=whisper_verbs(call))
+        case 1:
+            return Interpreter(call, pickup=answered, part=Part.ASIDE, verbs=aside_verbs(call))
+        case 2:
+            return in_queue(call)
+        case 3:
+            return in_room(call)
+        case _:
+            return Interpreter(call, pickup=ringing, verbs=call_verbs(call))
+
+
+def _tell(runner: Runner, call: Watched, event: Event) -> None:
     if isinstance(event, HungUp):
         call.gone = True
-    elif event.ask == call.asks:
+    elif not isinstance(event, KeyPressed) and event.ask == call.asks:
         call.awaited = ""
-    interpreter.on(event)
+    runner.on(event)
 
 
 def _event(chance: random.Random, call: Watched) -> Event:
     late = chance.randrange(6) == 0 or not call.awaited
-    ask = chance.randrange(call.asks) if late else call.asks
-    match chance.choice(("pause", "dial", "fetch", "hang up")) if late else call.awaited:
+    # What was asked for ends in its own way, if at all, but it may do so at any time.
+    ask = chance.randrange(call.asks + 1) if late else call.asks
+    match call.kinds.get(ask, ""):
         case "pause":
             return Paused(ask=ask)
+        case "sound":
+            return Prompted(ask=ask, is_heard=chance.random() < 0.5)
         case "dial":
             status = chance.choice(list(DialStatus))
             return DialEnded(ask=ask, status=status, bridged=chance.random() < 0.5, duration=1)
+        case "record":
+            sid = chance.choice(("", "RE1"))
+            return Recorded(ask=ask, end=chance.choice(list(RecordEnd)), sid=sid)
+        case "queue":
+            return QueueLeft(ask=ask, result=chance.choice(list(QueueResult)))
+        case "text":
+            return Texted(ask=ask, status=chance.choice(("queued", "failed")))
+        case "refer":
+            return Referred(ask=ask, status=chance.choice(list(ReferStatus)))
         case "fetch":
             document = read(damaged(chance), chance.choice(TYPES))
             if document is None:
