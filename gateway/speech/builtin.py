@@ -1,10 +1,11 @@
 """Sounds that come with the gateway, made when they are first wanted: hold music and a beep.
 
+Runs in a workshop's process, for what it takes is long to load.
+
 The music is ours, so nobody has rights in it: four chords, struck softly and broken up, sixteen
 seconds that go on where they end. It is the same wherever it is made.
 """
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -60,23 +61,10 @@ def beep() -> Samples:
 
 
 _SOUNDS: Final = {"music": music, "beep": beep}
-_VERSION: Final = 1
 
 
-def path_of(folder: Path, name: str) -> Path:
-    """Where a sound is: `music` or `beep`."""
-    return folder / f"{name}-{_VERSION}.wav"
-
-
-def provide(folder: Path) -> None:
-    """Make what is not there."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, make in _SOUNDS.items():
-        path = path_of(folder, name)
-        if path.exists():
-            continue
-        scratch = folder / f"tmp-{os.getpid()}-{name}"
-        scratch.unlink(missing_ok=True)
-        with WavFile(scratch, _RATE) as written:
-            written.write(make().astype("<i2").tobytes())
-        scratch.replace(path)
+def compose(name: str, target: Path) -> float:
+    """Write a sound of the house, `music` or `beep`, to a new file; how many seconds it has."""
+    with WavFile(target, _RATE) as written:
+        written.write(_SOUNDS[name]().astype("<i2").tobytes())
+    return written.seconds

@@ -2,21 +2,22 @@
 
 import asyncio
 import hashlib
+from array import array
 from importlib.metadata import PackageNotFoundError, version
+from math import pi, sin
 from pathlib import Path
-from typing import Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Final
 
 from gateway.speech import ssml, voices, wire
 from gateway.speech.model import INVALID_VOICE, Cast, Remark, Unspoken, Words
 from gateway.speech.wav import WavFile
 from gateway.speech.workshop import Workshop
-from protocols.rtp.audio import Samples, to_int16
-from protocols.rtp.tones import Sound, render
+
+if TYPE_CHECKING:
+    from protocols.rtp.audio import Samples
 
 ESPEAK_PACKAGE: Final = "espeakng-loader"
-NO_ENGINE: Final = Sound(frequencies=(400.0,))
+NO_ENGINE: Final = 400.0  # Hz, for a second
 _RATE: Final = 16000
 
 
@@ -62,7 +63,7 @@ class FakeEngine:
 
     async def speak(self, words: Words, cast: Cast, target: Path) -> Unspoken | None:
         """See `Synthesiser`."""
-        await asyncio.to_thread(_write, target, hum(words.text))
+        await asyncio.to_thread(lambda: _write(target, hum(words.text).astype("<i2").tobytes()))
         return None
 
     async def close(self) -> None:
@@ -79,8 +80,13 @@ def length(text: str) -> float:
     return min(60.0, max(0.4, 0.06 * len(text)))
 
 
-def hum(text: str) -> Samples:
+def hum(text: str) -> "Samples":
     """What `FakeEngine` makes of `text`: its pitch, louder and softer four times a second."""
+    # Only tests hum, and the others do without what takes long to load.
+    import numpy as np
+
+    from protocols.rtp.audio import to_int16
+
     at = np.arange(round(length(text) * _RATE), dtype=np.float32) / _RATE
     loudness = 0.55 - 0.45 * np.cos(2 * np.pi * 4 * at)
     return to_int16((9000 * loudness * np.sin(2 * np.pi * pitch(text) * at)).astype(np.float32))
@@ -101,15 +107,18 @@ class ToneEngine:
 
     async def speak(self, words: Words, cast: Cast, target: Path) -> Unspoken | None:
         """See `Synthesiser`."""
-        await asyncio.to_thread(
-            _write, target, render(NO_ENGINE, rate=_RATE, start=0, count=_RATE).samples
-        )
+        await asyncio.to_thread(_write, target, _tone())
         return None
 
     async def close(self) -> None:
         """See `Synthesiser`."""
 
 
-def _write(target: Path, samples: Samples) -> None:
+def _tone() -> bytes:
+    samples = (round(4000 * sin(2 * pi * NO_ENGINE * at / _RATE)) for at in range(_RATE))
+    return array("h", samples).tobytes()
+
+
+def _write(target: Path, octets: bytes) -> None:
     with WavFile(target, _RATE) as written:
-        written.write(samples.astype("<i2").tobytes())
+        written.write(octets)

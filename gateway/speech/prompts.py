@@ -16,7 +16,7 @@ import structlog
 
 from gateway.calls.documents import Note
 from gateway.sids import REQUEST, new_sid
-from gateway.speech import builtin, wire
+from gateway.speech import wire
 from gateway.speech.base import Synthesiser
 from gateway.speech.freshness import Freshness, freshness, renewed
 from gateway.speech.model import (
@@ -49,6 +49,8 @@ MOST_SOUND: Final = 40 << 20
 
 _MOST_WORDS: Final = 1 << 16  # with its markup
 _FETCHES: Final = 32
+_HOUSE_VERSION: Final = 1  # of our own sounds: another one is made anew
+_NO_ROOM: Final = "the prompts in use fill [speech] max_cache"
 # What has one of these has no header of its own to be known by.
 _HEADLESS: Final = {
     "audio/basic": "mulaw",
@@ -95,10 +97,9 @@ class Prompts:
         self._fetches = 0
 
     async def open(self) -> None:
-        """Find what there is, and make what comes with the gateway."""
+        """Find what there is."""
         try:
             await self._shelf.open()
-            await asyncio.to_thread(builtin.provide, self._built_in)
         except OSError as error:  # calls go on without what they play
             _log.error("prompts can't be kept", folder=str(self._folder), error=str(error))
 
@@ -110,20 +111,6 @@ class Prompts:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._synthesiser.close()
         await self._workshop.close()
-
-    @property
-    def _built_in(self) -> Path:
-        return self._folder / "built-in"
-
-    @property
-    def music(self) -> Path:
-        """The hold music of the house: it goes on where it ends."""
-        return builtin.path_of(self._built_in, "music")
-
-    @property
-    def beep(self) -> Path:
-        """What tells a caller to speak."""
-        return builtin.path_of(self._built_in, "beep")
 
     @property
     def octets(self) -> int:
@@ -162,6 +149,14 @@ class Prompts:
             return Prompt(path=kept.path, seconds=kept.seconds)
         return await self._once(name, lambda: self._fetch(name, url, account_sid))
 
+    async def music(self) -> Prompt | NoPrompt:
+        """The hold music of the house: it goes on where it ends."""
+        return await self._of_the_house("music")
+
+    async def beep(self) -> Prompt | NoPrompt:
+        """What tells a caller to speak."""
+        return await self._of_the_house("beep")
+
     # -- one piece of work for all who ask for it --------------------------------------------
 
     async def _once(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -183,7 +178,7 @@ class Prompts:
             seconds = await asyncio.to_thread(seconds_of, scratch)
             return self._put(name, scratch, seconds)
         except _Full:
-            return Unspoken(reason="the prompts in use fill [speech] max_cache")
+            return Unspoken(reason=_NO_ROOM)
         except OSError as error:
             return Unspoken(reason=_disk(error))
         finally:
@@ -198,6 +193,32 @@ class Prompts:
         if kept is None:
             raise _Full
         return kept
+
+    async def _of_the_house(self, name: str) -> Prompt | NoPrompt:
+        name = f"{name}-{_HOUSE_VERSION}"
+        kept = self._shelf.find(name)
+        if kept is None:
+            made = await self._once(name, lambda: self._compose(name))
+            if isinstance(made, Unspoken):
+                _log.warning("a sound of the house could not be made", reason=made.reason)
+                return NoPrompt(notes=())
+            kept = made
+        return Prompt(path=kept.path, seconds=kept.seconds)
+
+    async def _compose(self, name: str) -> Kept | Unspoken:
+        scratch = self._shelf.scratch()
+        try:
+            task = wire.Compose(name=name.partition("-")[0], target=str(scratch))
+            made = await self._workshop.ask(task)
+            if isinstance(made, wire.Unmade):
+                return Unspoken(reason=made.reason)
+            return self._put(name, scratch, made.seconds)
+        except _Full:
+            return Unspoken(reason=_NO_ROOM)
+        except OSError as error:
+            return Unspoken(reason=_disk(error))
+        finally:
+            await _removed(scratch)
 
     # -- sounds ----------------------------------------------------------------------------------
 
@@ -222,7 +243,7 @@ class Prompts:
             with _Download(scratch) as sink:
                 return await self._bring(name, url, account_sid, token, sink, made)
         except _Full:
-            reason = "the prompts in use fill [speech] max_cache"
+            reason = _NO_ROOM
         except OSError as error:
             reason = _disk(error)
         finally:

@@ -40,6 +40,13 @@ class Decode(msgspec.Struct, frozen=True, kw_only=True, tag="decode"):
     target: str
 
 
+class Compose(msgspec.Struct, frozen=True, kw_only=True, tag="compose"):
+    """Write a sound of the house into a new WAV file: "music", or "beep"."""
+
+    name: str
+    target: str
+
+
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
     """The process is there."""
 
@@ -63,7 +70,7 @@ HEADLESS: Final = {
 }
 """Kinds of sound without a header: FFmpeg's name for it, and samples a second."""
 
-Task = Speak | Decode
+Task = Speak | Decode | Compose
 Answer = Started | Made | Unmade
 
 _encoder: Final = msgspec.json.Encoder()

@@ -1,4 +1,4 @@
-"""A workshop's process: it speaks and decodes, one task after the other, and knows nothing else.
+"""A workshop's process: it speaks, decodes and composes, a task at a time, and knows nothing else.
 
 Its only argument is the number of one end of a pair of unix sockets. It ends when the other end is
 closed, and by itself where a task takes longer than anybody waits: a library that hangs is not
@@ -35,6 +35,10 @@ class _Hands:
                     return self._speak(task, target)
                 case wire.Decode():
                     return self._decode(task, target)
+                case wire.Compose(name=name):
+                    from gateway.speech import builtin
+
+                    return wire.Made(seconds=builtin.compose(name, target))
         except TooLong:
             reason = "it is longer than a prompt may be"
         except MemoryError:

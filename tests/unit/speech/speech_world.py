@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 
-from gateway.speech import decoding, wire
+from gateway.speech import builtin, decoding, wire
 from gateway.speech.wav import TooLong
 from protocols.rtp.audio import Samples
 from protocols.rtp.tones import Sound, render
@@ -57,7 +57,7 @@ def strongest(path: Path) -> float:
 
 
 class Inline:
-    """A workshop without a process: it decodes at once."""
+    """A workshop without a process: it decodes and composes at once."""
 
     def __init__(self) -> None:
         self.asked: list[wire.Task] = []
@@ -65,6 +65,8 @@ class Inline:
 
     async def ask(self, task: wire.Task) -> wire.Made | wire.Unmade:
         self.asked.append(task)
+        if isinstance(task, wire.Compose):
+            return wire.Made(seconds=builtin.compose(task.name, Path(task.target)))
         assert isinstance(task, wire.Decode)
         try:
             return wire.Made(seconds=decoding.decode(task.pieces, Path(task.target)))

@@ -400,14 +400,20 @@ async def test_the_end_of_the_gateway_ends_what_is_under_way(world: World) -> No
     assert world.files() == set()
 
 
-async def test_the_sounds_of_the_house_are_there(world: World) -> None:
-    assert strongest(world.prompts.beep) == pytest.approx(1000, abs=3)
-    assert world.prompts.music.exists()
+async def test_the_sounds_of_the_house_are_made_once(world: World) -> None:
+    beep = await world.prompts.beep()
+    assert heard(beep) == pytest.approx(1000, abs=3)
+    one, other = await asyncio.gather(world.prompts.music(), world.prompts.music())
+    assert one == other == await world.prompts.music()
+    assert isinstance(one, Prompt)
+    assert one.seconds == 16.0
+    assert len(world.workshop.asked) == 2
+    small = world.made(100_000)
+    assert await small.music() == NoPrompt(notes=())
 
 
 async def test_tasks_of_the_decoder_name_files_alone(world: World, wav: bytes) -> None:
     world.web.body = wav
     await world.prompts.sound(URL, ACCOUNT)
     (task,) = world.workshop.asked
-    assert isinstance(task, wire.Decode)
     assert wire.task_of(wire.line(task)) == task

@@ -130,6 +130,11 @@ async def test_where_no_process_can_be_started_nothing_is_made(
     assert await workshop.ask(task) == wire.Unmade(reason="no process can be started for it")
 
 
+async def test_the_music_of_the_house_is_made_there(workshop: Workshop, tmp_path: Path) -> None:
+    task = wire.Compose(name="music", target=str(tmp_path / "music.wav"))
+    assert await workshop.ask(task) == wire.Made(seconds=16.0)
+
+
 async def test_secrets_stay_here(
     workshop: Workshop, task: wire.Decode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
