@@ -39,6 +39,10 @@ _DOCTYPE: Final = re.compile(
 _BEFORE_DECLARATION: Final = re.compile(rb"(?:\s|\xef\xbb\xbf)+<\?xml\s")
 # Some XML writers declare the UTF-16 of their strings in memory, whatever they write out.
 _FALSE_UTF16: Final = re.compile(rb"<\?xml[^>]*encoding=.utf-?16", re.IGNORECASE)
+# Encodings that Python knows and no web server means: they give half of a pair, or take long.
+_NO_CHARSETS: Final = frozenset(
+    {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
+)
 _PARSER_ADVICE: Final = re.compile(r", use XML_PARSE_\w+ option|, line \d+, column \d+$")
 _XML_NAMESPACE: Final = "{http://www.w3.org/XML/1998/namespace}"
 _BYTE_ORDER_MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -125,7 +129,7 @@ def _codec(charset: str) -> str:
         "".encode(name)
     except (LookupError, ValueError, UnicodeError):
         return "utf-8"
-    return name
+    return "utf-8" if name.replace("_", "-") in _NO_CHARSETS else name
 
 
 def _decoded(body: bytes, charset: str) -> str:
