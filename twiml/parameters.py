@@ -76,6 +76,50 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     recording_duration: str = ""
 
 
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """Where somebody stands in a queue; `position` counts from 1, times are seconds."""
+
+    queue_sid: str
+    position: int
+    waited: int
+    average: int
+    size: int
+    max_size: int
+
+
+class Participant(msgspec.Struct, frozen=True, kw_only=True):
+    """One who is in a conference, as an app gets to know it; empty `coached` coaches nobody."""
+
+    call_sid: str
+    muted: bool = False
+    hold: bool = False
+    coached: str = ""
+    start_on_enter: bool = True
+    end_on_exit: bool = False
+    label: str = ""
+
+
+class Happening(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened in a conference; `event` is Twilio's word, `at` seconds since the epoch.
+
+    `reason_left` and `call_status` are of one who left, what begins with `ended` is of an end;
+    what is empty is not sent.
+    """
+
+    conference_sid: str
+    name: str
+    event: str
+    sequence: int
+    at: float
+    participant: Participant | None = None
+    reason_left: str = ""
+    call_status: str = ""
+    ended_by: str = ""
+    ended_by_label: str = ""
+    ended_reason: str = ""
+    ended_why: str = ""
+
+
 _ALWAYS: Final = (
     ("CallSid", "call_sid"),
     ("AccountSid", "account_sid"),
@@ -114,6 +158,24 @@ _RECORDING: Final = (
 )
 
 
+_WAITING: Final = (
+    ("QueueSid", "queue_sid"),
+    ("QueuePosition", "position"),
+    ("QueueTime", "waited"),
+    ("AvgQueueTime", "average"),
+    ("CurrentQueueSize", "size"),
+    ("MaxQueueSize", "max_size"),
+)
+_LEFT_OR_ENDED: Final = (
+    ("ReasonParticipantLeft", "reason_left"),
+    ("ParticipantCallStatus", "call_status"),
+    ("CallSidEndingConference", "ended_by"),
+    ("ParticipantLabelEndingConference", "ended_by_label"),
+    ("ReasonConferenceEnded", "ended_reason"),
+    ("Reason", "ended_why"),
+)
+
+
 def voice_parameters(leg: Leg) -> Parameters:
     """What every request for a document says of the call."""
     sent = [(name, getattr(leg, field)) for name, field in _ALWAYS]
@@ -130,7 +192,7 @@ def voice_parameters(leg: Leg) -> Parameters:
 def status_parameters(leg: Leg, progress: Progress) -> Parameters:
     """What a status callback says; `leg` has the status that is told of."""
     sent: list[tuple[str, str]] = [
-        ("Timestamp", format_datetime(datetime.fromtimestamp(progress.at, UTC))),
+        ("Timestamp", _timestamp(progress.at)),
         ("CallbackSource", "call-progress-events"),
         ("SequenceNumber", str(progress.sequence)),
     ]
@@ -151,7 +213,7 @@ def dial_parameters(ended: DialEnded) -> Parameters:
         sent.append(("DialCallSid", ended.call_sid))
     if ended.duration is not None:
         sent.append(("DialCallDuration", str(ended.duration)))
-    sent.append(("DialBridged", "true" if ended.bridged else "false"))
+    sent.append(("DialBridged", _said(ended.bridged)))
     if ended.recording_url:
         sent.append(("RecordingUrl", ended.recording_url))
     if ended.recording_sid:
@@ -195,6 +257,49 @@ def _queue(result: str, sid: str, seconds: int) -> list[tuple[str, str]]:
     ]
 
 
+def waiting_parameters(waiting: Waiting) -> Parameters:
+    """What the `waitUrl` of an `<Enqueue>` is told, each time it is asked."""
+    return tuple((name, str(getattr(waiting, field))) for name, field in _WAITING)
+
+
+def dequeued_parameters(queue_sid: str, waited: int, dequeuing: str) -> Parameters:
+    """What the `url` of a `<Queue>` is told of who was waiting; `dequeuing` is who dialled."""
+    # The name is written as Twilio writes it.
+    return (
+        ("QueueSid", queue_sid),
+        ("QueueTime", str(waited)),
+        ("DequeingCallSid", dequeuing),
+    )
+
+
+def conference_parameters(happening: Happening) -> Parameters:
+    """What the status callback of a conference is told beside `AccountSid`."""
+    sent = [
+        ("ConferenceSid", happening.conference_sid),
+        ("FriendlyName", happening.name),
+        ("StatusCallbackEvent", happening.event),
+        ("SequenceNumber", str(happening.sequence)),
+        ("Timestamp", _timestamp(happening.at)),
+    ]
+    if happening.participant is not None:
+        sent += _participant(happening.participant)
+    told = [(name, getattr(happening, field)) for name, field in _LEFT_OR_ENDED]
+    return sendable([*sent, *((name, value) for name, value in told if value)])
+
+
+def _participant(one: Participant) -> list[tuple[str, str]]:
+    return [
+        ("CallSid", one.call_sid),
+        ("Muted", _said(one.muted)),
+        ("Hold", _said(one.hold)),
+        ("Coaching", _said(bool(one.coached))),
+        *([("CallSidToCoach", one.coached)] if one.coached else []),
+        ("StartConferenceOnEnter", _said(one.start_on_enter)),
+        ("EndConferenceOnExit", _said(one.end_on_exit)),
+        *([("ParticipantLabel", one.label)] if one.label else []),
+    ]
+
+
 def sms_parameters(texted: Texted) -> Parameters:
     """What the `action` of a `<Sms>` is told; a text that was refused has no SID."""
     sid = [("SmsSid", texted.message_sid)] if texted.message_sid else []
@@ -222,6 +327,14 @@ def sendable(sent: Iterable[tuple[str, str]]) -> Parameters:
     """`sent` as UTF-8 can write it."""
     # Octets of a SIP message that are no UTF-8 are lone surrogates in its values.
     return tuple((_utf8(name), _utf8(value)) for name, value in sent)
+
+
+def _timestamp(at: float) -> str:
+    return format_datetime(datetime.fromtimestamp(at, UTC))
+
+
+def _said(value: object) -> str:
+    return "true" if value else "false"
 
 
 def _utf8(text: str) -> str:
