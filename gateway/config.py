@@ -38,6 +38,7 @@ from gateway.sections import (
     Sip,
     Smpp,
     Source,
+    Speech,
     StoreSection,
     Webhooks,
 )
@@ -73,6 +74,7 @@ class Config:
     sip: Sip = field(default_factory=Sip)
     rtp: Rtp = field(default_factory=Rtp)
     media: Media = field(default_factory=Media)
+    speech: Speech = field(default_factory=Speech)
     store: StoreSection = field(default_factory=StoreSection)
     bus: Bus = field(default_factory=Bus)
     messages: MessagesSection = field(default_factory=MessagesSection)
@@ -147,6 +149,7 @@ SECTIONS: Final[Mapping[str, tuple[type, Mapping[str, Key]]]] = {
         ("sip", Sip),
         ("rtp", Rtp),
         ("media", Media),
+        ("speech", Speech),
         ("store", StoreSection),
         ("bus", Bus),
         ("messages", MessagesSection),
@@ -370,6 +373,8 @@ def _check(config: Config, reader: Reader) -> None:
     for each in consistency.problems(
         config.http, config.smpp, config.sip, config.rtp, config.media
     ):
+        reader.note(*each)
+    for each in consistency.mute(config.speech):
         reader.note(*each)
     if config.http.tls_listen and not (config.http.tls_cert and config.http.tls_key):
         remedy = certificates.remedy((config.http.tls_listen.host,), name="http")

@@ -6,6 +6,7 @@ are for a person who wrote a file and wonders.
 
 import ssl
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from ipaddress import ip_network
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from carriers.model import Carrier, CarrierKind
 from carriers.trunks import Inbound, Trunk, gateway_uri
 from gateway.forms import Address
-from gateway.sections import Http, Media, Rtp, Sip, Smpp
+from gateway.model import Engine
+from gateway.sections import Http, Media, Rtp, Sip, Smpp, Speech
 from gateway.tables import Finding
 from protocols.sip.locating import numeric
 
@@ -101,6 +103,31 @@ def _untrusted(authorities: Path) -> Iterator[Finding]:
         known = "" if isinstance(error, ssl.SSLError) else f": {error.strerror}"
         remedy = "give the path of a PEM file of certificates"
         yield Finding("[sip] tls_ca", f"{authorities} can't be used{known}", remedy)
+
+
+def mute(speech: Speech) -> Iterator[Finding]:
+    """An engine of speech that can't speak."""
+    if speech.engine is Engine.HTTP and not speech.url:
+        yield Finding("[speech] engine", "http needs a url", "give [speech] url")
+    if speech.engine is Engine.ESPEAK and not has_espeak():
+        remedy = "install the extra: pip install 'trunkline[speech]'; or leave engine out"
+        yield Finding("[speech] engine", "espeak-ng is not installed", remedy)
+    if speech.url and speech.engine not in (Engine.AUTO, Engine.HTTP):
+        yield Finding("[speech] url", f"{speech.engine} asks no url", 'set engine = "http"')
+
+
+def voiceless(config: "Config") -> Iterator[Finding]:
+    """That nobody speaks what calls say, which is no fault: a tone is heard."""
+    speech = config.speech
+    is_called = config.sip.udp or config.sip.tcp or config.sip.tls
+    if is_called and speech.engine is Engine.AUTO and not speech.url and not has_espeak():
+        remedy = "install the extra (pip install 'trunkline[speech]'), or give [speech] a url"
+        yield Finding("[speech]", "a tone is heard in place of speech: there is no engine", remedy)
+
+
+def has_espeak() -> bool:
+    """Whether espeak-ng is here: the extra `speech`."""
+    return find_spec("espeakng_loader") is not None
 
 
 def notes(config: "Config") -> Iterator[Finding]:

@@ -235,6 +235,8 @@ _LIMITS: Final[tuple[tuple[str, Callable[[Config], int]], ...]] = (
     ("messages.max_parked_receipts", lambda config: config.messages.max_parked_receipts),
     ("sip.max_calls", lambda config: config.sip.max_calls),
     ("media.calls", lambda config: config.media.calls),
+    ("speech.max_waiting", lambda config: config.speech.max_waiting),
+    ("speech.max_cache", lambda config: config.speech.max_cache),
     ("webhooks.workers", lambda config: config.webhooks.workers),
     ("webhooks.max_in_memory", lambda config: config.webhooks.max_in_memory),
     ("webhooks.max_in_memory_per_host", lambda config: config.webhooks.max_in_memory_per_host),
@@ -357,6 +359,8 @@ def voice_collector(stats: Callable[[], VoiceStats]) -> Collector:
             refused.add_metric([rule], count)
         yield from (up, ended, post_dial, mos, media, refused)
         yield _one_gauge("media_workers", "Media workers that should run.", now.workers)
+        yield _one_gauge("speech_waiting", "Prompts that are made or fetched.", now.prompts_waiting)
+        yield _one_gauge("speech_cache", "Octets of prompts that are kept.", now.prompts_kept)
         yield _one_gauge("sip_sessions", "Sessions of SIP.", now.sessions)
         yield _one_gauge("sip_transactions", "Transactions of SIP.", now.transactions)
         yield _one_gauge("sip_connections", "Connections of SIP.", now.connections)

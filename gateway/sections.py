@@ -14,7 +14,7 @@ import msgspec
 from gateway import forms
 from gateway.events import KINDS
 from gateway.forms import Address, Network, Secret
-from gateway.model import BusSecurity, MessageStates, SaslMechanism
+from gateway.model import BusSecurity, Engine, MessageStates, SaslMechanism, SpeechFormat
 from gateway.sip.rules import DOMAIN_NAME, USERNAME
 from gateway.tables import REQUIRED, key
 from protocols.sip.codec import Names
@@ -130,6 +130,51 @@ class Media:
         0, forms.whole_number(0), "processes; 0: one for each core but one, at least one"
     )
     calls: int = key(1000, forms.whole_number(1), "that one of them takes; over that: 503")
+
+
+class StandIn(msgspec.Struct, frozen=True, kw_only=True):
+    """Who of an engine's speaks for a voice of Twilio's."""
+
+    name: str
+    voice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speech:
+    """What speaks the texts of calls, and how much of what they play is kept."""
+
+    engine: Engine = key(
+        Engine.AUTO,
+        forms.one_of(Engine),
+        "auto: http if there is a url, else espeak if it is installed, else none, a tone; fake: a"
+        " hum, for tests",
+    )
+    url: str = key(
+        "", forms.url(), 'of an engine as OpenAI\'s, such as "https://api.openai.com/v1"'
+    )
+    api_key: Secret = key(Secret(""), forms.secret(pattern=r"[!-~]*"), "its key, if it wants one")
+    model: str = key("tts-1", forms.text(), "which of its models speaks")
+    voice: str = key("alloy", forms.text(), "which of its voices")
+    voices: tuple[StandIn, ...] = key(
+        (),
+        forms.list_of(forms.record(StandIn, {"name": forms.text(), "voice": forms.text()})),
+        "others of its voices, for names of Twilio's",
+    )
+    format: SpeechFormat = key(
+        SpeechFormat.WAV,
+        forms.one_of(SpeechFormat),
+        "what it is asked for; pcm: 24,000 samples a second",
+    )
+    timeout: float = key(20.0, forms.duration(0.1), "for the answer to one text")
+    max_waiting: int = key(
+        64, forms.whole_number(1), "texts, and sounds, that wait for it; over that: not played"
+    )
+    max_cache: int = key(
+        1_000_000_000,
+        forms.whole_number(1_000_000),
+        "octets of texts spoken and sounds fetched, in the data folder; beyond that what was used"
+        " longest ago goes",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from gateway.calls.sip_tools import Tools
 from gateway.core.runner import Job
 from gateway.media.plane import Plane
 from gateway.sids import new_sid
+from gateway.speech.prompts import Prompts
 from gateway.store.base import Lease, Store
 from gateway.webhooks.callbacks import Patience
 from protocols.sip.sizes import Sizes
@@ -35,6 +36,8 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     plane: Plane
     reach: Reach
     documents: Documents
+    prompts: Prompts
+    recordings: Recordings
     book: Book
     store: Store
     lease: Callable[[], Lease | None]

@@ -60,3 +60,5 @@ class VoiceStats(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     media: Mapping[int, int]
     refused: Mapping[str, int]
+    prompts_waiting: int = 0
+    prompts_kept: int = 0

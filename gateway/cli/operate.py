@@ -101,7 +101,7 @@ def check(config: ConfigFile = None) -> None:
         f"Numbers: {len(found.numbers)}. Customers: {len(found.customers)}."
         f" Domains: {len(found.domains)}."
     )
-    for each in consistency.notes(found):
+    for each in (*consistency.notes(found), *consistency.voiceless(found)):
         show.line(f"[yellow]Note:[/] {show.plain(each)}.")
 
 

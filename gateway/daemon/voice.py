@@ -27,6 +27,7 @@ from gateway.calls.sip_tools import Tools
 from gateway.config import Config
 from gateway.core.runner import Job
 from gateway.daemon.ground import Ground, chance
+from gateway.daemon.prompts import prompts
 from gateway.forms import Address
 from gateway.media.workers import Workers, WorkersConfig, default_workers
 from gateway.sip.admission import Admission
@@ -35,6 +36,7 @@ from gateway.sip.floods import Floods
 from gateway.sip.gate import Gate
 from gateway.sip.refusals import RefusalLog
 from gateway.sip.registrations import Registrations
+from gateway.speech.prompts import Prompts
 from gateway.store.base import Lease
 from gateway.webhooks.callbacks import Patience
 from protocols.sip import agent_commands, locating, registrar
@@ -92,6 +94,7 @@ class Voice:
         self.trunks: Trunks
         self.station: Station
         self._workers: Workers
+        self._prompts: Prompts
         self._registrations: Registrations
         self.ports: dict[str, int] = {}
         self._numbers = itertools.count(int(time.time()) << 20)
@@ -117,6 +120,8 @@ class Voice:
             workers=workers.size,
             media=workers.loads(),
             refused=self._refusals.counts,
+            prompts_waiting=self._prompts.under_way,
+            prompts_kept=self._prompts.octets,
         )
 
     async def open(self, stack: AsyncExitStack) -> None:
@@ -125,6 +130,15 @@ class Voice:
         self._workers = workers = Workers(_workers_of(config), self.calls.told)
         await workers.start()
         stack.push_async_callback(workers.close)
+        self._prompts = prompts(
+            config.speech,
+            self._ground.data,
+            fetcher=self._ground.fetcher,
+            tokens=self._ground.tokens,
+            clock=self._ground.clock,
+        )
+        stack.push_async_callback(self._prompts.close)
+        await self._prompts.open()
         ladder = Ladder(
             clock=self._ground.clock,
             steady=asyncio.get_running_loop().time,
@@ -231,6 +245,7 @@ class Voice:
                 cnonce=lambda: secrets.token_hex(_TOKEN),
             ),
             documents=Documents(ground.fetcher, ground.tokens, ground.clock),
+            prompts=self._prompts,
             book=self._book,
             store=ground.store,
             lease=self._lease,
