@@ -35,6 +35,9 @@ _DATES: Final = ("mdy", "dmy", "ymd", "md", "dm", "ym", "my", "d", "m", "y", "yy
 _PITCH: Final = r"default|x-low|low|medium|high|x-high|[+-][0-9]{1,3}(?:\.[0-9]{1,3})?%"
 _RATE: Final = r"default|x-slow|slow|medium|fast|x-fast|[0-9]{1,3}(?:\.[0-9]{1,3})?%"
 _VOLUME: Final = r"default|silent|x-soft|soft|medium|loud|x-loud|[+-][0-9]{1,3}(?:\.[0-9]{1,3})?dB"
+# What becomes of markup that not every speech engine has.
+_PLAIN: Final = "an engine over HTTP speaks the text plainly"
+_AS_WRITTEN: Final = "the text in it is spoken as it is written"
 _TIME: Final = readers.matching(r"\+?[0-9]{1,5}(?:\.[0-9]{1,3})?m?s")
 
 
@@ -106,13 +109,17 @@ def _time(text: str) -> str | None:
     return read if milliseconds <= MAX_BREAK else None
 
 
-def _attribute(name: str, read: Callable[[str], str | None], expected: str) -> Attribute:
-    return Attribute(field=name, read=read, code=SCHEMA_WARNING, expected=expected)
+def _attribute(
+    name: str, read: Callable[[str], str | None], expected: str, difference: str = ""
+) -> Attribute:
+    return Attribute(
+        field=name, read=read, code=SCHEMA_WARNING, expected=expected, difference=difference
+    )
 
 
-def _one_of(name: str, values: tuple[str, ...]) -> Attribute:
+def _one_of(name: str, values: tuple[str, ...], difference: str = "") -> Attribute:
     read = readers.one_of({value: value for value in values})
-    return _attribute(name, read, f"one of {', '.join(values)}")
+    return _attribute(name, read, f"one of {', '.join(values)}", difference)
 
 
 def _free(name: str, what: str) -> Attribute:
@@ -131,15 +138,22 @@ _IN_W: Final[dict[str, Element[object]]] = {}
 
 _PROSODY: Final = {
     "pitch": _attribute(
-        "pitch", readers.matching(_PITCH), "x-low to x-high, default, or a change such as +10%"
+        "pitch",
+        readers.matching(_PITCH),
+        "x-low to x-high, default, or a change such as +10%",
+        _PLAIN,
     ),
     "rate": _attribute(
-        "rate", readers.matching(_RATE), "x-slow to x-fast, default, or a share such as 90%"
+        "rate",
+        readers.matching(_RATE),
+        "x-slow to x-fast, default, or a share such as 90%",
+        _PLAIN,
     ),
     "volume": _attribute(
         "volume",
         readers.matching(_VOLUME),
         "silent, x-soft to x-loud, default, or a change such as +6dB",
+        _PLAIN,
     ),
 }
 _BREAK: Final = {
@@ -151,13 +165,15 @@ SSML.update(
     {
         "break": Element(attributes=_BREAK, make=_break),
         "emphasis": Element(
-            attributes={"level": _one_of("level", ("strong", "moderate", "reduced"))},
+            attributes={"level": _one_of("level", ("strong", "moderate", "reduced"), _PLAIN)},
             children=_IN_S,
             make=_make("emphasis"),
         ),
         "lang": Element(
             attributes={
-                "xml:lang": _attribute("xml:lang", readers.language, "a language such as fr-FR")
+                "xml:lang": _attribute(
+                    "xml:lang", readers.language, "a language such as fr-FR", _PLAIN
+                )
             },
             children=SSML,
             make=_make("lang", ("xml:lang",)),
@@ -168,6 +184,7 @@ SSML.update(
                 "alphabet": _one_of("alphabet", _ALPHABETS),
                 "ph": _free("ph", "phonetic symbols"),
             },
+            undone=dict.fromkeys(("alphabet", "ph"), _AS_WRITTEN),
             make=_make("phoneme", ("ph",)),
         ),
         "prosody": Element(
@@ -176,9 +193,15 @@ SSML.update(
         "s": Element(children=_IN_S, make=_make("s", aloud=_Aloud.APART)),
         "say-as": Element(
             attributes={
-                "interpret-as": _one_of("interpret-as", _MEANINGS),
+                "interpret-as": _one_of(
+                    "interpret-as",
+                    _MEANINGS,
+                    "characters, digits and telephone numbers are spelt out, expletives left out,"
+                    " the rest is up to the engine",
+                ),
                 "format": _one_of("format", _DATES),
             },
+            undone={"format": _AS_WRITTEN},
             make=_make("say-as", ("interpret-as",)),
         ),
         "sub": Element(
@@ -187,6 +210,7 @@ SSML.update(
         ),
         "w": Element(
             attributes={"role": _free("role", "what kind of word it is")},
+            undone={"role": _AS_WRITTEN},
             children=_IN_W,
             make=_make("w", ("role",)),
         ),

@@ -345,11 +345,9 @@ _SSML = {
     "break": {"strength": "strong", "time": "2s"},
     "emphasis": {"level": "strong"},
     "lang": {"xml:lang": "fr-FR"},
-    "phoneme": {"alphabet": "ipa", "ph": "pi"},
     "prosody": {"pitch": "high", "rate": "slow", "volume": "loud"},
-    "say-as": {"format": "mdy", "interpret-as": "date"},
+    "say-as": {"interpret-as": "digits"},
     "sub": {"alias": "hello"},
-    "w": {"role": "amazon:VB"},
 }
 
 

@@ -51,15 +51,12 @@ def test_plain_text_has_no_ssml(inner: str, text: str) -> None:
          'say <lang xml:lang="fr-FR">bonjour</lang>!'),
         ("<p>a</p><p>b</p>", "a b", "<p>a</p><p>b</p>"),
         ("<p><s>a</s><s>b</s></p>c", "a b c", "<p><s>a</s><s>b</s></p>c"),
-        ("<phoneme alphabet='ipa' ph='pi.kãn'>pecan</phoneme>", "pecan",
-         '<phoneme alphabet="ipa" ph="pi.kãn">pecan</phoneme>'),
         ("<prosody volume='+6dB' rate='90%' pitch='-10%'>a</prosody>", "a",
          '<prosody pitch="-10%" rate="90%" volume="+6dB">a</prosody>'),
-        ("<say-as interpret-as='date' format='mdy'>1/2</say-as>", "1/2",
-         '<say-as format="mdy" interpret-as="date">1/2</say-as>'),
+        ("<say-as interpret-as='date'>1/2</say-as>", "1/2",
+         '<say-as interpret-as="date">1/2</say-as>'),
         ("<sub alias='World Wide &quot;Web&quot;'>WWW</sub>", 'World Wide "Web"',
          '<sub alias="World Wide &quot;Web&quot;">WWW</sub>'),
-        ("<w role='amazon:VB'>read</w> it", "read it", '<w role="amazon:VB">read</w> it'),
         ("<prosody rate='fast'>a <lang xml:lang='de'><emphasis>b</emphasis></lang></prosody>",
          "a b",
          '<prosody rate="fast">a <lang xml:lang="de"><emphasis>b</emphasis></lang></prosody>'),
@@ -68,6 +65,27 @@ def test_plain_text_has_no_ssml(inner: str, text: str) -> None:
 )  # fmt: skip
 def test_ssml_is_kept_beside_the_text(inner: str, text: str, ssml: str) -> None:
     assert read(inner) == (Say(text=text, ssml=marked(ssml)), [])
+
+
+@pytest.mark.parametrize(
+    ("inner", "text", "undone"),
+    [
+        ('<phoneme alphabet="ipa" ph="pi.kãn">pecan</phoneme>', "pecan", ["alphabet", "ph"]),
+        ('<say-as format="mdy" interpret-as="date">1/2</say-as>', "1/2", ["format"]),
+        ('<w role="amazon:VB">read</w> it', "read it", ["role"]),
+    ],
+)
+def test_what_no_engine_does_is_kept_and_said(inner: str, text: str, undone: list[str]) -> None:
+    body = f"<Response><Say>{inner}</Say></Response>"
+    document = parse(body.encode(), "text/xml", ALL_VOICE)
+    assert isinstance(document, Document)
+    assert document.verbs == (Say(text=text, ssml=marked(inner)),)
+    assert [each.code for each in document.warnings] == [12200] * len(undone)
+    for each, name in zip(document.warnings, undone, strict=True):
+        assert each.message.startswith(f"{name} of <")
+        assert each.message.endswith(
+            "has no effect here: the text in it is spoken as it is written"
+        )
 
 
 def test_every_element_of_twilios_has_a_row() -> None:
@@ -182,12 +200,10 @@ def test_what_the_sdk_writes_is_read_without_a_warning() -> None:
     say.emphasis("very", level="strong")
     say.lang("bonjour", xml_lang="fr-FR")
     say.p("paragraph")
-    say.phoneme("pecan", alphabet="ipa", ph="x")
     say.prosody("slow", pitch="-10%", rate="85%", volume="-6dB")
     say.s("sentence")
     say.say_as("1234", interpret_as="spell-out")
     say.sub("WWW", alias="web")
-    say.w("read", role="amazon:VB")
     document = parse(str(response).encode(), "text/xml", ALL_VOICE)
     assert isinstance(document, Document)
     assert document.warnings == ()
@@ -195,5 +211,5 @@ def test_what_the_sdk_writes_is_read_without_a_warning() -> None:
     assert isinstance(said, Say)
     tags = [each.tag for each in etree.fromstring(said.ssml)]
     assert tags == [
-        "break", "emphasis", "lang", "p", "phoneme", "prosody", "s", "say-as", "sub", "w",
+        "break", "emphasis", "lang", "p", "prosody", "s", "say-as", "sub",
     ]  # fmt: skip
