@@ -37,7 +37,6 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     reach: Reach
     documents: Documents
     prompts: Prompts
-    recordings: Recordings
     book: Book
     store: Store
     lease: Callable[[], Lease | None]
