@@ -1,6 +1,6 @@
 """One call in a worker: its nodes at work, as its newest graph has them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -10,6 +10,7 @@ from gateway.media.leg import Leg
 from gateway.media.mixer import Mixer
 from gateway.media.node import Sounding, Tools
 from gateway.media.player import Playing
+from gateway.media.recorder import Recording
 from gateway.media.shelf import Kind, Shelf
 from gateway.media.speaker import Toned
 from protocols.rtp.endpoint import PortPair
@@ -23,6 +24,7 @@ class Kinds(msgspec.Struct, frozen=True, kw_only=True):
     )
     players: Kind[graph.Player, Playing]
     mixers: Kind[graph.Mixer, Mixer]
+    recorders: Kind[graph.Recorder, Recording]
 
 
 class Call:
@@ -38,7 +40,8 @@ class Call:
         self._tones = Shelf(kinds.tones, name)
         self._players = Shelf(kinds.players, name)
         self._mixers = Shelf(kinds.mixers, name)
-        self._shelves = (self._tones, self._players, self._mixers)
+        self._recorders = Shelf(kinds.recorders, name)
+        self._shelves = (self._tones, self._players, self._mixers, self._recorders)
 
     def sound(self, name: str) -> Sounding | None:
         """A node that makes its sound itself."""
@@ -48,6 +51,11 @@ class Call:
     def mixers(self) -> Mapping[str, Mixer]:
         """The rooms, by their ids."""
         return self._mixers.at_work
+
+    @property
+    def recordings(self) -> Iterable[Recording]:
+        """What is recorded of it."""
+        return self._recorders.at_work.values()
 
     def change(self, wanted: graph.Graph, fresh: Mapping[str, PortPair], now: float) -> None:
         """Have the nodes of a newer graph, with ports for legs that are new; joins come after."""

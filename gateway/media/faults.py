@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from math import isfinite
 from typing import Final
 
-from gateway.media.graph import File, Leg, Node, Note, Player, Silence, Tone
+from gateway.media.graph import File, Leg, Node, Note, Player, Recorder, Silence, Tone
 from protocols.addresses import address_of
 from protocols.rtp.audio import QUIETEST
 from protocols.rtp.tones import Sound
@@ -27,6 +27,7 @@ _SLOWEST: Final = 30.0
 _MOST_CLIPS: Final = 256
 _MOST_LOOPS: Final = 1000
 _LONGEST_CLIP: Final = 3600.0  # seconds
+_LONGEST_RECORDING: Final = 86_400.0
 _LONGEST_PATH: Final = 1024
 
 
@@ -128,10 +129,24 @@ def _of_path(path: str) -> str | None:
     return None
 
 
+def of_recorder(recorder: Recorder) -> str | None:
+    """Why this recorder can't be; None if it can, though its file may not be to be written."""
+    reason = _of_path(recorder.path)
+    if reason is not None:
+        return f"{recorder.id}: {reason}"
+    if recorder.channels not in (1, 2):
+        return f"{recorder.id}: {recorder.channels} channels"
+    for seconds in (recorder.silence, recorder.limit):
+        if not 0 <= seconds <= _LONGEST_RECORDING:  # nor what is no number
+            return f"{recorder.id}: a bound of {seconds} s"
+    return None
+
+
 _OF: Final[dict[type[Node], Callable[..., str | None]]] = {
     Leg: of_leg,
     Tone: of_tone,
     Player: of_player,
+    Recorder: of_recorder,
 }
 
 

@@ -108,7 +108,9 @@ class Recorder(msgspec.Struct, frozen=True, kw_only=True, tag="recorder"):
     has one. Nothing is written while it `is_paused`: with `skips` the time is left out, else it is
     silence. It ends after `silence` seconds in which nobody speaks, and after `limit` seconds
     recorded, 0 for never; with `trims` silence at both ends is cut off then. Its end is told by
-    `RecordingEnded`, also when it is taken away.
+    `RecordingEnded`, also when it is taken away. `of`, `path`, `track`, `channels` and `trims`
+    stay while it is; the file has 8,000 samples a second, or 16,000 of a leg that speaks a wider
+    codec.
     """
 
     id: str
@@ -135,7 +137,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True, tag="guest"):
     leg: str
 
 
-Node = Leg | Tone | Player | Mixer | Guest
+Node = Leg | Tone | Player | Mixer | Recorder | Guest
 
 
 def ringing(id: str, country: str = "us") -> Tone:
@@ -198,7 +200,7 @@ def fault(graph: Graph) -> str | None:
     hearers = [each.hearer for each in graph.joins if kinds[each.hearer] is not Mixer]
     if len(set(hearers)) < len(hearers):
         return "a leg hears one other; to hear more of them takes a node that mixes"
-    return _fault_of_guests(graph)
+    return _fault_of_guests(graph) or _fault_of_recorders(graph, kinds)
 
 
 def _fault_of_join(join: Join, kinds: dict[str, type[Node]]) -> str | None:
@@ -220,4 +222,16 @@ def _fault_of_guests(graph: Graph) -> str | None:
         return "a call can't be its own guest"
     if len({(each.call, each.leg) for each in guests}) < len(guests):
         return "two guests are the same leg"
+    return None
+
+
+def _fault_of_recorders(graph: Graph, kinds: dict[str, type[Node]]) -> str | None:
+    for each in graph.nodes:
+        if not isinstance(each, Recorder):
+            continue
+        of = kinds.get(each.of)
+        if of not in (Leg, Mixer):
+            return f"{each.id} records {each.of}, which is no leg of the call and no mixer"
+        if of is Mixer and each.channels != 1:
+            return f"{each.id} has {each.channels} channels of a mixer, which has one"
     return None

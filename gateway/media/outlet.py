@@ -42,10 +42,12 @@ class Outlet:
         "is_open",
         "refused",
         "sealer",
+        "tap",
     )
 
     def __init__(self, session: Session, ports: PortPair, chance: Callable[[], float]) -> None:
         self.sealer: SrtpSender | None = None
+        self.tap: Callable[[bytes, float], None] | None = None  # hears all that goes out
         self.is_open = False  # the peer wants to hear something
         self.clock_rate = 8000
         self.refused = 0  # packets that SRTP did not take
@@ -91,6 +93,8 @@ class Outlet:
             self._newest, self._clock, self._at = sequence, timestamp, now
         reporter = self._reporter
         packet = _pack(flags, second, sequence, timestamp, reporter.ssrc) + octets[HEADER_OCTETS:]
+        if self.tap is not None:
+            self.tap(packet, now)
         if self.sealer is not None:
             sealed = self.sealer.protect(packet)
             if isinstance(sealed, Refusal):

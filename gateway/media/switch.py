@@ -6,6 +6,7 @@ enough, and sends what `Tools.tell` is given. Times are seconds of one clock tha
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Final
@@ -18,8 +19,10 @@ from gateway.media.lending import Lending
 from gateway.media.mixer import Mixer
 from gateway.media.node import Timed, Tools
 from gateway.media.player import Playing
+from gateway.media.recorder import Ends, Recording
 from gateway.media.reel import Reels
 from gateway.media.shelf import Kind
+from gateway.media.wav import Disk
 from protocols.rtp.dtmf import DURATION
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
 
@@ -36,10 +39,11 @@ class Switch:
         ports: PortRange,
         most_calls: int,
         reader: Reader,
-        tell: Callable[[wire.Told], None],
+        tell: Callable[[wire.Told | wire.Ended], None],
         chance: Callable[[], float],
         unix: float,
         cname: str,
+        disk: Disk,
     ) -> None:
         self._ports = ports
         self._most_calls = most_calls
@@ -58,6 +62,10 @@ class Switch:
             tell=tell,
             wake=self._wake,
         )
+        self.disk = disk
+        self._files: Counter[str] = Counter()  # that are not closed, by calls
+        self._leaving: set[str] = set()  # calls that end when their files are closed
+        self._ends = Ends(over=self._over, gone=self._gone)
         self._kinds = self._made()
 
     def _made(self) -> Kinds:
@@ -72,12 +80,17 @@ class Switch:
                 make=lambda call, node, now: Mixer(call, node, tools, now),
                 become=Mixer.update,
             ),
+            recorders=Kind(node=graph.Recorder, make=self._record, become=Recording.become),
         )
+
+    def _record(self, call: str, node: graph.Recorder, now: float) -> Recording:
+        self._files[call] += 1
+        return Recording(call, node, self._tools, self.disk, self._ends, now)
 
     @property
     def calls(self) -> int:
-        """How many there are."""
-        return len(self._calls)
+        """How many there are, those among them that wait for their files to be closed."""
+        return len(self._calls) + len(self._leaving)
 
     # What signalling wants
 
@@ -149,17 +162,36 @@ class Switch:
         for leg in call.legs.values() if call is not None else ():
             self._tell(wire.Measured(call=name, leg=leg.id, readings=leg.readings()))
 
-    def end(self, name: str, now: float) -> wire.Ended:
-        """Release all that a call has; harmless when it is not there."""
+    def end(self, name: str, now: float) -> None:
+        """Release all that a call has, and tell `Ended`; harmless when it is not there.
+
+        While a file of its recordings waits for the disk, `Ended` waits for the file.
+        """
         call = self._calls.pop(name, None)
         if call is not None:
             shared = self.lending.sharing(name)
             self.lending.borrow(name, ())
             call.close(now)
             self._join(shared, now)
-        if not self._calls:  # nobody looks at the clock until there are others
+        self._leaving.add(name)
+        self._leave(name)
+
+    def _leave(self, name: str) -> None:
+        if name in self._leaving and not self._files[name]:
+            self._leaving.remove(name)
+            self._tell(wire.Ended(call=name))
+        if not self.calls:  # nobody looks at the clock until there are others
             self._waiting.clear()
-        return wire.Ended(call=name)
+
+    def _over(self, recording: Recording) -> None:
+        """Have nobody tell a recording anything that has ended by itself."""
+        self._join(self.lending.sharing(recording.call), recording.ended_at)
+
+    def _gone(self, recording: Recording) -> None:
+        self._files[recording.call] -= 1
+        if not self._files[recording.call]:
+            del self._files[recording.call]
+        self._leave(recording.call)
 
     def close(self, now: float) -> None:
         """End all calls."""

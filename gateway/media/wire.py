@@ -63,7 +63,9 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, tag="measure"):
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True, tag="end", gc=False):
-    """Release all that a call has: `LegClosed` for each leg, then `Ended`."""
+    """Release all that a call has: `LegClosed` for each leg, `RecordingEnded` for each recorder
+    that had not ended, then `Ended`.
+    """
 
     call: str
 
@@ -189,7 +191,8 @@ class SpeechEnded(msgspec.Struct, frozen=True, kw_only=True, tag="speech-ended")
 class RecordingEnded(msgspec.Struct, frozen=True, kw_only=True, tag="recording-ended"):
     """A recorder's file is closed, with `seconds` of sound in it.
 
-    `cause` is "silence", "limit" or "removed"; `fault` says why the file is not whole, if so.
+    `cause` is "silence", "limit", "removed" or "fault", if the file could not be written on;
+    `fault` says why it is not whole, if so.
     `spoke` is whether anybody was heard at all.
     """
 
@@ -226,6 +229,7 @@ Told = (
     | PlayerEnded
     | SpeechBegan
     | SpeechEnded
+    | RecordingEnded
     | Measured
     | LegClosed
 )

@@ -22,6 +22,7 @@ import uvloop
 from gateway.media import wire
 from gateway.media.graph import Graph
 from gateway.media.switch import TICK, Switch
+from gateway.media.wav import Disk, DiskThread
 from protocols.rtp.endpoint import PortRange, Reader
 
 _READ: Final = 1 << 16
@@ -49,7 +50,7 @@ class _Connection:
         self._writer.write(wire.write(report))
 
 
-def _switch(told: wire.SetUp, tell: _Connection) -> tuple[Switch, Reader]:
+def _switch(told: wire.SetUp, tell: _Connection, disk: Disk) -> tuple[Switch, Reader]:
     reader = Reader(asyncio.get_running_loop(), time.monotonic)
     switch = Switch(
         ports=PortRange(told.first, told.last),
@@ -59,6 +60,7 @@ def _switch(told: wire.SetUp, tell: _Connection) -> tuple[Switch, Reader]:
         chance=random.SystemRandom().random,
         unix=time.time() - time.monotonic(),
         cname=told.cname,
+        disk=disk,
     )
     return switch, reader
 
@@ -93,7 +95,7 @@ def _obey(switch: Switch, connection: _Connection, command: wire.Command) -> Non
         case wire.Measure(call=call):
             switch.measure(call)
         case wire.End(call=call):
-            connection.tell(switch.end(call, now))
+            switch.end(call, now)
         case wire.SetUp():
             raise wire.WireError("a worker is set up once")
 
@@ -105,7 +107,8 @@ async def _serve(connection: _Connection) -> None:
     first, *rest = commands
     if not isinstance(first, wire.SetUp):
         raise wire.WireError("a worker is set up first")
-    switch, reader = _switch(first, connection)
+    disk = DiskThread()
+    switch, reader = _switch(first, connection, disk)
     busy = asyncio.Event()
     ticking = asyncio.get_running_loop().create_task(_tick(switch, busy))
     try:
@@ -121,6 +124,7 @@ async def _serve(connection: _Connection) -> None:
         ticking.cancel()
         switch.close(time.monotonic())
         reader.close()
+        disk.close()
 
 
 async def _tick(switch: Switch, busy: asyncio.Event) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from gateway.media import wire
 from gateway.media.graph import Graph, Join, Leg, Node, both_ways
 from gateway.media.switch import Switch
+from gateway.media.wav import Disk, DiskNow
 from protocols.rtp import codecs, formats, packet, rtcp
 from protocols.rtp.audio import Samples
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
@@ -182,7 +183,7 @@ class World:
     def __init__(self, pairs: int = 8, most_calls: int = 10) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._clock = HeldClock(loop)
-        self.told: list[wire.Told] = []
+        self.told: list[wire.Told | wire.Ended] = []
         self.reader = Reader(loop, loop.time)
         self.ports = free_span(pairs)
         self.switch = Switch(
@@ -193,11 +194,16 @@ class World:
             chance=random.Random(7).random,
             unix=time.time() - loop.time(),
             cname="trunkline",
+            disk=DiskNow(),
         )
         self._peers = free_span(8)
         self._opened: list[PortPair] = []
         self._versions: dict[str, int] = {}
         self._ticking = loop.create_task(self._tick())
+
+    def use(self, disk: Disk) -> None:
+        """Have what is recorded from now on written by this disk."""
+        self.switch.disk = disk
 
     async def _tick(self) -> None:
         while True:
