@@ -234,6 +234,7 @@ _LIMITS: Final[tuple[tuple[str, Callable[[Config], int]], ...]] = (
     ("messages.max_in_memory", lambda config: config.messages.max_in_memory),
     ("messages.max_parked_receipts", lambda config: config.messages.max_parked_receipts),
     ("sip.max_calls", lambda config: config.sip.max_calls),
+    ("sip.max_queued", lambda config: config.sip.max_queued),
     ("media.calls", lambda config: config.media.calls),
     ("speech.max_waiting", lambda config: config.speech.max_waiting),
     ("speech.max_cache", lambda config: config.speech.max_cache),
@@ -342,6 +343,7 @@ def voice_collector(stats: Callable[[], VoiceStats]) -> Collector:
         up = _gauge("calls", "Calls that are up or being made.", "direction")
         for direction, count in now.calls.items():
             up.add_metric([direction], count)
+        queued = _one_gauge("calls_queued", "Calls over REST that wait to begin.", now.queued)
         ended = _counter("calls_ended", "Calls that ended.", "direction", "status")
         for (direction, status), count in now.ended.items():
             ended.add_metric([direction, status], count)
@@ -357,7 +359,7 @@ def voice_collector(stats: Callable[[], VoiceStats]) -> Collector:
         refused = _counter("sip_refused", "Requests turned away.", "rule")
         for rule, count in now.refused.items():
             refused.add_metric([rule], count)
-        yield from (up, ended, post_dial, mos, media, refused)
+        yield from (up, queued, ended, post_dial, mos, media, refused)
         yield _one_gauge("media_workers", "Media workers that should run.", now.workers)
         yield _one_gauge("speech_waiting", "Prompts that are made or fetched.", now.prompts_waiting)
         yield _one_gauge("speech_cache", "Octets of prompts that are kept.", now.prompts_kept)

@@ -106,6 +106,12 @@ class Sip:
     max_calls: int = key(
         20_000, forms.whole_number(1), "calls at once in one process; over that: 503"
     )
+    account_cps: float = key(
+        10.0, forms.number(), "calls over REST that begin each second, by account; 0: no limit"
+    )
+    max_queued: int = key(
+        1000, forms.whole_number(1), "of one account that wait for their turn; over that: 429"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

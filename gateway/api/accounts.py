@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from gateway import applications
 from gateway.api.auth import is_main
 from gateway.api.declare import API_VERSION, Resource
 from gateway.api.http import refuse, rfc2822
@@ -109,13 +110,14 @@ async def _change(
 
 
 async def _close(call: Call, name: str) -> Account:
-    """Close the account and let go its numbers and SIP domains, all or nothing."""
+    """Close the account and let go its numbers, SIP domains and applications, all or nothing."""
     sid, services = call.account.sid, call.services
     async with (
         services.phone_numbers.closing(sid, call.now) as of_numbers,
         services.sip.closing(sid, call.now) as of_sip,
     ):
-        return await _change(call, name, AccountStatus.CLOSED, [*of_numbers, *of_sip])
+        gone = [*of_numbers, *of_sip, applications.all_removed(sid)]
+        return await _change(call, name, AccountStatus.CLOSED, gone)
 
 
 def _bad_name() -> Refusal:

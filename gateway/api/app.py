@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from gateway.api import (
     accounts,
+    applications,
     backup,
     bus,
     call_records,
@@ -75,6 +76,7 @@ RESOURCES: Final[tuple[Resource[Any], ...]] = (
     *messages.RESOURCES,
     *calls.RESOURCES,
     *phone_numbers.RESOURCES,
+    *applications.RESOURCES,
     *sip_domains.RESOURCES,
     *sip_mappings.RESOURCES,
     *sip_lists.RESOURCES,

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from gateway.api.addresses import plus_restored
+from gateway.api.call_create import LONGEST, MAX_TWIML, PARAMS, create, create_as_test
 from gateway.api.call_lists import LISTING, Filters, statuses_of
 from gateway.api.declare import API_VERSION, PATH, Resource
 from gateway.api.http import refuse, rfc2822
@@ -28,8 +29,6 @@ from gateway.messages.draft import Refusal
 from gateway.sids import CALL
 
 _PATIENCE: Final = 3.0  # seconds for another process to take an order
-_MAX_TWIML: Final = 4000  # characters
-_LONGEST: Final = 86_400  # seconds that a call may be given
 _NORTH_AMERICAN: Final = re.compile(r"\+1(\d{3})(\d{3})(\d{4})")
 _SUBRESOURCES: Final = (
     *("events", "notifications", "payments", "recordings", "siprec", "streams"),
@@ -133,8 +132,8 @@ def _amended(call: Call) -> Amend | Refusal | None:
     told, limit = call.text("StatusCallback"), call.text("TimeLimit")
     if told and not is_http_url(told):
         return refuse(21609, f"StatusCallback should be an http or https URL, not '{told[:80]}'")
-    if limit and not 0 < int(limit) <= _LONGEST:
-        return refuse(20001, f"TimeLimit should be from 1 to {_LONGEST} seconds, not {limit}")
+    if limit and not 0 < int(limit) <= LONGEST:
+        return refuse(20001, f"TimeLimit should be from 1 to {LONGEST} seconds, not {limit}")
     if not told and not limit:
         return None
     return Amend(
@@ -155,8 +154,8 @@ def _order(call: Call) -> Order | Refusal | None:
     for name, given in (("Url", url), ("FallbackUrl", fallback)):
         if given and not is_http_url(given):
             return refuse(21205, f"{name} should be an http or https URL, not '{given[:80]}'")
-    if len(twiml) > _MAX_TWIML:
-        return refuse(20001, f"Twiml may have {_MAX_TWIML} characters, not {len(twiml)}")
+    if len(twiml) > MAX_TWIML:
+        return refuse(20001, f"Twiml may have {MAX_TWIML} characters, not {len(twiml)}")
     if not url and not twiml:
         return None
     return Redirect(
@@ -257,7 +256,7 @@ _UPDATE: Final = (
     Param(name="Method", kind=Kind.METHOD, error_code=21209, doc="How Url is asked: POST."),
     Param(name="FallbackUrl", doc="Asked when Url fails."),
     Param(name="FallbackMethod", kind=Kind.METHOD, error_code=21209, doc="How it is asked: POST."),
-    Param(name="Twiml", doc=f"The document itself, {_MAX_TWIML} characters at most."),
+    Param(name="Twiml", doc=f"The document itself, {MAX_TWIML} characters at most."),
     Param(name="StatusCallback", doc="Told of the call's end instead of who was."),
     Param(name="StatusCallbackMethod", kind=Kind.METHOD, error_code=21209, doc="How: POST."),
     Param(name="TimeLimit", kind=Kind.INTEGER, doc="Seconds from the answer after which it ends."),
@@ -273,9 +272,12 @@ RESOURCES: Final = (
         body=call_body,
         find=find,
         pages=pages,
+        create=create,
+        test=create_as_test,
         update=update,
         delete=delete,
         filters=_FILTERS,
+        create_params=PARAMS,
         update_params=_UPDATE,
     ),
 )

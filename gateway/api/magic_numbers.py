@@ -1,7 +1,7 @@
 """Test credentials: the numbers that answer as at Twilio, so that an app can test its own errors.
 
 Twilio's rule: requests are judged as real ones, nothing is stored, sent or called back, and only
-creating messages and numbers is offered.
+creating messages, calls and numbers is offered.
 """
 
 from typing import Final
@@ -28,6 +28,13 @@ _NUMBERS: Final = {
     "+15005550000": (21422, "is not available"),
     "+15005550001": (21421, "is invalid"),
 }
+_CALLEES: Final = {
+    "+15005550001": (21217, "does not appear to be valid"),
+    "+15005550002": (21214, "cannot be reached"),
+    "+15005550003": (21215, "is in a region that your account may not call"),
+    "+15005550004": (21216, "is on the block list of your account"),
+}
+_OTHER_CALLER: Final = (21210, "is not a number of test credentials")
 _OTHER_SENDER: Final = (21606, "is not a number of test credentials")
 _AVAILABLE_AREA: Final = "500"
 
@@ -45,6 +52,22 @@ def refuse_test_recipient(address: str) -> Refusal | None:
     if address not in _RECIPIENTS:
         return None
     code, why = _RECIPIENTS[address]
+    return refuse(code, f"The 'To' number {address} {why}")
+
+
+def refuse_test_caller(address: str) -> Refusal | None:
+    """What Twilio says to this `From` of a call under test credentials."""
+    if address == MAGIC_NUMBER:
+        return None
+    code, why = (21212, "is invalid") if address in _SENDERS else _OTHER_CALLER
+    return refuse(code, f"The 'From' number {address[:40]} {why}; {MAGIC_NUMBER} is taken")
+
+
+def refuse_test_callee(address: str) -> Refusal | None:
+    """What Twilio says to this `To` of a call under test credentials; others are taken."""
+    if address not in _CALLEES:
+        return None
+    code, why = _CALLEES[address]
     return refuse(code, f"The 'To' number {address} {why}")
 
 

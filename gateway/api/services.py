@@ -82,12 +82,13 @@ class CarrierService(Protocol):
 
 class ApiLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of the REST face: code points of a text, event streams open at once, events of
-    sources that wait for their commit.
+    sources that wait for their commit, calls of an account that wait for another process.
     """
 
     max_body: int = 1600
     max_event_streams: int = 100
     max_ingest_in_flight: int = 10_000
+    max_queued: int = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ Whoever needs a port or sound waits for the version that has it.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -17,6 +18,7 @@ from gateway.calls.model import Quality
 from gateway.media.graph import Graph, Join, Leg, Tone
 from gateway.media.plane import Full, Lost, Plane
 from gateway.media.wire import Applied, Place, Refused
+from protocols.rtp.dtmf import DURATION, GAP, PAUSES
 from protocols.rtp.quality import StreamQuality
 from protocols.sdp.media import Stream
 
@@ -45,6 +47,8 @@ class CallMedia:
         self._heard: dict[str, str] = {}  # hearer -> source
         self._tones: dict[str, Tone] = {}  # by those who hear them
         self._presses: dict[str, Callable[[Key], None]] = {}
+        # By leg, who waits for keys that are under way.
+        self._pressing: dict[str, deque[asyncio.Future[None] | None]] = {}
         self._places: dict[str, Place] = {}
         self._version = self._true = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -111,6 +115,7 @@ class CallMedia:
             self.part(id)
             self._tones.pop(id, None)
             self._presses.pop(id, None)
+            self._pressing.pop(id, None)
             self._places.pop(id, None)
             self._change()
 
@@ -126,7 +131,30 @@ class CallMedia:
             if (press := self._presses.get(hearer)) is not None:
                 press(key)
             else:
+                self._pressing.setdefault(hearer, deque()).append(None)
                 self._plane.press(self.call, hearer, key.digit, key.duration)
+
+    async def press(self, id: str, digits: str) -> None:
+        """Press keys towards a leg's peer, and return when they are: as `wire.Press` has them."""
+        press = self._presses.get(id)
+        if press is None:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._pressing.setdefault(id, deque()).append(done)
+            self._plane.press(self.call, id, digits)
+            await done
+            return
+        for digit in digits:
+            if digit not in PAUSES:
+                press(Key(digit=digit))
+            await asyncio.sleep(PAUSES.get(digit, DURATION + GAP))
+
+    def pressed(self, id: str) -> None:
+        """The worker has pressed all that it was asked for on a leg, once."""
+        waiting = self._pressing.get(id)
+        if waiting:
+            done = waiting.popleft()
+            if done is not None and not done.done():
+                done.set_result(None)
 
     def _hearers(self, id: str) -> list[str]:
         return [hearer for hearer, source in self._heard.items() if source == id]

@@ -45,11 +45,13 @@ class VoiceStats(msgspec.Struct, frozen=True, kw_only=True):
     """The calls of one process at one moment.
 
     `calls` are those that are up or being made, by direction, and `ended` those that ended, by
-    direction and status. `media` are calls by worker, of `workers` that should run; one that is
-    missing there is being replaced. `refused` counts requests by the rule that said no.
+    direction and status; `queued` of REST wait for their turn. `media` are calls by worker, of
+    `workers` that should run; one that is missing there is being replaced. `refused` counts
+    requests by the rule that said no.
     """
 
     calls: Mapping[str, int]
+    queued: int
     ended: Mapping[tuple[str, str], int]
     post_dial: Histogram
     mos: Histogram

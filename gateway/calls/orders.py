@@ -13,11 +13,13 @@ import msgspec
 from gateway.calls.model import Call
 from gateway.sids import ORDER, new_sid
 from gateway.store.base import Delete, Insert, Query, Row, Store, Write
+from twiml.verbs import StartRecording
 
 HINT: Final = "calls"
 _PAGE: Final = 200
 _LOOK: Final = 0.05  # seconds between looks at whether an order was taken
-_STALE: Final = 60.0  # seconds after which nobody will take one
+STALE: Final = 60.0
+"""Seconds after which nobody takes an order any more."""
 
 
 class Complete(msgspec.Struct, frozen=True, kw_only=True, tag="complete"):
@@ -52,7 +54,38 @@ class Amend(msgspec.Struct, frozen=True, kw_only=True, tag="amend"):
     time_limit: int = 0
 
 
-Order = Complete | Cancel | Redirect | Amend
+class Place(msgspec.Struct, frozen=True, kw_only=True, tag="place"):
+    """Make the call, which is stored and belongs to nobody yet; it runs `runs` when it is answered.
+
+    `to` is a number or a SIP address, which is called as `caller`, with `headers` in its INVITE and
+    `username` and `password` for its challenge. `timeout` is seconds to ring, `time_limit` seconds
+    to talk, 0 for no limit. `application_sid` is whose settings it runs, "" for none.
+    """
+
+    to: str
+    caller: str
+    runs: Redirect
+    headers: tuple[tuple[str, str], ...] = ()
+    username: str = ""
+    password: str = ""
+    timeout: int = 60
+    time_limit: int = 0
+    send_digits: str = ""
+    recording: StartRecording | None = None
+    application_sid: str = ""
+
+    def __repr__(self) -> str:
+        """Whom it calls: what else there is may be secret."""
+        return f"Place(to={self.to!r})"
+
+
+Order = Complete | Cancel | Redirect | Amend | Place
+
+
+class Crowded(msgspec.Struct, frozen=True):
+    """No call can be taken now; the reason is a sentence."""
+
+    reason: str
 
 
 class Orders(Protocol):
@@ -65,13 +98,27 @@ class Orders(Protocol):
         """
         ...
 
+    async def place(self, call: Call, place: Place, also: Sequence[Write]) -> Call | Crowded | None:
+        """Store `call` with `also`, and make it when that is durable; the call as it is stored.
+
+        None if this process makes no calls, but another may.
+        """
+        ...
+
 
 class NoCalls:
-    """`Orders` of a process that carries no calls."""
+    """`Orders` of a process that carries no calls; `why` says why nobody else does, if so."""
+
+    def __init__(self, why: str = "") -> None:
+        self._why = why
 
     async def order(self, account_sid: str, sid: str, order: Order) -> Call | None:
         """None."""
         return None
+
+    async def place(self, call: Call, place: Place, also: Sequence[Write]) -> Call | Crowded | None:
+        """See `Orders`."""
+        return Crowded(self._why) if self._why else None
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +139,9 @@ _WAITING: Final = Query(
     " WHERE sid > $1 OR (sid = $2 AND id > $3) ORDER BY sid, id LIMIT $4",
 )
 _THERE: Final = Query("call_order_there", "SELECT at FROM call_orders WHERE sid = $1 AND id = $2")
+_COUNT: Final = Query(
+    "call_orders_count", "SELECT count(*) FROM call_orders WHERE account_sid = $1"
+)
 _OLD: Final = Query("call_orders_old", "SELECT sid, id FROM call_orders WHERE at < $1 LIMIT $2")
 
 _encode = msgspec.json.Encoder().encode
@@ -100,10 +150,21 @@ _decode = msgspec.json.Decoder(Order).decode
 
 async def leave(store: Store, account_sid: str, sid: str, order: Order, now: float) -> str:
     """Leave an order for the process that has the call; the id under which it waits."""
-    id = new_sid(ORDER, now)
-    await store.commit([(INSERT, (sid, id, account_sid, _encode(order).decode(), now))])
+    id, write = left(account_sid, sid, order, now)
+    await store.commit([write])
     store.hint(HINT)
     return id
+
+
+def left(account_sid: str, sid: str, order: Order, now: float) -> tuple[str, Write]:
+    """The id under which an order will wait, and the write that leaves it."""
+    id = new_sid(ORDER, now)
+    return id, (INSERT, (sid, id, account_sid, _encode(order).decode(), now))
+
+
+async def count_of(store: Store, account_sid: str) -> int:
+    """How many orders of an account wait."""
+    return int((await store.fetch(_COUNT, account_sid))[0][0])
 
 
 async def taken(store: Store, sid: str, id: str, within: float) -> bool:
@@ -143,7 +204,7 @@ def done(orders: Sequence[Waiting]) -> list[Write]:
 async def forget(store: Store, now: float) -> int:
     """Take away orders that nobody took: their calls are gone; how many."""
     count = 0
-    while rows := await store.fetch(_OLD, now - _STALE, _PAGE):
+    while rows := await store.fetch(_OLD, now - STALE, _PAGE):
         await store.commit([(DELETE, row) for row in rows])
         count += len(rows)
     return count

@@ -18,6 +18,7 @@ from gateway.calls import callbacks, tables
 from gateway.calls.book import advanced
 from gateway.calls.house import House
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Party
+from gateway.calls.orders import STALE
 from gateway.core.runner import Job
 from gateway.store.base import Stale, StoreError
 from protocols.sip.agent_commands import Reply
@@ -83,7 +84,11 @@ class Restart:
         book = self._house.book
         for owner in await book.orphaned():
             async for calls in book.open_of(owner):
-                await asyncio.gather(*map(self._try_to_release, calls))
+                await asyncio.gather(*map(self._try_to_release, filter(self._is_left, calls)))
+
+    def _is_left(self, call: Call) -> bool:
+        """Whether nobody has it any more: a call that REST took may still be taken up."""
+        return bool(call.owner) or call.date_created < self._house.clock() - STALE
 
     async def _try_to_release(self, call: Call) -> None:
         """One call at fault must not keep the others up, nor the gateway down."""
@@ -125,7 +130,7 @@ class Restart:
         """Whom to tell that it is over; `call` is as its process left it."""
         ours = call.direction is not CallDirection.INBOUND
         told = {
-            CallEvent.INITIATED: ours,
+            CallEvent.INITIATED: ours and call.status is not CallStatus.QUEUED,
             CallEvent.RINGING: ours and _rang(call),
             CallEvent.ANSWERED: bool(call.started),
         }
@@ -208,7 +213,8 @@ class Restart:
 
 def _rang(call: Call) -> bool:
     """Whether a call of ours was told to ring: each change of its state is a version."""
-    return call.status is CallStatus.RINGING or (bool(call.started) and call.version > 2)
+    before = 3 if call.direction is CallDirection.OUTBOUND_API else 2
+    return call.status is CallStatus.RINGING or (bool(call.started) and call.version > before)
 
 
 def _next_hop(saved: Saved) -> SipUri | None:

@@ -39,7 +39,7 @@ from gateway.calls.reach import Asked
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
 from gateway.calls.whisper import Whisper
-from gateway.media.wire import Readings
+from gateway.media.wire import DigitPressed, LegClosed, Pressed, Told
 from gateway.store.base import Write
 from gateway.webhooks.instructions import Fallback
 from twiml.call import DialEnded, DialStatus, Ending, HungUp
@@ -277,15 +277,18 @@ class Scoped(Handed, ABC):
         if leg is self.first and isinstance(event, Gone):
             self._on_gone(event)
 
-    def heard(self, leg_id: str, readings: Readings) -> None:
-        """How a leg's media was."""
-        leg = self._legs.get(leg_id)
-        if leg is not None:
-            leg.measured(quality_of(readings.received), quality_of(readings.sent))
-
-    def pressed(self, leg_id: str, key: Key) -> None:
-        """A leg's peer pressed a key in its media."""
-        self._dare(self._media.heard_key, leg_id, key)
+    def told(self, event: Told) -> None:
+        """Take what happened to its media."""
+        match event:
+            case LegClosed(leg=leg_id, readings=readings):
+                leg = self._legs.get(leg_id)
+                if leg is not None:
+                    leg.measured(quality_of(readings.received), quality_of(readings.sent))
+            case DigitPressed(leg=leg_id, digit=digit, duration=duration):
+                key = Key(digit=digit, duration=duration)
+                self._dare(self._media.heard_key, leg_id, key)
+            case Pressed(leg=leg_id):
+                self._media.pressed(leg_id)
 
     def _on_gone(self, gone: Gone) -> None:
         """Its first leg is over: so is the call, but for what is reported of it."""

@@ -1,12 +1,13 @@
 """The calls of this process: what the station tells goes to whose it is, and calls come to be.
 
 One table knows the sessions that are legs, one the calls that live. A call that is let in becomes
-a `Live` in the turn in which its INVITE came; whoever is not is refused in it.
+a `Live` in the turn in which its INVITE came; whoever is not is refused in it. One that REST makes
+becomes a `Placed` and is begun when it is stored.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -19,25 +20,26 @@ from gateway.calls import endings
 from gateway.calls.apps import App, app_of_domain, app_of_number
 from gateway.calls.description import objection
 from gateway.calls.house import House
-from gateway.calls.info_keys import Key
 from gateway.calls.leg import Tell
 from gateway.calls.live import Arrival, Live
 from gateway.calls.media import CallMedia
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus
-from gateway.calls.orders import Amend, Order, Redirect
+from gateway.calls.orders import Amend, Crowded, Order, Place, Redirect
+from gateway.calls.pace import Paces
 from gateway.calls.parameters import DOMAIN, sip_address, sip_parameters
+from gateway.calls.placing import Placing
 from gateway.calls.reach import phone_policy, policy_of, srtp_of
-from gateway.calls.scoped import BROKEN
+from gateway.calls.scoped import BROKEN, Scoped
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
 from gateway.core.rounds import endlessly
 from gateway.forms import Address
 from gateway.media.plane import Happened, WorkerLost
-from gateway.media.wire import DigitPressed, LegClosed
 from gateway.sip.admission import Admission, Admitted, FromAddress, FromTrunk, FromUser
 from gateway.sip.next_hops import NextHops
 from gateway.sip.refusals import Ask, Deny
 from gateway.sip.registrations import Registrations
+from gateway.store.base import StoreError, Write
 from protocols.rtp.latch import LatchPolicy
 from protocols.sdp.media import MediaPolicy
 from protocols.sip import agent_events as events
@@ -67,17 +69,22 @@ _DRAINS: Final = "the gateway drains"
 _LATER: Final = write_retry_after(RetryAfter(seconds=10))
 _FULL: Final = 503  # of one trunk: without Retry-After, the others are well
 _OK: Final = 200
+_NOT_DIALLED: Final = (CallDirection.INBOUND.value, CallDirection.OUTBOUND_API.value)
 _MEDIA_LOST: Final = "its media worker died"
 
 
 class Calls:
     """See the module; `take` is the station's receiver, `told` the media plane's."""
 
-    def __init__(self, *, clock: Callable[[], float], most: int = 20_000) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float], most: int = 20_000, paces: Paces | None = None
+    ) -> None:
+        """At most `most` calls live; `paces` says when those of REST begin."""
         self._clock = clock
         self._most = most
+        self._paces = paces or Paces(0, 0)
         self._legs: dict[SessionId, SipLeg] = {}
-        self._live: dict[str, Live] = {}
+        self._live: dict[str, Scoped] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._draining = False
         self._house: House
@@ -86,6 +93,7 @@ class Calls:
         self._registrations: Registrations
         self._admission: Admission
         self._next_hops: NextHops
+        self._placing: Placing
 
     def furnish(
         self,
@@ -101,16 +109,20 @@ class Calls:
         self._trunks = trunks
         self._registrations = registrations
         self._admission = admission
+        self._placing = Placing(
+            house, self._paces, full=self._full, begin=self._begin, find=self._standing
+        )
         self._next_hops = NextHops(house.reach.resolver, self._station)
 
     def __len__(self) -> int:
-        """How many calls came in that live."""
+        """How many calls live that nobody here dialled."""
         return len(self._running)
 
     def counts(self) -> Mapping[str, int]:
         """How many calls live, by direction; of ours each is counted that is being made."""
         made = Counter(leg.record.direction.value for leg in self._legs.values())
-        return made | {CallDirection.INBOUND.value: len(self._running)}
+        live = Counter(live.line.call.direction.value for live in self._live.values())
+        return {**made, **{each: live[each] for each in _NOT_DIALLED}}
 
     def watch(self, session: SessionId, leg: SipLeg) -> None:
         """Have the events of a session told to a leg."""
@@ -140,8 +152,7 @@ class Calls:
             self._refuse(event, endings.refusal(endings.FAULT, BROKEN))
 
     def _on_call(self, event: events.Invited) -> None:
-        if self._draining or len(self._running) >= self._most:
-            rule = _DRAINS if self._draining else f"[sip] max_calls = {self._most}"
+        if rule := self._full():
             self._deny(event, _FULL, rule, _LATER)
             return
         verdict = self._admission.judge(event)
@@ -179,8 +190,12 @@ class Calls:
         except Exception:
             self._part(arrival.call)
             raise
-        self._live[arrival.call.sid] = live
-        task = asyncio.get_running_loop().create_task(self._run(live))
+        self._begin(live)
+
+    def _begin(self, live: Scoped, stored: Awaitable[None] | None = None) -> None:
+        """Let a call live; one that is being `stored` when it is."""
+        self._live[live.line.call.sid] = live
+        task = asyncio.get_running_loop().create_task(self._run(live, stored))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -215,10 +230,12 @@ class Calls:
         if not transfers.admit(leg, call, event, make_leg):
             self._deny(event, _FORBIDDEN, _NOT_YOURS)
 
-    async def _run(self, live: Live) -> None:
+    async def _run(self, live: Scoped, stored: Awaitable[None] | None) -> None:
         call = live.line.call
         try:
             await live.run()
+        except StoreError as error:
+            _log.warning("a call was not taken", call=call.sid, reason=str(error))
         except Exception:
             _log.exception("a call did not end well", call=call.sid)
         finally:
@@ -362,19 +379,12 @@ class Calls:
 
     def told(self, event: Happened) -> None:
         """Take what happened to media."""
-        match event:
-            case LegClosed(call=sid, leg=leg, readings=readings):
-                live = self._live.get(sid)
-                if live is not None:
-                    live.heard(leg, readings)
-            case DigitPressed(call=sid, leg=leg, digit=digit, duration=duration):
-                live = self._live.get(sid)
-                if live is not None:
-                    live.pressed(leg, Key(digit=digit, duration=duration))
-            case WorkerLost(calls=sids):
-                for sid in sids:
-                    if sid in self._live:
-                        self._live[sid].end(_MEDIA_LOST)
+        if isinstance(event, WorkerLost):
+            for sid in event.calls:
+                if sid in self._live:
+                    self._live[sid].end(_MEDIA_LOST)
+        elif (live := self._live.get(event.call)) is not None:
+            live.told(event)
 
     # What may be looked at
 
@@ -395,6 +405,8 @@ class Calls:
 
     async def order(self, account_sid: str, sid: str, order: Order) -> Call | None:
         """See `Orders`."""
+        if isinstance(order, Place):
+            return await self._placing.claim(account_sid, sid, order)
         live = self._live.get(sid) or self._with_child(sid)
         if live is None or live.line.call.account_sid != account_sid:
             return None
@@ -408,7 +420,21 @@ class Calls:
         live.let_go(sid)
         return await self._house.book.get(account_sid, sid)
 
-    def _with_child(self, sid: str) -> Live | None:
+    async def place(self, call: Call, place: Place, also: Sequence[Write]) -> Call | Crowded | None:
+        """See `Orders`."""
+        return await self._placing.take(call, place, also)
+
+    def queued(self) -> int:
+        """How many calls of REST wait for their turn."""
+        return self._paces.waiting(self._clock())
+
+    def _full(self) -> str:
+        """Why no call can be taken now, "" if one can."""
+        if self._draining:
+            return _DRAINS
+        return f"[sip] max_calls = {self._most}" if len(self._running) >= self._most else ""
+
+    def _with_child(self, sid: str) -> Scoped | None:
         """The call that dialled the call `sid`, among those that live."""
         return next((live for live in self._live.values() if live.has_child(sid)), None)
 

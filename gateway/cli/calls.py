@@ -1,6 +1,7 @@
-"""`calls list|show|hangup|pcap|cdr`: calls, and what became of them."""
+"""`call`, and `calls list|show|hangup|pcap|cdr`: calls, and what became of them."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -12,6 +13,7 @@ import typer
 
 from gateway.cli import ladder, show
 from gateway.cli.client import Gateway, GatewayError, Refused, program, segment
+from gateway.cli.messages import first_number
 
 commands = typer.Typer(no_args_is_help=True, help="Calls, and what became of them.")
 
@@ -29,11 +31,52 @@ class Format(StrEnum):
 
 
 _EMPTY: Final = 24  # octets of a capture without packets
+_POLL: Final = 0.2  # seconds
+_COMPLETED: Final = "completed"
+_OVER: Final = frozenset({_COMPLETED, "busy", "failed", "no-answer", "canceled"})
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
+    app.command()(call)
     app.add_typer(commands, name="calls")
+
+
+def call(
+    to: Annotated[str, typer.Option(help="Whom to call: a number in E.164, or sip:name@host.")],
+    url: Annotated[str, typer.Option(help="Where the document is that runs at the answer.")] = "",
+    twiml: Annotated[str, typer.Option(help="The document itself.")] = "",
+    from_: Annotated[
+        str, typer.Option("--from", help="The number that calls; default: the account's first.")
+    ] = "",
+    data: show.Data = show.DATA,
+) -> None:
+    """Call somebody, print the call's SID, and follow it until it is over.
+
+    Exit status: 0 if it was answered, 1 if it was refused or nobody answered.
+    """
+    if bool(url) == bool(twiml):
+        raise GatewayError("say what the call is to run: --url or --twiml, one of them")
+    gateway = Gateway.find(data)
+    made = gateway.post(
+        f"{gateway.account_path}/Calls.json",
+        To=to,
+        From=from_ or first_number(gateway),
+        Url=url or None,
+        Twiml=twiml or None,
+    )
+    status = ""
+    while True:
+        if made["status"] != status:
+            status = made["status"]
+            talked = f"  {made['duration']} s" if status == _COMPLETED else ""
+            show.line(f"{made['sid']}  {show.state(status)}{talked}")
+        if status in _OVER:
+            break
+        time.sleep(_POLL)
+        made = gateway.get(f"{gateway.account_path}/Calls/{segment(made['sid'])}.json")
+    if status != _COMPLETED:
+        raise GatewayError(f"{status}; see: {program()} calls show {made['sid']}")
 
 
 @commands.command("list")

@@ -42,7 +42,7 @@ def send(
     message = gateway.post(
         f"{gateway.account_path}/Messages.json",
         To=to,
-        From=from_ or _first_number(gateway),
+        From=from_ or first_number(gateway),
         Body=body,
         StatusCallback=status_callback or None,
     )
@@ -142,7 +142,8 @@ def _fetch(gateway: Gateway, sid: str) -> dict[str, Any]:
     return found
 
 
-def _first_number(gateway: Gateway) -> str:
+def first_number(gateway: Gateway) -> str:
+    """The newest number of the account: who texts and calls if nobody is named."""
     page = gateway.get(f"{gateway.account_path}/IncomingPhoneNumbers.json", PageSize=1)
     numbers = page["incoming_phone_numbers"]
     if not numbers:

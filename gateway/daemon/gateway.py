@@ -23,7 +23,6 @@ from gateway.api.app import build_app, build_status_app
 from gateway.api.services import ApiLimits, Services
 from gateway.bus.base import Bus
 from gateway.bus.embedded import EmbeddedBus
-from gateway.calls.orders import NoCalls
 from gateway.config import Config
 from gateway.core.replay import Replay
 from gateway.core.runner import Handler
@@ -343,7 +342,7 @@ class Gateway:
             plan=self._plan,
             price=ground.price,
             sources=ground.sources,
-            calls=self._voice.calls if self._voice is not None else NoCalls(),
+            calls=voice.calls_of(self._voice, ground),
             replay=Replay(ground.store, ground.archive, self._runner.offer, self._clock),
             unready=self._why_unready,
             clock=self._clock,
@@ -351,6 +350,7 @@ class Gateway:
             limits=ApiLimits(
                 max_body=self._config.messages.max_body,
                 max_event_streams=self._config.http.max_event_streams,
+                max_queued=self._config.sip.max_queued,
             ),
             collectors=(
                 *metrics.collectors(

@@ -19,7 +19,9 @@ from gateway.calls.documents import Documents
 from gateway.calls.house import House
 from gateway.calls.ladder import Ladder
 from gateway.calls.meters import VoiceStats
+from gateway.calls.orders import NoCalls, Orders
 from gateway.calls.orders_watch import OrderWatcher
+from gateway.calls.pace import Paces
 from gateway.calls.reach import Device, Reach, srtp_of
 from gateway.calls.restart import Restart
 from gateway.calls.service import Calls
@@ -59,6 +61,7 @@ INSIDE: Final = frozenset(agent_commands.INSIDE) - {"MESSAGE"}
 OUTSIDE: Final = frozenset({"INVITE", "OPTIONS", "REGISTER"})
 SOFTWARE: Final = "trunkline"
 _UNREGISTER_WITHIN: Final = 2.0  # seconds
+_NOWHERE: Final = "nobody carries calls: [sip] udp, tcp and tls name no address to listen at"
 _SECRET: Final = 32  # octets
 _TOKEN: Final = 12
 # By whether it is IPv6: an address of nobody, to ask the system where it speaks from.
@@ -90,7 +93,12 @@ class Voice:
         self._offer = offer
         self._patience = patience
         self._carriers = carriers
-        self.calls = Calls(clock=ground.clock, most=ground.config.sip.max_calls)
+        sip = ground.config.sip
+        self.calls = Calls(
+            clock=ground.clock,
+            most=sip.max_calls,
+            paces=Paces(sip.account_cps, sip.max_queued),
+        )
         self.trunks: Trunks
         self.station: Station
         self._workers: Workers
@@ -110,6 +118,7 @@ class Voice:
         agent, workers, meters = self.station.agent, self._workers, self._book.meters
         return VoiceStats(
             calls=self.calls.counts(),
+            queued=self.calls.queued(),
             ended=meters.ended,
             post_dial=meters.post_dial,
             mos=meters.mos,
@@ -365,6 +374,13 @@ def _files_of(config: Config) -> Tls:
         shown = (Certificate(chain=str(sip.tls_cert), key=str(sip.tls_key)),)
     trust = str(sip.tls_ca) if sip.tls_ca is not None else ""
     return Tls(certificates=shown, clients=sip.tls_clients, trust=trust)
+
+
+def calls_of(voice: Voice | None, ground: Ground) -> Orders:
+    """What REST asks of calls; where this process carries none another one may."""
+    if voice is not None:
+        return voice.calls
+    return NoCalls("" if ground.shared else _NOWHERE)
 
 
 def is_wanted(config: Config) -> bool:

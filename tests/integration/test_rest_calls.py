@@ -172,12 +172,6 @@ async def test_a_call_that_is_not_there(world: World, sid: str) -> None:
         assert (status, body["code"]) == (404, 20404)
 
 
-async def test_creating_calls_is_not_offered(world: World) -> None:
-    path = f"/2010-04-01/Accounts/{world.main.sid}/Calls.json"
-    status, body, _ = await world.ask("POST", path, world.main, data={"To": "+1", "From": "+1"})
-    assert (status, body["code"]) == (405, 20004)
-
-
 # -- lists ------------------------------------------------------------------------------------
 
 

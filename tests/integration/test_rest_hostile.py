@@ -12,9 +12,11 @@ import msgspec
 import pytest
 from rest_world import NUMBER, World, basic, rest_world
 
+from gateway import applications
 from gateway.api.app import OWN, RESOURCES, V2010
 from gateway.api.declare import Resource
 from gateway.api.resources import JSON, Access, Operation
+from gateway.applications import Application
 from gateway.calls import orders, pcap, tables
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Crossing
 from gateway.messages.draft import REST, Draft
@@ -36,6 +38,14 @@ from protocols.sip.registrar import Change
 from protocols.sip.transport import Flow, Transport
 from protocols.sip.uri import SipUri
 
+APPLICATION = Application(
+    account_sid="",
+    sid=f"AP{1:032x}",
+    friendly_name="private name",
+    settings={"voice_url": "https://private.example"},
+    date_created=1.0,
+    date_updated=1.0,
+)
 CALL = Call(
     account_sid="",
     sid=f"CA{1:032x}",
@@ -157,7 +167,10 @@ async def stored_sids(world: World) -> list[str]:
         bindings.writes_of(world.main.sid, [Change(binding=PHONE, cause=Cause.REGISTERED)])
     )
     await world.services.store.commit(call_of(world.main.sid))
-    return [message.sid, number.sid, CALL.sid, *(entry.sid for entry in ENTRIES)]
+    application = msgspec.structs.replace(APPLICATION, account_sid=world.main.sid)
+    await world.services.store.commit(applications.added(application))
+    mine = (message, number, CALL, APPLICATION, *ENTRIES)
+    return [each.sid for each in mine]
 
 
 def call_of(account_sid: str) -> list[Write]:
@@ -273,6 +286,8 @@ async def still_there(world: World, sids: list[str]) -> None:
     assert (call["caller_name"], call["status"]) == ("private name", "in-progress")
     _, known, _ = await world.ask("GET", f"/v1/calls/{sids[2]}/timeline", world.main)
     assert "INVITE sip:private SIP/2.0" in str(known)
+    _, application, _ = await world.ask("GET", f"{path}/Applications/{sids[3]}.json", world.main)
+    assert application["voice_url"] == "https://private.example"
     assert await orders.waiting(world.services.store) == []
     owned = [msgspec.structs.replace(each, account_sid=world.main.sid) for each in ENTRIES]
     sip = await SipDirectory.load(world.services.store)

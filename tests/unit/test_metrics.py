@@ -227,6 +227,7 @@ def test_calls_and_what_carries_them_are_counted() -> None:
     meters.leg_closed(msgspec.structs.replace(heard, direction=CallDirection.INBOUND))
     stats = VoiceStats(
         calls={"inbound": 2, "outbound-dial": 1},
+        queued=9,
         ended=meters.ended,
         post_dial=meters.post_dial,
         mos=meters.mos,
@@ -240,6 +241,7 @@ def test_calls_and_what_carries_them_are_counted() -> None:
     )
     samples = scraped([voice_collector(lambda: stats)])
     assert samples["calls", (("direction", "outbound-dial"),)] == 1
+    assert samples["calls_queued", ()] == 9
     assert samples["calls_ended_total", (("direction", "inbound"), ("status", "busy"))] == 1
     assert samples["call_post_dial_seconds_count", ()] == 1
     assert samples["call_post_dial_seconds_bucket", (("le", "0.5"),)] == 0

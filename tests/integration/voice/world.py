@@ -162,6 +162,7 @@ listen = ""
 [sip]
 udp = ["127.0.0.1:0"]
 tcp = ["127.0.0.1:0"]
+{sip}
 [media]
 workers = {workers}
 """
@@ -169,9 +170,9 @@ workers = {workers}
 
 @asynccontextmanager
 async def world(
-    folder: Path, config: str, twiml: str = SILENT, *, workers: int = 1
+    folder: Path, config: str, twiml: str = SILENT, *, workers: int = 1, sip: str = ""
 ) -> AsyncIterator[World]:
-    """`{app}` in `config` stands for the app's URL."""
+    """`{app}` in `config` stands for the app's URL; `sip` are more keys of its section."""
     app = App(twiml=twiml)
     web_app = web.Application()
     web_app.router.add_route("*", "/{path:.*}", app.answer)
@@ -181,7 +182,8 @@ async def world(
     await site.start()
     app.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     file = folder / "trunkline.toml"
-    file.write_text(BASE.replace("{workers}", str(workers)) + config.replace("{app}", app.url))
+    base = BASE.replace("{workers}", str(workers)).replace("{sip}", sip)
+    file.write_text(base + config.replace("{app}", app.url))
     data = folder / "var"
     data.mkdir(exist_ok=True)
     environ = {"TRUNKLINE_ACCOUNT_SID": ACCOUNT, "TRUNKLINE_AUTH_TOKEN": TOKEN}
