@@ -46,8 +46,12 @@ Happened = Told | WorkerLost
 class Plane(Protocol):
     """Where the media of calls are."""
 
-    def open(self, call: str) -> Opened | Full:
-        """Find a place for a call; one that is open keeps the place that it has."""
+    def open(self, call: str, near: str = "") -> Opened | Full:
+        """Find a place for a call; one that is open keeps the place that it has.
+
+        That is the place of the call `near`, where the two can lend each other legs, unless there
+        is no such call or no room there: then it is another one.
+        """
 
     def apply(self, graph: Graph) -> "asyncio.Future[Applied | Refused | Lost]":
         """Make a call's graph true; while it is `Refused`, the one before it holds."""

@@ -235,14 +235,16 @@ class Workers:
 
     # A plane
 
-    def open(self, call: str) -> Opened | Full:
+    def open(self, call: str, near: str = "") -> Opened | Full:
         """See `Plane`."""
         place = self._places.get(call)
         if place is None:
+            beside = self._places.get(near)
             able = [each for each in self._workers if each.has_room]
             if not able:
                 return Full(reason="no media worker has room for another call")
-            place = min(able, key=lambda each: len(each.calls))
+            place = next((each for each in able if each is beside), None)
+            place = place or min(able, key=lambda each: len(each.calls))
             place.calls[call] = _LEGS
             self._places[call] = place
         return Opened(worker=place.number)

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import textwrap
+import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -14,12 +15,13 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.media import wire, workers
-from gateway.media.graph import Graph, Leg, both_ways
+from gateway.media.graph import Graph, Join, Leg, Note, Player, Recorder, both_ways
 from gateway.media.plane import Full, Happened, Lost, Opened, WorkerLost
 from gateway.media.workers import Workers, WorkersConfig, default_workers
 from protocols.rtp import packet
 from protocols.rtp.errors import LocalProtocolError
 from protocols.rtp.packet import Packet
+from protocols.rtp.tones import Sound
 from protocols.sdp.description import Direction
 from protocols.sdp.formats import PCMU
 from protocols.sdp.media import Chosen, Srtp, Stream
@@ -314,6 +316,57 @@ async def test_calls_go_to_the_least_loaded_worker_and_none_to_a_draining_one(
     await world.plane.end("one")
     assert world.plane.open("four") == Opened(worker=0)
     await world.applied(graph("two", leg("a")))  # it goes on where it drains
+
+
+async def test_a_call_is_placed_near_another_while_there_is_room(start: Start) -> None:
+    world = await start(workers=2, calls=2)
+    assert world.plane.open("room") == Opened(worker=0)
+    assert world.plane.open("near", near="room") == Opened(worker=0)
+    assert world.plane.open("far") == Opened(worker=1)
+    assert world.plane.open("full", near="room") == Opened(worker=1)
+    await world.plane.end("near")
+    assert world.plane.open("again", near="room") == Opened(worker=0)
+    assert world.plane.open("again", near="far") == Opened(worker=0)  # it stays where it is
+    assert isinstance(world.plane.open("unknown", near="nobody"), Full)
+
+
+def recorded(path: Path) -> bytes:
+    with wave.open(str(path), "rb") as file:
+        assert file.getframerate() == 8000
+        return file.readframes(file.getnframes())
+
+
+async def test_recordings_are_whole_at_the_end_and_readable_after_a_kill(
+    start: Start, tmp_path: Path
+) -> None:
+    """Also a player through a worker: what it plays to a leg is what is recorded."""
+    world = await start(workers=1)
+    loud = Note(sound=Sound(frequencies=(440.0,)), seconds=60.0)
+    paths = {call: tmp_path / f"{call}.wav" for call in ("ended", "killed")}
+    with peer() as far:
+        for call, path in paths.items():
+            world.plane.open(call)
+            nodes = (
+                leg("a", far),
+                Player(id="p", clips=(loud,)),
+                Recorder(id="r", of="a", path=str(path)),
+            )
+            joins = (Join(source="p", hearer="a"),)
+            await world.applied(Graph(call=call, version=1, nodes=nodes, joins=joins))
+        for path in paths.values():
+            await until(lambda path=path: path.exists() and path.stat().st_size > 8000)
+        await world.plane.end("ended")
+        (told,) = world.of(wire.RecordingEnded)
+        assert isinstance(told, wire.RecordingEnded)
+        assert (told.call, told.cause, told.spoke, told.fault) == ("ended", "removed", True, "")
+        assert len(recorded(paths["ended"])) == told.seconds * 16_000
+        (pid,) = world.plane.pids().values()
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: world.of(WorkerLost))
+    for path in paths.values():
+        octets = recorded(path)
+        assert len(octets) >= 8000 - 44
+        assert any(octets[-800:])
 
 
 async def test_a_worker_without_ports_takes_no_call(start: Start) -> None:
