@@ -62,6 +62,7 @@ class Recording:
         self._next = now + self._period * (1 + tools.chance())  # not all at one time
         self._ended: wire.RecordingEnded | None = None
         self.ended_at = inf
+        self._defect = ""
         tools.wake(self, self._next)
 
     # What it hears
@@ -159,7 +160,7 @@ class Recording:
 
     def _cause(self, footage: Footage) -> str:
         node = self.node
-        if footage.file.is_broken:
+        if footage.file.is_broken or self._defect:
             return "fault"
         if node.limit and footage.frames >= _frames(node.limit):
             return "limit"
@@ -174,7 +175,11 @@ class Recording:
         if self.node.limit:
             end = min(end, _frames(self.node.limit))
         if end > footage.frames:
-            footage.add(self._channels([each.read(end * footage.frame) for each in self._tracks]))
+            try:
+                tracks = [each.read(end * footage.frame) for each in self._tracks]
+                footage.add(self._channels(tracks))
+            except Exception as error:  # a defect of ours costs this recording, and no call
+                self._defect = f"the recording broke: {error!r}"
         return footage
 
     def _channels(self, tracks: Sequence[Samples]) -> Sequence[Samples]:
@@ -214,7 +219,7 @@ class Recording:
         footage, ended = self._footage, self._ended
         if footage is None or ended is None:
             return
-        fault = footage.file.fault
+        fault = footage.file.fault or self._defect
         if not footage.file.is_closed:
             if now < self.ended_at + PATIENCE:
                 return

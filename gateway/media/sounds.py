@@ -61,7 +61,7 @@ def measure(clips: Iterable[Clip]) -> tuple[tuple[Piece, ...], str]:
             continue
         try:
             pieces.append(_measured(clip.path))
-        except (OSError, SoundError) as problem:
+        except (OSError, ValueError, SoundError) as problem:
             faults.append(f"{clip.path}: {_reason(problem)}")
     return tuple(pieces), "; ".join(faults)
 

@@ -122,13 +122,14 @@ class WavFile:
             try:
                 if not self.is_broken:
                     job()
-            except OSError as problem:
+            except Exception as problem:  # of one file; the others are written all the same
                 self._break(problem)
 
         return guarded
 
-    def _break(self, problem: OSError) -> None:
-        self.fault = f"{self._path}: {problem.strerror}"
+    def _break(self, problem: Exception) -> None:
+        reason = getattr(problem, "strerror", None) or repr(problem)
+        self.fault = f"{self._path}: {reason}"
         self.is_broken = True
 
     def _open(self) -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from recording_world import loud, packets, pitch, recorded, talk, tracks
 
 from gateway.media import wire
+from gateway.media.footage import Footage
 from gateway.media.graph import (
     Join,
     Leg,
@@ -374,6 +375,22 @@ async def test_the_end_of_a_call_waits_for_the_disk_but_not_for_ever(
     assert told.fault == ("" if wakes else STUCK)
     assert world.now() - begun == pytest.approx(0.1 if wakes else PATIENCE, abs=0.1)
     assert world.switch.calls == 0
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+async def test_a_defect_of_ours_costs_the_recording_and_not_the_call(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, by_itself: bool
+) -> None:
+    monkeypatch.setattr(Footage, "add", lambda *_: 1 // 0)
+    pair.record()
+    await talk((pair.one, pair.a, packets(440, 2.0 if by_itself else 0.2)))
+    if not by_itself:
+        pair.world.switch.end("call", pair.world.now())
+        assert pair.world.of(wire.Ended)
+    told = await recorded(pair.world)
+    assert told.cause == ("fault" if by_itself else "removed")
+    assert "ZeroDivisionError" in told.fault
+    assert len(pair.two.heard) == (100 if by_itself else 10)
 
 
 async def test_a_leg_is_recorded_from_before_its_answer(pair: Pair) -> None:
