@@ -150,7 +150,7 @@ class Scoped(Handed, ABC):
             await self._keeping.durable()
         self._house.documents.forget(self.line.call.sid)
         if not self._unfinished:  # else the process ends
-            untie(*self._legs.values(), self)
+            untie(*self._legs.values(), self._interpreter, self)
 
     # What its documents ask: `twiml.call.Call`
 

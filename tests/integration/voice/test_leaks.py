@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.callers import Party, Side
 from tests.integration.voice.test_joined_calls import CONFIG, NUMBER
-from tests.integration.voice.world import World, world
+from tests.integration.voice.world import ACCOUNT, World, world
 
 DIAL = "<Response><Dial answerOnBridge='true'>+447700900002</Dial></Response>"
 WITHIN = 30.0
@@ -104,9 +104,17 @@ async def test_calls_that_are_over_wait_for_no_collector(tmp_path: Path) -> None
             caller.hang_up(side)
             await finished(here, caller, callee)
 
+        async def be_called() -> None:
+            form = {"To": "+447700900002", "From": NUMBER, "Twiml": "<Response/>"}
+            path = f"/2010-04-01/Accounts/{ACCOUNT}/Calls.json"
+            async with here.http.post(here.url + path, data=form) as response:
+                assert response.status == 201, await response.text()
+            await finished(here, caller, callee)
+
         with collector_idle():
             for _ in range(3):
                 await speak()
+                await be_called()
             assert circles("gateway.calls", "protocols.sip", "twiml") == []
     await caller.close()
     await callee.close()
