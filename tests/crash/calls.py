@@ -181,14 +181,33 @@ class CallWorld:
 
     async def get(self, path: str) -> Any:
         """What REST answers."""
-        gateway = self.gateway
-        basic = b64encode(f"{gateway.account_sid}:{gateway.auth_token}".encode()).decode()
-        async with (
-            aiohttp.ClientSession(headers={"Authorization": f"Basic {basic}"}) as session,
-            session.get(gateway.url + path) as response,
-        ):
+        async with self._session() as session, session.get(self.gateway.url + path) as response:
             response.raise_for_status()
             return await response.json()
+
+    def _session(self) -> aiohttp.ClientSession:
+        gateway = self.gateway
+        basic = b64encode(f"{gateway.account_sid}:{gateway.auth_token}".encode()).decode()
+        return aiohttp.ClientSession(headers={"Authorization": f"Basic {basic}"})
+
+    async def make(self, kind: str) -> str:
+        """Have REST call somebody who does what `kind` says; the SID that was promised."""
+        self._count += 1
+        gateway = self.gateway
+        path = f"/2010-04-01/Accounts/{gateway.account_sid}/Calls.json"
+        form = {
+            "To": f"+4480{kind}{self._count:05d}",
+            "From": NUMBER,
+            "Twiml": '<Response><Pause length="60"/></Response>',
+            "StatusCallback": f"{self.app.url}/status",
+            "StatusCallbackEvent": "initiated ringing answered completed",
+        }
+        async with (
+            self._session() as session,
+            session.post(gateway.url + path, data=form) as response,
+        ):
+            response.raise_for_status()
+            return str((await response.json())["sid"])
 
     async def rows(self) -> list[dict[str, Any]]:
         """All calls that REST lists."""
@@ -299,6 +318,41 @@ async def fifty(
         f" {len(world.app.told)} callbacks"
     )
     return seen, wrong
+
+
+async def promised(
+    home: Path, *, answered: int = 4, ringing: int = 4, queued: int = 8
+) -> list[str]:
+    """Kill with calls of REST's answered, ringing and just promised; what is wrong after it."""
+    world = CallWorld(home)
+    await world.open()
+    try:
+        await world.start()
+        up = [await world.make(_ANSWERED) for _ in range(answered)]
+        rings = [await world.make(_RINGING) for _ in range(ringing)]
+        await world.wait_for_rows({"in-progress": answered, "ringing": ringing})
+        waits = await asyncio.gather(*(world.make(_ANSWERED) for _ in range(queued)))
+        world.kill()
+        await world.start()
+        rows = {row["sid"]: row for row in await world.settle()}
+        wrong = [f"{sid} was promised and is forgotten" for sid in {*up, *rings, *waits} - {*rows}]
+        wrong += [
+            f"{sid} is {rows[sid]['status']}" for sid in up if rows[sid]["status"] != "completed"
+        ]
+        wrong += [
+            f"{sid} is {rows[sid]['status']}" for sid in rings if rows[sid]["status"] != "failed"
+        ]
+        rung = Counter(side.number for side in world.callee.past)
+        wrong += [f"{number} rang {count} times" for number, count in rung.items() if count > 1]
+        wrong += _told(world.app.told, list(rows.values()))
+        wrong += await _timelines(world, list(rows.values()))
+        if world.gateway.terminate() != 0:
+            wrong.append("the gateway did not end well")
+    except TimeoutError as error:
+        return [f"calls: {error or 'too late'}; {world.gateway.log}"]
+    finally:
+        await world.close()
+    return wrong
 
 
 def _lives(pid: int) -> bool:

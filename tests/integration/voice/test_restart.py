@@ -14,7 +14,7 @@ from protocols.sip.agent_commands import Ask, Reply
 from protocols.sip.message import Headers, NameAddr
 from protocols.sip.session_saved import Saved
 from protocols.sip.uri import SipUri
-from tests.crash.calls import fifty
+from tests.crash.calls import fifty, promised
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
 from tests.integration.voice.test_joined_calls import NUMBER, config
@@ -27,6 +27,11 @@ DIAL = "<Response><Dial answerOnBridge='true' action='/after'>+447700900002</Dia
 async def test_a_kill_leaves_nobody_up(tmp_path: Path) -> None:
     _, wrong = await fifty(tmp_path / "calls", answered=3, ringing=3, waiting=2)
     assert wrong == []
+
+
+@pytest.mark.waiting
+async def test_a_kill_forgets_no_call_that_rest_has_promised(tmp_path: Path) -> None:
+    assert await promised(tmp_path / "calls") == []
 
 
 async def connected(here: World, caller: Phone, callee: Phone) -> None:

@@ -98,6 +98,38 @@ def timeline(*events: dict[str, Any], **changed: Any) -> dict[str, Any]:
     return known | changed
 
 
+def test_a_call_is_made_and_followed_until_it_is_over(gateway: StandIn) -> None:
+    queued = CALL | {"status": "queued"}
+    over = CALL | {"status": "completed", "duration": "12"}
+    gateway.answer("POST", f"{ACCOUNT}/Calls.json", queued, status=201)
+    gateway.answer("GET", f"{ACCOUNT}/Calls/{SID}.json", queued, CALL, over)
+    url = "https://app.example/voice?a=1&b=2"
+    printed = said("call", "--to", "+447700900123", "--from", "+15550001000", "--url", url)
+    assert printed.splitlines() == [
+        f"{SID}  queued",
+        f"{SID}  in-progress",
+        f"{SID}  completed  12 s",
+    ]
+    _, _, body = gateway.asked[0]
+    assert parse_qs(body) == {"To": ["+447700900123"], "From": ["+15550001000"], "Url": [url]}
+
+
+def test_a_call_that_nobody_answers_is_an_error(gateway: StandIn) -> None:
+    numbers = {"incoming_phone_numbers": [{"phone_number": "+15550001000"}]}
+    gateway.answer("GET", f"{ACCOUNT}/IncomingPhoneNumbers.json", numbers)
+    gateway.answer("POST", f"{ACCOUNT}/Calls.json", CALL | {"status": "busy"}, status=201)
+    why = refused("call", "--to", "+447700900123", "--twiml", "<Response/>")
+    assert why.startswith("busy; see: ") and why.endswith(f"calls show {SID}")
+    form = parse_qs(gateway.asked[-1][2])
+    assert (form["From"], form["Twiml"]) == (["+15550001000"], ["<Response/>"])
+
+
+@pytest.mark.parametrize("given", [(), ("--url", "https://a.example", "--twiml", "<Response/>")])
+def test_a_call_runs_one_thing(gateway: StandIn, given: tuple[str, ...]) -> None:
+    assert "--url or --twiml" in refused("call", "--to", "+447700900123", *given)
+    assert gateway.asked == []
+
+
 def test_lists_are_asked_for_as_wanted(gateway: StandIn) -> None:
     over = CALL | {"status": "completed", "duration": "12"}
     gateway.answer("GET", f"{ACCOUNT}/Calls.json", {"calls": [CALL, over]})
