@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from media_world import HOST, chosen, stream
 from mix_world import Person, Room, loudness, tone
 
 from gateway.media import wire
 from gateway.media.node import Heard
-from protocols.rtp.audio import Samples
-from protocols.sdp.formats import G722, OPUS, PCMA, PCMU, Codec
+from protocols.rtp.audio import Pcm, Samples
+from protocols.sdp.formats import G722, L16_16000, OPUS, PCMA, PCMU, Codec
 
 PEAK = 2000.0
 TWELVE = (PCMU, PCMU, PCMA, PCMA, PCMU, PCMU, G722, G722, PCMU, OPUS, OPUS, PCMA)
@@ -198,30 +199,32 @@ def test_a_participant_whose_packets_stop_is_silent_soon_and_the_room_goes_on() 
     assert all(len(each.ear.packets) == 130 for each in people)
 
 
-@pytest.mark.parametrize("drift", [-200e-6, 200e-6])
-def test_a_clock_that_is_off_is_heard_for_ten_minutes_without_a_growing_delay(
-    drift: float,
-) -> None:
-    """A short rise of the tone every 10 s tells how long a sound takes."""
+def test_clocks_that_are_off_are_heard_for_ten_minutes_without_a_growing_delay() -> None:
+    """Two speakers by turns, 200 ppm too slow and too fast: a blip tells how long a sound takes."""
     seconds, every = 600, 10
-    said = np.zeros(8000 * (seconds + 1), dtype=np.int16)
-    blip = tone(8000, 500, 0.04, 8000.0)
-    for second in range(0, seconds, every):
-        said[second * 8000 : second * 8000 + len(blip)] = blip
-    speaker = Person("speaker", PCMU, said, drift=drift)
-    listener = Person("listener", PCMU, said[:0])
+    speakers = [_blips(seconds, 0, every, drift=200e-6), _blips(seconds, 5, every, drift=-200e-6)]
+    listener = Person("listener", PCMA, tone(8000, 500, 0.0))
     room = Room()
-    room.connect([speaker, listener])
+    room.connect([*speakers, listener])
     room.run(seconds)
     heard = np.abs(listener.heard().astype(np.int32))
-    delays = []
-    for second in range(0, seconds - every, every):
-        begins = round(second * (1 + drift) * 8000)
-        loud = np.flatnonzero(heard[begins : begins + 4000] > 3000)
-        assert len(loud), second
-        delays.append(loud[0] / 8000)
-    assert max(delays) < 0.09
-    assert abs(np.mean(delays[-10:]) - np.mean(delays[5:15])) < 0.02
+    for first, drift in ((0, 200e-6), (5, -200e-6)):
+        delays = []
+        for second in range(first, seconds - every, every):
+            begins = round(second * (1 + drift) * 8000)
+            loud = np.flatnonzero(heard[begins : begins + 4000] > 3000)
+            assert len(loud), second
+            delays.append(loud[0] / 8000)
+        assert max(delays) < 0.09
+        assert abs(np.mean(delays[-10:]) - np.mean(delays[5:15])) < 0.02
+
+
+def _blips(seconds: int, first: int, every: int, *, drift: float) -> Person:
+    said = np.zeros(8000 * (seconds + 1), dtype=np.int16)
+    blip = tone(8000, 500, 0.04, 8000.0)
+    for second in range(first, seconds, every):
+        said[second * 8000 : second * 8000 + len(blip)] = blip
+    return Person(f"speaker {first}", PCMU, said, drift=drift)
 
 
 # What is said by whom
@@ -243,3 +246,155 @@ def test_speech_is_told_when_it_begins_and_when_it_ended() -> None:
     kinds = [kind for kind, _ in changes]
     assert kinds == [wire.SpeechBegan, wire.SpeechEnded] * 2
     assert [round(at, 2) for _, at in changes] == pytest.approx([1.11, 2.15, 3.11, 4.15], abs=0.03)
+
+
+# How it is said
+
+
+def test_those_who_only_listen_hear_the_same_octets() -> None:
+    speaker = Person("speaker", PCMU, tone(8000, 500, 2.0))
+    ears = [
+        Person(f"ear{place}", codec, tone(8000, 500, 0.0))
+        for place, codec in enumerate((PCMU, PCMU, G722, G722, OPUS, OPUS))
+    ]
+    room = Room()
+    room.connect([speaker, *ears], muted=[each.id for each in ears])
+    room.run(1.0)
+    for one, other in (ears[:2], ears[2:4], ears[4:]):
+        assert len(one.ear.octets) == 50
+        # Not equal by chance: made once.
+        assert all(
+            mine is theirs
+            for mine, theirs in zip(one.ear.octets[1:], other.ear.octets[1:], strict=True)
+        )
+
+
+@pytest.mark.parametrize("codec", [PCMU, G722, OPUS], ids=lambda codec: codec.name)
+@pytest.mark.parametrize(("ptime", "packets"), [(10, 100), (20, 50), (40, 25), (60, 16)])
+def test_packets_of_other_lengths_go_in_and_out(codec: Codec, ptime: int, packets: int) -> None:
+    rate = rate_of(codec)
+    one = Person("one", codec, tone(rate, 500, 1.5), ptime=ptime)
+    other = Person("other", codec, tone(rate, 800, 1.5), ptime=ptime)
+    room = Room()
+    room.connect([one, other])
+    room.run(1.2)
+    last = one.ear.packets[-packets:]
+    ticks = codec.clock_rate * ptime // 1000
+    assert len(one.ear.packets) == 1200 // ptime
+    assert [(each.timestamp - last[0].timestamp) & 0xFFFF_FFFF for each in last] == [
+        number * ticks for number in range(packets)
+    ]
+    assert loudness(one.heard()[:rate], rate, [500, 800]) == pytest.approx(
+        [0, PEAK], abs=0.3 * PEAK
+    )
+
+
+def test_a_room_that_is_too_loud_gets_quieter_and_is_not_cut_off() -> None:
+    """Six voices that come to twice of what a sample has room for."""
+    room = Room()
+    people = [
+        Person(f"p{place}", PCMU, tone(8000, frequency(place), 6.0, 11_000.0)) for place in range(6)
+    ]
+    ear = Person("ear", L16_16000, tone(16_000, 500, 0.0))
+    room.connect([*people, ear])
+    room.run(2.5)
+    loud = ear.heard()
+    found = loudness(loud, 16_000, [frequency(place) for place in range(6)])
+    assert min(found) > 4000
+    # What is cut off has harmonics between the tones and above them.
+    wrong = loudness(loud, 16_000, [frequency(place) + 75 for place in range(12)])
+    assert max(wrong) < 150
+    room.connect([people[0], ear])
+    room.run(2.0)
+    assert loudness(ear.heard(), 16_000, [frequency(0)])[0] == pytest.approx(11_000, rel=0.05)
+
+
+def test_a_tap_has_all_that_is_heard_in_the_order_of_time() -> None:
+    room, people = Room(), party((PCMU, G722, PCMA, OPUS))
+    taken: list[tuple[float, Pcm]] = []
+    room.connect(people, only={"p0": "p1", "p1": "p9"}, muted=["p2"])
+    room.mixer.tap([lambda pcm, at: taken.append((at, pcm))])
+    room.run(2.0)
+    assert [round(at - taken[0][0], 6) for at, _ in taken] == [
+        pytest.approx(number * 0.02) for number in range(len(taken))
+    ]
+    assert {(each.rate, len(each.samples)) for _, each in taken} == {(8000, 160)}
+    samples = np.concatenate([each.samples for _, each in taken])
+    found = loudness(samples, 8000, [frequency(place) for place in range(4)])
+    assert found == pytest.approx([PEAK, PEAK, 0, PEAK], abs=0.15 * PEAK)
+    room.mixer.tap([])
+    count = len(taken)
+    room.run(0.2)
+    assert len(taken) == count
+
+
+def test_a_room_with_a_tap_and_no_seat_is_mixed_and_one_without_is_not() -> None:
+    room, people = Room(), party((PCMU, PCMA))
+    taken: list[Pcm] = []
+    room.connect(people, deaf=["p0", "p1"])
+    room.run(0.5)
+    assert room.mixer.timer(room.now) == float("inf")
+    room.mixer.tap([lambda pcm, at: taken.append(pcm)])
+    room.run(1.0)
+    assert len(taken) > 40
+    room.mixer.close(room.now)
+    assert room.mixer.timer(room.now) == float("inf")
+
+
+def test_a_silent_room_says_silence_without_a_break() -> None:
+    room = Room()
+    people = [Person("a", PCMU, tone(8000, 500, 0.0)), Person("b", G722, tone(16_000, 500, 0.0))]
+    room.connect(people)
+    room.run(1.0)
+    for person in people:
+        assert len(person.ear.packets) == 50
+        assert np.abs(person.heard().astype(np.int32)).max() < 20
+
+
+def test_who_comes_late_to_its_frames_leaves_out_what_it_missed() -> None:
+    room, people = Room(), party((PCMU, PCMU), 6.0)
+    room.connect(people)
+    room.run(0.5)
+    count = len(people[0].ear.packets)
+    room.now += 1.0
+    room.run(0.1)
+    packets = people[0].ear.packets
+    assert len(packets) - count < 12
+    gap = (packets[count].timestamp - packets[count - 1].timestamp) & 0xFFFF_FFFF
+    assert gap == pytest.approx(8000, abs=400)
+    assert packets[count].sequence == (packets[count - 1].sequence + 1) & 0xFFFF
+
+
+def test_who_wants_to_hear_nothing_is_sent_nothing() -> None:
+    room, people = Room(), party((PCMU, PCMU))
+    people[0].ear.is_open = False
+    room.connect(people)
+    room.run(0.5)
+    assert not people[0].ear.packets
+    assert len(people[1].ear.packets) == 25
+
+
+def test_a_codec_that_is_none_of_ours_neither_hears_nor_is_heard() -> None:
+    room, people = Room(), party((PCMU, PCMA))
+    other = Person("other", PCMU, tone(8000, frequency(2), 2.0))
+    other.stream = stream((HOST, 4), chosen(Codec(name="G729", clock_rate=8000, payload_type=18)))
+    room.connect([*people, other])
+    room.run(1.2)
+    assert [hears(each, 3) for each in people] == [{1}, {0}]
+    assert not other.ear.packets
+
+
+def test_a_peer_of_two_clocks_is_heard_in_whichever_it_speaks() -> None:
+    room = Room()
+    speaker = Person("speaker", PCMU, tone(8000, 500, 1.0))
+    ear = Person("ear", PCMA, tone(8000, 500, 0.0))
+    both = stream((HOST, 4), chosen(PCMU), chosen(OPUS))
+    speaker.stream = both
+    room.connect([speaker, ear])
+    room.run(1.0)
+    speaker.say(OPUS, tone(48_000, 900, 1.5))
+    speaker.stream = both
+    room.run(1.3)
+    heard = ear.heard()
+    assert loudness(heard[:7000], 8000, [500, 900]) == pytest.approx([PEAK, 0], abs=0.2 * PEAK)
+    assert loudness(heard, 8000, [500, 900]) == pytest.approx([0, PEAK], abs=0.15 * PEAK)
