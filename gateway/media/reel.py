@@ -112,6 +112,11 @@ class Reels:
         self._shared: OrderedDict[Wanted, Reel] = OrderedDict()
         self._apart: set[Reel] = set()
 
+    @property
+    def players(self) -> int:
+        """How many play something."""
+        return sum(reel.players for reel in self._reels())
+
     def take(self, wanted: Wanted, number: int) -> Reel:
         """A reel for one who plays from a packet on, until it is given back."""
         reel = self._shared.get(wanted)

@@ -257,6 +257,7 @@ class World:
         for each in self._opened:
             each.close()
         self._clock.release()
+        assert (self.switch.calls, len(self.switch.lending), self.switch.reels.players) == (0, 0, 0)
         assert self.ports.free == self.ports.size
 
 

@@ -12,11 +12,11 @@ from media_world import Peer, World, chosen, heard_as, leg, loudest, stream, unt
 from msgspec.structs import replace
 
 from gateway.media import sounds, wire
-from gateway.media.graph import Clip, File, Graph, Join, Leg, Node, Note, Player, Silence
+from gateway.media.graph import Clip, File, Graph, Guest, Join, Leg, Node, Note, Player, Silence
 from gateway.media.player import DUMB, NOTHING
-from gateway.media.reel import MOST_OCTETS
+from gateway.media.reel import MOST_OCTETS, Reels, Wanted
+from protocols.rtp import codecs, formats
 from protocols.rtp.audio import rms
-from protocols.rtp.resample import RATES
 from protocols.rtp.tones import Sound
 from protocols.sdp.description import Direction
 from protocols.sdp.formats import G722, OPUS, PCMA, PCMU, Codec
@@ -334,9 +334,38 @@ async def test_reels_take_no_more_than_they_may(world: World, tmp_path: Path) ->
     assert reels.octets <= most
 
 
-def test_the_room_for_reels_is_bounded() -> None:
+async def test_a_long_file_is_encoded_as_it_is_played_and_from_where(
+    world: World, tmp_path: Path
+) -> None:
+    one = world.peer()
+    path = wav(tmp_path, (440.0, 300.0), (900.0, 300.0))
+    play(world, leg("a", agreed(one)), File(path=path))
+    await until(lambda: len(one.heard) == 10)
+    assert world.switch.reels.octets <= 12 * 260
+    pieces, _ = sounds.measure([File(path=path)])
+    wanted = Wanted(pieces=pieces, format=formats.OPUS, ptime=20)
+    reels = Reels()
+    late = reels.take(wanted, 20_000)
+    decoder = codecs.decoder(formats.OPUS)
+    parts = [decoder.decode(late.payload(20_000 + number)) for number in range(10)]
+    samples = np.concatenate([each.samples for each in parts if each is not None])
+    assert loudest(samples[4800:], 48_000) == pytest.approx(900, abs=11)
+    assert reels.octets < 10 * 1000
+    reels.give_back(late)
+    assert (reels.octets, reels.players) == (0, 0)
     assert MOST_OCTETS == 64 << 20
-    assert set(RATES) >= {8000, 16000}
+
+
+async def test_a_guest_is_played_to(world: World) -> None:
+    one = world.peer()
+    world.apply([leg("a", agreed(one))], call="lender")
+    player = Player(id="p", clips=(Note(sound=BEEP, seconds=0.2),))
+    guest = Guest(id="g", call="lender", leg="a")
+    world.apply([guest, player], [Join(source="p", hearer="g")])
+    assert (await ended(world)).fault == ""
+    samples, rate = heard_as(one.heard, PCMU)
+    assert len(samples) == 1600
+    assert loudest(samples, rate) == pytest.approx(1000, abs=6)
 
 
 async def test_nothing_is_told_of_a_player_that_is_taken_away(world: World) -> None:
