@@ -148,16 +148,24 @@ def ringing(id: str, country: str = "us") -> Tone:
     return Tone(id=id, sound=RINGING.get(country.lower(), RINGING["us"]))
 
 
+BUFFERS: Final = {"off": 0.02, "small": 0.06, "medium": 0.15, "large": 0.3}
+"""How long packets may wait for late ones in a room, in seconds, by the sizes that TwiML knows."""
+_LONGEST_BUFFER: Final = 1.0
+
+
 class Join(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The node `hearer` gets what comes from the node `source`.
 
     If the hearer is a mixer, `only` may name the one of its hearers to whom it passes this on;
-    while that one doesn't hear it, nobody does.
+    while that one doesn't hear it, nobody does. `buffer` is for how many seconds a packet of a leg
+    waits at most to be mixed: it waits no longer than its path makes it, and what comes later is
+    lost.
     """
 
     source: str
     hearer: str
     only: str = ""
+    buffer: float = BUFFERS["large"]
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -211,6 +219,8 @@ def _fault_of_join(join: Join, kinds: dict[str, type[Node]]) -> str | None:
         return f"{join.hearer} is a {hearer.__name__.lower()}, which hears nobody"
     if source not in _HEARS[hearer]:
         return f"{join.hearer} can't hear {join.source}"
+    if not 0 <= join.buffer <= _LONGEST_BUFFER:  # nor what is no number
+        return f"{join.hearer} can't wait {join.buffer} s for {join.source}"
     if join.only and (hearer is not Mixer or kinds.get(join.only) not in _LEGS):
         return f"{join.hearer} can't pass {join.source} on to {join.only} alone"
     return None

@@ -102,7 +102,13 @@ class Joining:
             stream = _heard(leg)
             sound = call.sound(join.source)
             if stream is not None or sound is not None:
-                heard = Heard(id=join.source, stream=stream, sound=sound, only=join.only)
+                heard = Heard(
+                    id=join.source,
+                    stream=stream,
+                    sound=sound,
+                    only=join.only,
+                    buffer=join.buffer,
+                )
                 room.heard.append(heard)
             if leg is not None and stream is not None:
                 room.legs.append((join.source, leg))

@@ -92,7 +92,8 @@ class Mixer:
     def _hear(self, heard: Sequence[Heard], now: float) -> None:
         before, self._inputs = self._inputs, {}
         for each in heard:
-            key = (each.sound, each.stream and (each.stream.codecs, each.stream.noise))
+            stream = each.stream
+            key = (each.sound, each.buffer, stream and (stream.codecs, stream.noise))
             known = before.get(each.id)
             if known is not None and known.key == key:
                 del before[each.id]
@@ -114,7 +115,7 @@ class Mixer:
             widest = max((each.rate for each in self._chairs), default=TAP_RATE)
             rate = min(_WIDE, widest)
             return Made(heard.sound.pcm(rate, now), rate)
-        return Packets(heard.stream, self._tools.ssrc, JitterConfig())
+        return Packets(heard.stream, self._tools.ssrc, _within(heard.buffer))
 
     def listener(self, id: str) -> Listener:
         """See `node.Mixing`."""
@@ -266,3 +267,9 @@ class Mixer:
         samples = self._tap_limiter.limit(row.reshape(1, -1))[0]
         for tap in self._taps:
             tap(Pcm(rate=TAP_RATE, samples=samples), self._at)
+
+
+def _within(most: float) -> JitterConfig:
+    """The usual bounds of a delay, but for one that is no longer than `most` seconds."""
+    usual = JitterConfig()
+    return JitterConfig(least=min(usual.least, most), first=min(usual.first, most), most=most)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.media import wire
+from gateway.media import graph, wire
 from gateway.media.outlet import Outlet
 from protocols.rtp.audio import Pcm, Samples
 from protocols.rtp.endpoint import Reader
@@ -97,13 +97,15 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """Whom a mixer hears, under the name `id` that its own graph has for it.
 
     A leg has the `stream` that was agreed on with it, and comes as packets; what makes its sound
-    itself is `sound`. With `only`, the node of that name alone hears it in the mix.
+    itself is `sound`. With `only`, the node of that name alone hears it in the mix. `buffer` is
+    for how many seconds its packets wait at most.
     """
 
     id: str
     stream: Stream | None = None
     sound: Sounding | None = None
     only: str = ""
+    buffer: float = graph.BUFFERS["large"]
 
 
 class Seat(msgspec.Struct, frozen=True, kw_only=True):

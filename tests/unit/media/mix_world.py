@@ -9,6 +9,7 @@ import numpy as np
 from media_world import HOST, chosen, stream
 
 from gateway.media import graph, wire
+from gateway.media.graph import BUFFERS
 from gateway.media.mixer import Mixer
 from gateway.media.mixing import FRAME
 from gateway.media.node import Heard, Seat, Tools
@@ -145,12 +146,18 @@ class Room:
         muted: Sequence[str] = (),
         deaf: Sequence[str] = (),
         only: dict[str, str] | None = None,
+        buffers: dict[str, float] | None = None,
         others: Sequence[Heard] = (),
     ) -> None:
         """Have these in the room from now on."""
         self.people = {each.id: each for each in people}
         heard = [
-            Heard(id=each.id, stream=each.stream, only=(only or {}).get(each.id, ""))
+            Heard(
+                id=each.id,
+                stream=each.stream,
+                only=(only or {}).get(each.id, ""),
+                buffer=(buffers or {}).get(each.id, BUFFERS["large"]),
+            )
             for each in people
             if each.id not in muted
         ]

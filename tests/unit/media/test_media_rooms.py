@@ -199,6 +199,8 @@ async def test_a_key_in_a_room_is_told_and_nobody_hears_it(world: World) -> None
         ([Join(source="a", hearer="room", only="x")], "alone"),
         ([Join(source="a", hearer="b", only="a")], "alone"),
         ([Join(source="room", hearer="two")], "two can't hear room"),
+        ([Join(source="a", hearer="room", buffer=float("nan"))], "can't wait"),
+        ([Join(source="a", hearer="room", buffer=2.0)], "can't wait"),
     ],
 )
 async def test_rooms_that_cannot_be(world: World, joins: list[Join], reason: str) -> None:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from media_world import HOST, chosen, stream
 from mix_world import Person, Room, loudness, tone
+from rough_path import delays, noise
 
 from gateway.media import wire
+from gateway.media.graph import BUFFERS
 from gateway.media.node import Heard
 from protocols.rtp.audio import Pcm, Samples
 from protocols.sdp.formats import G722, L16_16000, OPUS, PCMA, PCMU, Codec
@@ -225,6 +227,22 @@ def _blips(seconds: int, first: int, every: int, *, drift: float) -> Person:
     for second in range(first, seconds, every):
         said[second * 8000 : second * 8000 + len(blip)] = blip
     return Person(f"speaker {first}", PCMU, said, drift=drift)
+
+
+@pytest.mark.parametrize("size", ["off", "small", "medium", "large"])
+def test_packets_wait_no_longer_than_they_may(size: str) -> None:
+    """On a path that shakes them by a quarter of a second."""
+    said = noise(8000, 6.0, seed=3)
+    shaken = Person("shaken", PCMU, said, network=lambda number, chance: chance.random() / 4)
+    ear = Person("ear", PCMA, said[:0])
+    room = Room()
+    room.connect([shaken, ear], buffers={"shaken": BUFFERS[size]})
+    room.run(6.0)
+    late = [each for each in delays(said, ear.heard(), 8000)[150:] if each is not None]
+    # Most; when the next one is there already who is late is heard all the same.
+    assert np.median(late) < BUFFERS[size] + 0.045
+    assert len(late) >= {"off": 60, "small": 70, "medium": 110, "large": 148}[size]
+    assert min(late) >= min(BUFFERS[size], 0.25)
 
 
 # What is said by whom
