@@ -37,6 +37,7 @@ LISTING: Final = Listing(
         (f"{_START} >= {{}}", f"{_START} < {{}}"),
         ("ended >= {}", "ended < {}"),
     ),
+    variable="CallSid",
 )
 
 

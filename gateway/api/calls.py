@@ -266,6 +266,7 @@ RESOURCES: Final = (
     Resource[Record](
         name="Call",
         path=f"{PATH}/Calls",
+        variable="CallSid",
         prefixes=(CALL,),
         list_key="calls",
         returns=CallBody,

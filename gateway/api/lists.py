@@ -38,7 +38,10 @@ class Listing(Generic[T]):
         read: Callable[[Sequence[Row]], list[T]],
         prefixes: Sequence[str],
         tests: Sequence[tuple[str, ...]],
+        variable: str = "Sid",
     ) -> None:
+        """`variable` is that of a path which names one of them."""
+        self._variable = variable
         self._read = read
         self._prefixes = prefixes
         named = f"SELECT {', '.join(columns)} FROM {table} WHERE account_sid = $1 AND sid = $2"
@@ -51,7 +54,10 @@ class Listing(Generic[T]):
 
     async def find(self, call: Call) -> T | Refusal:
         """The one that the path names, of the account of `call`."""
-        sid = call.path["Sid"]
+        return await self.named(call, call.path[self._variable])
+
+    async def named(self, call: Call, sid: str) -> T | Refusal:
+        """The one with this SID, of the account of `call`."""
         if any(is_sid(sid, prefix) for prefix in self._prefixes):
             rows = await call.services.store.fetch(self.one, call.account.sid, sid)
             if rows:

@@ -19,6 +19,7 @@ from gateway.api.resources import JSON, Access, Operation
 from gateway.applications import Application
 from gateway.calls import orders, pcap, tables
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Crossing
+from gateway.messages import notifications
 from gateway.messages.draft import REST, Draft
 from gateway.sip import bindings
 from gateway.sip.directory import SipDirectory
@@ -76,9 +77,10 @@ PARENTS = {
         ("DomainSid", "SD"),
         ("CredentialListSid", "CL"),
         ("IpAccessControlListSid", "AL"),
+        ("CallSid", "CA"),
     )
 }
-DOMAIN, USERS, NETWORKS = PARENTS.values()
+DOMAIN, USERS, NETWORKS, _ = PARENTS.values()
 ENTRIES: tuple[Entry, ...] = (
     Domain(
         sid=DOMAIN,
@@ -169,8 +171,13 @@ async def stored_sids(world: World) -> list[str]:
     await world.services.store.commit(call_of(world.main.sid))
     application = msgspec.structs.replace(APPLICATION, account_sid=world.main.sid)
     await world.services.store.commit(applications.added(application))
+    what = notifications.noted(
+        world.main.sid, CALL.sid, 11200, "error", 1.0, message="private", url="https://private"
+    )
+    await world.services.store.commit(what)
+    ((_, noted, *_),) = await world.services.store.fetch(notifications.OF_RESOURCE, CALL.sid)
     mine = (message, number, CALL, APPLICATION, *ENTRIES)
-    return [each.sid for each in mine]
+    return [*(each.sid for each in mine), noted]
 
 
 def call_of(account_sid: str) -> list[Write]:
@@ -286,6 +293,8 @@ async def still_there(world: World, sids: list[str]) -> None:
     assert (call["caller_name"], call["status"]) == ("private name", "in-progress")
     _, known, _ = await world.ask("GET", f"/v1/calls/{sids[2]}/timeline", world.main)
     assert "INVITE sip:private SIP/2.0" in str(known)
+    _, noted, _ = await world.ask("GET", f"{path}/Notifications/{sids[-1]}.json", world.main)
+    assert (noted["message_text"], noted["request_url"]) == ("private", "https://private")
     _, application, _ = await world.ask("GET", f"{path}/Applications/{sids[3]}.json", world.main)
     assert application["voice_url"] == "https://private.example"
     assert await orders.waiting(world.services.store) == []
