@@ -45,6 +45,7 @@ def prompts(
         workshop=decodes,
         fetcher=fetcher,
         tokens=tokens,
+        waiting=speech.max_waiting,
         cache=speech.max_cache,
         clock=clock,
     )

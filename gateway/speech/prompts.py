@@ -48,7 +48,6 @@ MOST_SOUND: Final = 40 << 20
 """Octets of one sound as it is fetched."""
 
 _MOST_WORDS: Final = 1 << 16  # with its markup
-_FETCHES: Final = 32
 _HOUSE_VERSION: Final = 1  # of our own sounds: another one is made anew
 _NO_ROOM: Final = "the prompts in use fill [speech] max_cache"
 # What has one of these has no header of its own to be known by.
@@ -71,6 +70,10 @@ class _Full(Exception):
     """There is no room for another prompt."""
 
 
+class _Busy(Exception):
+    """More is asked for than may wait."""
+
+
 class Prompts:
     """See the module; `open` comes first, `close` last. `clock` gives epoch seconds."""
 
@@ -82,10 +85,13 @@ class Prompts:
         workshop: Workshop,
         fetcher: Fetcher,
         tokens: Tokens,
+        waiting: int,
         cache: int,
         clock: Callable[[], float],
     ) -> None:
-        """`workshop` decodes, `cache` is how many octets of prompts are kept in `folder`."""
+        """`workshop` decodes, `waiting` is how many prompts are made and fetched at once, `cache`
+        how many octets of them are kept in `folder`.
+        """
         self._folder = folder
         self._synthesiser = synthesiser
         self._workshop = workshop
@@ -94,7 +100,8 @@ class Prompts:
         self._clock = clock
         self._shelf = Shelf(folder, most=cache, clock=clock)
         self._under_way: dict[str, asyncio.Task[Any]] = {}
-        self._fetches = 0
+        self._most = waiting
+        self._fetched: dict[str, str] = {}  # what is being fetched, and for which account
 
     async def open(self) -> None:
         """Find what there is."""
@@ -133,7 +140,10 @@ class Prompts:
         name = f"say-{_digest(self._synthesiser.version, cast.voice, cast.language, *_text(words))}"
         kept = self._shelf.find(name)
         if kept is None:
-            made = await self._once(name, lambda: self._speak(name, words, cast))
+            try:
+                made = await self._once(name, lambda: self._speak(name, words, cast))
+            except _Busy as error:
+                made = Unspoken(reason=str(error))
             if isinstance(made, Unspoken):
                 _log.warning("a text was not spoken", reason=made.reason, account=account_sid)
                 failed = _warning(INVALID_VOICE, f"the text is not spoken: {made.reason}")
@@ -147,7 +157,19 @@ class Prompts:
         kept, known = self._known(name)
         if kept is not None and known.until > self._clock():
             return Prompt(path=kept.path, seconds=kept.seconds)
-        return await self._once(name, lambda: self._fetch(name, url, account_sid))
+        try:
+            if name not in self._under_way:
+                self._begin_fetch(name, account_sid)
+            return await self._once(name, lambda: self._fetch(name, url, account_sid))
+        except _Busy as error:
+            return NoPrompt(notes=(_error(INVALID_PLAY_TYPE, str(error), shown(url)),))
+
+    def _begin_fetch(self, name: str, account_sid: str) -> None:
+        """Count a fetch; web servers that hang hold up neither speech nor the sounds of others."""
+        own = sum(each == account_sid for each in self._fetched.values())
+        if len(self._fetched) * 2 >= self._most or own * 4 >= self._most:
+            raise _Busy("too many others are being fetched: try it again later")
+        self._fetched[name] = account_sid
 
     async def music(self) -> Prompt | NoPrompt:
         """The hold music of the house: it goes on where it ends."""
@@ -162,10 +184,17 @@ class Prompts:
     async def _once(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         task: asyncio.Task[T] | None = self._under_way.get(name)
         if task is None:
+            if len(self._under_way) >= self._most:
+                self._fetched.pop(name, None)
+                raise _Busy(f"{self._most} others wait ([speech] max_waiting): try it again later")
             task = asyncio.get_running_loop().create_task(work())
             self._under_way[name] = task
-            task.add_done_callback(lambda done: self._under_way.pop(name, None))
+            task.add_done_callback(lambda done: self._over(name))
         return await asyncio.shield(task)
+
+    def _over(self, name: str) -> None:
+        del self._under_way[name]
+        self._fetched.pop(name, None)
 
     # -- speech --------------------------------------------------------------------------------
 
@@ -198,7 +227,10 @@ class Prompts:
         name = f"{name}-{_HOUSE_VERSION}"
         kept = self._shelf.find(name)
         if kept is None:
-            made = await self._once(name, lambda: self._compose(name))
+            try:
+                made = await self._once(name, lambda: self._compose(name))
+            except _Busy as error:
+                made = Unspoken(reason=str(error))
             if isinstance(made, Unspoken):
                 _log.warning("a sound of the house could not be made", reason=made.reason)
                 return NoPrompt(notes=())
@@ -234,11 +266,7 @@ class Prompts:
         token = self._tokens.token_of(account_sid)
         if token is None:
             return NoPrompt(notes=())  # the account is closed
-        if self._fetches >= _FETCHES:
-            reason = f"{_FETCHES} others are fetched: try it again later"
-            return NoPrompt(notes=(_error(INVALID_PLAY_TYPE, reason, shown(url)),))
         scratch, made = self._shelf.scratch(), self._shelf.scratch()
-        self._fetches += 1
         try:
             with _Download(scratch) as sink:
                 return await self._bring(name, url, account_sid, token, sink, made)
@@ -247,7 +275,6 @@ class Prompts:
         except OSError as error:
             reason = _disk(error)
         finally:
-            self._fetches -= 1
             await _removed(scratch, made)
         return NoPrompt(notes=(_error(INVALID_PLAY_TYPE, reason, shown(url)),))
 

@@ -108,6 +108,7 @@ class World:
             self.folder,
             synthesiser=self.engine,
             tokens=Tokens(),
+            waiting=8,
             cache=cache,
             clock=self.clock,
             **parts,
@@ -124,6 +125,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     yield world
     await world.prompts.close()
     assert world.prompts.under_way == 0
+    assert world.prompts._fetched == {}
 
 
 def heard(prompt: Prompt | NoPrompt) -> float:
@@ -314,19 +316,39 @@ async def test_one_fetch_for_all_who_ask_at_once(world: World, wav: bytes) -> No
     assert len(world.web.asked) == 1
 
 
-async def test_not_more_are_fetched_at_once_than_may_be(world: World, wav: bytes) -> None:
+async def test_apps_that_hang_hold_up_neither_speech_nor_others(world: World, wav: bytes) -> None:
     world.web.body = wav
     world.web.go.clear()
     asked = [
-        asyncio.create_task(world.prompts.sound(f"{URL}?{number}", ACCOUNT)) for number in range(33)
+        asyncio.create_task(world.prompts.sound(f"{URL}?{number}", account))
+        for account in (ACCOUNT, OTHER, "AC4")
+        for number in range(3)
     ]
     await asyncio.sleep(0)  # the work is begun, …
     await asyncio.sleep(0)  # … and the web is asked
+    assert [each.account_sid for each in world.web.asked] == [ACCOUNT, ACCOUNT, OTHER, OTHER]
+    assert isinstance(await world.prompts.say(Say(text="Hello"), ACCOUNT), Prompt)
     world.web.go.set()
-    answers = await asyncio.gather(*asked)
-    refused = [each for each in answers if isinstance(each, NoPrompt)]
-    assert [codes(each) for each in refused] == [[(13420, "error")]]
-    assert len(world.web.asked) == 32
+    refused = [each for each in await asyncio.gather(*asked) if isinstance(each, NoPrompt)]
+    assert [codes(each) for each in refused] == [[(13420, "error")]] * 5
+    assert isinstance(await world.prompts.sound(f"{URL}?9", "AC4"), Prompt)
+
+
+async def test_more_than_may_wait_are_refused(world: World) -> None:
+    world.engine.go.clear()
+    asked = [
+        asyncio.create_task(world.prompts.say(Say(text=f"text {number}"), ACCOUNT))
+        for number in range(9)
+    ]
+    await asyncio.sleep(0)
+    assert world.prompts.under_way == 8
+    busy = await world.prompts.sound(URL, ACCOUNT)
+    assert codes(busy) == [(13420, "error")]
+    world.engine.go.set()
+    refused = [each for each in await asyncio.gather(*asked) if isinstance(each, NoPrompt)]
+    assert [each.notes[0].message for each in refused] == [
+        "the text is not spoken: 8 others wait ([speech] max_waiting): try it again later"
+    ]
 
 
 @pytest.mark.parametrize("kind", ["text/html", "", "application/octet-stream", "video/mp4"])
