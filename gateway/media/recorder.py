@@ -89,11 +89,12 @@ class Recording:
 
     def begin(self) -> None:
         """It is of a room."""
-        self._begin(NARROW)
+        if self._ended is None:
+            self._begin(NARROW)
 
     def tune(self, stream: Stream) -> None:
         """The leg speaks so from now on."""
-        if stream == self._stream:
+        if self._ended is not None or stream == self._stream:
             return
         self._stream = stream
         first = format_of(stream.codecs[0].received)

@@ -251,6 +251,7 @@ class World:
         return self._loop.time()
 
     def close(self) -> None:
+        assert not self._ticking.done(), "a timer failed"
         self._ticking.cancel()
         self.switch.close(self.now())
         self.reader.close()

@@ -244,6 +244,9 @@ async def test_a_limit_is_kept_to_the_frame(pair: Pair) -> None:
     size = pair.path.stat().st_size
     await talk((pair.one, pair.a, packets(440, 1.2)), (pair.two, pair.b, packets(440, 1.2)))
     assert pair.path.stat().st_size == size
+    pair.legs[0] = leg("a", agreed(pair.one, G722), offers=2)
+    pair.record(limit=1.0)
+    assert pair.path.stat().st_size == size
     pair.apply()
     assert len(pair.world.of(wire.RecordingEnded)) == 1
     await until(lambda: len(pair.two.heard) > 130)
