@@ -4,13 +4,14 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from sims.phone_script import Step
+from sims.phone_script import Script, ScriptError, Step
 
 _MOST_STEPS: Final = 1000  # of one call that are written down
+_MOST_SCRIPTS: Final = 1000  # that are given in one call
 
 
 class CallDirection(StrEnum):
@@ -30,13 +31,17 @@ class CallState(StrEnum):
     ENDED = "ended"
 
 
-class ShownStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that was taken: whether it came to what it should, when, and what was heard."""
+class ShownStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A step that was taken: whether it came to what it should, when, and what was heard.
+
+    `script` is the id of a script that was given in the call.
+    """
 
     step: dict[str, Any]
     ok: bool
     at: str
     heard: str | None
+    script: str = ""
 
 
 class ShownCall(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -53,6 +58,20 @@ class ShownCall(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "fro
     ended_at: str | None
     dtmf: str
     steps: list[ShownStep]
+
+
+class Over(Exception):
+    """A call can't be steered any more; the text says so."""
+
+
+class Steered(Protocol):
+    """What whoever drives a phone may do with a call that goes on."""
+
+    def follow_too(self, script: Script) -> None:
+        """Follow this beside what is under way, from the answer on."""
+
+    def hang_up(self) -> None:
+        """End it, however far it is."""
 
 
 class CallRecord:
@@ -76,6 +95,8 @@ class CallRecord:
         self.state = CallState.CALLING
         self.sip_code: int | None = None
         self.keys: Callable[[], str] = str
+        self.steered: Steered | None = None
+        self._scripts = 0
         self._clock = clock
         self._started = clock()
         self._answered: float | None = None
@@ -86,6 +107,19 @@ class CallRecord:
     def is_over(self) -> bool:
         """Whether nothing more happens in it."""
         return self.state is CallState.ENDED
+
+    def next_script(self) -> str:
+        """The id of a script that is given now. Raises `ScriptError`."""
+        if self._scripts >= _MOST_SCRIPTS:
+            raise ScriptError(f"a call is given at most {_MOST_SCRIPTS} scripts")
+        self._scripts += 1
+        return str(self._scripts)
+
+    def party(self) -> Steered:
+        """Who can be told what to do. Raises `Over`."""
+        if self.is_over or self.state is CallState.DROPPED or self.steered is None:
+            raise Over(f"call {self.id} is over")
+        return self.steered
 
     def ringing(self) -> None:
         """The phone that is called rings."""
@@ -110,18 +144,18 @@ class CallRecord:
 
     def took(self, step: Step, heard: str | None = None) -> None:
         """A step came to what it should."""
-        self._write(ShownStep(step=dict(step.written), ok=True, at=self._now(), heard=heard))
+        self._write(step, heard, ok=True)
 
     def missed(self, step: Step, heard: str | None = None) -> None:
         """It did not."""
-        self._write(ShownStep(step=dict(step.written), ok=False, at=self._now(), heard=heard))
+        self._write(step, heard, ok=False)
 
-    def _write(self, step: ShownStep) -> None:
+    def _write(self, step: Step, heard: str | None, *, ok: bool) -> None:
         if len(self._steps) < _MOST_STEPS:
-            self._steps.append(step)
-
-    def _now(self) -> str:
-        return shown_time(self._clock())
+            at = shown_time(self._clock())
+            self._steps.append(
+                ShownStep(step=dict(step.written), ok=ok, at=at, heard=heard, script=step.script)
+            )
 
     def shown(self) -> ShownCall:
         """As it stands now."""
@@ -156,6 +190,14 @@ class CallLog:
     def of(self, phone: str) -> list[CallRecord]:
         """The calls of a phone."""
         return [each for each in self._records if each.phone == phone]
+
+    def find(self, phone: str, id: str) -> CallRecord | None:
+        """One of them."""
+        return next((each for each in self.of(phone) if each.id == id), None)
+
+    def go_on(self) -> list[CallRecord]:
+        """Those that can be steered."""
+        return [each for each in self._records if not each.is_over and each.steered is not None]
 
     def forget(self) -> None:
         """Forget all; those that go on are not listed any more."""

@@ -4,6 +4,8 @@ A number in a path is that of a phone of a carrier, or the name of a phone's use
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeVar
 
@@ -15,18 +17,21 @@ from protocols.sip.session_refresh import Refresher
 from protocols.sip.transport import Transport
 from sims.carrier import Dialling, Gateway, Nowhere, TooMany
 from sims.control_http import Wrong, answer
-from sims.phone_calls import CallLog, CallRecord
-from sims.phone_script import RIGHT_SCRIPT, Manner, read_manner
+from sims.phone_calls import CallLog, CallRecord, Over
+from sims.phone_script import RIGHT_SCRIPT, Manner, read_manner, read_script
 from sims.sip_exchange import NoPorts
 
 RIGHT_PHONE_PATHS: Final = (
-    "PUT /sim/phones/{number}, GET and POST /sim/phones/{number}/calls, PUT /sim/gateway"
+    "PUT /sim/phones/{number}, GET and POST /sim/phones/{number}/calls,"
+    " DELETE /sim/phones/{number}/calls/{id}, POST /sim/phones/{number}/calls/{id}/scripts,"
+    " DELETE /sim/phones for all to hang up, PUT /sim/gateway"
 )
 _PHONE: Final = re.compile(r"\+?[A-Za-z0-9._-]{1,64}")
 _DIALLED: Final = re.compile(r"\+?[A-Za-z0-9._*#-]{1,64}")
 _HOST: Final = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 _RIGHT_PHONE: Final = "a phone's number is E.164: +15550001001, in a URL also %2B15550001001"
 _RIGHT_CALL: Final = f'a call is JSON: {{"to": "+15550001000", "script": […]}}; {RIGHT_SCRIPT}'
+_RIGHT_GIVEN: Final = f'what is done in a call is JSON: {{"script": […]}}; {RIGHT_SCRIPT}'
 _RIGHT_MANNER: Final = (
     f'how a phone answers is JSON: {{"answer_after": 1, "script": […]}}; {RIGHT_SCRIPT}'
 )
@@ -71,6 +76,10 @@ class _Dialling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     refresher: Refresher | None = None
 
 
+class _Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    script: list[dict[str, Any]]
+
+
 class _Where(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: str
     port: int
@@ -111,6 +120,28 @@ def add_phones(app: web.Application, phones: Phones) -> None:
             raise Wrong(str(error), HTTPStatus.SERVICE_UNAVAILABLE) from error
         return answer(_Placed(id=record.id), HTTPStatus.CREATED)
 
+    async def post_script(request: web.Request) -> web.Response:
+        record = _record(request, phones)
+        written = _read(await request.read(), _Given, _RIGHT_GIVEN)
+        id = record.next_script()
+        script = read_script(written.script, id)
+        with _explained():
+            record.party().follow_too(script)
+        return answer(_Placed(id=id), HTTPStatus.CREATED)
+
+    async def delete_call(request: web.Request) -> web.Response:
+        record = _record(request, phones)
+        if not record.is_over:
+            with _explained():
+                record.party().hang_up()
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def delete_calls(_request: web.Request) -> web.Response:
+        for each in phones.calls.go_on():
+            with suppress(Over):
+                each.party().hang_up()
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
     async def put_gateway(request: web.Request) -> web.Response:
         try:
             phones.set_gateway(_gateway(await request.read()))
@@ -121,6 +152,9 @@ def add_phones(app: web.Application, phones: Phones) -> None:
     app.router.add_put("/sim/phones/{number}", put_phone)
     app.router.add_get("/sim/phones/{number}/calls", get_calls)
     app.router.add_post("/sim/phones/{number}/calls", post_call)
+    app.router.add_post("/sim/phones/{number}/calls/{id}/scripts", post_script)
+    app.router.add_delete("/sim/phones/{number}/calls/{id}", delete_call)
+    app.router.add_delete("/sim/phones", delete_calls)
     app.router.add_put("/sim/gateway", put_gateway)
 
 
@@ -129,6 +163,22 @@ def _phone(request: web.Request) -> str:
     if not _PHONE.fullmatch(number):
         raise Wrong(f"{number!r} is no number; {_RIGHT_PHONE}")
     return number
+
+
+def _record(request: web.Request, phones: Phones) -> CallRecord:
+    id = request.match_info["id"]
+    found = phones.calls.find(phones.phone_of(_phone(request)), id)
+    if found is None:
+        raise Wrong(f"the phone has no call {id!r}; its calls: GET …/calls", HTTPStatus.NOT_FOUND)
+    return found
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except Over as error:
+        raise Wrong(str(error), HTTPStatus.CONFLICT) from error
 
 
 def _read(body: bytes, kind: type[T], right: str) -> T:

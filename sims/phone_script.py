@@ -122,10 +122,11 @@ Action = (
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """An action, and how it was written."""
+    """An action, and how it was written; `script` is the id of one that was given in the call."""
 
     action: Action
     written: Mapping[str, Any]
+    script: str = ""
 
 
 Script = tuple[Step, ...]
@@ -183,11 +184,11 @@ class _WrittenManner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     refresher: Refresher | None = None
 
 
-def read_script(written: Sequence[Mapping[str, Any]]) -> Script:
+def read_script(written: Sequence[Mapping[str, Any]], id: str = "") -> Script:
     """The steps of a script; raises `ScriptError`."""
     if len(written) > _MOST_STEPS:
         raise ScriptError(f"a script has at most {_MOST_STEPS} steps, not {len(written)}")
-    return tuple(_read_step(each, number) for number, each in enumerate(written, 1))
+    return tuple(_read_step(each, number, id) for number, each in enumerate(written, 1))
 
 
 def read_manner(written: bytes | str | Mapping[str, Any]) -> Manner:
@@ -225,7 +226,7 @@ def _uri(text: str) -> None:
         raise ScriptError(f"'redirect': {error}") from error
 
 
-def _read_step(given: Mapping[str, Any], number: int) -> Step:
+def _read_step(given: Mapping[str, Any], number: int, script: str) -> Step:
     try:
         written = msgspec.convert(given, _Written)
         (kind,) = given.keys() - {"for", "within"}
@@ -234,7 +235,7 @@ def _read_step(given: Mapping[str, Any], number: int) -> Step:
         raise ScriptError(f"step {number}: {error}") from error
     except ValueError as error:
         raise ScriptError(f"step {number}: it says {len(given)} things to do, not one") from error
-    return Step(action=action, written=dict(given))
+    return Step(action=action, written=dict(given), script=script)
 
 
 def _seconds(value: float | None, what: str) -> float:

@@ -96,10 +96,13 @@ class SipCall:
         self._is_up = False
         self._early: asyncio.Task[None] | None = None
         self._main: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
+        self._later: list[Script] = []
         self._deadline: asyncio.TimerHandle | None = None
         self._offered: asyncio.Future[str] | None = None
         self._transferred: asyncio.Future[str] | None = None
         record.keys = lambda: line.hearing.keys
+        record.steered = self
 
     # The phone that is called
 
@@ -180,13 +183,26 @@ class SipCall:
 
     def close(self) -> None:
         """Stop what is at work, and release the ports."""
-        for task in (self._early, self._main):
-            if task is not None:
-                task.cancel()
+        self._stop()
         if self._deadline is not None:
             self._deadline.cancel()
         self._line.close()
         self.record.ended(_CANCELLED)
+
+    def _stop(self) -> None:
+        for task in (self._early, self._main, *self._beside):
+            if task is not None:
+                task.cancel()
+
+    # `Steered`
+
+    def follow_too(self, script: Script) -> None:
+        """`Steered.follow_too`."""
+        if not self._is_up:
+            self._later.append(script)
+            return
+        self._beside = [each for each in self._beside if not each.done()]
+        self._beside.append(self._begin(script))
 
     # The phone that calls
 
@@ -228,6 +244,7 @@ class SipCall:
             self._early.cancel()
             self._line.be_silent()
         self._main = self._begin(self._manner.script)
+        self._beside = [self._begin(each) for each in self._later]
         if self._deadline is not None:
             self._deadline.cancel()
         if self._manner.drop_after is not None:
@@ -235,8 +252,7 @@ class SipCall:
             self._deadline = loop.call_later(self._manner.drop_after, self._die)
 
     def _die(self) -> None:
-        if self._main is not None:
-            self._main.cancel()
+        self._stop()
         self._line.die()
         self._around.play_dead(self.call_id)
         self.record.dropped()

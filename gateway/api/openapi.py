@@ -28,6 +28,7 @@ _VARIABLES: Final = {
     "CredentialListSid": "The credential list's SID.",
     "IpAccessControlListSid": "The SID of the list of addresses.",
     "Number": "A handset's number in E.164.",
+    "Id": "The id of a simulated phone's call.",
     "Name": "The carrier's name in the config file.",
 }
 _PAGE_KEYS: Final[dict[str, dict[str, Any]]] = {

@@ -27,6 +27,7 @@ _MAX_ANSWER: Final = 64 * 1024 * 1024  # octets
 _MESSAGES: Final = "/sim/handsets/{Number}/messages"
 _PHONE: Final = "/sim/phones/{Number}"
 _CALLS: Final = "/sim/phones/{Number}/calls"
+_CALL: Final = "/sim/phones/{Number}/calls/{Id}"
 
 
 class PhoneManner(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +45,12 @@ class PhoneCall(msgspec.Struct, frozen=True, kw_only=True):
 
     to: str
     script: list[dict[str, Any]] = []
+
+
+class PhoneScript(msgspec.Struct, frozen=True, kw_only=True):
+    """What a simulated phone does in a call that goes on, beside what it does already."""
+
+    script: list[dict[str, Any]]
 
 
 async def simulator_session(app: web.Application) -> AsyncIterator[None]:
@@ -71,6 +78,22 @@ async def list_calls(call: Call) -> Result:
 async def create_call(call: Call) -> Result:
     """Call in from a simulated phone: {"to", "script"}; answered at once with the call's id."""
     return await _taken(call)
+
+
+async def create_script(call: Call) -> Result:
+    """Give a simulated phone a script in a call that goes on; it is followed from the answer on."""
+    return await _known(call)
+
+
+async def delete_call(call: Call) -> Result:
+    """Hang up a call of a simulated phone, however far it is."""
+    return await _known(call)
+
+
+async def delete_calls(call: Call) -> Result:
+    """Hang up every call of every simulated phone."""
+    answers = await _ask_all(call)
+    return answers if isinstance(answers, Refusal) else answers[-1]
 
 
 async def update_phone(call: Call) -> Result:
@@ -114,6 +137,18 @@ async def _taken(call: Call) -> Result:
             return answer
         refused = answer
     return refused or not_found(call.request.path)
+
+
+async def _known(call: Call) -> Result:
+    """The answer of the simulator that knows what is asked for, or of the last that does not."""
+    body = await call.request.read()
+    unknown: Answer | None = None
+    for url in call.services.simulators():
+        answer = await _ask(call, url, body)
+        if isinstance(answer, Refusal) or answer.status != HTTPStatus.NOT_FOUND:
+            return answer
+        unknown = answer
+    return unknown or not_found(call.request.path)
 
 
 async def _ask_all(call: Call) -> list[Answer] | Refusal:
@@ -178,6 +213,15 @@ OPERATIONS: Final = (
         returns=dict[str, str],
         consumes=UNREAD,
     ),
+    Operation(
+        *("CreatePhoneScript", "POST", f"{_CALL}/scripts", create_script, Access.WRITE),
+        status=201,
+        takes=PhoneScript,
+        returns=dict[str, str],
+        consumes=UNREAD,
+    ),
+    Operation("DeletePhoneCall", "DELETE", _CALL, delete_call, Access.WRITE, status=204),
+    Operation("DeletePhoneCalls", "DELETE", "/sim/phones", delete_calls, Access.WRITE, status=204),
     Operation(
         *("UpdatePhone", "PUT", _PHONE, update_phone, Access.WRITE),
         status=204,

@@ -679,3 +679,62 @@ async def test_a_call_to_nowhere_is_unavailable(http: TestClient[Any, Any]) -> N
     status, answer = await ask(http, "POST", f"/sim/phones/{CALLER}/calls", {"to": "+15550001234"})
     assert status == 503
     assert "PUT /sim/gateway" in answer["error"]
+
+
+async def test_a_call_is_steered_while_it_goes_on(
+    caller: Carrier, http: TestClient[Any, Any]
+) -> None:
+    await join(caller, caller)
+    manner = {"answer_after": 0.3, "script": []}
+    assert (await ask(http, "PUT", "/sim/phones/+15550001234", manner))[0] == 204
+    record = dial(caller, "+15550001234")
+    mine = f"/sim/phones/{CALLER}/calls/{record.id}"
+    # What is given before the answer waits for it, and one script does not wait for another.
+    hears = {"expect": "tone:700", "within": 20}
+    assert await ask(http, "POST", f"{mine}/scripts", {"script": [hears]}) == (201, {"id": "1"})
+    says = [{"tone": 800, "for": 20}]
+    assert await ask(http, "POST", f"{mine}/scripts", {"script": says}) == (201, {"id": "2"})
+    (theirs,) = await listed(caller, "+15550001234")
+    there = f"/sim/phones/+15550001234/calls/{theirs.id}/scripts"
+    await ask(http, "POST", there, {"script": [{"expect": "tone:800", "within": 20}]})
+    await ask(http, "POST", there, {"script": [{"tone": 700, "for": 20}]})
+    await until(lambda: any(each.ok for each in record.shown().steps))
+    assert [(each.step, each.script) for each in record.shown().steps] == [(hears, "1")]
+    await until(lambda: any(each.ok for each in theirs.shown().steps))
+    assert await ask(http, "DELETE", mine) == (204, None)
+    (call, other) = await ended(record, theirs)
+    assert call.sip_code == other.sip_code == 200
+    assert await ask(http, "DELETE", mine) == (204, None)  # what is over stays over
+    status, refused = await ask(http, "POST", f"{mine}/scripts", {"script": says})
+    assert (status, refused["error"]) == (409, f"call {record.id} is over")
+    await free(caller)
+
+
+async def test_all_phones_hang_up(caller: Carrier, http: TestClient[Any, Any]) -> None:
+    await join(caller, caller)
+    records = dial(caller, "+15550000408"), dial(caller, "+15550001234")  # one rings, one is up
+    await until(lambda: [each.state for each in records] == [CallState.RINGING, CallState.ANSWERED])
+    assert await ask(http, "DELETE", "/sim/phones") == (204, None)
+    calls = await ended(*records)
+    assert [each.sip_code for each in calls] == [480, 200]
+    await free(caller)
+
+
+async def listed(carrier: Carrier, phone: str) -> list[CallRecord]:
+    """The calls of a phone, once there are some."""
+    await until(lambda: bool(carrier.calls.of(phone)))
+    return carrier.calls.of(phone)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "says"),
+    [
+        ("DELETE", "", 404, "no call 'none'"),
+        ("POST", "/scripts", 404, "no call 'none'"),
+    ],
+)
+async def test_a_call_that_is_not_there_can_not_be_steered(
+    http: TestClient[Any, Any], method: str, path: str, status: int, says: str
+) -> None:
+    found, answer = await ask(http, method, f"/sim/phones/{CALLER}/calls/none{path}", {})
+    assert (found, says in answer["error"]) == (status, True)
