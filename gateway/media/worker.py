@@ -110,7 +110,7 @@ async def _serve(connection: _Connection) -> None:
     disk = DiskThread()
     switch, reader = _switch(first, connection, disk)
     busy = asyncio.Event()
-    ticking = asyncio.get_running_loop().create_task(_tick(switch, busy))
+    ticking = asyncio.get_running_loop().create_task(_tick(switch, reader, busy))
     try:
         while rest or (rest := await connection.read()):
             for command in rest:
@@ -127,12 +127,16 @@ async def _serve(connection: _Connection) -> None:
         disk.close()
 
 
-async def _tick(switch: Switch, busy: asyncio.Event) -> None:
-    """Give the legs their time, while there are any."""
+async def _tick(switch: Switch, reader: Reader, busy: asyncio.Event) -> None:
+    """Give the legs their time, while there are any.
+
+    What came while the process had no time is read before: nobody is to miss what is there.
+    """
     while True:
         await busy.wait()
         await asyncio.sleep(TICK)
         try:
+            reader.catch_up()
             switch.handle_timer(time.monotonic())
         except Exception as error:  # of one leg; the others have their time all the same
             _report("a timer of a leg failed", error)

@@ -90,10 +90,14 @@ class ComfortNoise:
 
     def generate(self, count: int) -> Pcm:
         """The next `count` samples."""
+        return Pcm(rate=self.rate, samples=to_int16(self.values(count)))
+
+    def values(self, count: int) -> NDArray[np.float32]:
+        """The same before it is rounded to samples."""
         white = self._noise.standard_normal(count, dtype=np.float32) * self._amplitude
         if self._comfort.reflections:
             white = self._coloured(white)
-        return Pcm(rate=self.rate, samples=to_int16(white))
+        return white
 
     def _coloured(self, white: NDArray[np.float32]) -> NDArray[np.float32]:
         if not len(self._past):

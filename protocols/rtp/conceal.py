@@ -5,6 +5,7 @@ fading over 50 ms into a background as quiet as the stream's own pauses. What co
 is blended in over 5 ms. It works on PCM, so it serves every codec.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from protocols.rtp.audio import QUIETEST, Pcm, Samples, amplitude, rms, to_int16
 from protocols.rtp.comfort import Comfort, ComfortNoise
+from protocols.rtp.resample import RATES
 
 _Values = NDArray[np.float32]
 
@@ -108,13 +110,23 @@ class Concealer:
 
     def _going_on(self, count: int) -> _Values:
         """The next `count` values since the loss began: the period, fading, and the background."""
-        at = np.arange(self._lost, self._lost + count)
-        share = 1.0 - (at / self.rate - _HOLD) / _FADE
-        gain = np.clip(share, 0.0, 1.0).astype(np.float32)
-        noise = self._noise.generate(count).samples.astype(np.float32) * (1.0 - gain)
-        if gain[0] == 0.0:
+        noise = self._noise.values(count)
+        gain = _fade(self.rate)[self._lost : self._lost + count]
+        if not len(gain):
             return noise
-        return self._period[at % len(self._period)] * gain + noise
+        begun = self._lost % len(self._period)
+        again = -(-(begun + len(gain)) // len(self._period))
+        period = np.concatenate((self._period,) * again)[begun : begun + len(gain)]
+        noise[: len(gain)] *= 1.0 - gain
+        noise[: len(gain)] += period * gain
+        return noise
+
+
+@lru_cache(maxsize=len(RATES))
+def _fade(rate: int) -> _Values:
+    """How loud the period is at each sample of a loss until it is not heard any more."""
+    at = np.arange(round(rate * (_HOLD + _FADE))) / rate
+    return np.minimum(1.0 - (at - _HOLD) / _FADE, 1.0).astype(np.float32)
 
 
 def _loudness(frames: list[Samples]) -> list[float]:

@@ -25,6 +25,7 @@ LARGEST: Final = 2048  # octets; a longer datagram is dropped, for RTP has to fi
 REST: Final = 0.001  # seconds between two wake-ups while datagrams come
 _BATCH: Final = 256  # sockets that one wake-up reads from
 _TAKEN: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
+_ROUNDS: Final = 16  # in which a loop that was kept from reading catches up
 _IPV4_FIELDS: Final = 2  # IPv6 has a flow and a scope behind address and port
 
 
@@ -174,6 +175,12 @@ class Reader:
             self._resting.cancel()
         self._reading.clear()
         self._epoll.close()
+
+    def catch_up(self) -> None:
+        """Read what has come by now, for whoever is about to need it, however late the loop is."""
+        for _ in range(_ROUNDS):
+            if not self._read():
+                return
 
     def _wake(self) -> None:
         """Something came: read it, and rest."""

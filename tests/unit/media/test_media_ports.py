@@ -5,7 +5,7 @@ import socket
 import time
 
 import pytest
-from media_world import free_span, until
+from media_world import HOST, free_span, until
 
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
 from protocols.rtp.errors import LocalProtocolError
@@ -190,3 +190,22 @@ async def test_a_receiver_may_close_the_reader() -> None:
     assert not raised
     sender.close()
     one.close()
+
+
+async def test_who_is_late_reads_all_that_came_before_the_loop_does() -> None:
+    reader = Reader(asyncio.get_running_loop(), time.monotonic)
+    span = free_span(2)
+    one, other = span.open(HOST), span.open(HOST)
+    assert one is not None
+    assert other is not None
+    heard: list[tuple[str, bytes]] = []
+    reader.add(one.rtp, lambda octets, source, now: heard.append(("one", octets)))
+    reader.add(other.rtp, lambda octets, source, now: heard.append(("other", octets)))
+    for payload in (b"1", b"2", b"3"):
+        one.send(payload, one.address)
+        one.send(payload, other.address)
+    reader.catch_up()
+    assert sorted(heard) == [(who, each) for who in ("one", "other") for each in (b"1", b"2", b"3")]
+    reader.close()
+    one.close()
+    other.close()
