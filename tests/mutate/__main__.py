@@ -10,11 +10,17 @@ import contextlib
 import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import pytest
 
 from tests.mutate.mutants import Mutant, forgotten, promised
 from tests.mutate.named import named
+
+PATIENCE: Final = 20
+"""Seconds for a test; one that waits in vain for what its attribute does would wait for long."""
+
+_QUIETLY: Final = ("-qq", "--tb=no", "-p", "no:cacheprovider")
 
 
 class Watcher:
@@ -43,7 +49,7 @@ def run(tests: Sequence[str], mutants: Mapping[str, Mutant]) -> Watcher:
     """Run some tests in this process."""
     watcher = Watcher(mutants)
     with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main(["-qq", "--tb=no", "-p", "no:cacheprovider", *tests], plugins=[watcher])
+        pytest.main([*_QUIETLY, f"--timeout={PATIENCE}", *tests], plugins=[watcher])
     return watcher
 
 

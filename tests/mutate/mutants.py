@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.calls import documents
 from twiml import registry
 from twiml.elements import Element
 from twiml.parser import _Reading
@@ -52,7 +53,9 @@ def forgotten(mutant: Mutant) -> Iterator[None]:
         return fields
 
     _Reading._fields = forgetful  # type: ignore[method-assign]
+    documents._parse_short.cache_clear()  # a gateway remembers what short ones came to
     try:
         yield
     finally:
         _Reading._fields = read  # type: ignore[method-assign]
+        documents._parse_short.cache_clear()

@@ -9,7 +9,23 @@ from typing import Final
 from tests.mutate.mutants import TEST
 from tests.unit.twiml.test_twiml_attributes import ROWS
 
-GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {}
+_VOICE: Final = "tests/integration/voice/"
+_ENDINGS: Final = f"{_VOICE}test_endings.py::"
+
+GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
+    "Dial action": (f"{_ENDINGS}test_the_action_hears_of_a_dial_whose_caller_is_gone",),
+    "Dial answerOnBridge": (f"{_ENDINGS}test_what_a_dial_comes_to_that_nobody_answers[busy]",),
+    "Dial callerId": (f"{_VOICE}test_dials.py::test_a_dial_under_somebody_elses_number_fails",),
+    "Dial referUrl": (
+        f"{_VOICE}test_transfers.py::test_an_app_says_what_becomes_of_who_is_transferred",
+    ),
+    "Dial timeLimit": (f"{_ENDINGS}test_a_dial_lasts_no_longer_than_its_limit",),
+    "Dial timeout": (f"{_ENDINGS}test_what_a_dial_comes_to_that_nobody_answers[no answer]",),
+    "Dial>Sip statusCallback": (f"{_ENDINGS}test_status_callbacks_come_in_order",),
+    "Dial>Sip statusCallbackEvent": (f"{_ENDINGS}test_status_callbacks_come_in_order",),
+    "Dial>Sip url": (f"{_ENDINGS}test_a_whisper_that_hangs_up_joins_nobody",),
+    "Reject reason": (f"{_ENDINGS}test_a_call_that_is_rejected[busy-486]",),
+}
 
 
 def named() -> dict[str, tuple[str, ...]]:
