@@ -129,7 +129,6 @@ _ROUTE: Final = {
 _LATER_KEYS: Final = frozenset(
     f"{section}.{name}"
     for section, names in {
-        "http": "public_url",
         "smpp": "tls_listen tls_cert tls_key",
         "carriers": "order",
     }.items()

@@ -1,10 +1,12 @@
-"""Whether the ports that the config names are free, and what to do about one that is not."""
+"""Whether the ports that the config names are free, and which they are in the end."""
 
 import errno
+import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from gateway.config import Config
@@ -71,3 +73,10 @@ def _try(address: Address, kind: int = socket.SOCK_STREAM) -> None:
         probe.bind(where)
         if kind == socket.SOCK_STREAM:
             probe.listen()
+
+
+def write_ports(file: Path, ports: Mapping[str, int]) -> None:
+    """Say in `file` where is listened, all of it at once."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(json.dumps(ports) + "\n")
+    fresh.replace(file)

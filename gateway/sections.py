@@ -50,6 +50,9 @@ class Http:
     tls_listen: Address | None = key(None, forms.address(), "the same over TLS")
     tls_cert: Path | None = key(None, forms.file_path(), "certificate chain in PEM form")
     tls_key: Path | None = key(None, forms.file_path(), "its private key in PEM form")
+    public_url: str = key(
+        "", forms.url(), "where REST is reached from outside, as apps are told of recordings"
+    )
     max_event_streams: int = key(
         100, forms.whole_number(1), "streams of /v1/events open at once; over that: 429"
     )

@@ -33,16 +33,8 @@ _NOT_DONE: Final[Mapping[str, frozenset[str]]] = {
             "Conference",
             "Queue",
             "callReason",
-            "hangupOnStar",
-            "record",
-            "recordingStatusCallback",
-            "recordingStatusCallbackEvent",
-            "recordingStatusCallbackMethod",
-            "recordingTrack",
-            "trim",
         }
     ),
-    "Number": frozenset({"sendDigits"}),
 }
 _LATER: Final = "this version does not do it"
 
@@ -94,10 +86,19 @@ _ELEMENTS: Final[Mapping[str, Element[object]]] = {
 
 _DONE: Final[Mapping[str, Element[VoiceVerb]]] = {
     "Dial": _done("Dial", DIAL),
+    "Echo": ECHO,
+    "Gather": GATHER,
     "Hangup": HANGUP,
     "Pause": PAUSE,
+    "Play": PLAY,
+    "Record": RECORD,
     "Redirect": REDIRECT,
+    "Refer": REFER,
     "Reject": REJECT,
+    "Say": SAY,
+    "Sms": SMS,
+    "Start": START,
+    "Stop": STOP,
 }
 
 _NOT_RUN: Final = Complaint(VERB_NOT_SUPPORTED, "is not run by this version")

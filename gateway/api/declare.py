@@ -31,7 +31,8 @@ class Resource(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     `name` is Twilio's word for it in the SDKs, `path` that of its list, `variable` the path's for
     its SID, which begins with one of `prefixes`. `find` and `pages` look among what the account of
     the call has and nowhere else: trust ends there. `guard` refuses to change what REST may not.
-    What is absent is not offered. `test` stands in for `create` with test credentials.
+    What is absent is not offered. `test` stands in for `create` with test credentials, and `fetch`
+    for showing the body where one of them is more than that.
 
     The docstrings of the functions are what the operations say of themselves; `body` shows what
     they give as `returns`.
@@ -51,7 +52,9 @@ class Resource(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     update: Callable[[Call, R], Awaitable[R | Refusal]] | None = None
     delete: Callable[[Call, R], Awaitable[Refusal | None]] | None = None
     test: Maker[R] | None = None
+    fetch: Handler | None = None
     filters: tuple[Param, ...] = ()
+    fetch_params: tuple[Param, ...] = ()
     create_params: tuple[Param, ...] = ()
     create_headers: tuple[Param, ...] = ()
     update_params: tuple[Param, ...] = ()
@@ -82,8 +85,8 @@ def operations(resource: Resource[Any]) -> tuple[Operation, ...]:
     handler = saying(resource.pages.__doc__, _listing(resource))
     params = (*resource.filters, *paging.PARAMS)
     offered.append(_operation(resource, "List", handler, params=params, list_key=resource.list_key))
-    handler = saying(resource.find.__doc__, _fetching(resource))
-    offered.append(_operation(resource, "Fetch", handler))
+    handler = saying(resource.find.__doc__, resource.fetch or _fetching(resource))
+    offered.append(_operation(resource, "Fetch", handler, params=resource.fetch_params))
     if update is not None:
         handler = saying(update.__doc__, _updating(resource, update))
         offered.append(_operation(resource, "Update", handler, params=resource.update_params))

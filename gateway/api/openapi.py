@@ -20,10 +20,10 @@ _SCHEMAS: Final[dict[Kind, dict[str, Any]]] = {
 _REFERENCE: Final = "#/components/schemas/{name}"
 _VARIABLE: Final = re.compile(r"\{(\w+)\}")
 _VARIABLES: Final = {
-    "CallSid": "The call's SID.",
-    "RecordingSid": "The recording's SID; Twilio.CURRENT is the one that runs.",
     "AccountSid": "The account: the caller's own or one of its subaccounts.",
     "Sid": "The resource's SID.",
+    "CallSid": "The call's SID.",
+    "RecordingSid": "The recording's SID; Twilio.CURRENT is the one that runs.",
     "DomainSid": "The SIP domain's SID.",
     "CredentialListSid": "The credential list's SID.",
     "IpAccessControlListSid": "The SID of the list of addresses.",

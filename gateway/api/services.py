@@ -25,6 +25,7 @@ from gateway.messages.idempotency import Replayed
 from gateway.metrics import HttpCounters
 from gateway.model import Message
 from gateway.phone_numbers import PhoneNumbers
+from gateway.recordings.book import Book as Recordings
 from gateway.sip.directory import SipDirectory
 from gateway.sources import Sources
 from gateway.store.base import Store
@@ -109,6 +110,7 @@ class Services:
     sip: SipDirectory
     messages: MessageService
     carriers: CarrierService
+    recordings: Recordings
     bus: Bus
     live: Bus
     timeline: Callable[[Store, str, str], Awaitable[dict[str, Any] | None]]

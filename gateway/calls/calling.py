@@ -22,6 +22,7 @@ from gateway.calls.line import STATUS_OF_END
 from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.model import CallLeg, CallStatus, Party
 from gateway.calls.reach import Arm
+from gateway.calls.recording import Tapes
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.way import Way
 from gateway.forms import Address
@@ -39,7 +40,7 @@ _FAULT: Final = 500
 class Around(msgspec.Struct, frozen=True, kw_only=True):
     """What it takes to call somebody in a call.
 
-    `tell` takes what legs tell, `track` a leg whose end is to be awaited.
+    `tell` takes what legs tell, `track` a leg whose end is to be awaited, `tapes` record the call.
     """
 
     media: CallMedia
@@ -48,6 +49,7 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     max_forwards: int
     tell: Tell
     track: Callable[[SipLeg], None]
+    tapes: Tapes
 
 
 Ended = Callable[[Branch, CallStatus], None]

@@ -97,6 +97,7 @@ RANKS: Final = {
 ELSEWHERE: Final = "answered elsewhere"
 TOO_LATE: Final = "nobody answered in time"
 LIMIT: Final = "the time limit of the dial"
+STAR: Final = "the caller pressed the star key"
 CALLER_GONE: Final = "the caller is gone"
 
 

@@ -20,14 +20,18 @@ from gateway.calls.leg import Answered, Event, Gone, Leg, Rang
 from gateway.calls.line import Line
 from gateway.calls.model import Call, CallDirection, CallStatus
 from gateway.calls.reach import Asked
+from gateway.calls.recording import FROM_RINGING, of_dial
 from gateway.calls.ringback import Ringback
 from gateway.calls.sip_leg import SipLeg
+from gateway.media.wire import RecordingEnded
+from gateway.recordings.model import Recording, RecordingStatus
 from twiml.call import DialEnded, DialStatus
-from twiml.nouns import Noun, Number
+from twiml.nouns import Noun, Number, RecordMode
 from twiml.outcome import Goto
 from twiml.verbs import Dial
 
 _OK: Final = 200
+_STAR: Final = "*"
 
 
 class Parent(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,12 +66,19 @@ class DialRun:
         self._ringback = Ringback(parent.leg, parent.around.media, dial.ring_tone)
         self._is_lent = False
         self.branches = [self._branch(number, noun) for number, noun in enumerate(dial.nouns)]
-        pickups = [Pickup.WHISPER if each.url else Pickup.JOIN for each in dial.nouns]
+        self._tape = ""  # the SID of its recording
+        self._taped: Recording | None = None  # as it ended
+        self._finished: machine.Finish | None = None
+        pickups = [
+            Pickup.WHISPER if each.url or digits_of(each) else Pickup.JOIN for each in dial.nouns
+        ]
         order = Order.SEQUENTIAL if dial.sequential else Order.PARALLEL
         self._machine = Dialling(pickups, order)
 
     def start(self) -> None:
         """Call whoever is called first."""
+        if self._dial.record in FROM_RINGING:
+            self._record()
         self._do(self._machine.start())
 
     def stop(self, reason: str) -> None:
@@ -163,6 +174,12 @@ class DialRun:
                     self._on_left(branch, event)
         return True
 
+    def on_key(self, leg_id: str, key: str) -> None:
+        """The peer of a leg pressed a key: the caller may hang up by it on who is joined."""
+        is_callers = leg_id == self._parent.leg.id and self.joined is not None
+        if key == _STAR and is_callers and self._dial.hangup_on_star:
+            self.stop(machine.STAR)
+
     def _on_rang(self, branch: Branch, leg: Leg, event: Rang) -> None:
         if not self._machine.rang(branch.number, event):
             return
@@ -197,7 +214,7 @@ class DialRun:
                 case machine.Whisper(branch=number):
                     self._hush()
                     self._ringback.cover(self.branches[number].line.call.to_address)
-                    self._parent.whisper(self.branches[number])
+                    self._introduce(self.branches[number])
                 case machine.Join(branch=number):
                     self._join(self.branches[number])
                 case machine.Finish():
@@ -229,6 +246,36 @@ class DialRun:
         loop = asyncio.get_running_loop()
         self._limit = loop.call_later(self._dial.time_limit, self.stop, machine.LIMIT)
         self._parent.join(leg)
+        if self._dial.hangup_on_star:
+            self._parent.around.media.listen(self._parent.leg.id)
+        if self._dial.record is not RecordMode.NEVER:
+            self._record()
+
+    def _record(self) -> None:
+        tapes = self._parent.around.tapes
+        self._tape = self._tape or tapes.begin(of_dial(self._dial), self._on_taped)
+
+    def _on_taped(self, recording: Recording, event: RecordingEnded) -> None:
+        self._taped = recording
+        if self._finished is not None:
+            self._tell_end(self._finished)
+
+    def _introduce(self, branch: Branch) -> None:
+        """Press what is to be pressed first towards who answered, and let them hear a document."""
+        digits = digits_of(branch.noun)
+        if digits:
+            self._parent.around.spawn(self._press(branch, digits))
+        else:
+            self._parent.whisper(branch)
+
+    async def _press(self, branch: Branch, digits: str) -> None:
+        leg = branch.leg
+        assert leg is not None
+        await self._parent.around.media.press(leg.id, digits)
+        if branch.noun.url and branch.is_live:
+            self._parent.whisper(branch)
+        else:
+            self.ready(branch)
 
     def _hush(self) -> None:
         for timer in (self._timer, self._limit):
@@ -239,8 +286,18 @@ class DialRun:
     def _finish(self, finished: machine.Finish) -> None:
         self._hush()
         self._ringback.stop()
-        branch = self.branches[finished.branch] if finished.branch >= 0 else None
         self._parent.around.media.part(self._parent.leg.id)
+        if self._tape and self._taped is None:
+            self._finished = finished  # it is told when it is known how long the recording is
+            self._parent.around.tapes.finish(self._tape)
+        else:
+            self._tell_end(finished)
+
+    def _tell_end(self, finished: machine.Finish) -> None:
+        branch = self.branches[finished.branch] if finished.branch >= 0 else None
+        taped = self._taped
+        if taped is not None and taped.status is not RecordingStatus.COMPLETED:
+            taped = None
         call = None if branch is None else branch.line.call
         self._parent.ended(
             DialEnded(
@@ -249,6 +306,9 @@ class DialRun:
                 call_sid="" if call is None else call.sid,
                 duration=call.duration if call is not None and call.started else None,
                 bridged=finished.bridged,
+                recording_url="" if taped is None else self._parent.around.tapes.url(taped),
+                recording_sid="" if taped is None else taped.sid,
+                recording_duration=0 if taped is None else taped.seconds,
                 sip_response_code=0 if call is None else call.sip_code,
                 sip_call_id="" if branch is None else branch.call_id,
                 sip_headers=() if branch is None else branch.headers,
@@ -279,6 +339,11 @@ class DialRun:
             house.line(call, parent.around.keeping),
             house.reach.arms(noun, parent.asked),
         )
+
+
+def digits_of(noun: Noun) -> str:
+    """What is pressed towards who answers, before anything else."""
+    return noun.send_digits if isinstance(noun, Number) else ""
 
 
 # What a child call ends as that was let go of before it was answered.

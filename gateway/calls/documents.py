@@ -22,10 +22,10 @@ from gateway.webhooks.cookies import CookieBook
 from gateway.webhooks.fetch import Fetcher
 from gateway.webhooks.instructions import Failed, Fallback, Fetched, instructions
 from gateway.webhooks.request import Answer, Failure, Request
-from twiml.errors import VERB_NOT_SUPPORTED, Finding, Level, ParseFailure
+from twiml.errors import Finding, Level, ParseFailure
 from twiml.outcome import Goto
 from twiml.parser import Document, parse
-from twiml.verbs import VoiceVerb
+from twiml.verbs import Play, VoiceVerb
 from twiml.voice_dialect import VOICE
 
 _log = structlog.get_logger(__name__)
@@ -40,17 +40,8 @@ _AUDIO: Final = frozenset({
     "audio/aiff", "audio/basic", "audio/gsm", "audio/mp3", "audio/mpeg", "audio/ulaw",
     "audio/wav", "audio/wave", "audio/x-aifc", "audio/x-aiff", "audio/x-gsm", "audio/x-wav",
 })  # fmt: skip
-_NOT_PLAYED: Final = Document[VoiceVerb](
-    verbs=(),
-    warnings=(
-        Finding(
-            code=VERB_NOT_SUPPORTED,
-            level=Level.WARNING,
-            line=0,
-            message="an audio file is played, which this version does not do",
-        ),
-    ),
-)
+_PLAYED: Final = Document[VoiceVerb](verbs=(Play(),))
+"""Stands for a sound that is to be played from where it came from."""
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,10 +139,13 @@ class Documents:
             )
         answer = fetched.answer
         self._cookies.remember((call.sid,), answer.cookies)
+        document = fetched.document
+        if document is _PLAYED:
+            document = Document(verbs=(Play(url=answer.base),))
         return Obtained(
-            document=fetched.document,
+            document=document,
             base=answer.base,
-            notes=(*notes, *found(fetched.document.warnings, answer.url)),
+            notes=(*notes, *found(document.warnings, answer.url)),
             exchanges=exchanges,
         )
 
@@ -306,5 +300,5 @@ def _parse(body: bytes, content_type: str) -> Document[VoiceVerb] | ParseFailure
 
 def _parse_any(body: bytes, content_type: str) -> Document[VoiceVerb] | ParseFailure:
     if content_type.partition(";")[0].strip().lower() in _AUDIO:
-        return _NOT_PLAYED
+        return _PLAYED
     return parse(body, content_type, VOICE)

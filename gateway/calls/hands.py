@@ -1,23 +1,38 @@
-"""What a document may ask of any call, whoever's: to wait, to fetch, to report, to note.
+"""What a document may ask of any call, whoever's: to wait, to be heard, to fetch, report and note.
 
 What takes time runs in the call's scope under the number of the asking; its event is given to the
 interpreter when it is done, and not at all after `stop`.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
+
+import msgspec
 
 from gateway.calls import documents, tables
 from gateway.calls.documents import Documents, Exchange, Note, NotObtained
 from gateway.calls.line import Line
+from gateway.calls.media import CallMedia, NoMedia
+from gateway.calls.prompting import Maker, Prompting
 from gateway.webhooks.instructions import Fallback
 from gateway.webhooks.target import shown
-from twiml.call import Event, Fetched, NotFetched, Paused
+from twiml.call import Event, Fetched, NotFetched, Paused, Prompted
 from twiml.errors import Finding
 from twiml.outcome import Goto
+from twiml.verbs import Play, Say
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+class Mouth(msgspec.Struct, frozen=True, kw_only=True):
+    """Who hears what a document says: the leg that `leg` gives, once `ready` has returned."""
+
+    maker: Maker
+    media: CallMedia
+    leg: Callable[[], str]
+    ready: Callable[[], Awaitable[None]]
 
 
 class Hands:
@@ -33,6 +48,7 @@ class Hands:
         spawn: Spawn,
         errand: Spawn,
         give: Callable[[Event], None],
+        mouth: Mouth,
     ) -> None:
         self.line = line
         self._documents = documents
@@ -41,6 +57,15 @@ class Hands:
         self._spawn = spawn
         self._errand = errand
         self._give = give
+        self.prompting = Prompting(
+            maker=mouth.maker,
+            media=mouth.media,
+            leg=mouth.leg,
+            account_sid=line.call.account_sid,
+            keep=self.keep,
+            ready=mouth.ready,
+        )
+        self._mouth = mouth
         self._asked: dict[int, asyncio.Task[None]] = {}
 
     def fall_back_to(self, fallback: Fallback) -> None:
@@ -50,6 +75,18 @@ class Hands:
     def pause(self, ask: int, seconds: int) -> None:
         """See `twiml.call.Call`."""
         self._begin(ask, self._pause(ask, seconds))
+
+    def say(self, ask: int, say: Say) -> None:
+        """See `twiml.call.Speaking`."""
+        self._begin(ask, self._prompt(ask, partial(self.prompting.say, say)))
+
+    def play(self, ask: int, play: Play) -> None:
+        """See `twiml.call.Speaking`."""
+        self._begin(ask, self._prompt(ask, partial(self.prompting.play, play)))
+
+    def echo(self, ask: int) -> None:
+        """See `twiml.call.Sending`."""
+        self._begin(ask, self._echo())
 
     def fetch(self, ask: int, goto: Goto) -> None:
         """See `twiml.call.Call`."""
@@ -81,6 +118,23 @@ class Hands:
     async def _pause(self, ask: int, seconds: int) -> None:
         await asyncio.sleep(seconds)
         self._give(Paused(ask=ask))
+
+    async def _prompt(self, ask: int, prompt: Callable[[], Awaitable[bool]]) -> None:
+        try:
+            is_heard = await prompt()
+        except NoMedia:  # the leg is gone, or its place among the media: that is told otherwise
+            return
+        self._give(Prompted(ask=ask, is_heard=is_heard))
+
+    async def _echo(self) -> None:
+        mouth = self._mouth
+        await mouth.ready()
+        leg = mouth.leg()
+        mouth.media.echo(leg)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            mouth.media.part(leg)
 
     async def _fetch(self, ask: int, goto: Goto) -> None:
         line, began = self.line, self._clock()
@@ -123,6 +177,18 @@ class Handed:
     def pause(self, ask: int, seconds: int) -> None:
         """See `twiml.call.Call`."""
         self._hands.pause(ask, seconds)
+
+    def say(self, ask: int, say: Say) -> None:
+        """See `twiml.call.Speaking`."""
+        self._hands.say(ask, say)
+
+    def play(self, ask: int, play: Play) -> None:
+        """See `twiml.call.Speaking`."""
+        self._hands.play(ask, play)
+
+    def echo(self, ask: int) -> None:
+        """See `twiml.call.Sending`."""
+        self._hands.echo(ask)
 
     def fetch(self, ask: int, goto: Goto) -> None:
         """See `twiml.call.Call`."""

@@ -1,7 +1,7 @@
 """What every call of a process is given: its tools, and the way to make new ones."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +17,9 @@ from gateway.calls.reach import Reach
 from gateway.calls.sip_tools import Tools
 from gateway.core.runner import Job
 from gateway.media.plane import Plane
+from gateway.messages.draft import Draft, Refusal
+from gateway.model import Message
+from gateway.recordings.book import Book as Recordings
 from gateway.sids import new_sid
 from gateway.speech.prompts import Prompts
 from gateway.store.base import Lease, Store
@@ -25,11 +28,13 @@ from protocols.sip.sizes import Sizes
 
 CALL: Final = "CA"
 
+Accept = Callable[[Draft], Awaitable[Message | Refusal]]
+
 
 class House(msgspec.Struct, frozen=True, kw_only=True):
     """See the module; `owner` is this process's name as a member, `clock` epoch seconds.
 
-    `holder` gives whose a phone number is.
+    `holder` gives whose a phone number is, `texts` takes texts to send.
     """
 
     tools: Tools
@@ -37,6 +42,8 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     reach: Reach
     documents: Documents
     prompts: Prompts
+    recordings: Recordings
+    texts: Accept
     book: Book
     store: Store
     lease: Callable[[], Lease | None]

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.calls.model import CallLeg, Party
-from protocols.sip.agent_events import SessionId, Source, TransferId
+from protocols.sip.agent_events import SessionId, Source, TransferId, TransferProgressed
 from protocols.sip.headers import Replaces
 from protocols.sip.message import NO_HEADERS, Headers, NameAddr
 
@@ -66,7 +66,8 @@ class Transferred(msgspec.Struct, frozen=True, kw_only=True):
     replaced: SessionId | None = None
 
 
-Event = Rang | Retried | Answered | Gone | Finished | Transferred
+# `TransferProgressed` is what becomes of a transfer that we ask the peer for.
+Event = Rang | Retried | Answered | Gone | Finished | Transferred | TransferProgressed
 Tell = Callable[["Leg", Event], None]
 
 

@@ -16,8 +16,9 @@ from gateway.calls.keeping import NotKept
 from gateway.calls.leg import Gone, Tell
 from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.model import Call, CallStatus
+from gateway.calls.ordered import NORMAL
 from gateway.calls.places import Find
-from gateway.calls.scoped import NORMAL, Scoped
+from gateway.calls.scoped import Scoped
 from gateway.calls.sip_leg import SipLeg
 from protocols.rtp.latch import LatchPolicy
 from protocols.sip.agent_events import Invited
@@ -115,6 +116,7 @@ class Live(Scoped):
             self.leg.describe()
             await self._keeping.durable()
             await self.leg.answer()
+            self._up.set()
         except (NotKept, NoMedia, Disagreed) as error:
             self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=str(error)))
             return

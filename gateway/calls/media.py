@@ -8,16 +8,16 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
 
 from gateway.calls.info_keys import Key
 from gateway.calls.model import Quality
-from gateway.media.graph import Graph, Join, Leg, Tone
+from gateway.media.graph import Graph, Join, Leg, Node, Player, Recorder, Tone
 from gateway.media.plane import Full, Lost, Plane
-from gateway.media.wire import Applied, Place, Refused
+from gateway.media.wire import Applied, Place, PlayerEnded, RecordingEnded, Refused
 from protocols.rtp.dtmf import DURATION, GAP, PAUSES
 from protocols.rtp.quality import StreamQuality
 from protocols.sdp.media import Stream
@@ -35,17 +35,26 @@ class NoMedia(Exception):
 
 _OVER: Final = "the call is over"
 _LOST: Final = "the media worker of the call is gone"
+_NO_LEG: Final = "the leg is gone"
 
 
 class CallMedia:
     """Made by whoever begins a call and closed by its end; `call` is its name in the plane."""
 
-    def __init__(self, plane: Plane, call: str) -> None:
+    def __init__(
+        self, plane: Plane, call: str, on_key: Callable[[str, Key], None] | None = None
+    ) -> None:
+        """`on_key` is told of each key that the peer of a leg presses, and of the leg."""
         self.call = call
+        self._on_key = on_key
         self._plane = plane
         self._nodes: dict[str, Leg] = {}
         self._heard: dict[str, str] = {}  # hearer -> source
-        self._tones: dict[str, Tone] = {}  # by those who hear them
+        self._tones: dict[str, Tone | Player] = {}  # by those who hear them
+        self._playing: dict[str, asyncio.Future[str]] = {}  # by player
+        self._recorders: dict[str, Recorder] = {}
+        self._recorded: dict[str, Callable[[RecordingEnded], None]] = {}  # by recorder
+        self._listened: set[str] = set()
         self._presses: dict[str, Callable[[Key], None]] = {}
         # By leg, who waits for keys that are under way.
         self._pressing: dict[str, deque[asyncio.Future[None] | None]] = {}
@@ -54,6 +63,7 @@ class CallMedia:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._is_busy = False  # something is being made true, or is about to be
         self._closed = False
+        self._is_released = False
         self._lost: NoMedia | None = None
 
     def open(self) -> None:
@@ -89,7 +99,7 @@ class CallMedia:
             self._tones.pop(each, None)
         self._change()
 
-    def play(self, id: str, tone: Tone) -> None:
+    def play(self, id: str, tone: Tone | Player) -> None:
         """Let a leg hear a tone while it hears nobody, until it is joined anew or hushed."""
         if id in self._nodes and self._tones.get(id) != tone:
             self._tones[id] = tone
@@ -99,6 +109,72 @@ class CallMedia:
         """Let a leg hear its tone no more."""
         if self._tones.pop(id, None) is not None:
             self._change()
+
+    async def hear(self, id: str, player: Player) -> str:
+        """Let a leg hear all that a player has; why it could not, "" if it did.
+
+        Whoever is cancelled has it hushed at once. Raises `NoMedia` if there is no such leg.
+        """
+        if id not in self._nodes:
+            raise NoMedia(_NO_LEG, is_full=False)
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._playing[player.id] = done
+        try:
+            self.play(id, player)
+            return await done
+        finally:
+            self._playing.pop(player.id, None)
+            if self._tones.get(id) == player:
+                self.hush(id)
+
+    def played(self, event: PlayerEnded) -> None:
+        """A player has played all that it had."""
+        done = self._playing.get(event.player)
+        if done is not None and not done.done():
+            done.set_result(event.fault)
+
+    def echo(self, id: str) -> None:
+        """Let a leg hear itself, until it is parted."""
+        if id in self._nodes and self._heard.get(id) != id:
+            self._heard[id] = id
+            self._tones.pop(id, None)
+            self._change()
+
+    def listen(self, id: str) -> None:
+        """Have keys in a leg's sound told, whoever hears it."""
+        if id in self._nodes and id not in self._listened:
+            self._listened.add(id)
+            self._change()
+
+    def record(self, recorder: Recorder, ended: Callable[[RecordingEnded], None]) -> None:
+        """Record a leg; `ended` is told once how that ended, whatever becomes of the call.
+
+        Raises `NoMedia` if there is no such leg.
+        """
+        if recorder.of not in self._nodes:
+            raise NoMedia(_NO_LEG, is_full=False)
+        self._recorders[recorder.id] = recorder
+        self._recorded[recorder.id] = ended
+        self._change()
+
+    def amend(self, id: str, **changes: bool) -> None:
+        """Change how a recorder that runs works: whether it is paused, and skips the time."""
+        recorder = self._recorders.get(id)
+        if recorder is not None:
+            self._recorders[id] = msgspec.structs.replace(recorder, **changes)
+            self._change()
+
+    def finish(self, id: str) -> None:
+        """Let a recorder end; one that has is passed over."""
+        if self._recorders.pop(id, None) is not None:
+            self._change()
+
+    def recorded(self, event: RecordingEnded) -> None:
+        """A recorder's file is closed."""
+        self.finish(event.recorder)
+        ended = self._recorded.pop(event.recorder, None)
+        if ended is not None:
+            ended(event)
 
     def part(self, id: str) -> None:
         """Let a leg hear nobody, and nobody hear it."""
@@ -115,24 +191,35 @@ class CallMedia:
             self.part(id)
             self._tones.pop(id, None)
             self._presses.pop(id, None)
-            self._pressing.pop(id, None)
+            for done in self._pressing.pop(id, ()):
+                if done is not None and not done.done():
+                    done.set_result(None)
             self._places.pop(id, None)
+            self._listened.discard(id)
+            for each in [each.id for each in self._recorders.values() if each.of == id]:
+                del self._recorders[each]
             self._change()
 
     def heard_key(self, id: str, key: Key) -> None:
         """A leg's peer pressed a key in its media, which has gone on to whom that carries it."""
+        self._tell_key(id, key)
         for hearer in self._hearers(id):
             if (press := self._presses.get(hearer)) is not None:
                 press(key)
 
     def told_key(self, id: str, key: Key) -> None:
         """A leg's peer pressed a key in its signalling."""
+        self._tell_key(id, key)
         for hearer in self._hearers(id):
             if (press := self._presses.get(hearer)) is not None:
                 press(key)
             else:
                 self._pressing.setdefault(hearer, deque()).append(None)
                 self._plane.press(self.call, hearer, key.digit, key.duration)
+
+    def _tell_key(self, id: str, key: Key) -> None:
+        if self._on_key is not None:
+            self._on_key(id, key)
 
     async def press(self, id: str, digits: str) -> None:
         """Press keys towards a leg's peer, and return when they are: as `wire.Press` has them."""
@@ -157,7 +244,7 @@ class CallMedia:
                 done.set_result(None)
 
     def _hearers(self, id: str) -> list[str]:
-        return [hearer for hearer, source in self._heard.items() if source == id]
+        return [hearer for hearer, source in self._heard.items() if source == id != hearer]
 
     async def settled(self) -> None:
         """Return when all that was said is true; raises `NoMedia`."""
@@ -171,12 +258,18 @@ class CallMedia:
         self._heard.clear()
         self._tones.clear()
         self._presses.clear()
+        self._recorders.clear()
         self._fail(NoMedia(_OVER, is_full=False), self._version)
 
     async def close(self) -> None:
         """Release everything; the readings of each leg have come when this returns."""
         self.retire()
+        if self._is_released:
+            return
+        self._is_released = True
         await self._plane.end(self.call)
+        for recorder in list(self._recorded):
+            self.recorded(_unheard_of(self.call, recorder))
 
     # Inside
 
@@ -206,11 +299,22 @@ class CallMedia:
         if self._closed or self._true >= self._version:
             self._is_busy = False
             return
+        wanted = self._wanted()
+        try:
+            applying = self._plane.apply(wanted)
+        except Exception:
+            self._on_broken()
+        else:
+            applying.add_done_callback(partial(self._on_applied, wanted))
+
+    def _wanted(self) -> Graph:
+        """The graph as it should be now."""
         tones = {id: tone for id, tone in self._tones.items() if id not in self._heard}
-        wanted = Graph(
+        nodes: list[Any] = [*self._legs(), *tones.values(), *self._recorders.values()]
+        return Graph(
             call=self.call,
             version=self._version,
-            nodes=(*self._nodes.values(), *tones.values()),
+            nodes=tuple(nodes),
             joins=tuple(
                 [
                     Join(source=source, hearer=hearer)
@@ -220,12 +324,15 @@ class CallMedia:
                 + [Join(source=tone.id, hearer=hearer) for hearer, tone in tones.items()]
             ),
         )
-        try:
-            applying = self._plane.apply(wanted)
-        except Exception:
-            self._on_broken()
-        else:
-            applying.add_done_callback(partial(self._on_applied, wanted))
+
+    def _legs(self) -> list[Node]:
+        """Whoever hears nobody may be asked for keys, wherever its peer presses them."""
+        return [
+            msgspec.structs.replace(leg, listens_for_keys=True)
+            if id in self._listened or id not in self._heard
+            else leg
+            for id, leg in self._nodes.items()
+        ]
 
     def _on_applied(
         self, wanted: Graph, applying: "asyncio.Future[Applied | Refused | Lost]"
@@ -261,7 +368,7 @@ class CallMedia:
         """Forget what was new in a graph that can't be made true, so that the rest can."""
         self._true = refused.version
         for leg in refused.nodes:
-            if leg.id not in self._places:
+            if isinstance(leg, Leg) and leg.id not in self._places:
                 self._nodes.pop(leg.id, None)
         self._tones = {id: tone for id, tone in self._tones.items() if id in self._nodes}
         self._heard = {
@@ -284,6 +391,13 @@ class CallMedia:
         for done in failed:
             if not done.done():
                 done.set_exception(error)
+
+
+def _unheard_of(call: str, recorder: str) -> RecordingEnded:
+    """How a recording ended whose worker did before it could say so."""
+    return RecordingEnded(
+        call=call, recorder=recorder, seconds=0.0, cause="removed", spoke=True, fault=_LOST
+    )
 
 
 def quality_of(stream: StreamQuality) -> Quality:

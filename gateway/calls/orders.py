@@ -11,11 +11,13 @@ from typing import Final, Protocol
 import msgspec
 
 from gateway.calls.model import Call
+from gateway.recordings.model import RecordingStatus
 from gateway.sids import ORDER, new_sid
 from gateway.store.base import Delete, Insert, Query, Row, Store, Write
 from twiml.verbs import StartRecording
 
 HINT: Final = "calls"
+UNAVAILABLE: Final = 20503
 _PAGE: Final = 200
 _LOOK: Final = 0.05  # seconds between looks at whether an order was taken
 STALE: Final = 60.0
@@ -79,13 +81,29 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, tag="place"):
         return f"Place(to={self.to!r})"
 
 
-Order = Complete | Cancel | Redirect | Amend | Place
+class RecordCall(msgspec.Struct, frozen=True, kw_only=True, tag="record"):
+    """Record the call from now on, under the SID `sid`."""
+
+    sid: str
+    start: StartRecording
+
+
+class ChangeRecording(msgspec.Struct, frozen=True, kw_only=True, tag="recording"):
+    """Pause a recording of the call, go on with it, or stop it; a pause may be left out of it."""
+
+    sid: str
+    status: RecordingStatus
+    skips: bool = True
+
+
+Order = Complete | Cancel | Redirect | Amend | Place | RecordCall | ChangeRecording
 
 
 class Crowded(msgspec.Struct, frozen=True):
-    """No call can be taken now; the reason is a sentence."""
+    """No call can be taken now; the reason is a sentence, the code that of REST."""
 
     reason: str
+    code: int = 20429
 
 
 class Orders(Protocol):
@@ -118,7 +136,7 @@ class NoCalls:
 
     async def place(self, call: Call, place: Place, also: Sequence[Write]) -> Call | Crowded | None:
         """See `Orders`."""
-        return Crowded(self._why) if self._why else None
+        return Crowded(self._why, UNAVAILABLE) if self._why else None
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):

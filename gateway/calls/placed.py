@@ -19,11 +19,14 @@ from gateway.calls.house import House
 from gateway.calls.leg import Answered, Event, Gone, Leg
 from gateway.calls.media import NoMedia
 from gateway.calls.model import Call, CallStatus
+from gateway.calls.ordered import NORMAL
 from gateway.calls.orders import Amend, Order, Place, Redirect
 from gateway.calls.places import Find
 from gateway.calls.reach import Asked
-from gateway.calls.scoped import NORMAL, Scoped
+from gateway.calls.recording import of_start
+from gateway.calls.scoped import Scoped
 from gateway.calls.sip_leg import SipLeg
+from gateway.recordings.model import RecordingSource
 from twiml.call import Ending
 from twiml.nouns import Noun, Number, Sip, SipUri
 from twiml.verbs import RejectReason
@@ -125,6 +128,10 @@ class Placed(Scoped):
         elif self.first is None:
             self._hush()
             self.first = leg
+            self._up.set()
+            if self._place.recording is not None:
+                source = RecordingSource.OUTBOUND_API
+                self._tapes.begin(of_start(self._place.recording, source))
             self._limit(self._time_limit)
             self._spawn(self._run_documents(leg))
 

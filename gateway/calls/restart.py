@@ -8,7 +8,7 @@ dies in between tells them again, and that harms nobody.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -48,11 +48,16 @@ class Restart:
     def __init__(self, house: House, *, is_shared: Callable[[], bool]) -> None:
         self._house = house
         self._is_shared = is_shared
+        self._also: Callable[[], Awaitable[None]]
         self._tasks: list[asyncio.Task[None]] = []
         self._told: list[tuple[str, list[str]]] = []  # calls by SID, with their Call-IDs
 
-    async def begin(self) -> None:
-        """Release what the last run left, and go on looking where others may die."""
+    async def begin(self, also: Callable[[], Awaitable[None]]) -> None:
+        """Release what the last run left, and go on looking where others may die.
+
+        `also` ends what else the processes of calls leave, such as their recordings.
+        """
+        self._also = also
         await self._look()
         self._tasks.append(asyncio.create_task(self._keep_what_was_said(), name="calls: told"))
         if self._is_shared():
@@ -85,6 +90,7 @@ class Restart:
         for owner in await book.orphaned():
             async for calls in book.open_of(owner):
                 await asyncio.gather(*map(self._try_to_release, filter(self._is_left, calls)))
+        await self._also()
 
     def _is_left(self, call: Call) -> bool:
         """Whether nobody has it any more: a call that REST took may still be taken up."""

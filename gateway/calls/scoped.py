@@ -8,7 +8,7 @@ are gone.
 
 import asyncio
 import contextlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Final
@@ -23,9 +23,9 @@ from gateway.calls.caller_ids import caller_as, may_call_as, not_theirs
 from gateway.calls.calling import Around
 from gateway.calls.dial import CALLER_GONE
 from gateway.calls.dial_run import DialRun, Parent
-from gateway.calls.documents import Obtained
+from gateway.calls.elsewhere import Elsewhere, Sending
 from gateway.calls.endings import Ended
-from gateway.calls.hands import Handed, Hands
+from gateway.calls.hands import Handed, Hands, Mouth
 from gateway.calls.house import House, Scope, untie
 from gateway.calls.info_keys import Key
 from gateway.calls.keeping import NotKept
@@ -33,31 +33,42 @@ from gateway.calls.leg import Event, Finished, Gone, Leg, Transferred
 from gateway.calls.line import Line
 from gateway.calls.media import CallMedia, quality_of
 from gateway.calls.model import Call, CallStatus, Crossing
-from gateway.calls.orders import Amend, Cancel, Complete, Order, Redirect
+from gateway.calls.ordered import Ordered
 from gateway.calls.places import Find, Joint
 from gateway.calls.reach import Asked
+from gateway.calls.recording import Tapes
 from gateway.calls.sip_leg import SipLeg
+from gateway.calls.taking import Takes, Taking, verbs_of
 from gateway.calls.transfer import Transfers
 from gateway.calls.whisper import Whisper
-from gateway.media.wire import DigitPressed, LegClosed, Pressed, Told
+from gateway.media.graph import File
+from gateway.media.wire import (
+    DigitPressed,
+    LegClosed,
+    PlayerEnded,
+    Pressed,
+    RecordingEnded,
+    Told,
+)
 from gateway.store.base import Write
 from gateway.webhooks.instructions import Fallback
-from twiml.call import DialEnded, DialStatus, Ending, HungUp
+from protocols.sip.agent_events import TransferProgressed
+from twiml.call import DialEnded, DialStatus, Ending, HungUp, KeyPressed
 from twiml.call import Event as TwimlEvent
-from twiml.outcome import Goto
 from twiml.verbs import Dial, RejectReason
 from twiml.voice import Interpreter, Pickup
 
 _log = structlog.get_logger(__name__)
 
-NORMAL: Final = 200
 _MAX_FORWARDS: Final = 70
 BROKEN: Final = "the gateway had a fault"
-TIME_LIMIT: Final = "the time limit of the call"
-_OVER_REST: Final = "ended over REST"
 
 
-class Scoped(Handed, ABC):
+async def _at_once() -> None:
+    """Who is up hears everything."""
+
+
+class Scoped(Handed, Taking, Sending, Ordered):
     """See the module; `run` it. `find` is `places.Joint`'s."""
 
     def __init__(
@@ -74,7 +85,7 @@ class Scoped(Handed, ABC):
         self._house = house
         self._caller = caller
         self._keeping = house.keeping(call.sid)
-        self._media = CallMedia(house.plane, call.sid)
+        self._media = CallMedia(house.plane, call.sid, self._on_key)
         self.line = house.line(call, self._keeping, extra)
         self.first: SipLeg | None = None  # whose documents run
         self._legs: dict[str, SipLeg] = {}
@@ -90,8 +101,34 @@ class Scoped(Handed, ABC):
         self._find = find
         self._transfers: Transfers | None = None
         self._scope: Scope | None = None
-        self._interpreter = Interpreter(self, pickup=pickup)
-        self._hands = self.hands_of(self.line, self._interpreter.on, fallback)
+        self._up = asyncio.Event()  # its first leg can hear something
+        self._tapes = Tapes(
+            house.recordings,
+            call=lambda: self.line.call,
+            media=self._media,
+            keeping=self._keeping,
+            leg=lambda: self.leg.id,
+            errand=self._errand,
+        )
+        self._interpreter = Interpreter(self, pickup=pickup, verbs=verbs_of(self))
+        self._hands = self.hands_of(self.line, self._interpreter.on, fallback=fallback)
+        self._takes = Takes(
+            self._tapes,
+            prompting=self._hands.prompting,
+            beep=lambda: (File(path=str(house.prompts.beep)),),
+            spawn=self._spawn,
+            give=self._give,
+        )
+        self._elsewhere = Elsewhere(
+            call=lambda: self.line.call,
+            leg=lambda: self.leg,
+            station=house.tools.station,
+            accept=house.texts,
+            holder=house.holder,
+            note=self._hands.note,
+            spawn=self._spawn,
+            give=self._give,
+        )
 
     # What calls differ in
 
@@ -134,6 +171,8 @@ class Scoped(Handed, ABC):
                 self._scope = scope = Scope(group)
                 scope.spawn(self._begin())
                 await self._over.wait()
+                # What is recorded ends with the media, and verbs tell of that.
+                await self._media.close()
                 await scope.leave()
         except* Exception as errors:
             _log.error("a call fell", call=self.line.call.sid, exc_info=errors)
@@ -150,7 +189,7 @@ class Scoped(Handed, ABC):
             await self._keeping.durable()
         self._house.documents.forget(self.line.call.sid)
         if not self._unfinished:  # else the process ends
-            untie(*self._legs.values(), self._interpreter, self)
+            untie(*self._legs.values(), self._interpreter, self._hands, self)
 
     # What its documents ask: `twiml.call.Call`
 
@@ -179,6 +218,8 @@ class Scoped(Handed, ABC):
     def stop(self, ask: int) -> None:
         """See `twiml.call.Call`."""
         super().stop(ask)
+        self._takes.stop(ask)
+        self._elsewhere.stop(ask)
         if self._dial is not None:
             self._dial.stop("another document goes on")
 
@@ -205,9 +246,22 @@ class Scoped(Handed, ABC):
             self._transfers.parted()
 
     def hands_of(
-        self, line: Line, give: Callable[[TwimlEvent], None], fallback: Fallback | None = None
+        self,
+        line: Line,
+        give: Callable[[TwimlEvent], None],
+        leg: SipLeg | None = None,
+        fallback: Fallback | None = None,
     ) -> Hands:
-        """What a document of this call may ask; `fallback` is asked where its URL fails."""
+        """What a document of this call may ask, for its first leg or for one that is up.
+
+        `fallback` is asked where its URL fails.
+        """
+        mouth = Mouth(
+            maker=self._house.prompts,
+            media=self._media,
+            leg=lambda: (leg or self.leg).id,
+            ready=self._can_hear if leg is None else _at_once,
+        )
         return Hands(
             line,
             documents=self._house.documents,
@@ -216,7 +270,11 @@ class Scoped(Handed, ABC):
             spawn=self._spawn,
             errand=self._errand,
             give=give,
+            mouth=mouth,
         )
+
+    async def _can_hear(self) -> None:
+        await self._up.wait()
 
     @property
     def leg(self) -> SipLeg:
@@ -233,6 +291,7 @@ class Scoped(Handed, ABC):
             max_forwards=self._max_forwards,
             tell=self.on,
             track=self._track,
+            tapes=self._tapes,
         )
 
     # What is asked of it by its parties
@@ -270,6 +329,9 @@ class Scoped(Handed, ABC):
             return
         if isinstance(event, Gone) and (whisper := self._whispers.pop(leg.id, None)):
             whisper.close()
+        if isinstance(event, TransferProgressed):
+            self._elsewhere.on(event)
+            return
         if self._transfers is not None and self._transfers.on(leg, event):
             return
         if self._dial is not None and self._dial.on(leg, event):
@@ -289,6 +351,19 @@ class Scoped(Handed, ABC):
                 self._dare(self._media.heard_key, leg_id, key)
             case Pressed(leg=leg_id):
                 self._media.pressed(leg_id)
+            case PlayerEnded():
+                self._media.played(event)
+            case RecordingEnded():
+                self._dare(self._media.recorded, event)
+
+    def _on_key(self, leg_id: str, key: Key) -> None:
+        """The peer of a leg pressed a key, in whichever way."""
+        if (whisper := self._whispers.get(leg_id)) is not None:
+            whisper.pressed(key.digit)
+        if self._dial is not None:
+            self._dial.on_key(leg_id, key.digit)
+        if self.first is not None and leg_id == self.first.id:
+            self._give(KeyPressed(key=key.digit))
 
     def _on_gone(self, gone: Gone) -> None:
         """Its first leg is over: so is the call, but for what is reported of it."""
@@ -301,6 +376,7 @@ class Scoped(Handed, ABC):
             answered=self.leg.record.answered,
         )
         self._give(HungUp())
+        self._elsewhere.left()
         if self._transfers is None or not self._transfers.keeps:
             self._leave(CALLER_GONE)
 
@@ -322,71 +398,6 @@ class Scoped(Handed, ABC):
             self._empty.set()
 
     # Ends
-
-    def order(self, order: Order) -> None:
-        """Do what REST wants of it, if it is not over."""
-        if self._over.is_set():
-            return
-        match order:
-            case Cancel() if self.first is not None and self.first.is_up:
-                return  # it was answered while the order was on its way
-            case Complete() | Cancel():
-                ended = Ended(status=CallStatus.CANCELED, reason=_OVER_REST)
-                self._end(endings.UNAVAILABLE, ended)
-            case Amend():
-                ended = Ended(status=CallStatus.FAILED, reason=TIME_LIMIT)
-                end = partial(self._end, endings.UNAVAILABLE, ended)
-                self._amends.make(self.line, order, end)
-            case Redirect():
-                self.redirect(order)
-
-    def redirect(self, order: Redirect) -> None:
-        """Run another document at once."""
-        if order.url:
-            if order.fallback_url:
-                fallback = Fallback(url=order.fallback_url, method=order.fallback_method)
-                self._hands.fall_back_to(fallback)
-            self._interpreter.start(Goto(url=order.url, method=order.method))
-            return
-        found = self._house.documents.inline(self.line.call, order.twiml)
-        self._hands.keep(found.notes)
-        if isinstance(found, Obtained):
-            self._interpreter.run(found.document, found.base)
-        else:
-            self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=found.reason))
-
-    def has_child(self, sid: str) -> bool:
-        """Whether the call `sid` is one that it dialled, or that joined it, and lives."""
-        return self._line_of(sid) is not None
-
-    def let_go(self, sid: str, reason: str = _OVER_REST) -> None:
-        """Let go of a call that `has_child` knows."""
-        for run in self._runs():
-            run.let_go(sid, reason)
-        for leg in self._legs_of(sid):
-            leg.hang_up(NORMAL if leg.is_up else endings.UNAVAILABLE, reason)
-
-    def amend_child(self, sid: str, order: Amend) -> Call | None:
-        """Change what holds for a call that `has_child` knows; the call as it is then."""
-        line = self._line_of(sid)
-        if line is not None:
-            self._amends.make(line, order, partial(self.let_go, sid, TIME_LIMIT))
-        return None if line is None else line.call
-
-    def _line_of(self, sid: str) -> Line | None:
-        found = [run.line_of(sid) for run in self._runs()]
-        found.append(None if self._transfers is None else self._transfers.line_of(sid))
-        return next((line for line in found if line is not None), None)
-
-    def _runs(self) -> list[DialRun]:
-        transferred = [] if self._transfers is None else self._transfers.runs
-        return [*transferred, *([] if self._dial is None else [self._dial])]
-
-    def _legs_of(self, sid: str) -> list[SipLeg]:
-        """Legs of another call than its own that are not let go of yet."""
-        legs = [self._legs[each] for each in self._unfinished]
-        others = [each for each in legs if each is not self.first and each.record.sid == sid]
-        return [each for each in others if not each.record.ended]
 
     def end(self, reason: str) -> None:
         """End it, whatever it does: the process drains, or its media is lost."""

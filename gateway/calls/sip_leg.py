@@ -485,6 +485,7 @@ _HANDLERS: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
     events.InfoReceived: SipLeg._on_info,
     events.Responded: SipLeg._on_responded,
     events.Referred: SipLeg._on_referred,
+    events.TransferProgressed: lambda leg, event: leg._tell(leg, event),
     events.Overasked: SipLeg._on_overasked,
 }
 # Of a leg that is not gone: they may come in one turn with what ended it, and mean nothing then.

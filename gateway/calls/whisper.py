@@ -8,10 +8,10 @@ from gateway.calls.dial_run import DialRun
 from gateway.calls.hands import Handed, Hands
 from gateway.calls.line import Line
 from gateway.calls.sip_leg import SipLeg
-from twiml.call import Ending, Event, HungUp
+from twiml.call import Ending, Event, HungUp, KeyPressed
 from twiml.outcome import Goto
 from twiml.verbs import Dial, RejectReason
-from twiml.voice import Interpreter, Part, Pickup
+from twiml.voice import Interpreter, Part, Pickup, whisper_verbs
 
 
 class Whisper(Handed):
@@ -22,17 +22,23 @@ class Whisper(Handed):
         dial: DialRun,
         branch: Branch,
         leg: SipLeg,
-        hands_of: Callable[[Line, Callable[[Event], None]], Hands],
+        hands_of: Callable[[Line, Callable[[Event], None], SipLeg], Hands],
     ) -> None:
         self._dial = dial
         self._branch = branch
         self._leg = leg
-        self._interpreter = Interpreter(self, pickup=Pickup.ANSWERED, part=Part.WHISPER)
-        self._hands = hands_of(branch.line, self._interpreter.on)
+        self._interpreter = Interpreter(
+            self, pickup=Pickup.ANSWERED, part=Part.WHISPER, verbs=whisper_verbs(self)
+        )
+        self._hands = hands_of(branch.line, self._interpreter.on, leg)
 
     def start(self) -> None:
         """Fetch and run it."""
         self._interpreter.start(Goto(url=self._branch.noun.url, method=self._branch.noun.method))
+
+    def pressed(self, key: str) -> None:
+        """Who hears it pressed a key."""
+        self._interpreter.on(KeyPressed(key=key))
 
     def close(self) -> None:
         """Nobody hears it any more."""

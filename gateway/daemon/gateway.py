@@ -5,7 +5,6 @@ them down in the reverse order; `reload` takes a changed config file.
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -30,6 +29,7 @@ from gateway.core.tracking.tracker import Tracker
 from gateway.daemon import voice, work
 from gateway.daemon.core import SHARD_NAMES, JobsEstate, Maker, WorksEstate
 from gateway.daemon.ground import Ground, chance
+from gateway.daemon.recordings import recordings
 from gateway.daemon.sinks import Sinks
 from gateway.daemon.smpp import CarrierEstate, CustomerEstate, bound
 from gateway.daemon.trunks import TrunkEstate
@@ -176,6 +176,7 @@ class Gateway:
             reached=lambda carrier: self._carrier_estate.reached(carrier),
             obey=lambda name: self._fleet.obey(name),
         )
+        self._recordings = recordings(ground, self.ports, self._holder, self._callback_policy)
         self._voice = self._make_voice()
         self._submitter = Submitter(
             store=ground.store,
@@ -227,6 +228,8 @@ class Gateway:
             offer=self._runner.offer,
             patience=self._callback_policy,
             carriers=self._trunk_estate.carriers,
+            recordings=self._recordings,
+            texts=self._messages.accept,
         )
 
     def _make_bus(self) -> None:
@@ -335,6 +338,7 @@ class Gateway:
             sip=ground.sip,
             messages=self._messages,
             carriers=self._fleet,
+            recordings=self._recordings,
             bus=self._bus,
             live=self._live,
             overloaded=self._overloaded,
@@ -451,7 +455,7 @@ class Gateway:
             self._stack.push_async_callback(self._bus.close)
         build = build_app if Role.API in self._roles else build_status_app
         await self._listen(build(self._services()))
-        await asyncio.to_thread(_write_ports, self._data / PORTS, self.ports)
+        await asyncio.to_thread(listening.write_ports, self._data / PORTS, self.ports)
         self._unready = ""
 
     async def _serve_customers(self) -> None:
@@ -489,9 +493,3 @@ class Gateway:
     async def _stop_http(self) -> None:
         if self._http is not None:
             await self._http.cleanup()
-
-
-def _write_ports(file: Path, ports: Mapping[str, int]) -> None:
-    fresh = file.with_suffix(".new")
-    fresh.write_text(json.dumps(ports) + "\n")
-    fresh.replace(file)

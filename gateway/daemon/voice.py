@@ -16,7 +16,7 @@ from carriers.trunk import Trunks
 from gateway import trunk_log
 from gateway.calls.book import Book
 from gateway.calls.documents import Documents
-from gateway.calls.house import House
+from gateway.calls.house import Accept, House
 from gateway.calls.ladder import Ladder
 from gateway.calls.meters import VoiceStats
 from gateway.calls.orders import NoCalls, Orders
@@ -32,6 +32,8 @@ from gateway.daemon.ground import Ground, chance
 from gateway.daemon.prompts import prompts
 from gateway.forms import Address
 from gateway.media.workers import Workers, WorkersConfig, default_workers
+from gateway.recordings.book import Book as Recordings
+from gateway.recordings.restart import Closer
 from gateway.sip.admission import Admission
 from gateway.sip.directory import SipDirectory
 from gateway.sip.floods import Floods
@@ -82,8 +84,12 @@ class Voice:
         offer: Callable[[Job], None],
         patience: Patience,
         carriers: Callable[[], Iterable[Carrier]],
+        recordings: Recordings,
+        texts: Accept,
     ) -> None:
-        """`carriers` are those of the file as they are reached now."""
+        """`carriers` are those of the file as they are reached now, `texts` takes texts to send."""
+        self._recordings = recordings
+        self._texts = texts
         self._ground = ground
         self._config = ground.config
         self._book = Book(ground.store, lease)
@@ -168,7 +174,8 @@ class Voice:
         self.trunks.reload(self._carriers())
         await self.trunks.start()
         stack.push_async_callback(lambda: self.trunks.close(_UNREGISTER_WITHIN))
-        await self._restart.begin()
+        closer = Closer(self._recordings, self._ground.store, lease=self._lease, offer=self._offer)
+        await self._restart.begin(closer.look)
         stack.callback(asyncio.create_task(self.calls.keep_ladders()).cancel)
         watcher = OrderWatcher(self._ground.store, self.calls)
         watcher.start()
@@ -255,6 +262,8 @@ class Voice:
             ),
             documents=Documents(ground.fetcher, ground.tokens, ground.clock),
             prompts=self._prompts,
+            recordings=self._recordings,
+            texts=self._texts,
             book=self._book,
             store=ground.store,
             lease=self._lease,

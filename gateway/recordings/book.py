@@ -12,6 +12,7 @@ from gateway.core.runner import Job
 from gateway.core.runner import insert as job_inserted
 from gateway.events import FactType, fact
 from gateway.recordings import callbacks, tables
+from gateway.recordings.encoding import Encoder
 from gateway.recordings.files import Files, mended
 from gateway.recordings.model import Recording, RecordingSource, RecordingStatus, Wanted, advanced
 from gateway.sids import RECORDING, new_sid
@@ -52,6 +53,7 @@ class Book:
         owner: str,
     ) -> None:
         self.files = files
+        self.encoder = Encoder(files)
         self._store = store
         self._base = base
         self._patience = patience

@@ -35,10 +35,13 @@ from gateway.messages.idempotency import Replayed
 from gateway.messages.timeline import timeline
 from gateway.model import Account, AccountKind, AccountStatus, Direction, Message, MessageStatus
 from gateway.phone_numbers import PhoneNumbers, declared_number
+from gateway.recordings.book import Book as Recordings
+from gateway.recordings.files import Files
 from gateway.sids import ACCOUNT, MMS, SMS, new_sid
 from gateway.sip.directory import SipDirectory
 from gateway.store.sqlite import SqliteStore
 from gateway.trunk_report import TrunkReport
+from gateway.webhooks.callbacks import Patience
 
 T = TypeVar("T")
 
@@ -282,6 +285,14 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
         sip=sip,
         messages=messages,
         carriers=carriers,
+        recordings=Recordings(
+            store=store,
+            files=Files(folder),
+            base=lambda: "https://api.example",
+            patience=Patience(retry_for=60.0),
+            clock=time.time,
+            owner="rest",
+        ),
         bus=bus,
         live=bus,
         timeline=timeline,

@@ -21,6 +21,8 @@ from gateway.calls import orders, pcap, tables
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Crossing
 from gateway.messages import notifications
 from gateway.messages.draft import REST, Draft
+from gateway.recordings import tables as recording_tables
+from gateway.recordings.model import Recording, RecordingSource, RecordingStatus
 from gateway.sip import bindings
 from gateway.sip.directory import SipDirectory
 from gateway.sip.model import (
@@ -60,6 +62,17 @@ CALL = Call(
     date_updated=1.0,
     started=1.0,
 )
+RECORDING = Recording(
+    account_sid="",
+    sid=f"RE{1:032x}",
+    call_sid=CALL.sid,
+    source=RecordingSource.DIAL_VERB,
+    status=RecordingStatus.COMPLETED,
+    status_callback="https://private",
+    start_time=1.0,
+    date_created=1.0,
+    date_updated=1.0,
+)
 
 PRIVATE = [operation for operation in (*V2010, *OWN) if operation.access is not Access.PUBLIC]
 FILES = ("text/csv", pcap.MEDIA_TYPE)
@@ -78,9 +91,10 @@ PARENTS = {
         ("CredentialListSid", "CL"),
         ("IpAccessControlListSid", "AL"),
         ("CallSid", "CA"),
+        ("RecordingSid", "RE"),
     )
 }
-DOMAIN, USERS, NETWORKS, _ = PARENTS.values()
+DOMAIN, USERS, NETWORKS, *_ = PARENTS.values()
 ENTRIES: tuple[Entry, ...] = (
     Domain(
         sid=DOMAIN,
@@ -176,7 +190,9 @@ async def stored_sids(world: World) -> list[str]:
     )
     await world.services.store.commit(what)
     ((_, noted, *_),) = await world.services.store.fetch(notifications.OF_RESOURCE, CALL.sid)
-    mine = (message, number, CALL, APPLICATION, *ENTRIES)
+    recording = msgspec.structs.replace(RECORDING, account_sid=world.main.sid)
+    await world.services.store.commit([recording_tables.inserted(recording)])
+    mine = (message, number, CALL, APPLICATION, RECORDING, *ENTRIES)
     return [*(each.sid for each in mine), noted]
 
 
@@ -242,7 +258,7 @@ async def test_its_account_alone_is_shown_it(world: World, resource: Resource[An
     mine = {sid for sid in sids if sid.startswith(resource.prefixes)}
     assert mine, f"stored_sids makes no {resource.name}"
     listed = {**PARENTS, "AccountSid": world.main.sid}
-    one = f"{resource.path}/{{{resource.variable}}}"
+    one = f"{resource.path}/{{{resource.variable}}}.json"
     status, page, _ = await world.ask("GET", filled(resource.path, listed), world.main)
     assert mine <= {each["sid"] for each in page[resource.list_key]}, (status, page)
     for sid in mine:

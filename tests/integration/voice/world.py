@@ -33,10 +33,14 @@ async def until(held: Callable[[], Awaitable[T | None]]) -> T:
 
 @dataclass
 class App:
-    """Answers `/voice` with `twiml`, other paths with what `pages` has; keeps what it was asked."""
+    """Answers `/voice` with `twiml`, other paths with what `pages` and `sounds` have.
+
+    It keeps what it was asked.
+    """
 
     twiml: str = SILENT
     pages: dict[str, str] = field(default_factory=dict)
+    sounds: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,6 +49,8 @@ class App:
         form = await request.post()
         self.asked.append((request.path, {name: str(value) for name, value in form.items()}))
         self.news.set()
+        if (sound := self.sounds.get(request.path)) is not None:
+            return web.Response(body=sound, content_type="audio/wav")
         text = self.pages.get(request.path, self.twiml if request.path == "/voice" else SILENT)
         return web.Response(text=text, content_type="text/xml")
 

@@ -41,7 +41,7 @@ from tests.integration.webhook_servers import (
 )
 from twiml.errors import Finding, Level
 from twiml.outcome import Goto
-from twiml.verbs import Dial, Hangup, Redirect
+from twiml.verbs import Dial, Hangup, Play, Redirect, Say
 
 CALL = Call(
     account_sid="AC1",
@@ -214,7 +214,6 @@ async def test_a_slow_app_has_as_long_as_its_url_says() -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        "text/plain",
         "Audio/X-WAV; rate=8000",
         *(
             f"audio/{each}"
@@ -225,13 +224,19 @@ async def test_a_slow_app_has_as_long_as_its_url_says() -> None:
         ),
     ],
 )
-async def test_what_would_be_said_or_played_is_noted(kind: str) -> None:
+async def test_a_sound_is_played_from_where_it_came_from(kind: str) -> None:
     async with app(answer(body=b"Hello", Content_Type=kind)) as (server, documents):
+        url = server.origin.replace("//", "//user:secret@")
+        got = await documents.fetch(CALL, Goto(url=f"{url}/a.wav", method="POST"))
+        assert isinstance(got, Obtained) and got.notes == ()
+        assert got.document.verbs == (Play(url=f"{url}/a.wav"),)
+
+
+async def test_a_text_is_spoken() -> None:
+    async with app(answer(body=b" Hello ", Content_Type="text/plain")) as (server, documents):
         got = await documents.fetch(CALL, Goto(url=server.origin, method="POST"))
-        assert isinstance(got, Obtained) and got.document.verbs == ()
-        (note,) = got.notes
-        assert (note.error_code, note.level, note.line) == (13750, Level.WARNING, 0)
-        assert "this version" in note.message
+        assert isinstance(got, Obtained) and got.notes == ()
+        assert got.document.verbs == (Say(text="Hello"),)
 
 
 async def test_an_unknown_kind_of_audio_is_no_answer() -> None:
