@@ -80,7 +80,7 @@ async def create(call: Call) -> Record | Refusal:
     taken = await services.calls.place(record, place, notes)
     if taken is None:
         taken = await _leave(call, record, place, notes)
-    return refuse(20429, taken.reason) if isinstance(taken, Crowded) else taken
+    return refuse(taken.code, taken.reason) if isinstance(taken, Crowded) else taken
 
 
 async def create_as_test(call: Call) -> Record | Refusal:
@@ -194,7 +194,11 @@ def _callee(call: Call) -> _Callee | Refusal:
 def _is_for_help(call: Call, number: str) -> bool:
     """Whether a carrier takes it for an emergency."""
     asked = RouteRequest(
-        medium=Medium.CALL, account_sid=call.account.sid, to=number, from_="", fraction=0.0
+        medium=Medium.CALL,
+        account_sid=call.account.sid,
+        to=number,
+        from_=plus_restored(call.text("From")),
+        fraction=0.0,
     )
     return call.services.plan(asked, call.now).admission is Admission.EMERGENCY
 

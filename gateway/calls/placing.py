@@ -13,7 +13,7 @@ import msgspec
 from gateway.calls.book import changed_at
 from gateway.calls.house import House
 from gateway.calls.model import Call, CallStatus
-from gateway.calls.orders import STALE, Crowded, Place
+from gateway.calls.orders import STALE, UNAVAILABLE, Crowded, Place
 from gateway.calls.pace import Paces
 from gateway.calls.placed import Placed
 from gateway.calls.places import Find
@@ -77,7 +77,7 @@ class Placing:
     def _turn(self, account_sid: str) -> float | Crowded:
         """In how many seconds another call of the account may begin."""
         if why := self._full():
-            return Crowded(f"No call can be made now: {why}")
+            return Crowded(f"No call can be made now: {why}", UNAVAILABLE)
         wait = self._paces.take(account_sid, self._house.clock())
         if wait is None:
             return Crowded("Too many calls of the account wait ([sip] max_queued); try again later")

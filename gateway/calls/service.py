@@ -233,6 +233,8 @@ class Calls:
     async def _run(self, live: Scoped, stored: Awaitable[None] | None) -> None:
         call = live.line.call
         try:
+            if stored is not None:
+                await stored
             await live.run()
         except StoreError as error:
             _log.warning("a call was not taken", call=call.sid, reason=str(error))

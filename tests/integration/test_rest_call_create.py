@@ -11,7 +11,7 @@ from twilio.base.exceptions import TwilioRestException
 from gateway.api.services import ApiLimits
 from gateway.calls import orders
 from gateway.calls.model import CallStatus
-from gateway.calls.orders import Crowded, NoCalls, Place, Redirect
+from gateway.calls.orders import NoCalls, Place, Redirect
 from gateway.calls.tables import GET, call_of
 from gateway.messages import notifications
 from gateway.store.base import Query
@@ -137,6 +137,11 @@ async def test_a_call_is_stored_with_all_that_it_takes_to_make_it(world: World) 
     assert [row[3] for row in noted] == [32019, 21263]
 
 
+async def test_help_is_called_by_its_short_number(world: World) -> None:
+    made, wanted = await place(world, to="999", from_=NUMBER, url=URL)
+    assert (made.to, wanted.to) == ("999", "999")
+
+
 async def test_a_call_for_an_application_runs_what_that_says(world: World) -> None:
     client = world.sdk(world.main)
     application = await world.call(
@@ -170,7 +175,7 @@ async def test_no_more_wait_for_a_process_that_carries_calls_than_may(world: Wor
 async def test_where_nobody_can_carry_calls_that_is_said(world: World) -> None:
     object.__setattr__(world.services, "calls", NoCalls("nobody carries calls"))
     status, body, _ = await world.ask("POST", path(world), world.main, data=GOOD)
-    assert (status, body["message"]) == (429, Crowded("nobody carries calls").reason)
+    assert (status, body["code"], body["message"]) == (503, 20503, "nobody carries calls")
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,15 @@ from twilio.rest import Client
 from gateway.calls import orders, tables
 from gateway.calls.model import Call, CallDirection, CallStatus
 from gateway.calls.orders import Place, Redirect
+from gateway.calls.placed import Placed
 from gateway.calls.restart import REASON
+from gateway.calls.scoped import BROKEN
 from gateway.sids import CALL, first_sid
+from gateway.store.base import StoreUnavailable
 from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Reply
-from tests.integration.voice.acts import dial, user
+from protocols.sip.uri import SipUri
+from tests.integration.voice.acts import dial, outcome, refer, user
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
 from tests.integration.voice.test_trunk_calls import NUMBER, trunk
@@ -394,3 +398,82 @@ async def test_a_call_of_a_process_that_died_before_its_turn_is_failed(
         form = await over(here, call.sid)
         assert (form["CallSid"], form["CallStatus"]) == (call.sid, "failed")
         assert form["SequenceNumber"] == "0"
+
+
+async def test_who_was_called_may_transfer_who_was_dialled_for_it(
+    tmp_path: Path, carrier: Phone, open_phone: OpenPhone
+) -> None:
+    bob = await open_phone("bob", "office.example", tone=440, password="pb")
+    carol = await open_phone("carol", "office.example", tone=1300, password="pc")
+    async with gateway(tmp_path, carrier, dial(user("carol"))) as here:
+        for phone in (bob, carol):
+            await phone.register(here.hop())
+        made = await make(here, "sip:bob@office.example", StatusCallback=f"{here.app.url}/status")
+        await asyncio.gather(bob.sound.hears(1300), carol.sound.hears(440))
+        transfer = refer(bob, SipUri(user=CALLEE, host="office.example"))
+        assert await outcome(bob, transfer) == 200
+        await asyncio.gather(carrier.sound.hears(1300), carol.sound.hears(880))
+        assert (await over(here, made["sid"]))["CallStatus"] == "completed"
+        assert here.ledger()
+        carol.hang_up()
+        await carrier.until(events.HungUp)
+
+
+async def test_a_trunk_that_is_full_takes_no_call_of_rest(tmp_path: Path, carrier: Phone) -> None:
+    async with gateway(tmp_path, carrier, more="channels = 1") as here:
+        first = await make(here)
+        await here.stored(lambda call: call.sid == first["sid"] and call.status == "in-progress")
+        second = await make(here)
+        found = await here.stored(
+            lambda call: call.sid == second["sid"] and call.status == "failed"
+        )
+        assert found.reason.startswith("acme: ")
+        carrier.hang_up()
+
+
+async def test_a_fault_in_a_call_of_rest_ends_that_call(
+    tmp_path: Path, carrier: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*given: Any) -> None:
+        raise ValueError("as the test wants it")
+
+    async with gateway(tmp_path, carrier) as here:
+        monkeypatch.setattr(Placed, "_on_answered", breaks)
+        made = await make(here, StatusCallback=f"{here.app.url}/status")
+        await carrier.until(events.HungUp)
+        await here.ended()
+        call = await here.call(made["sid"])
+        assert (call.status, call.reason) == ("completed", BROKEN)
+
+
+async def test_a_gateway_that_drains_takes_no_call_of_rest(tmp_path: Path, carrier: Phone) -> None:
+    async with gateway(tmp_path, carrier) as here:
+        voice = here.gateway._voice
+        assert voice is not None
+        voice.calls.stop()
+        path = f"/2010-04-01/Accounts/{ACCOUNT}/Calls.json"
+        form = {"To": CALLEE, "From": NUMBER, "Url": here.app.url}
+        async with here.http.post(here.url + path, data=form) as response:
+            assert (response.status, (await response.json())["code"]) == (503, 20503)
+        assert await here.calls() == []
+
+
+async def test_a_call_that_can_t_be_stored_is_not_made(
+    tmp_path: Path, carrier: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, carrier) as here:
+
+        def commit(*given: Any) -> asyncio.Future[None]:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.set_exception(StoreUnavailable("the disk is full"))
+            return done
+
+        monkeypatch.setattr(here.book, "commit", commit)
+        path = f"/2010-04-01/Accounts/{ACCOUNT}/Calls.json"
+        form = {"To": CALLEE, "From": NUMBER, "Url": here.app.url}
+        async with here.http.post(here.url + path, data=form) as response:
+            assert response.status == 503
+        monkeypatch.undo()
+        await here.ended()
+        assert await here.calls() == []
+        assert not [each for each in carrier.told if isinstance(each, events.Invited)]
