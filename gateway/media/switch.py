@@ -28,6 +28,7 @@ from protocols.rtp.endpoint import PortPair, PortRange, Reader
 
 NO_PORT: Final = "no port is free"
 TICK: Final = 0.01  # seconds between two calls of `handle_timer` are enough
+REST: Final = 1.0  # seconds in which a node that raised is left alone
 
 
 class Switch:
@@ -206,14 +207,21 @@ class Switch:
             heapq.heappush(self._waiting, (due, next(self._counter), node))
 
     def handle_timer(self, now: float) -> None:
-        """Let the nodes do what is due by `now`."""
+        """Let the nodes do what is due by `now`.
+
+        One that raises has its time again after `REST`, the others at the next call.
+        """
         waiting = self._waiting
         while waiting and waiting[0][0] <= now:
             due, _, node = heapq.heappop(waiting)
             if due != node.due:  # it was woken before, or is closed
                 continue
             node.due = inf
-            node.handle_timer(now)
+            try:
+                node.handle_timer(now)
+            except Exception:
+                self._wake(node, now + REST)
+                raise
             self._wake(node, max(node.timer(now), now + TICK))
 
 

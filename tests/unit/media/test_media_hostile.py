@@ -10,9 +10,12 @@ from media_world import Peer, World, chosen, leg, stream, telephone_events, unti
 from msgspec.structs import replace
 
 from gateway.media import wire, worker
-from gateway.media.graph import Graph, Leg, both_ways
+from gateway.media.graph import Graph, Join, Leg, Tone, both_ways
+from gateway.media.mouth import Mouth
 from gateway.media.routing import Routing
+from gateway.media.switch import REST
 from protocols.rtp.srtp import Suite, key_length
+from protocols.rtp.tones import Sound
 from protocols.sdp.formats import OPUS, PCMA, PCMU, Codec
 from protocols.sdp.media import Srtp, Stream
 
@@ -86,6 +89,33 @@ async def test_a_defect_of_ours_ends_its_own_call_and_no_other(
     assert world.ports.free == world.ports.size - 2
     one.say(places["a"], SOUND)
     await until(lambda: other.heard)
+
+
+async def test_a_node_that_raises_has_its_time_again_and_the_others_have_theirs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = world.peer(), world.peer()
+    tone = Tone(id="t", sound=Sound(frequencies=(440.0,)))
+    for name, peer in (("broken", one), ("whole", other)):
+        world.apply([leg("a", _to(peer)), tone], [Join(source="t", hearer="a")], call=name)
+    await until(lambda: one.heard and other.heard)
+    told = Mouth.handle_timer
+
+    def once(mouth: Mouth, now: float) -> None:
+        monkeypatch.setattr(Mouth, "handle_timer", told)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Mouth, "handle_timer", once)
+    await until(lambda: world.failed)
+    assert [type(each) for each in world.failed] == [ZeroDivisionError]
+    world.failed.clear()
+    before = {id(each): len(each.heard) for each in (one, other)}
+    await asyncio.sleep(0.5)
+    heard = sorted(len(each.heard) - before[id(each)] for each in (one, other))
+    assert heard[0] <= 1
+    assert heard[1] >= 24
+    await asyncio.sleep(REST)
+    assert min(len(each.heard) - before[id(each)] for each in (one, other)) > 15
 
 
 def _to(peer: Peer, *codecs: Codec, **rest: object) -> Stream:
