@@ -298,6 +298,18 @@ async def test_a_document_may_come_with_the_call(tmp_path: Path, carrier: Phone)
         assert noted == [21263, 20001]
 
 
+async def test_a_call_may_be_recorded_from_its_answer(tmp_path: Path, carrier: Phone) -> None:
+    async with gateway(tmp_path, carrier) as here:
+        more = {"Record": "true", "RecordingChannels": "dual"}
+        made = await make(here, RecordingStatusCallback=f"{here.app.url}/recording", **more)
+        await here.app.until("/voice")
+        await asyncio.sleep(0.3)  # of sound
+        carrier.hang_up()
+        form = await here.app.until("/recording")
+        assert (form["CallSid"], form["RecordingStatus"]) == (made["sid"], "completed")
+        assert (form["RecordingSource"], form["RecordingChannels"]) == ("OutboundAPI", "2")
+
+
 async def test_an_application_says_what_runs_and_who_is_told(
     tmp_path: Path, carrier: Phone
 ) -> None:
