@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from gateway.calls.document_cache import DocumentCache
 from gateway.calls.model import Call, CallStatus
 from gateway.calls.parameters import call_parameters
 from gateway.messages.notifications import noted
@@ -102,6 +103,7 @@ class Documents:
 
     def __init__(self, fetcher: Fetcher, tokens: Tokens, clock: Callable[[], float]) -> None:
         self._fetcher = fetcher
+        self._cache = DocumentCache(fetcher, clock)
         self._tokens = tokens
         self._clock = clock
         self._cookies = CookieBook()
@@ -124,7 +126,7 @@ class Documents:
         if request is None:
             return _closed(call)
         began = self._clock()
-        fetched = await instructions(self._fetcher, request, fallback, _parse)
+        fetched = await instructions(self._cache, request, fallback, _parse)
         methods = (goto.method, fallback.method if fallback else "")
         exchanges = _exchanges(fetched, methods, began)
         notes = tuple(map(_failed, fetched.failures))

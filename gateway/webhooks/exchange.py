@@ -108,8 +108,8 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted of a response: its body, up to `max_body`, or only that it came.
 
     A body that isn't wanted is read and dropped up to `max_body`, which keeps the connection
-    usable; a longer one costs the connection and nothing else. With a `sink` that of a 2xx goes
-    there, and no other is kept.
+    usable; a longer one costs the connection and nothing else, and so does a sound, which is
+    fetched by whoever plays it. With a `sink` the body of a 2xx goes there, and no other is kept.
     """
 
     max_body: int
@@ -364,7 +364,7 @@ async def _received(
         size += len(chunk)
         if size > want.max_body:
             handler.force_close()
-            if want.kept or sink is not None:
+            if (want.kept and not _is_sound(message)) or sink is not None:
                 return Fault(
                     error_code=BODY_TOO_LARGE,
                     message=f"the answer is longer than {want.max_body} octets",
@@ -375,6 +375,10 @@ async def _received(
         elif want.kept:
             chunks.append(chunk)
     return Response(message.code, message.headers, b"".join(chunks), message.chunked)
+
+
+def _is_sound(message: RawResponseMessage) -> bool:
+    return message.headers.get("Content-Type", "").strip().lower().startswith("audio/")
 
 
 def _too_slow(target: Target) -> Fault:

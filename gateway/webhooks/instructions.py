@@ -5,15 +5,22 @@ the same parameters and `ErrorCode` and `ErrorUrl` added; if that fails too, it 
 """
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from gateway.webhooks.fetch import Fetcher
 from gateway.webhooks.request import Answer, Failure, Request
 from twiml.errors import ParseFailure
 
 D = TypeVar("D")
+
+
+class Asks(Protocol):
+    """Whoever asks a URL: `Fetcher`, or what keeps answers before it."""
+
+    async def fetch(self, request: Request) -> Answer | Failure:
+        """The answer to `request` if it is a 2xx."""
+        ...
 
 
 class Fetched(msgspec.Struct, Generic[D], frozen=True, kw_only=True):
@@ -38,7 +45,7 @@ class Fallback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def instructions(
-    fetcher: Fetcher,
+    fetcher: Asks,
     request: Request,
     fallback: Fallback | None,
     parse: Callable[[bytes, str], D | ParseFailure],
@@ -69,7 +76,7 @@ async def instructions(
 
 
 async def _document(
-    fetcher: Fetcher, request: Request, parse: Callable[[bytes, str], D | ParseFailure]
+    fetcher: Asks, request: Request, parse: Callable[[bytes, str], D | ParseFailure]
 ) -> Fetched[D] | Failure:
     answer = await fetcher.fetch(request)
     if isinstance(answer, Failure):

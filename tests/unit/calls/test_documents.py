@@ -232,6 +232,79 @@ async def test_a_sound_is_played_from_where_it_came_from(kind: str) -> None:
         assert got.document.verbs == (Play(url=f"{url}/a.wav"),)
 
 
+async def test_a_sound_may_be_long() -> None:
+    async with app(answer(body=b"x" * 100_000, Content_Type="audio/wav")) as (server, documents):
+        got = await documents.fetch(CALL, Goto(url=f"{server.origin}/a.wav", method="POST"))
+        assert isinstance(got, Obtained)
+        assert got.document.verbs == (Play(url=f"{server.origin}/a.wav"),)
+
+
+class Hand:
+    """A clock that is put forward by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("headers", "conditions"),
+    [
+        ({"ETag": '"1"'}, ("If-None-Match", '"1"')),
+        ({"Last-Modified": "Thu, 01 Jan 1970 00:16:40 GMT"}, ("If-Modified-Since", "Thu,")),
+        ({"ETag": '"1"', "Cache-Control": "max-age=60"}, ("If-None-Match", '"1"')),
+    ],
+    ids=["etag", "last-modified", "max-age"],
+)
+async def test_a_get_is_asked_again_whether_it_is_still_good(
+    headers: dict[str, str], conditions: tuple[str, str]
+) -> None:
+    clock = Hand()
+    named = {name.replace("-", "_"): value for name, value in headers.items()}
+    fresh = answer(body=HANGUP.encode(), Content_Type="text/xml", **named)
+    same = answer("304 Not Modified", b"", **named)
+    async with app(in_turn(fresh, same, same), clock) as (server, documents):
+        goto = Goto(url=server.origin, method="GET")
+
+        async def verbs() -> object:
+            got = await documents.fetch(CALL, goto)
+            assert isinstance(got, Obtained)
+            return got.document.verbs
+
+        assert await verbs() == (Hangup(),)
+        lasts = "Cache-Control" in headers
+        assert await verbs() == (Hangup(),)
+        assert len(server.seen) == (1 if lasts else 2)
+        clock.now += 61
+        assert await verbs() == (Hangup(),)
+        name, value = conditions
+        assert server.seen[-1].headers[name].startswith(value)
+        assert name not in server.seen[0].headers
+
+
+async def test_what_is_posted_or_may_not_be_stored_is_asked_anew() -> None:
+    for method, control in (("POST", "max-age=60"), ("GET", "no-store")):
+        kept = answer(
+            body=HANGUP.encode(), Content_Type="text/xml", ETag="1", Cache_Control=control
+        )
+        async with app(kept) as (server, documents):
+            for _ in range(2):
+                await documents.fetch(CALL, Goto(url=server.origin, method=method))
+            assert len(server.seen) == 2
+            assert "If-None-Match" not in server.seen[1].headers
+
+
+async def test_what_another_account_was_given_is_nobody_elses() -> None:
+    kept = answer(body=HANGUP.encode(), Content_Type="text/xml", Cache_Control="max-age=60")
+    other = msgspec.structs.replace(CALL, account_sid="AC2")
+    async with app(kept) as (server, documents):
+        for call in (CALL, other, CALL):
+            await documents.fetch(call, Goto(url=server.origin, method="GET"))
+        assert len(server.seen) == 2
+
+
 async def test_a_text_is_spoken() -> None:
     async with app(answer(body=b" Hello ", Content_Type="text/plain")) as (server, documents):
         got = await documents.fetch(CALL, Goto(url=server.origin, method="POST"))
