@@ -16,6 +16,8 @@ from gateway.speech.wav import WavFile
 from gateway.speech.wire import HEADLESS, RATES, Clip, Gap
 
 _PEEK: Final = 16
+_RATES: Final = (4000, 192_000)
+_CHANNELS: Final = 8
 _CODECS: Final = ("pcm_", "adpcm_", "mp3", "mp2", "vorbis", "opus", "flac", "gsm")
 
 
@@ -114,9 +116,13 @@ def _stream(container: Any) -> Any:
     if not container.streams.audio:
         raise Undecodable("there is no sound in it")
     stream = container.streams.audio[0]
-    name = stream.codec_context.name
-    if not name.startswith(_CODECS):
-        raise Undecodable(f"its sound is {name}, which is not read here")
-    if stream.codec_context.sample_rate <= 0:
-        raise Undecodable("it does not say how many samples a second it has")
+    codec = stream.codec_context
+    if codec is None:
+        raise Undecodable("its sound is in a form that nobody knows")
+    if not codec.name.startswith(_CODECS):
+        raise Undecodable(f"its sound is {codec.name}, which is not read here")
+    # Filters for rates of nobody take seconds to make.
+    if not (_RATES[0] <= codec.sample_rate <= _RATES[1] and 0 < codec.channels <= _CHANNELS):
+        found = f"{codec.sample_rate} samples a second in {codec.channels} channels"
+        raise Undecodable(f"it has {found}, which is not read here")
     return stream

@@ -100,6 +100,9 @@ _HOSTILE = {
     "half a head": b"RIFF\xff\xff\xff\xffWAVEfmt \xff\xff\xff\x7f",
     "no rate": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\0\0\0\0\0\0\0\0\2\0\x10\0"
     b"data\4\0\0\0abcd",
+    "a form of nobody's": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x11\x5e\1\0\x40\x1f\0\0"
+    b"\x80\x3e\0\0\2\0\x10\0data\4\0\0\0abcd",
+    "721,428,288 Hz": b".snd\0\0\0\x20\0\0\6\x40\0\0\0\1\x2b\0\x1f\x40\0\0\0\1" + bytes(1608),
     "65,535 channels": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\xff\xff\x40\x1f\0\0\0\0\0\0\2\0\x10\0"
     b"data\4\0\0\0abcd",
     "no sound": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0"
