@@ -5,15 +5,16 @@ its sound itself is asked for it. Where a source is heard, by all or by one alon
 one frame to the next, and is faded then.
 """
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Final
 
 import numpy as np
 
-from gateway.media.mixing import FRAMES, Values, faded, rising, size_of
+from gateway.media.mixing import FRAMES, Values, decoded, faded, rising, size_of, stacked
 from gateway.media.node import Pulled
-from gateway.media.playout import Playout
+from gateway.media.playout import Coded, Playout
 from gateway.media.talk import Talker
 from gateway.media.transcode import format_of
 from protocols.rtp import formats
@@ -25,6 +26,8 @@ ALL: Final = ""  # heard by all
 NOBODY: Final = None
 
 _NOTHING: Final[Samples] = np.zeros(0, dtype=np.int16)
+_LAW_RATE: Final = 8000
+_OCTETS: Final = _LAW_RATE // FRAMES  # of a frame in a law of G.711
 _STILL: Final = 1.0  # seconds without a packet after which a playout isn't asked any more
 
 
@@ -73,6 +76,12 @@ class Packets:
             return None
         return self._speaking.pull(now)
 
+    def pull_coded(self, now: float) -> Pcm | Coded | None:
+        """The same, or a frame of the room's in a law of G.711."""
+        if self._speaking is None or now - self._heard > _STILL:
+            return None
+        return self._speaking.pull_coded(now, _OCTETS)
+
 
 class Made:
     """The source of what makes its sound itself, at `rate` samples a second."""
@@ -80,6 +89,10 @@ class Made:
     def __init__(self, pulled: Pulled, rate: int) -> None:
         self._pulled = pulled
         self._rate = rate
+
+    def pull_coded(self, now: float) -> Pcm | Coded | None:
+        """As `pull`."""
+        return self.pull(now)
 
     def pull(self, now: float) -> Pcm | None:
         """A frame, whatever the time; None after the end."""
@@ -105,13 +118,13 @@ class Input:
         self.talker = Talker()
         self._waiting: Pcm | None = None
 
-    def frame(self, at: float) -> Pcm | None:
+    def frame(self, at: float) -> Pcm | Coded | None:
         """The next 20 ms, to be heard at `at`; None for silence."""
         if self._waiting is None:
-            pcm = self.source.pull(at)
-            if pcm is None or len(pcm.samples) * FRAMES == pcm.rate:
-                return pcm
-            self._waiting = pcm
+            found = self.source.pull_coded(at)
+            if not isinstance(found, Pcm) or len(found.samples) * FRAMES == found.rate:
+                return found
+            self._waiting = found
         return self._cut(self._waiting, at)
 
     def _cut(self, waiting: Pcm, at: float) -> Pcm:
@@ -129,6 +142,40 @@ class Input:
         rest = samples[size:]
         self._waiting = Pcm(rate=rate, samples=rest) if len(rest) else None
         return Pcm(rate=rate, samples=samples[:size])
+
+
+class Came:
+    """What came in one frame, until all of it is there."""
+
+    def __init__(self) -> None:
+        self._pcm: defaultdict[int, tuple[list[Input], list[Samples]]]
+        self._pcm = defaultdict(lambda: ([], []))
+        self._coded: defaultdict[str, tuple[list[Input], list[bytes]]]
+        self._coded = defaultdict(lambda: ([], []))
+
+    def add(self, source: Input, frame: Pcm | Coded) -> None:
+        """Take what one source says."""
+        if isinstance(frame, Pcm):
+            self._pcm[frame.rate][0].append(source)
+            self._pcm[frame.rate][1].append(frame.samples)
+        else:
+            coded = self._coded[frame[0].name]
+            coded[0].append(source)
+            coded[1].append(frame[1])
+
+    def by_rate(self) -> Iterable[tuple[int, list[Input], Values]]:
+        """Who says something at a rate, and what, as rows."""
+        found: dict[int, list[tuple[list[Input], Values]]] = {}
+        for law, (inputs, payloads) in self._coded.items():
+            found.setdefault(_LAW_RATE, []).append((inputs, decoded(payloads, law)))
+        for rate, (inputs, frames) in self._pcm.items():
+            found.setdefault(rate, []).append((inputs, stacked(frames, size_of(rate))))
+        for rate, parts in found.items():
+            if len(parts) == 1:
+                yield rate, *parts[0]
+            else:
+                together = [each for inputs, _ in parts for each in inputs]
+                yield rate, together, np.concatenate([rows for _, rows in parts])
 
 
 class Said:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from gateway.media import graph, wire
-from gateway.media.mix_inputs import NOBODY, Input, Made, Packets, Said
+from gateway.media.mix_inputs import NOBODY, Came, Input, Made, Packets, Said
 from gateway.media.mix_seats import Apart, Chair, Voices, key_of
 from gateway.media.mixing import (
     FRAME,
@@ -27,11 +27,10 @@ from gateway.media.mixing import (
     faded,
     rising,
     size_of,
-    stacked,
 )
 from gateway.media.node import Heard, Listener, Seat, Tap, Tools
 from gateway.media.transcode import format_of
-from protocols.rtp.audio import Pcm, Samples
+from protocols.rtp.audio import Pcm
 from protocols.rtp.errors import LocalProtocolError
 from protocols.rtp.jitter import JitterConfig
 from protocols.rtp.resample import RATES
@@ -167,18 +166,15 @@ class Mixer:
 
     def _listen(self, at: float) -> dict[int, Said]:
         """What all say at `at`, by its rate."""
-        came: dict[int, tuple[list[Input], list[Samples]]] = {}
+        came = Came()
         for each in (*self._inputs.values(), *self._leaving):
-            pcm = each.frame(at)
-            if pcm is None:
+            frame = each.frame(at)
+            if frame is None:
                 self._watch(each, 0.0)
-                continue
-            inputs, frames = came.setdefault(pcm.rate, ([], []))
-            inputs.append(each)
-            frames.append(pcm.samples)
+            else:
+                came.add(each, frame)
         said = {}
-        for rate, (inputs, frames) in came.items():
-            rows = stacked(frames, size_of(rate))
+        for rate, inputs, rows in came.by_rate():
             loud = self._loud(inputs, rows)
             if loud:
                 if len(loud) < len(inputs):

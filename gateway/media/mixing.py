@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from protocols.rtp import formats, g711
 from protocols.rtp.audio import Samples
 from protocols.rtp.resample import RATES, Resampler
 
@@ -19,6 +20,7 @@ FRAME: Final = 0.02  # seconds
 FRAMES: Final = round(1 / FRAME)  # in a second
 # The square of what nobody hears: the smallest step of either law of G.711, A-law's silence.
 QUIET: Final = 8.5**2
+_LAWS: Final = {each.name: each for each in (formats.PCMU, formats.PCMA)}
 _HIGHEST: Final = 32767.0
 _LOUDEST: Final = 30000.0  # what the limiter brings down what is louder to
 _DOWN: Final = 0.005  # seconds in which the limiter does so
@@ -39,8 +41,18 @@ def rising(rate: int) -> Values:
 
 def stacked(frames: list[Samples], size: int) -> Values:
     """Frames of `size` samples each as rows."""
-    whole = frames[0] if len(frames) == 1 else np.concatenate(frames)
-    return whole.astype(np.float32).reshape(len(frames), size)
+    return np.concatenate(frames, dtype=np.float32).reshape(len(frames), size)
+
+
+@lru_cache(maxsize=2)
+def _meanings(law: str) -> Values:
+    return g711.values(_LAWS[law]).astype(np.float32)
+
+
+def decoded(payloads: list[bytes], law: str) -> Values:
+    """Frames in PCMU or PCMA as rows."""
+    octets = np.frombuffer(b"".join(payloads), np.uint8)
+    return _meanings(law).take(octets).reshape(len(payloads), -1)
 
 
 def added(one: Values | None, other: Values | None) -> Values | None:
@@ -52,7 +64,7 @@ def added(one: Values | None, other: Values | None) -> Values | None:
 
 def energies(rows: Values) -> list[float]:
     """The mean square of each row."""
-    found: list[float] = (np.einsum("ij,ij->i", rows, rows) / rows.shape[1]).tolist()
+    found: list[float] = (np.vecdot(rows, rows) / rows.shape[1]).tolist()
     return found
 
 
@@ -74,7 +86,7 @@ class Limiter:
 
     def limit(self, rows: Values) -> Samples:
         """The rows as samples that all can be played."""
-        peak = max(float(rows.max()), -float(rows.min()))
+        peak = float(np.abs(rows).max())
         if peak <= _LOUDEST and self._gain == 1.0:
             return rows.astype(np.int16)
         wanted = min(1.0, _LOUDEST / max(peak, 1.0))

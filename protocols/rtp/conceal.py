@@ -5,6 +5,7 @@ fading over 50 ms into a background as quiet as the stream's own pauses. What co
 is blended in over 5 ms. It works on PCM, so it serves every codec.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -45,6 +46,16 @@ class Concealer:
         self._lost = 0  # samples since the last frame that came
         ramp = np.arange(round(rate * _BLEND), dtype=np.float32)
         self._blend = (ramp + 0.5) / len(ramp)
+
+    @property
+    def blends(self) -> bool:
+        """Whether the next frame follows a loss, and so isn't played as it came."""
+        return self._lost > 0
+
+    def heard(self, frames: Sequence[Samples]) -> None:
+        """Frames that came and were played as they are, without a loss before them."""
+        self._recent.extend(frames)
+        self._remember()
 
     def play(self, pcm: Pcm) -> Pcm:
         """A frame that came, its beginning blended with what stood for those before it."""

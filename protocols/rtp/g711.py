@@ -106,6 +106,11 @@ def encoder(format: Format, ptime: int) -> _G711Encoder:
     return _G711Encoder(_CODES[format.name])
 
 
+def values(format: Format) -> Samples:
+    """For PCMU or PCMA what each code means: many streams at once."""
+    return _VALUES[format.name]
+
+
 def codes(format: Format) -> NDArray[np.uint8]:
     """For PCMU or PCMA the code of each sample, by the sample's 16 bits: many streams at once."""
     return _CODES[format.name]

@@ -146,10 +146,10 @@ class JitterBuffer:
     def _take(self, frame: Frame, at: int, now: float) -> Arrival:
         self._measure(now - at / self._rate, now)
         statistics = self.statistics
-        if frame.sequence in self._played:
+        if self._played[frame.sequence % _PLAYED] == frame.sequence:
             statistics.duplicate += 1
             return Arrival.DUPLICATE
-        if self._played and at < self._next:
+        if self._has_played and at < self._next:
             statistics.late += 1
             return Arrival.LATE
         queue = self._queue
@@ -202,7 +202,8 @@ class JitterBuffer:
         self._came = came
         self._next = timestamp
         self._last_sequence = sequence & 0xFFFF  # of what was played last
-        self._played: dict[int, None] = {}
+        self._has_played = False
+        self._played = [-1] * _PLAYED  # the sequence numbers, each in its place
         self._started = False  # whether it plays; if not, the delay is made up first
         self._starved = 0.0
         self._settled = 0.0  # when the delay was changed last
@@ -288,9 +289,8 @@ class JitterBuffer:
         self._next = at + (ticks or self._ticks)
         self._last_sequence = frame.sequence
         self._starved = 0.0
-        self._played[frame.sequence] = None
-        if len(self._played) > _PLAYED:
-            del self._played[next(iter(self._played))]
+        self._played[frame.sequence % _PLAYED] = frame.sequence
+        self._has_played = True
         return frame
 
     def _bridge(self, head: Frame, due: float) -> Gap:
