@@ -16,6 +16,7 @@ from gateway.api import (
     applications,
     backup,
     bus,
+    call_events,
     call_records,
     calls,
     carriers,
@@ -85,7 +86,10 @@ RESOURCES: Final[tuple[Resource[Any], ...]] = (
     *sip_mappings.RESOURCES,
     *sip_lists.RESOURCES,
 )
-V2010: Final = tuple(each for resource in RESOURCES for each in operations(resource))
+V2010: Final = (
+    *(each for resource in RESOURCES for each in operations(resource)),
+    *call_events.OPERATIONS,
+)
 _OWN: Final = (
     *backup.OPERATIONS,
     *bus.OPERATIONS,

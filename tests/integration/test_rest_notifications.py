@@ -54,6 +54,33 @@ async def test_what_was_wrong_is_shown_with_what_the_app_answered(world: World) 
     assert [each.message_text for each in warned] == ["a number"]
 
 
+async def test_what_an_app_was_asked_is_shown_page_by_page(world: World) -> None:
+    call, other = made(world), made(world)
+    await stored(world, call, other)
+    asked = [
+        Exchange(at=NOW + each, url=f"{URL}/{each}", method="POST", status=200, elapsed=0.25)
+        for each in (2, 0, 1)
+    ]
+    lost = Exchange(at=NOW + 3, url=URL, method="GET", status=0, elapsed=5.0, error_code=11200)
+    kept = [tables.exchanges_kept(call.sid, asked), tables.exchanges_kept(call.sid, [lost])]
+    await world.services.store.commit(kept)
+    client = world.sdk(world.main)
+    found = await world.call(lambda: client.calls(call.sid).events.list(page_size=2))
+    assert [each.request["url"] for each in found] == [*(f"{URL}/{n}" for n in range(3)), URL]
+    assert found[0].response["request_duration"] == 250
+    assert found[3].response | {"date_created": ""} == {
+        "date_created": "",
+        "error_code": 11200,
+        "request_duration": 5000,
+        "response_body": "",
+        "response_code": None,
+    }
+    assert await world.call(lambda: client.calls(other.sid).events.list()) == []
+    path = f"/2010-04-01/Accounts/{world.main.sid}/Calls/CA{'f' * 32}/Events.json"
+    status, body, _ = await world.ask("GET", path, world.main)
+    assert (status, body["code"]) == (404, 20404)
+
+
 async def test_a_notification_stands_below_its_own_call_alone(world: World) -> None:
     call, other = made(world), made(world)
     await stored(world, call, other)
