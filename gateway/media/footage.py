@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from gateway.media.talk import ENDS, Talker
+from gateway.media.talk import Talker
 from gateway.media.wav import WavFile
 from protocols.rtp.audio import Samples
 
@@ -56,12 +56,10 @@ class Footage:
         frames = samples.reshape(count, self.frame).astype(np.float32)
         for energy in np.einsum("ij,ij->i", frames, frames).tolist():
             self.frames += 1
-            changed = self._talker.hear(energy / self.frame)
+            self._talker.hear(energy / self.frame)
             if self._talker.speaks:
                 self.spoke = True
-                self._spoke_until = self.frames
-            elif changed:
-                self._spoke_until = self.frames - ENDS
+                self._spoke_until = self.frames - self._talker.quiet
 
     def close(self) -> float:
         """Close the file; how many seconds are in it."""

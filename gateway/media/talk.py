@@ -27,6 +27,11 @@ class Talker:
         self._loud = 0
         self._quiet = 0
 
+    @property
+    def quiet(self) -> int:
+        """How many frames ago it was loud."""
+        return self._quiet
+
     def hear(self, energy: float) -> bool:
         """Take the mean square of the next frame of 20 ms; whether `speaks` changed with it."""
         floor = self._floor

@@ -283,6 +283,14 @@ async def test_trimming_cuts_silence_at_both_ends_and_not_between(pair: Pair) ->
     assert rms(said[round(0.65 * rate) : round(1.15 * rate)]) < 50
 
 
+async def test_trimming_cuts_the_silence_after_the_last_word(pair: Pair) -> None:
+    """However short it was: the caller pressed a key."""
+    pair.record(track=Track.INBOUND, trims=True)
+    await talk((pair.one, pair.a, packets(440, 0.5) + packets(0, 0.4)))
+    told = await pair.end()
+    assert told.seconds == pytest.approx(0.5 + 0.2, abs=0.03)
+
+
 async def test_trimming_leaves_nothing_of_silence(pair: Pair) -> None:
     pair.record(trims=True)
     await talk((pair.one, pair.a, packets(0, 1.5)))
