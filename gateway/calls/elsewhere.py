@@ -5,8 +5,8 @@ up by itself then, or stays.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 import msgspec
 
@@ -49,13 +49,14 @@ class _Referring(msgspec.Struct):
 
 
 class Elsewhere:
-    """For the first leg of one call; `accept` takes texts."""
+    """For the first leg of one call; `accept` takes texts, `stands` waits for the peer's ACK."""
 
     def __init__(
         self,
         *,
         call: Callable[[], Call],
         leg: Callable[[], SipLeg],
+        stands: Callable[[], Awaitable[Any]],
         station: Station,
         accept: Accept,
         holder: Holder,
@@ -65,19 +66,23 @@ class Elsewhere:
     ) -> None:
         self._call = call
         self._leg = leg
+        self._stands = stands
         self._station = station
         self._accept = accept
         self._holder = holder
         self._note = note
         self._spawn = spawn
         self._give = give
-        self._texts: dict[int, asyncio.Task[None]] = {}
+        self._asked: dict[int, asyncio.Task[None]] = {}
         self._refers: dict[TransferId, _Referring] = {}
 
     def text(self, ask: int, sms: Sms) -> None:
         """See `twiml.call.Sending`."""
-        task = self._texts[ask] = self._spawn(self._text(ask, sms))
-        task.add_done_callback(lambda _: self._texts.pop(ask, None))
+        self._begin(ask, self._text(ask, sms))
+
+    def _begin(self, ask: int, work: Coroutine[Any, Any, None]) -> None:
+        task = self._asked[ask] = self._spawn(work)
+        task.add_done_callback(lambda _: self._asked.pop(ask, None))
 
     async def _text(self, ask: int, sms: Sms) -> None:
         draft = self._draft(sms)
@@ -114,6 +119,10 @@ class Elsewhere:
 
     def refer(self, ask: int, refer: Refer) -> None:
         """See `twiml.call.Sending`."""
+        self._begin(ask, self._refer(ask, refer))
+
+    async def _refer(self, ask: int, refer: Refer) -> None:
+        await self._stands()
         leg = self._leg()
         try:
             uri = parse_uri(refer.uri)
@@ -128,7 +137,8 @@ class Elsewhere:
             return
         self._station.wake()
         self._refers[transfer] = _Referring(ask)
-        self._spawn(self._wait(transfer))
+        await asyncio.sleep(_PATIENCE)
+        self._conclude(transfer)
 
     def on(self, event: TransferProgressed) -> None:
         """The peer told how it goes with where it was sent."""
@@ -149,21 +159,16 @@ class Elsewhere:
 
     def stop(self, ask: int) -> None:
         """Await nothing of this any more."""
-        task = self._texts.pop(ask, None)
-        if task is not None:
-            task.cancel()
+        self._cancel(ask)
         for transfer, referring in list(self._refers.items()):
             if referring.ask == ask:
                 del self._refers[transfer]
-
-    async def _wait(self, transfer: TransferId) -> None:
-        await asyncio.sleep(_PATIENCE)
-        self._conclude(transfer)
 
     def _conclude(self, transfer: TransferId) -> None:
         referring = self._refers.pop(transfer, None)
         if referring is None:
             return
+        self._cancel(referring.ask)
         self._give(
             Referred(
                 ask=referring.ask,
@@ -172,6 +177,11 @@ class Elsewhere:
                 notify_code=referring.notify_code,
             )
         )
+
+    def _cancel(self, ask: int) -> None:
+        task = self._asked.pop(ask, None)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
 
     def _warn(self, code: int, message: str) -> None:
         self._note(Finding(code=code, level=Level.WARNING, line=0, message=message))

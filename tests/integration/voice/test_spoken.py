@@ -7,19 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from protocols.sdp.media import DtmfMode
 from protocols.sip import agent_events as events
+from protocols.sip.agent_commands import Reply
 from protocols.sip.session_offers import Body
+from protocols.sip.uri import format_uri
 from tests.integration.voice.conftest import OpenPhone
-from tests.integration.voice.keyed import KeyPhone
+from tests.integration.voice.keyed import KeyPhone, digits
 from tests.integration.voice.phones import Phone, Sound, decoded
 from tests.integration.voice.test_endings import DOMAIN, gateway
 from tests.integration.voice.world import ACCOUNT, World
 
 RATE = 8000
+NUMBER = '[[numbers]]\nnumber = "+15550001000"'
 FAKE = '[speech]\nengine = "fake"'
 
 
@@ -186,3 +190,102 @@ async def test_both_sides_of_a_dial_are_recorded(tmp_path: Path, bob: Phone) -> 
         (shown,) = await recordings(here, f"/Calls/{form['CallSid']}")
         assert (shown["source"], shown["channels"]) == ("DialVerb", 2)
     await alice.close()
+
+
+def files_of(folder: Path, sid: str) -> list[Path]:
+    """What there is of a recording."""
+    return list(folder.rglob(f"{sid}*"))
+
+
+async def ask(here: World, method: str, path: str, **form: str) -> tuple[int, Any]:
+    """What REST answers for a path below the account."""
+    url = f"{here.url}/2010-04-01/Accounts/{ACCOUNT}{path}"
+    async with here.http.request(method, url, data=form or None) as response:
+        body = await response.read()
+        is_json = response.content_type == "application/json" and body
+        return response.status, msgspec.json.decode(body) if is_json else body
+
+
+async def test_rest_records_a_call_that_hears_itself(tmp_path: Path, alice: Phone) -> None:
+    twiml = "<Response><Echo/></Response>"
+    async with gateway(tmp_path, twiml, alice) as here:
+        alice.call("anybody", here.hop())
+        await alice.sound.hears(440)  # it has no other peer than itself
+        below = f"/Calls/{(await here.app.until('/voice'))['CallSid']}/Recordings"
+        status, made = await ask(
+            here,
+            *("POST", f"{below}.json"),
+            RecordingChannels="dual",
+            RecordingStatusCallback=f"{here.app.url}/told",
+        )
+        assert (status, made["status"], made["source"], made["channels"]) == (
+            *(201, "in-progress"),
+            *("StartCallRecordingAPI", 2),
+        )
+        await asyncio.sleep(0.6)
+        current = f"{below}/Twilio.CURRENT.json"
+        for wanted in ("paused", "in-progress", "stopped"):
+            status, changed = await ask(here, "POST", current, Status=wanted)
+            shown = ("stopped", "completed") if wanted == "stopped" else (wanted,)
+            assert (status, changed["sid"]) == (200, made["sid"]) and changed["status"] in shown
+        told = await here.app.until("/told")
+        assert (told["RecordingSid"], told["RecordingStatus"]) == (made["sid"], "completed")
+        assert [tones_of(side) for side in await sound(here, told["RecordingUrl"])] == [{440}] * 2
+        alone = f"/Recordings/{made['sid']}"
+        assert (await ask(here, "GET", f"{alone}.mp3"))[1][:3] in (b"ID3", b"\xff\xe3\x18")
+        mixed = await ask(here, "GET", f"{alone}.wav?RequestedChannels=1")
+        with wave.open(io.BytesIO(mixed[1])) as file:
+            assert file.getnchannels() == 1
+        assert (await ask(here, "POST", current, Status="paused"))[0] == 404
+        assert (await ask(here, "DELETE", f"{alone}.json"))[0] == 204
+        assert (await ask(here, "GET", f"{alone}.wav"))[0] == 404
+        assert files_of(tmp_path, made["sid"]) == []
+        alice.hang_up()
+
+
+async def test_who_is_dialled_is_pressed_to_and_hears_a_document_first(
+    tmp_path: Path, alice: Phone
+) -> None:
+    carrier = KeyPhone("callee", "carrier.example", 0.0, "")
+    await carrier.open()
+    twiml = (
+        '<Response><Dial><Number sendDigits="ww12" url="/whisper">+447700900002</Number></Dial>'
+        "</Response>"
+    )
+    async with gateway(tmp_path, twiml, alice, ways=(carrier,)) as here:
+        here.app.sounds["/tone.wav"] = tone_file(1000, 0.5)
+        here.app.pages["/whisper"] = "<Response><Play>/tone.wav</Play></Response>"
+        alice.call("anybody", here.hop())
+        await carrier.sound.hears(1000)
+        assert digits(carrier.keys.events) == "12"
+        await carrier.sound.hears(440)
+        alice.hang_up()
+    await carrier.close()
+
+
+async def test_a_text_leaves_a_call_and_then_the_caller_does(tmp_path: Path, alice: Phone) -> None:
+    twiml = (
+        '<Response><Sms to="+447700900123" from="+15550001000" action="/sent">Hello</Sms>'
+        "</Response>"
+    )
+    async with gateway(tmp_path, twiml, alice, limits=NUMBER) as here:
+        here.app.pages["/sent"] = (
+            '<Response><Refer action="/referred"><Sip>sip:carol@elsewhere.example</Sip></Refer>'
+            "</Response>"
+        )
+        alice.call("anybody", here.hop())
+        sent = await here.app.until("/sent")
+        asked = await alice.until(events.Referred)
+        assert format_uri(asked.refer_to.uri) == "sip:carol@elsewhere.example"
+        agent, now = alice.station.agent, alice.station.now()
+        agent.answer_refer(asked.transfer, Reply(status=202), now)
+        agent.notify(asked.transfer, Reply(status=200), now)
+        alice.station.wake()
+        referred = await here.app.until("/referred")
+        # No carrier takes texts here.
+        assert (sent["SmsStatus"], sent["ErrorCode"]) == ("invalid", "21612")
+        assert [
+            referred[name]
+            for name in ("ReferCallStatus", "ReferSipResponseCode", "NotifySipResponseCode")
+        ] == ["completed", "202", "200"]
+        await alice.until(events.HungUp)
