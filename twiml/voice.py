@@ -21,7 +21,7 @@ from twiml.machine import Desk, Instant, Verbs
 from twiml.outcome import Begun, Next, Over
 from twiml.recording import recording
 from twiml.runner import Runner, redirecting
-from twiml.single import pauses, prompts, queueing, sending
+from twiml.single import prompts, queueing, sending
 from twiml.verbs import Dial, Hangup, Pause, Reject, VoiceVerb
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "Pickup",
     "aside_verbs",
     "call_verbs",
-    "silent_verbs",
     "whisper_verbs",
 ]
 
@@ -52,11 +51,6 @@ class Part(StrEnum):
     CALL = "call"
     WHISPER = "whisper"
     ASIDE = "aside"
-
-
-def silent_verbs(call: Call) -> Verbs:
-    """What can be run where nothing can be heard."""
-    return {**pauses(call), **dialling(call)}
 
 
 def call_verbs(call: FullCall) -> Verbs:
@@ -89,11 +83,9 @@ _REFUSED: Final = {
 
 
 class Interpreter(Runner):
-    """One leg's documents, being run; without `verbs`, what makes no sound."""
+    """One leg's documents, being run; `verbs` are those that the call can do."""
 
-    def __init__(
-        self, call: Call, *, pickup: Pickup, part: Part = Part.CALL, verbs: Verbs | None = None
-    ) -> None:
+    def __init__(self, call: Call, *, pickup: Pickup, verbs: Verbs, part: Part = Part.CALL) -> None:
         own = redirecting()
         if part is not Part.ASIDE:
             own = {
@@ -101,7 +93,7 @@ class Interpreter(Runner):
                 Reject: partial(Instant, self._reject),
                 Hangup: partial(Instant, self._hangup),
             }
-        super().__init__(call, {**(silent_verbs(call) if verbs is None else verbs), **own})
+        super().__init__(call, {**verbs, **own})
         self._leg = call
         self._part = part
         self._is_ringing = pickup is Pickup.RINGING

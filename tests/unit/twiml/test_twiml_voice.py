@@ -13,10 +13,13 @@ from twiml.call import (
     NotFetched,
     Paused,
 )
+from twiml.dialling import dialling
 from twiml.errors import Finding, Level
+from twiml.machine import Verbs
 from twiml.nouns import Number, Sip, SipUri
 from twiml.outcome import Goto
 from twiml.parser import Document
+from twiml.single import pauses
 from twiml.verbs import (
     MAX_DOCUMENTS,
     Dial,
@@ -73,6 +76,11 @@ class Recorded(Call):
         self.asked.append(("note", finding))
 
 
+def verbs_of(call: Call) -> Verbs:
+    """What makes no sound: that is tested on a fake call with a clock."""
+    return {**pauses(call), **dialling(call)}
+
+
 class Story:
     """A leg with one document running in it."""
 
@@ -80,7 +88,9 @@ class Story:
         self, *verbs: VoiceVerb, pickup: Pickup = Pickup.ANSWERED, part: Part = Part.CALL
     ) -> None:
         self.call = Recorded()
-        self.interpreter = Interpreter(self.call, pickup=pickup, part=part)
+        self.interpreter = Interpreter(
+            self.call, pickup=pickup, part=part, verbs=verbs_of(self.call)
+        )
         self.interpreter.run(Document(verbs=verbs), BASE)
 
     def then(self) -> list[tuple[object, ...]]:
@@ -282,7 +292,7 @@ def test_a_call_that_can_not_be_told_what_to_do_is_hung_up() -> None:
 
 def test_a_first_document_is_fetched_before_the_call_is_answered() -> None:
     call = Recorded()
-    interpreter = Interpreter(call, pickup=Pickup.RINGING)
+    interpreter = Interpreter(call, pickup=Pickup.RINGING, verbs=verbs_of(call))
     goto = Goto(url="https://a/", method="POST")
     interpreter.start(goto)
     assert call.asked == [("fetch", 1, goto)]
