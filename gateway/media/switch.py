@@ -27,7 +27,7 @@ from protocols.rtp.dtmf import DURATION
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
 
 NO_PORT: Final = "no port is free"
-TICK: Final = 0.01  # seconds between two calls of `handle_timer` are enough
+TICK: Final = 0.005  # seconds between two calls of `handle_timer` are enough
 REST: Final = 1.0  # seconds in which a node that raised is left alone
 
 

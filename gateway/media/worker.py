@@ -130,11 +130,15 @@ async def _serve(connection: _Connection) -> None:
 async def _tick(switch: Switch, reader: Reader, busy: asyncio.Event) -> None:
     """Give the legs their time, while there are any.
 
-    What came while the process had no time is read before: nobody is to miss what is there.
+    What came while the process had no time is read before: nobody is to miss what is there. The
+    time that all this takes is no pause beside the pauses.
     """
+    due = time.monotonic()
     while True:
         await busy.wait()
-        await asyncio.sleep(TICK)
+        now = time.monotonic()
+        due = max(due + TICK, now)
+        await asyncio.sleep(due - now)
         try:
             reader.catch_up()
             switch.handle_timer(time.monotonic())
