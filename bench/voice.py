@@ -153,6 +153,7 @@ async def measure(options: argparse.Namespace, calls: int, folder: Path) -> dict
         sys.executable,
         str(LOAD),
         *(str(each) for each in (calls * per_call, options.seconds, options.speaking)),
+        *(("stamped",) if options.kind == "record" else ()),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 20,
