@@ -26,6 +26,8 @@ CREDENTIAL = "CR"
 ACCESS_LIST = "AL"
 IP_ADDRESS = "IP"
 APPLICATION = "AP"
+CONFERENCE = "CF"
+QUEUE = "QU"
 
 _SHAPE = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 _COUNTER_BITS = 16

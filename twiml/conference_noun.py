@@ -146,6 +146,10 @@ _HEARD_AND_TOLD: Final = {
 
 CONFERENCE: Final = Element(
     attributes={**_COMING_AND_GOING, **_HEARD_AND_TOLD, **RECORDED},
-    undone={**CONFIGURATION, "region": "a gateway runs in one place"},
+    undone={
+        **CONFIGURATION,
+        "jitterBufferSize": "packets are waited for as long as their network makes them late",
+        "region": "a gateway runs in one place",
+    },
     make=_conference,
 )

@@ -208,3 +208,6 @@ Rung = Number | Sip | Client | Application
 """Nouns of which each is a call of its own; several ring in one `<Dial>`."""
 
 Noun = Number | Sip
+
+Standing = Conference | Queue
+"""Nouns that stand alone in a `<Dial>`: nobody is called, but others are there or come."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from twiml.nouns import Noun, RecordingEvent, RecordingTrack, RecordMode, Trim
+from twiml.nouns import Noun, RecordingEvent, RecordingTrack, RecordMode, Standing, Trim
 
 MAX_MESSAGES: Final = 10
 MAX_MEDIA: Final = 10
@@ -66,7 +66,7 @@ class Dial(msgspec.Struct, frozen=True, kw_only=True):
     call that fails.
     """
 
-    nouns: tuple[Noun, ...] = ()
+    nouns: tuple[Noun | Standing, ...] = ()
     action: str = ""
     method: str = "POST"
     timeout: int = 30

@@ -30,7 +30,6 @@ _NOT_DONE: Final[Mapping[str, frozenset[str]]] = {
         {
             "Application",
             "Client",
-            "Conference",
             "Queue",
             "callReason",
         }

@@ -25,7 +25,9 @@ _DAY: Final = 24 * _HOUR
 _POSITIVE: Final = 0x7FFFFFFF  # Kafka's clients clear the sign
 
 # How the type of a fact begins, and its topic; what is not named here goes to MESSAGES.
-_TOPIC_OF: Final[tuple[tuple[str, str], ...]] = (("call.", CALLS), ("recording.", CALLS))
+_TOPIC_OF: Final[tuple[tuple[str, str], ...]] = tuple(
+    (each, CALLS) for each in ("call.", "recording.", "conference.", "participant.", "queue.")
+)
 
 FACT_TOPICS: Final = (MESSAGES, CALLS)
 
@@ -42,7 +44,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 # (name, retention in seconds, what stands in it), for the raw topic and its clean one alike.
 KINDS: Final[tuple[tuple[str, float, str], ...]] = (
     (MESSAGES, 7 * _DAY, "facts about texts, accounts, numbers and domains, and events of sources"),
-    (CALLS, 7 * _DAY, "facts about calls and their recordings"),
+    (CALLS, 7 * _DAY, "facts about calls, their recordings, conferences and queues"),
     (SUBMIT, _DAY, "texts to send, from producers of yours"),
 )
 

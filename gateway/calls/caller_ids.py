@@ -14,12 +14,14 @@ from gateway.model import PhoneNumber
 from protocols.sip.errors import RemoteProtocolError
 from protocols.sip.uri import SipUri, parse_uri
 from twiml.errors import INVALID_CALLER_ID, Finding, Level
-from twiml.nouns import Noun, Number
+from twiml.nouns import Noun, Number, Standing
 
 Holder = Callable[[str], PhoneNumber | None]
 
 
-def may_call_as(caller_id: str, nouns: Iterable[Noun], call: Call, holder: Holder) -> bool:
+def may_call_as(
+    caller_id: str, nouns: Iterable[Noun | Standing], call: Call, holder: Holder
+) -> bool:
     """Whether `nouns` may be called under `caller_id` in `call`; `holder` is whose a number is."""
     if not caller_id or not any(isinstance(noun, Number) for noun in nouns):
         return True

@@ -26,7 +26,7 @@ from gateway.calls.sip_leg import SipLeg
 from gateway.media.wire import RecordingEnded
 from gateway.recordings.model import Recording, RecordingStatus
 from twiml.call import DialEnded, DialStatus
-from twiml.nouns import Noun, Number, RecordMode
+from twiml.nouns import Conference, Noun, Number, Queue, RecordMode
 from twiml.outcome import Goto
 from twiml.verbs import Dial
 
@@ -65,13 +65,12 @@ class DialRun:
         self._calling = Calling(house, parent.around)
         self._ringback = Ringback(parent.leg, parent.around.media, dial.ring_tone)
         self._is_lent = False
-        self.branches = [self._branch(number, noun) for number, noun in enumerate(dial.nouns)]
+        nouns = [noun for noun in dial.nouns if not isinstance(noun, Conference | Queue)]
+        self.branches = [self._branch(number, noun) for number, noun in enumerate(nouns)]
         self._tape = ""  # the SID of its recording
         self._taped: Recording | None = None  # as it ended
         self._finished: machine.Finish | None = None
-        pickups = [
-            Pickup.WHISPER if each.url or digits_of(each) else Pickup.JOIN for each in dial.nouns
-        ]
+        pickups = [Pickup.WHISPER if each.url or digits_of(each) else Pickup.JOIN for each in nouns]
         order = Order.SEQUENTIAL if dial.sequential else Order.PARALLEL
         self._machine = Dialling(pickups, order)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -26,6 +26,9 @@ from gateway.store.base import Lease, Store
 from gateway.webhooks.callbacks import Patience
 from protocols.sip.sizes import Sizes
 
+if TYPE_CHECKING:
+    from gateway.calls.rooms import Rooms
+
 CALL: Final = "CA"
 
 Accept = Callable[[Draft], Awaitable[Message | Refusal]]
@@ -43,6 +46,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     documents: Documents
     prompts: Prompts
     recordings: Recordings
+    rooms: "Rooms"
     texts: Accept
     book: Book
     store: Store

@@ -104,8 +104,9 @@ class Live(Scoped):
 
     def answer(self) -> None:
         """See `twiml.call.Call`."""
-        self._is_taken = True
-        self._spawn(self._answer())
+        if not self._is_taken:
+            self._is_taken = True
+            self._spawn(self._answer())
 
     async def _answer(self) -> None:
         """Take the call: what a restart needs is durable before the 2xx (RFC 3261 §13.3.1.4)."""

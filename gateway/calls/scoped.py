@@ -32,6 +32,7 @@ from gateway.calls.keeping import NotKept
 from gateway.calls.leg import Answered, Event, Finished, Gone, Leg, Transferred
 from gateway.calls.line import Line
 from gateway.calls.media import CallMedia, quality_of
+from gateway.calls.meeting import Meeting, Meetings
 from gateway.calls.model import Call, CallStatus, Crossing
 from gateway.calls.ordered import Ordered
 from gateway.calls.places import Find, Joint
@@ -68,7 +69,7 @@ async def _at_once() -> None:
     """Who is up hears everything."""
 
 
-class Scoped(Handed, Taking, Sending, Ordered):
+class Scoped(Handed, Taking, Sending, Meeting, Ordered):
     """See the module; `run` it. `find` is `places.Joint`'s."""
 
     def __init__(
@@ -120,6 +121,7 @@ class Scoped(Handed, Taking, Sending, Ordered):
             spawn=self._spawn,
             give=self._give,
         )
+        self._meetings = Meetings(house, self._visitor())
         self._elsewhere = Elsewhere(
             call=lambda: self.line.call,
             leg=lambda: self.leg,
@@ -204,6 +206,8 @@ class Scoped(Handed, Taking, Sending, Ordered):
             self._hands.note(not_theirs(dial.caller_id))
             self._give(DialEnded(ask=ask, status=DialStatus.FAILED))
             return
+        if self._meetings.dial(ask, dial):
+            return
         caller = caller_as(dial.caller_id, self._caller)
         parent = Parent(
             line=self.line,
@@ -222,6 +226,7 @@ class Scoped(Handed, Taking, Sending, Ordered):
         super().stop(ask)
         self._takes.stop(ask)
         self._elsewhere.stop(ask)
+        self._meetings.stop()
         if self._dial is not None:
             self._dial.stop("another document goes on")
 
@@ -367,6 +372,7 @@ class Scoped(Handed, Taking, Sending, Ordered):
         if self._dial is not None:
             self._dial.on_key(leg_id, key.digit)
         if self.first is not None and leg_id == self.first.id:
+            self._meetings.on_key(key.digit)
             self._give(KeyPressed(key=key.digit))
 
     def _on_gone(self, gone: Gone) -> None:
@@ -387,6 +393,7 @@ class Scoped(Handed, Taking, Sending, Ordered):
     def _leave(self, reason: str) -> None:
         """Nobody has the caller's place any more."""
         self._media.retire()
+        self._meetings.left()
         if self._dial is not None:
             self._dial.stop(reason)
         self._over.set()

@@ -383,10 +383,13 @@ class Calls:
         """Take what happened to media."""
         if isinstance(event, WorkerLost):
             for sid in event.calls:
+                self._house.rooms.end(sid)
                 if sid in self._live:
                     self._live[sid].end(_MEDIA_LOST)
         elif (live := self._live.get(event.call)) is not None:
             live.told(event)
+        else:
+            self._house.rooms.told(event)
 
     # What may be looked at
 
@@ -456,6 +459,7 @@ class Calls:
         for live in list(self._live.values()):
             live.abandon()
         await self._wait(_LAST_ROWS)
+        await self._house.rooms.close(_LAST_ROWS)
         if self._running:
             _log.error("calls are left behind", count=len(self._running))
         for task in list(self._running):

@@ -24,6 +24,7 @@ from gateway.calls.orders_watch import OrderWatcher
 from gateway.calls.pace import Paces
 from gateway.calls.reach import Device, Reach, srtp_of
 from gateway.calls.restart import Restart
+from gateway.calls.rooms import Rooms
 from gateway.calls.service import Calls
 from gateway.calls.sip_tools import Tools
 from gateway.config import Config
@@ -263,6 +264,7 @@ class Voice:
             documents=Documents(ground.fetcher, ground.tokens, ground.clock),
             prompts=self._prompts,
             recordings=self._recordings,
+            rooms=Rooms(),
             texts=self._texts,
             book=self._book,
             store=ground.store,

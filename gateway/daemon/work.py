@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.calls import callbacks as call_callbacks
+from gateway.calls import room_book
 from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
 from gateway.core.owned import EVERYTHING, NOTHING
 from gateway.core.runner import Bounds, Handler, Job, JobRunner
@@ -54,6 +55,7 @@ def handlers(
         callbacks.KIND: told,
         call_callbacks.KIND: told,
         recording_callbacks.KIND: told,
+        room_book.KIND: told,
         inbound.KIND: texts,
         customer_jobs.KIND: deliveries,
     }

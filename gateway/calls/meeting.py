@@ -1,0 +1,103 @@
+"""The rooms and queues that one call is in: its dials that call nobody are handed on from here."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from gateway.calls.attending import Attending, Visitor
+from gateway.calls.hands import Hands
+from gateway.calls.line import Line
+from gateway.calls.media import CallMedia
+from gateway.calls.sip_leg import SipLeg
+from twiml.call import Event
+from twiml.nouns import Conference
+from twiml.verbs import Dial
+
+if TYPE_CHECKING:
+    from gateway.calls.house import House
+
+__all__ = ["Meeting", "Meetings"]
+
+
+class Meetings:
+    """See the module."""
+
+    def __init__(self, house: "House", visitor: Visitor) -> None:
+        self._house = house
+        self._visitor = visitor
+        self._attending: Attending | None = None
+
+    def dial(self, ask: int, dial: Dial) -> bool:
+        """Begin a dial, if it is one of these."""
+        if not dial.nouns or not isinstance(dial.nouns[0], Conference):
+            return False
+        self._attending = Attending(self._house, self._visitor, ask, dial)
+        self._attending.start()
+        return True
+
+    def stop(self) -> None:
+        """Another document goes on."""
+        if self._attending is not None:
+            self._attending.stop("another document goes on")
+
+    def left(self) -> None:
+        """The caller is gone."""
+        if self._attending is not None:
+            self._attending.left()
+
+    def on_key(self, key: str) -> None:
+        """The caller pressed a key."""
+        if self._attending is not None:
+            self._attending.on_key(key)
+
+
+class Meeting(ABC):
+    """A call that may be in rooms and queues; a part of `scoped.Scoped`."""
+
+    line: Line
+    _media: CallMedia
+    _hands: Hands
+    _up: asyncio.Event
+
+    @property
+    @abstractmethod
+    def leg(self) -> SipLeg:
+        """Its first leg, once there is one."""
+
+    @abstractmethod
+    def hands_of(
+        self, line: Line, give: Callable[[Event], None], leg: SipLeg | None = None
+    ) -> Hands:
+        """What a document of this call may ask, for a leg that is up."""
+
+    @abstractmethod
+    def answer(self) -> None:
+        """See `twiml.call.Call`."""
+
+    @abstractmethod
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that ends with the call."""
+
+    @abstractmethod
+    def _give(self, event: Event) -> None:
+        """Tell the call's own documents."""
+
+    def _visitor(self) -> Visitor:
+        """The call as rooms and queues see it."""
+        return Visitor(
+            line=self.line,
+            leg=lambda: self.leg,
+            media=self._media,
+            spawn=self._spawn,
+            ready=self._taken,
+            hands_of=lambda give: self.hands_of(self.line, give, self.leg),
+            note=self._hands.note,
+            ended=self._give,
+        )
+
+    async def _taken(self) -> None:
+        """A room and a queue are joined at once, which answers who still rings."""
+        if not self._up.is_set():
+            self.answer()
+        await self._up.wait()

@@ -1,0 +1,145 @@
+"""Conferences and who is in them in the store: values, declared writes, named reads."""
+
+from typing import Any, Final
+
+import msgspec
+
+from gateway.store.base import Delete, Insert, Query, Row, Update, Write
+
+__all__ = ["COLUMNS", "PEOPLE", "ConferenceRow", "ParticipantRow"]
+
+
+class ConferenceRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One conference; the columns of table `conferences`. Times are seconds of the epoch.
+
+    `reason_ended` and `call_sid_ending` are "" while it lives; `owner` is the member whose process
+    has it.
+    """
+
+    account_sid: str
+    sid: str
+    friendly_name: str
+    status: str
+    reason_ended: str = ""
+    call_sid_ending: str = ""
+    owner: str
+    date_created: float
+    date_updated: float
+    version: int = 1
+
+
+class ParticipantRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One who is in a conference now; the columns of table `participants`."""
+
+    account_sid: str
+    conference_sid: str
+    call_sid: str
+    label: str
+    muted: bool
+    hold: bool
+    coached: str
+    start_on_enter: bool
+    end_on_exit: bool
+    date_created: float
+    date_updated: float
+
+
+COLUMNS: Final = ConferenceRow.__struct_fields__
+PEOPLE: Final = ParticipantRow.__struct_fields__
+_SWITCHES: Final = frozenset({"muted", "hold", "start_on_enter", "end_on_exit"})
+_OPEN: Final = "status IN ('init', 'in-progress')"
+
+_INSERT: Final = Insert(table="conferences", columns=COLUMNS)
+_UPDATE: Final = Update(
+    table="conferences",
+    key=("account_sid", "sid"),
+    columns=("status", "reason_ended", "call_sid_ending", "owner", "date_updated", "version"),
+    guard="version",
+)
+_CAME: Final = Insert(table="participants", columns=PEOPLE)
+_CHANGED: Final = Update(
+    table="participants",
+    key=("account_sid", "conference_sid", "call_sid"),
+    columns=("muted", "hold", "coached", "end_on_exit", "date_updated"),
+)
+_WENT: Final = Delete(table="participants", key=("account_sid", "conference_sid", "call_sid"))
+_ALL_WENT: Final = Delete(table="participants", key=("account_sid", "conference_sid"))
+
+_SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM conferences"
+GET: Final = Query("conference_get", f"{_SELECT} WHERE account_sid = $1 AND sid = $2")
+NAMED: Final = Query(
+    "conference_named",
+    f"{_SELECT} WHERE account_sid = $1 AND friendly_name = $2 AND {_OPEN}"
+    " ORDER BY sid DESC LIMIT 1",
+)
+# For a restart: whose conferences are not over, and which they are, page by page.
+OPEN_OWNERS: Final = Query(
+    "conferences_open_owners",
+    f"SELECT owner, count(*) FROM conferences WHERE {_OPEN} GROUP BY owner",
+)
+OPEN: Final = Query(
+    "conferences_open",
+    f"{_SELECT} WHERE owner = $1 AND {_OPEN} AND sid > $2 ORDER BY sid LIMIT $3",
+)
+
+
+def inserted(row: ConferenceRow) -> Write:
+    """The write that makes a conference exist."""
+    return _INSERT, msgspec.structs.astuple(row)
+
+
+def updated(row: ConferenceRow) -> Write:
+    """The write that stores its next state, one version above the one before."""
+    return _UPDATE, (
+        row.account_sid,
+        row.sid,
+        row.status,
+        row.reason_ended,
+        row.call_sid_ending,
+        row.owner,
+        row.date_updated,
+        row.version,
+    )
+
+
+def came(row: ParticipantRow) -> Write:
+    """The write that has somebody in."""
+    return _CAME, tuple(
+        int(value) if name in _SWITCHES else value
+        for name, value in zip(PEOPLE, msgspec.structs.astuple(row), strict=True)
+    )
+
+
+def changed(row: ParticipantRow) -> Write:
+    """The write that says how somebody is now who is in."""
+    return _CHANGED, (
+        row.account_sid,
+        row.conference_sid,
+        row.call_sid,
+        int(row.muted),
+        int(row.hold),
+        row.coached,
+        int(row.end_on_exit),
+        row.date_updated,
+    )
+
+
+def went(account_sid: str, sid: str, call_sid: str) -> Write:
+    """The write that has somebody in no more."""
+    return _WENT, (account_sid, sid, call_sid)
+
+
+def all_went(account_sid: str, sid: str) -> Write:
+    """The write that has nobody in any more."""
+    return _ALL_WENT, (account_sid, sid)
+
+
+def conference_of(row: Row) -> ConferenceRow:
+    """The conference that a row holds."""
+    return ConferenceRow(**dict(zip(COLUMNS, row, strict=True)))
+
+
+def participant_of(row: Row) -> ParticipantRow:
+    """The participant that a row holds."""
+    fields: dict[str, Any] = dict(zip(PEOPLE, row, strict=True))
+    return ParticipantRow(**fields | {name: bool(fields[name]) for name in _SWITCHES})
