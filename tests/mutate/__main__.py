@@ -64,18 +64,21 @@ def rounds(rows: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
         left = [(test, name) for test, name in left if now[test] != name]
 
 
-def survivors(rows: Mapping[str, Sequence[str]], mutants: Mapping[str, Mutant]) -> list[str]:
-    """What is wrong, in words: tests that fail or are missing by themselves, mutants that live."""
+def unsound(rows: Mapping[str, Sequence[str]]) -> list[str]:
+    """Tests that are missing, or fail with every attribute in place: they show nothing."""
     tests = sorted({test for each in rows.values() for test in each})
     plain = run(tests, {})
     wrong = [f"{test}: there is no such test" for test in tests if test not in plain.seen]
-    wrong += [f"{test}: fails with every attribute in place" for test in sorted(plain.failed)]
+    return [*wrong, *(f"{test}: fails by itself" for test in sorted(plain.failed))]
+
+
+def survivors(rows: Mapping[str, Sequence[str]], mutants: Mapping[str, Mutant]) -> dict[str, str]:
+    """Attributes that are not missed, and the test that does not miss them."""
+    found: dict[str, str] = {}
     for now in rounds(rows):
         watcher = run(list(now), {test: mutants[name] for test, name in now.items()})
-        wrong += [
-            f"{name}: survives {test}" for test, name in now.items() if test not in watcher.failed
-        ]
-    return wrong
+        found |= {name: test for test, name in now.items() if test not in watcher.failed}
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,14 +87,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     mutants, tests = promised(), named()
     names = sorted(mutants) if options.row is None else [options.row]
+    rows = {name: tests[name] for name in names if name in tests and name in mutants}
     wrong = [f"{name}: no test names it" for name in names if name not in tests]
     wrong += [f"{name}: is no attribute with an effect" for name in tests if name not in mutants]
-    rows = {name: tests[name] for name in names if name in tests and name in mutants}
-    wrong += survivors(rows, mutants)
-    alive = {each.partition(":")[0] for each in wrong}
-    print("\n".join(wrong) if wrong else "every attribute is missed when it is gone")
-    print(f"{len(names)} rows, {len(names) - len(alive & set(names))} mutants killed")
-    return 1 if wrong else 0
+    wrong += unsound(rows)
+    if wrong:
+        print("\n".join(wrong))
+        return 1
+    alive = survivors(rows, mutants)
+    for name, test in alive.items():
+        print(f"{name}: survives {test}")
+    print(f"{len(rows)} rows, {len(rows) - len(alive)} mutants killed")
+    return 1 if alive else 0
 
 
 if __name__ == "__main__":
