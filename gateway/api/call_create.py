@@ -310,9 +310,13 @@ def _wrong(call: Call) -> Refusal | None:
         url = call.text(name)
         if url and not is_http_url(url):
             return refuse(code, f"{name} should be an http or https URL, not '{url[:80]}'")
-    known = {each.value for each in CallEvent}
-    if strange := [each for each in _words(call, "StatusCallbackEvent") if each not in known]:
-        return refuse(21626, f"'{strange[0][:40]}' is no event; {', '.join(sorted(known))} are")
+    for name, code, known in (
+        ("StatusCallbackEvent", 21626, tuple(each.value for each in CallEvent)),
+        ("RecordingStatusCallbackEvent", 20001, tuple(each.value for each in RecordingEvent)),
+    ):
+        if strange := [each for each in _words(call, name) if each not in known]:
+            what = f"'{strange[0][:40]}' is no {name}"
+            return refuse(code, f"{what}; {', '.join(known)} are")
     timeout, limit = call.text("Timeout"), call.text("TimeLimit")
     if timeout and not 0 < int(timeout) <= _LONGEST_RINGING:
         return refuse(21208, f"Timeout should be from 1 to {_LONGEST_RINGING}, not {timeout}")

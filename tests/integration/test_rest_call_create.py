@@ -65,6 +65,7 @@ REFUSED = {
     "a strange user": ({"SipAuthUsername": "u\n"}, 21222),
     "a long password": ({"SipAuthPassword": "p" * 256}, 21223),
     "a strange password": ({"SipAuthPassword": "p\n"}, 21224),
+    "a strange event of a recording": ({"RecordingStatusCallbackEvent": "busy"}, 20001),
     "no channels": ({"RecordingChannels": "three"}, 20001),
 }
 
