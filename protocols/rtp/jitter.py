@@ -27,6 +27,8 @@ _FEWEST: Final = 12  # but so many count however old they are: a pause makes no 
 _OUTLIERS: Final = 40  # one transit in so many may be late without being waited for
 _SETTLE: Final = 0.055  # seconds between two changes of the delay: three pulls of 20 ms
 _JUMP: Final = 3.0  # seconds by which a timestamp may be off before it is taken for another stream
+_WORD: Final = 0xFFFF_FFFF
+_HALF: Final = 1 << 31
 _PLAYED: Final = 64  # sequence numbers that are remembered to tell a duplicate from a late packet
 _STARVED: Final = 0.2  # seconds without a packet after which it is a pause, not a loss
 
@@ -110,6 +112,7 @@ class JitterBuffer:
             raise LocalProtocolError("a clock and a frame go forward")
         self.config = config
         self.statistics = JitterStatistics()
+        self._bounds = config.least, config.most
         self._rate = clock_rate
         self._jump = round(_JUMP * clock_rate)
         self._shortest, self._longest = clock_rate // 400, clock_rate * LONGEST // 1000
@@ -135,9 +138,10 @@ class JitterBuffer:
     def push(self, frame: Frame, now: float) -> Arrival:
         """Take a packet in; one of another SSRC or time counts when a second one follows it."""
         self.statistics.received += 1
-        at = self._newest + _signed(frame.timestamp - self._newest, 32)
+        newest = self._newest
+        at = newest + ((frame.timestamp - newest + _HALF) & _WORD) - _HALF
         # After a pause the timestamp has gone on with the clock (RFC 3550 §5.1).
-        expected = self._newest + (now - self._came) * self._rate
+        expected = newest + (now - self._came) * self._rate
         if frame.ssrc != self._ssrc or abs(at - expected) > self._jump:
             return self._doubt(frame, now)
         self._suspect = None
@@ -216,25 +220,37 @@ class JitterBuffer:
         transits.append((now, transit))
         insort(ordered, transit)
         oldest = now - _WINDOW
-        while len(transits) > _FEWEST and transits[0][0] < oldest:
+        count = len(ordered)
+        while count > _FEWEST and transits[0][0] < oldest:
             _, gone = transits.popleft()
             del ordered[bisect_left(ordered, gone)]
-        count = len(ordered)
+            count -= 1
         if count < _FEWEST:
             return
         spread = ordered[-1 - count // _OUTLIERS] - ordered[0]
-        config = self.config
         # Half a frame more: what comes just in time for one pull is late for another's rhythm.
         wanted = spread + self._ticks / self._rate / 2
-        self._target = min(config.most, max(config.least, wanted))
+        least, most = self._bounds
+        self._target = least if wanted < least else most if wanted > most else wanted
 
     # What is played
 
     def pull(self, now: float) -> Frame | Squeeze | Gap:
         """The next frame to be played, or why there is none."""
-        if not self._queue:
+        queue = self._queue
+        if not queue:
             return self._starve(now)
         due = self._due(now)
+        at, frame = queue[0]
+        ticks = self._ticks
+        if (
+            at == self._next
+            and -ticks <= at - due <= ticks / 2
+            and frame.ticks == ticks
+            and frame.sequence == (self._last_sequence + 1) & 0xFFFF
+            and self._started
+        ):
+            return self._play_next()
         self._discard(due)
         ahead = self._queue[0][0] - due  # ticks until the first frame is due
         if not self._started:
@@ -265,6 +281,17 @@ class JitterBuffer:
             _, frame = queue.popleft()
             self.statistics.discarded += 1
             self._last_sequence = frame.sequence
+
+    def _play_next(self) -> Frame:
+        """The frame in front, which is the next one and whose time it is: what most are."""
+        at, frame = self._queue.popleft()
+        self.statistics.played += 1
+        self._next = at + self._ticks
+        sequence = self._last_sequence = frame.sequence
+        self._starved = 0.0
+        self._played[sequence % _PLAYED] = sequence
+        self._has_played = True
+        return frame
 
     def _play(self, late: float, now: float) -> Frame | Squeeze:
         frame = self._pop()
