@@ -1,9 +1,12 @@
 """Several processes with the role voice on one PostgreSQL: each trunk is registered by one."""
 
 import asyncio
+import socket
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,7 @@ password = "secret"
 emergency = []
 options_interval = "1s"
 """
+_COPIED = ("via", "from", "to", "call-id", "cseq")
 Start = Callable[..., RunningGateway]
 
 
@@ -151,3 +155,52 @@ def paused(gateway: RunningGateway, name: str) -> bool:
     with urllib.request.urlopen(gateway.url + "/metrics", timeout=30) as response:
         page = response.read().decode()
     return f'trunkline_trunk_state{{carrier="{name}",state="paused"}} 1.0' in page
+
+
+class Busy(threading.Thread):
+    """A SIP peer that is busy; `calls` are the Call-IDs of those who called."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port = int(self._socket.getsockname()[1])
+        self.calls: list[str] = []
+
+    def run(self) -> None:
+        with suppress(OSError):  # until it is closed
+            while True:
+                self._answer(*self._socket.recvfrom(65_536))
+
+    def _answer(self, octets: bytes, place: tuple[str, int]) -> None:
+        head, *lines = octets.decode().split("\r\n")
+        if head.startswith("INVITE "):
+            copied = [each for each in lines if each.partition(":")[0].lower() in _COPIED]
+            self.calls.append(next(each for each in copied if each.lower().startswith("call-id")))
+            answer = ("SIP/2.0 486 Busy Here", *copied, "Content-Length: 0", "", "")
+            self._socket.sendto("\r\n".join(answer).encode(), place)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def test_a_call_that_one_process_promises_is_made_by_one_that_carries_calls(
+    start_role: Start,
+) -> None:
+    peer = Busy()
+    peer.start()
+    api = start_role("api")
+    made = api.client().calls.create(
+        to=f"sip:bob@127.0.0.1:{peer.port}", from_="+15550001000", twiml="<Response/>"
+    )
+    assert made.status == "queued"
+    assert peer.calls == []
+    start_role("voice")
+    start_role("voice")
+
+    def over() -> bool:
+        return bool(api.client().calls(made.sid).fetch().status == "busy")
+
+    wait_for(over, "it is made")
+    assert len(set(peer.calls)) == 1
+    peer.close()
