@@ -267,9 +267,11 @@ class CallMedia:
         if self._is_released:
             return
         self._is_released = True
-        await self._plane.end(self.call)
-        for recorder in list(self._recorded):
-            self.recorded(_unheard_of(self.call, recorder))
+        try:
+            await self._plane.end(self.call)
+        finally:
+            for recorder in list(self._recorded):
+                self.recorded(_unheard_of(self.call, recorder))
 
     # Inside
 

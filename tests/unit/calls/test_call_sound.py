@@ -48,6 +48,7 @@ class Plane:
     def __init__(self) -> None:
         self.graph = Graph(call="CA1", version=0)
         self.pressed: list[str] = []
+        self.is_broken = False
 
     def open(self, call: str) -> None:
         return None
@@ -62,6 +63,8 @@ class Plane:
         self.pressed.append(digits)
 
     async def end(self, call: str) -> None:
+        if self.is_broken:
+            raise OSError("the worker is gone")
         self.graph = Graph(call="CA1", version=0)
 
     def nodes(self, kind: type[Any]) -> list[Any]:
@@ -347,7 +350,9 @@ async def test_a_recording_whose_worker_died_ends_with_its_file(world: World) ->
     with wave.open(str(world.files.path("AC1", sid)), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes(bytes(2 * 8000))
-    await world.media.close()  # and nothing was told of the recorder
+    world.plane.is_broken = True
+    with pytest.raises(OSError, match="gone"):
+        await world.media.close()  # and nothing was told of the recorder
     await turn()
     (recording,) = ended
     assert (recording.status, recording.duration) == (RecordingStatus.COMPLETED, 1.0)
