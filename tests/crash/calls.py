@@ -5,9 +5,11 @@ down what they were told. The app answers by who calls, and keeps whoever it is 
 """
 
 import asyncio
+import io
 import json
 import random
 import time
+import wave
 from base64 import b64encode
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -51,7 +53,8 @@ voice_url = "{app}/voice"
 status_callback = "{app}/status"
 """
 _DOCUMENT: Final = (
-    '<Response><Dial answerOnBridge="true"><Number statusCallback="{app}/status"'
+    '<Response><Dial answerOnBridge="true" record="record-from-answer-dual">'
+    '<Number statusCallback="{app}/status"'
     ' statusCallbackEvent="initiated ringing answered completed">{number}</Number></Dial>'
     "</Response>"
 )
@@ -209,6 +212,18 @@ class CallWorld:
             response.raise_for_status()
             return str((await response.json())["sid"])
 
+    async def recordings(self) -> list[dict[str, Any]]:
+        """All recordings that REST lists."""
+        path = f"/2010-04-01/Accounts/{self.gateway.account_sid}/Recordings.json?PageSize=1000"
+        return list((await self.get(path))["recordings"])
+
+    async def sound(self, sid: str) -> bytes:
+        """The sound of a recording."""
+        path = f"/2010-04-01/Accounts/{self.gateway.account_sid}/Recordings/{sid}.wav"
+        async with self._session() as session, session.get(self.gateway.url + path) as response:
+            response.raise_for_status()
+            return await response.read()
+
     async def rows(self) -> list[dict[str, Any]]:
         """All calls that REST lists."""
         path = f"/2010-04-01/Accounts/{self.gateway.account_sid}/Calls.json?PageSize=1000"
@@ -304,6 +319,7 @@ async def fifty(
         wrong += _kept(rows, {side.number: side for side in world.caller.past})
         wrong += _told(world.app.told, rows)
         wrong += await _timelines(world, rows)
+        wrong += await _recordings(world, answered)
         wrong += [f"media worker {pid} outlived its gateway" for pid in workers if _lives(pid)]
         if world.gateway.terminate() != 0:
             wrong.append("the gateway did not end well")
@@ -446,6 +462,21 @@ async def _timelines(world: CallWorld, rows: Sequence[dict[str, Any]]) -> list[s
             for leg in found["legs"]
             if leg["cause"] != REASON or leg["released_by"] != "restart"
         ]
+    return problems
+
+
+async def _recordings(world: CallWorld, count: int) -> list[str]:
+    """What is wrong with recordings: each is over, and what there was of it can be heard."""
+    found = await world.recordings()
+    problems = [] if len(found) == count else [f"{len(found)} recordings of {count} calls"]
+    for each in found:
+        if each["status"] != "completed":
+            problems.append(f"{each['sid']} is {each['status']}")
+            continue
+        with wave.open(io.BytesIO(await world.sound(each["sid"]))) as file:
+            seconds = file.getnframes() / file.getframerate()
+        if round(seconds) != int(each["duration"]) or file.getnchannels() != 2:
+            problems.append(f"{each['sid']} has {seconds:.1f} s, not {each['duration']}")
     return problems
 
 
