@@ -64,6 +64,7 @@ class Account:
     transport: str = "udp"
     media_encryption: str = ""  # "srtp": keys in the SDP, offered; "srtp-mand": or no call
     answers: str = "auto"  # or "manual"
+    every: int = 60  # seconds, for a registration; 0: it has none
 
     def line(self) -> str:
         """As baresip's file of accounts has it."""
@@ -71,7 +72,7 @@ class Account:
         return (
             f"<sip:{self.user}@{self.domain};transport={self.transport}>;auth_user={self.user}"
             f';auth_pass={self.password};outbound="sip:{self.server};transport={self.transport}"'
-            f";regint=60;answermode={self.answers};audio_codecs=PCMU/8000,PCMA/8000{encryption}\n"
+            f";regint={self.every};answermode={self.answers};audio_codecs=PCMU/8000,PCMA/8000{encryption}\n"
         )
 
 
