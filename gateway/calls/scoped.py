@@ -42,7 +42,6 @@ from gateway.calls.sip_leg import SipLeg
 from gateway.calls.taking import Takes, Taking, verbs_of
 from gateway.calls.transfer import Transfers
 from gateway.calls.whisper import Whisper
-from gateway.media.graph import File
 from gateway.media.wire import (
     DigitPressed,
     LegClosed,
@@ -117,7 +116,7 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered):
         self._takes = Takes(
             self._tapes,
             prompting=self._hands.prompting,
-            beep=lambda: (File(path=str(house.prompts.beep)),),
+            beep=house.prompts.beep,
             spawn=self._spawn,
             give=self._give,
         )

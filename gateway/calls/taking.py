@@ -4,7 +4,7 @@ A `<Record>` is a beep and a recording of the party; while the beep is heard not
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Protocol
 
@@ -14,10 +14,11 @@ from gateway.calls.hands import Spawn
 from gateway.calls.media import NoMedia
 from gateway.calls.prompting import Prompting
 from gateway.calls.recording import Tapes, of_record, of_start
-from gateway.media.graph import Clip
+from gateway.media.graph import File
 from gateway.media.wire import RecordingEnded
 from gateway.recordings.model import Recording as Row
 from gateway.recordings.model import RecordingStatus
+from gateway.speech.model import NoPrompt, Prompt
 from twiml.call import Call, Event, Recorded, RecordEnd, Recording, Sending, Speaking
 from twiml.dialling import dialling
 from twiml.gathering import gathering
@@ -45,7 +46,7 @@ class Takes:
         tapes: Tapes,
         *,
         prompting: Prompting,
-        beep: Callable[[], Sequence[Clip]],
+        beep: Callable[[], Awaitable[Prompt | NoPrompt]],
         spawn: Spawn,
         give: Callable[[Event], None],
     ) -> None:
@@ -100,7 +101,9 @@ class Takes:
 
     async def _record(self, ask: int, take: _Take, record: Record) -> None:
         try:
-            await self._prompting.clips(self._beep() if record.play_beep else ())
+            beep = await self._beep() if record.play_beep else None
+            clips = (File(path=str(beep.path)),) if isinstance(beep, Prompt) else ()
+            await self._prompting.clips(clips)
         except NoMedia:  # that is told otherwise
             return
         take.task = None

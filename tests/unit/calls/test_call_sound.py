@@ -96,6 +96,9 @@ class Maker:
     async def sound(self, url: str, account_sid: str) -> Prompt | NoPrompt:
         return self.prompt
 
+    async def beep(self) -> Prompt | NoPrompt:
+        return self.prompt
+
 
 async def turn() -> None:
     """Let everything that is due happen."""
@@ -137,7 +140,7 @@ class World:
         self.takes = Takes(
             self.tapes,
             prompting=self.prompting,
-            beep=lambda: (File(path="/beep.wav"),),
+            beep=Maker(Prompt(path=Path("/beep.wav"), seconds=0.4, notes=())).beep,
             spawn=task,
             give=self.given.append,
         )
