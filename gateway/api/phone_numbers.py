@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from gateway import applications
 from gateway.api.addresses import plus_restored, recipient
 from gateway.api.declare import API_VERSION, PATH, Resource, file_owns
 from gateway.api.http import not_found, refuse, rfc2822
@@ -32,7 +33,10 @@ _SETTINGS: Final = Settings(
         *("VoiceMethod", "VoiceFallbackMethod"),
     ),
     flags=(Param(name="VoiceCallerIdLookup", kind=Kind.BOOLEAN, doc="Kept and shown."),),
-    others=(Param(name="VoiceReceiveMode", choices=("voice", "fax"), doc="Kept and shown."),),
+    others=(
+        Param(name="VoiceReceiveMode", choices=("voice", "fax"), doc="Kept and shown."),
+        Param(name="VoiceApplicationSid", doc="Whose voice URLs hold instead of the number's."),
+    ),
 )
 
 
@@ -67,7 +71,7 @@ class PhoneNumberBody(msgspec.Struct, frozen=True, kw_only=True):
     trunk_sid: str | None = None
     type: str | None = None
     uri: str
-    voice_application_sid: str = ""
+    voice_application_sid: str
     voice_caller_id_lookup: bool
     voice_fallback_method: str
     voice_fallback_url: str
@@ -80,6 +84,7 @@ def phone_number_body(call: Call, number: PhoneNumber) -> PhoneNumberBody:
     """The JSON of `number`."""
     shown = _SETTINGS.shown(number.settings)
     shown["voice_receive_mode"] = shown["voice_receive_mode"] or "voice"
+    shown["voice_application_sid"] = shown["voice_application_sid"] or ""
     base = PATH.format(AccountSid=number.account_sid)
     return PhoneNumberBody(
         account_sid=number.account_sid,
@@ -99,7 +104,7 @@ async def create(call: Call) -> PhoneNumber | Refusal:
     wanted = _wanted(call)
     if isinstance(wanted, Refusal):
         return wanted
-    settings = read_settings(call)
+    settings = await _known_settings(call)
     if isinstance(settings, Refusal):
         return settings
     name = call.text("FriendlyName") or wanted
@@ -132,6 +137,14 @@ def read_settings(call: Call) -> dict[str, str] | Refusal:
     return _SETTINGS.read(call)
 
 
+async def _known_settings(call: Call) -> dict[str, str] | Refusal:
+    settings = read_settings(call)
+    sid = "" if isinstance(settings, Refusal) else settings.get("voice_application_sid", "")
+    if sid and await applications.get(call.services.store, call.account.sid, sid) is None:
+        return refuse(21420, f"VoiceApplicationSid {sid[:40]} is none of this account")
+    return settings
+
+
 async def find(call: Call) -> PhoneNumber | Refusal:
     """One number of the account."""
     number = call.services.phone_numbers.get(call.account.sid, call.path["Sid"])
@@ -162,7 +175,7 @@ def _guard(number: PhoneNumber) -> Refusal | None:
 
 async def update(call: Call, number: PhoneNumber) -> PhoneNumber | Refusal:
     """Rename a number, change what runs for it, or give it to an account of the same family."""
-    settings = read_settings(call)
+    settings = await _known_settings(call)
     if isinstance(settings, Refusal):
         return settings
     receiver = call.text("AccountSid") or number.account_sid

@@ -1,27 +1,39 @@
-"""What runs for a call that comes in: the settings of the number or the domain it came by."""
+"""What runs for a call: the settings of the number, the domain or the application it came by."""
 
 from collections.abc import Mapping
 
 import msgspec
 
+from gateway.applications import Application
 from gateway.model import PhoneNumber
 from gateway.sip.model import Domain
 from gateway.webhooks.instructions import Fallback
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom to ask what to do with a call, and whom to tell of its end; "" is nobody."""
+    """Whom to ask what to do with a call, and whom to tell of its end; "" is nobody.
+
+    With an `application_sid` that application says it, and nothing here does.
+    """
 
     url: str = ""
     method: str = "POST"
     fallback: Fallback | None = None
     status_callback: str = ""
     status_callback_method: str = "POST"
+    application_sid: str = ""
 
 
 def app_of_number(number: PhoneNumber) -> App:
-    """What runs for calls to `number`."""
+    """What runs for calls to `number`: an application goes before its own URLs, as at Twilio."""
+    if sid := number.settings.get("voice_application_sid", ""):
+        return App(application_sid=sid)
     return _app(number.settings, "status_callback", "status_callback_method")
+
+
+def app_of_application(application: Application) -> App:
+    """What runs for calls that refer to `application`."""
+    return _app(application.settings, "status_callback", "status_callback_method")
 
 
 def app_of_domain(domain: Domain) -> App:

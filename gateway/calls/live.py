@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from carriers.caller_id import Caller
+from gateway import applications
 from gateway.calls import endings
-from gateway.calls.apps import App
+from gateway.calls.apps import App, app_of_application
 from gateway.calls.description import Disagreed
 from gateway.calls.endings import Ended
 from gateway.calls.house import House
@@ -20,6 +21,7 @@ from gateway.calls.ordered import NORMAL
 from gateway.calls.places import Find
 from gateway.calls.scoped import Scoped
 from gateway.calls.sip_leg import SipLeg
+from gateway.store.base import StoreError
 from protocols.rtp.latch import LatchPolicy
 from protocols.sip.agent_events import Invited
 from twiml.call import Ending
@@ -88,19 +90,37 @@ class Live(Scoped):
 
     async def _begin(self) -> None:
         """Find the call a place, and ask what to do with it."""
-        app = self._arrival.app
         try:
             self._media.open()
             await self.leg.prepare(self.leg.invited.flow.remote[0], self._arrival.latch)
+            app = await self._app()
         except NoMedia as error:
             code = endings.FULL if error.is_full else endings.FAULT
             self._end(code, Ended(status=CallStatus.FAILED, reason=str(error)))
+            return
+        except StoreError as error:
+            self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=str(error)))
             return
         if not app.url:
             reason = "no voice_url says what to do with it"
             self._end(endings.UNAVAILABLE, Ended(status=CallStatus.FAILED, reason=reason))
             return
         self._interpreter.start(Goto(url=app.url, method=app.method))
+
+    async def _app(self) -> App:
+        """What runs: what its number or domain says, or the application that this refers to."""
+        app, call = self._arrival.app, self.line.call
+        if not app.application_sid:
+            return app
+        found = await applications.get(self._house.store, call.account_sid, app.application_sid)
+        if found is None:
+            return App()
+        app = app_of_application(found)
+        if app.fallback is not None:
+            self._hands.fall_back_to(app.fallback)
+        if app.status_callback:
+            self.line.tell_at(app.status_callback, app.status_callback_method)
+        return app
 
     def answer(self) -> None:
         """See `twiml.call.Call`."""

@@ -221,6 +221,23 @@ async def test_an_application_is_kept_changed_and_removed(world: World) -> None:
     assert await world.call(lambda: client.applications.list()) == []
 
 
+async def test_a_number_refers_to_applications_of_its_account_alone(world: World) -> None:
+    client = world.sdk(world.main)
+    number = await world.call(
+        lambda: client.incoming_phone_numbers.create(phone_number="+15550004000")
+    )
+    assert number.voice_application_sid == ""
+    for sid in (f"AP{'0' * 32}", "app"):
+        with pytest.raises(TwilioRestException) as raised:
+            await world.call(lambda sid=sid: number.update(voice_application_sid=sid))
+        assert raised.value.code == 21420
+    made = await world.call(lambda: client.applications.create(voice_url=URL))
+    changed = await world.call(lambda: number.update(voice_application_sid=made.sid))
+    assert changed.voice_application_sid == made.sid
+    changed = await world.call(lambda: number.update(voice_application_sid=""))
+    assert changed.voice_application_sid == ""
+
+
 async def test_a_closed_account_has_no_applications(world: World) -> None:
     client = world.sdk(world.main)
     sub = await world.call(lambda: client.api.accounts.create())

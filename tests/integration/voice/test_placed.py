@@ -325,6 +325,35 @@ async def test_an_application_says_what_runs_and_who_is_told(
         assert not told(here, "/voice")
 
 
+async def test_a_number_may_refer_to_an_application(
+    tmp_path: Path, carrier: Phone, open_phone: OpenPhone
+) -> None:
+    caller = await open_phone("+447700900001", "carrier.example")
+    async with gateway(tmp_path, carrier) as here:
+        account = f"{here.url}/2010-04-01/Accounts/{ACCOUNT}"
+        settings = {"VoiceUrl": f"{here.app.url}/app", "StatusCallback": f"{here.app.url}/status"}
+        async with here.http.post(f"{account}/Applications.json", data=settings) as response:
+            sid = (await response.json())["sid"]
+        number = {
+            "PhoneNumber": "+15550003000",
+            "VoiceApplicationSid": sid,
+            "VoiceUrl": f"{here.app.url}/voice",
+        }
+        path = f"{account}/IncomingPhoneNumbers.json"
+        async with here.http.post(path, data=number) as response:
+            assert (await response.json())["voice_application_sid"] == sid
+        caller.call("+15550003000", here.hop())
+        asked = await here.app.until("/app")
+        caller.hang_up()
+        assert (await over(here, asked["CallSid"]))["CallStatus"] in ("completed", "no-answer")
+        assert not told(here, "/voice")
+        async with here.http.delete(f"{account}/Applications/{sid}.json") as response:
+            assert response.status == 204
+        caller.call("+15550003000", here.hop())
+        refused = await caller.until(events.Refused, since=len(caller.told))
+        assert refused.status == 480
+
+
 async def test_calls_of_an_account_begin_one_after_the_other_and_few_wait(
     tmp_path: Path, carrier: Phone
 ) -> None:

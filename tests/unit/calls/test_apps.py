@@ -47,6 +47,14 @@ def test_what_runs_is_what_was_set(settings: dict[str, str], wanted: App) -> Non
         assert make({**settings, **callback}, common) == told
 
 
+def test_an_application_goes_before_the_urls_of_a_number() -> None:
+    common = {"account_sid": "AC1", "date_created": 0.0, "date_updated": 0.0, "version": 1}
+    callback = {"status_callback": "https://a.example/s"}
+    settings = {**WHOLE, **callback, "voice_application_sid": "AP1"}
+    assert _number(settings, common) == App(application_sid="AP1")
+    assert _number({**WHOLE, "voice_application_sid": ""}, common) == APPS[-1][1]
+
+
 def _number(settings: dict[str, str], common: dict[str, object]) -> App:
     return app_of_number(
         PhoneNumber(
