@@ -85,7 +85,7 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered):
         self._house = house
         self._caller = caller
         self._keeping = house.keeping(call.sid)
-        self._media = CallMedia(house.plane, call.sid, self._on_key)
+        self._media = CallMedia(house.plane, call.sid, partial(self._dare, self._on_key))
         self.line = house.line(call, self._keeping, extra)
         self.first: SipLeg | None = None  # whose documents run
         self._legs: dict[str, SipLeg] = {}
