@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from media_world import HOST, chosen, stream
-from mix_world import Person, Room, loudness, tone
+from mix_world import Person, Room, decoded, loudness, tone
 from rough_path import delays, noise
 
 from gateway.media import wire
@@ -416,3 +416,7 @@ def test_a_peer_of_two_clocks_is_heard_in_whichever_it_speaks() -> None:
     heard = ear.heard()
     assert loudness(heard[:7000], 8000, [500, 900]) == pytest.approx([PEAK, 0], abs=0.2 * PEAK)
     assert loudness(heard, 8000, [500, 900]) == pytest.approx([0, PEAK], abs=0.15 * PEAK)
+    # Who says one codec and hears another doesn't hear itself all the same.
+    own = decoded(speaker.ear.packets, PCMU)
+    assert len(own) == 8000 * 2.3
+    assert loudness(own, 8000, [500, 900]) == pytest.approx([0, 0], abs=0.03 * PEAK)
