@@ -20,7 +20,8 @@ from tests.mutate.named import named
 PATIENCE: Final = 20
 """Seconds for a test; one that waits in vain for what its attribute does would wait for long."""
 
-_QUIETLY: Final = ("-qq", "--tb=no", "-p", "no:cacheprovider")
+# A test that fails in the middle may leave something open, which is nobody's concern here.
+_QUIETLY: Final = ("-qq", "--tb=no", "-p", "no:cacheprovider", "-p", "no:unraisableexception")
 
 
 class Watcher:

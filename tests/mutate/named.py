@@ -11,6 +11,10 @@ from tests.unit.twiml.test_twiml_attributes import ROWS
 
 _VOICE: Final = "tests/integration/voice/"
 _ENDINGS: Final = f"{_VOICE}test_endings.py::"
+_SPOKEN: Final = f"{_VOICE}test_spoken.py::"
+_MESSAGE: Final = f"{_SPOKEN}test_a_message_is_recorded_after_a_beep"
+_SIDES: Final = f"{_SPOKEN}test_both_sides_of_a_dial_are_recorded"
+_GREETED: Final = f"{_SPOKEN}test_who_is_dialled_is_pressed_to_and_hears_a_document_first"
 
 GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
     "Dial action": (f"{_ENDINGS}test_the_action_hears_of_a_dial_whose_caller_is_gone",),
@@ -24,6 +28,15 @@ GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
     "Dial>Sip statusCallback": (f"{_ENDINGS}test_status_callbacks_come_in_order",),
     "Dial>Sip statusCallbackEvent": (f"{_ENDINGS}test_status_callbacks_come_in_order",),
     "Dial>Sip url": (f"{_ENDINGS}test_a_whisper_that_hangs_up_joins_nobody",),
+    "Dial hangupOnStar": (_SIDES,),
+    "Dial record": (_SIDES,),
+    "Dial recordingStatusCallback": (_SIDES,),
+    "Dial>Number sendDigits": (_GREETED,),
+    "Dial>Number url": (_GREETED,),
+    "Gather action": (f"{_SPOKEN}test_keys_are_gathered_while_a_prompt_plays[events]",),
+    "Record maxLength": (_MESSAGE,),
+    "Record recordingStatusCallback": (_MESSAGE,),
+    "Record recordingStatusCallbackEvent": (_MESSAGE,),
     "Reject reason": (f"{_ENDINGS}test_a_call_that_is_rejected[busy-486]",),
 }
 
