@@ -142,11 +142,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("trunkline_scope", f"how long a gateway lives: {', '.join(_SCOPES)}", default="")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse what can't be followed, before any test."""
+    scope = config.getini("trunkline_scope")
+    if scope and scope not in _SCOPES:
+        raise pytest.UsageError(f"trunkline_scope is one of {', '.join(_SCOPES)}, not {scope!r}")
+
+
 def _scope(fixture_name: str, config: pytest.Config) -> Any:
-    scope = config.getini("trunkline_scope") or "session"
-    if scope not in _SCOPES:
-        raise pytest.UsageError(f"trunkline_scope is {', '.join(_SCOPES)}, not {scope!r}")
-    return scope
+    return config.getini("trunkline_scope") or "session"
 
 
 @pytest.fixture(scope="session")

@@ -195,13 +195,14 @@ def test_a_file_that_is_not_there_can_not_be_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scope", ["session", "function", ""])
 def test_a_gateway_lives_as_long_as_is_said(scope: str) -> None:
     config = cast(pytest.Config, SimpleNamespace(getini=lambda name: scope))
+    pytest_plugin.pytest_configure(config)
     assert pytest_plugin._scope("trunkline_gateway", config) == (scope or "session")
 
 
 def test_a_wrong_scope_is_told() -> None:
     config = cast(pytest.Config, SimpleNamespace(getini=lambda name: "test"))
     with pytest.raises(pytest.UsageError, match="function, not 'test'"):
-        pytest_plugin._scope("trunkline_gateway", config)
+        pytest_plugin.pytest_configure(config)
 
 
 def test_pytest_finds_it_and_tests_without_it_load_nothing_more() -> None:
