@@ -188,6 +188,7 @@ class SipCall:
             self._deadline.cancel()
         self._line.close()
         self.record.ended(_CANCELLED)
+        self.record.steered = None  # the log outlives its calls
 
     def _stop(self) -> None:
         for task in (self._early, self._main, *self._beside):

@@ -708,6 +708,7 @@ async def test_a_call_is_steered_while_it_goes_on(
     status, refused = await ask(http, "POST", f"{mine}/scripts", {"script": says})
     assert (status, refused["error"]) == (409, f"call {record.id} is over")
     await free(caller)
+    assert record.steered is theirs.steered is None  # nothing but what is listed is kept
 
 
 async def test_all_phones_hang_up(caller: Carrier, http: TestClient[Any, Any]) -> None:
