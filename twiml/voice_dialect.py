@@ -30,7 +30,6 @@ _NOT_DONE: Final[Mapping[str, frozenset[str]]] = {
         {
             "Application",
             "Client",
-            "Queue",
             "callReason",
         }
     ),
@@ -86,8 +85,10 @@ _ELEMENTS: Final[Mapping[str, Element[object]]] = {
 _DONE: Final[Mapping[str, Element[VoiceVerb]]] = {
     "Dial": _done("Dial", DIAL),
     "Echo": ECHO,
+    "Enqueue": ENQUEUE,
     "Gather": GATHER,
     "Hangup": HANGUP,
+    "Leave": LEAVE,
     "Pause": PAUSE,
     "Play": PLAY,
     "Record": RECORD,

@@ -5,21 +5,18 @@ that they hear, and tells the call when that is over.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.calls.aside import Aside, InRoom, MakeHands
+from gateway.calls.aside import Aside, InRoom
 from gateway.calls.conference import Ear, Leaving, Refused
-from gateway.calls.dial import LIMIT, STAR
-from gateway.calls.hands import Spawn
+from gateway.calls.dial import CALLER_GONE, LIMIT, STAR
+from gateway.calls.hold_music import Pastime
 from gateway.calls.hop import Hop
-from gateway.calls.line import Line
-from gateway.calls.media import CallMedia, NoMedia
-from gateway.calls.sip_leg import SipLeg
-from gateway.media.graph import File, Player
-from gateway.speech.model import NoPrompt
+from gateway.calls.media import NoMedia
+from gateway.calls.visitor import Visitor
 from twiml.call import DialEnded, DialStatus, Ending
 from twiml.errors import Finding, Level
 from twiml.nouns import Conference
@@ -30,27 +27,10 @@ if TYPE_CHECKING:
     from gateway.calls.house import House
     from gateway.calls.room_run import Room
 
-__all__ = ["Attending", "Visitor"]
+__all__ = ["Attending"]
 
 _STAR: Final = "*"
-_HUNG_UP: Final = frozenset({LIMIT, STAR})
-
-
-class Visitor(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that dials a room or a queue, and what it takes to work in it.
-
-    `ready` returns when the caller can hear, `hands_of` makes hands for what they hear then, `note`
-    keeps what was wrong, and `ended` takes the result.
-    """
-
-    line: Line
-    leg: Callable[[], SipLeg]
-    media: CallMedia
-    spawn: Spawn
-    ready: Callable[[], Awaitable[None]]
-    hands_of: MakeHands
-    note: Callable[[Finding], None]
-    ended: Callable[[DialEnded], None]
+_HUNG_UP: Final = frozenset({CALLER_GONE, LIMIT, STAR})
 
 
 class Attending:
@@ -69,11 +49,9 @@ class Attending:
         self._hold: Goto | None = None
         self._ear: Ear | None = None
         self._announced: Aside | None = None
-        self._documents: InRoom | None = None
-        self._music: asyncio.Task[None] | None = None
+        self._pastime = Pastime(house, visitor)
         self._entering: asyncio.Task[None] | None = None
         self._limit: asyncio.TimerHandle | None = None
-        self._players = 0
         self._is_over = False
 
     @property
@@ -111,19 +89,12 @@ class Attending:
         self._end(DialStatus.FAILED)
 
     def stop(self, reason: str) -> None:
-        """Leave: another document goes on, or the dial has its limit."""
+        """Leave: the caller is gone, another document goes on, or the dial has its limit."""
         if self._room is None:
             self._end(DialStatus.CANCELED)
         else:
             why = Leaving.HUNG_UP if reason in _HUNG_UP else Leaving.SENT_ON
             self._room.leave(self, why)
-
-    def left(self) -> None:
-        """The caller is gone."""
-        if self._room is None:
-            self._end(DialStatus.CANCELED)
-        else:
-            self._room.leave(self, Leaving.HUNG_UP)
 
     def on_key(self, key: str) -> None:
         """The caller pressed a key: the star may be their way out."""
@@ -195,39 +166,18 @@ class Attending:
                 self.visitor.media.join(self.visitor.leg().id, self.hop.id)
 
     def _wait(self, goto: Goto | None) -> None:
-        """Music, a document, or silence where the URL is ""."""
-        if goto is None:
-            self._music = self.visitor.spawn(self._play_music())
-        elif goto.url:
-            room = self._room
-            assert room is not None
+        room = self._room
+        assert room is not None
+        if goto is not None:
             whose = (("ConferenceSid", room.sid), ("FriendlyName", room.name))
-            self._documents = InRoom(self.visitor.hands_of)
-            self._documents.start(msgspec.structs.replace(goto, parameters=whose))
-
-    async def _play_music(self) -> None:
-        made = await self._house.prompts.music()
-        if isinstance(made, NoPrompt):
-            return
-        self._players += 1
-        leg = self.visitor.leg().id
-        player = Player(
-            id=f"{leg}.music{self._players}", clips=(File(path=str(made.path)),), loop=0
-        )
-        self.visitor.media.play(leg, player)
+            goto = msgspec.structs.replace(goto, parameters=whose)
+        self._pastime.play(goto, lambda: InRoom(self.visitor.hands_of))
 
     def _hush(self) -> None:
         """Let go of all that the caller hears in their own call."""
-        if self._documents is not None:
-            self._documents.close()
-            self._documents = None
-        if self._music is not None:
-            self._music.cancel()
-            self._music = None
-        leg = self.visitor.leg().id
-        self.visitor.media.hush(leg)
+        self._pastime.stop()
         if self.hop is not None:
-            self.visitor.media.part(leg)
+            self.visitor.media.part(self.visitor.leg().id)
 
     def _end(self, status: DialStatus) -> None:
         if self._is_over:
@@ -240,6 +190,6 @@ class Attending:
         if self._announced is not None:
             self._announced.close()
         self._hush()
-        self.visitor.ended(
+        self.visitor.give(
             DialEnded(ask=self._ask, status=status, bridged=status is DialStatus.ANSWERED)
         )

@@ -27,6 +27,7 @@ from gateway.webhooks.callbacks import Patience
 from protocols.sip.sizes import Sizes
 
 if TYPE_CHECKING:
+    from gateway.calls.queue_run import Queues
     from gateway.calls.rooms import Rooms
 
 CALL: Final = "CA"
@@ -47,6 +48,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     prompts: Prompts
     recordings: Recordings
     rooms: "Rooms"
+    queues: "Queues"
     texts: Accept
     book: Book
     store: Store

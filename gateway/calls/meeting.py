@@ -5,14 +5,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from gateway.calls.attending import Attending, Visitor
+from gateway.calls.attending import Attending
+from gateway.calls.dial import CALLER_GONE
 from gateway.calls.hands import Hands
 from gateway.calls.line import Line
 from gateway.calls.media import CallMedia
+from gateway.calls.queueing import Enqueued, Serving
 from gateway.calls.sip_leg import SipLeg
-from twiml.call import Event
-from twiml.nouns import Conference
-from twiml.verbs import Dial
+from gateway.calls.visitor import Visitor
+from twiml.call import Ending, Event, QueueResult
+from twiml.nouns import Conference, Queue
+from twiml.verbs import Dial, Enqueue
 
 if TYPE_CHECKING:
     from gateway.calls.house import House
@@ -26,30 +29,46 @@ class Meetings:
     def __init__(self, house: "House", visitor: Visitor) -> None:
         self._house = house
         self._visitor = visitor
-        self._attending: Attending | None = None
+        self._dialled: Attending | Serving | None = None
+        self._enqueued: Enqueued | None = None
 
     def dial(self, ask: int, dial: Dial) -> bool:
         """Begin a dial, if it is one of these."""
-        if not dial.nouns or not isinstance(dial.nouns[0], Conference):
-            return False
-        self._attending = Attending(self._house, self._visitor, ask, dial)
-        self._attending.start()
+        match dial.nouns[:1]:
+            case (Conference(),):
+                self._dialled = Attending(self._house, self._visitor, ask, dial)
+            case (Queue(),):
+                self._dialled = Serving(self._house, self._visitor, ask, dial)
+            case _:
+                return False
+        self._dialled.start()
         return True
+
+    def enqueue(self, ask: int, enqueue: Enqueue) -> None:
+        """See `twiml.call.Queueing`."""
+        self._enqueued = Enqueued(self._house, self._visitor, ask, enqueue)
+        self._enqueued.start()
 
     def stop(self) -> None:
         """Another document goes on."""
-        if self._attending is not None:
-            self._attending.stop("another document goes on")
+        if self._dialled is not None:
+            self._dialled.stop("another document goes on")
+        if self._enqueued is not None:
+            self._enqueued.stop(QueueResult.REDIRECTED)
 
     def left(self) -> None:
         """The caller is gone."""
-        if self._attending is not None:
-            self._attending.left()
+        if self._dialled is not None:
+            self._dialled.stop(CALLER_GONE)
+        if self._enqueued is not None:
+            self._enqueued.stop(QueueResult.HANGUP)
 
     def on_key(self, key: str) -> None:
         """The caller pressed a key."""
-        if self._attending is not None:
-            self._attending.on_key(key)
+        if self._dialled is not None:
+            self._dialled.on_key(key)
+        if self._enqueued is not None:
+            self._enqueued.on_key(key)
 
 
 class Meeting(ABC):
@@ -59,6 +78,11 @@ class Meeting(ABC):
     _media: CallMedia
     _hands: Hands
     _up: asyncio.Event
+    _meetings: Meetings
+
+    def enqueue(self, ask: int, enqueue: Enqueue) -> None:
+        """See `twiml.call.Queueing`."""
+        self._meetings.enqueue(ask, enqueue)
 
     @property
     @abstractmethod
@@ -73,6 +97,10 @@ class Meeting(ABC):
 
     @abstractmethod
     def answer(self) -> None:
+        """See `twiml.call.Call`."""
+
+    @abstractmethod
+    def hang_up(self, ending: Ending) -> None:
         """See `twiml.call.Call`."""
 
     @abstractmethod
@@ -93,7 +121,8 @@ class Meeting(ABC):
             ready=self._taken,
             hands_of=lambda give: self.hands_of(self.line, give, self.leg),
             note=self._hands.note,
-            ended=self._give,
+            give=self._give,
+            hang_up=self.hang_up,
         )
 
     async def _taken(self) -> None:

@@ -131,6 +131,11 @@ class Queue:
         times = [now - each.since for each in self._waiting()]
         return round(sum(times) / len(times)) if times else 0
 
+    def since(self, call_sid: str) -> float:
+        """When a member came, 0 for who is none."""
+        member = self._members.get(call_sid)
+        return 0.0 if member is None else member.since
+
     def standing(self, call_sid: str, now: float) -> Waiting | None:
         """Where somebody stands who waits."""
         waiting = self._waiting()

@@ -19,12 +19,21 @@ from gateway.media.wire import RecordingEnded
 from gateway.recordings.model import Recording as Row
 from gateway.recordings.model import RecordingStatus
 from gateway.speech.model import NoPrompt, Prompt
-from twiml.call import Call, Event, Recorded, RecordEnd, Recording, Sending, Speaking
+from twiml.call import (
+    Call,
+    Event,
+    Queueing,
+    Recorded,
+    RecordEnd,
+    Recording,
+    Sending,
+    Speaking,
+)
 from twiml.dialling import dialling
 from twiml.gathering import gathering
 from twiml.machine import Verbs
 from twiml.recording import recording
-from twiml.single import prompts, sending
+from twiml.single import prompts, queueing, sending
 from twiml.verbs import Record, StartRecording
 
 _ENDS: Final = {"silence": RecordEnd.SILENCE, "limit": RecordEnd.LIMIT}
@@ -151,7 +160,7 @@ class Taking:
         self._takes.stop_recording()
 
 
-class Sounding(Call, Speaking, Recording, Sending, Protocol):
+class Sounding(Call, Speaking, Recording, Queueing, Sending, Protocol):
     """A call whose documents are heard, and record it."""
 
 
@@ -162,5 +171,6 @@ def verbs_of(call: Sounding) -> Verbs:
         **gathering(call),
         **recording(call, call),
         **dialling(call),
+        **queueing(call),
         **sending(call),
     }

@@ -22,6 +22,7 @@ from gateway.calls.meters import VoiceStats
 from gateway.calls.orders import NoCalls, Orders
 from gateway.calls.orders_watch import OrderWatcher
 from gateway.calls.pace import Paces
+from gateway.calls.queue_run import Queues
 from gateway.calls.reach import Device, Reach, srtp_of
 from gateway.calls.restart import Restart
 from gateway.calls.rooms import Rooms
@@ -265,6 +266,7 @@ class Voice:
             prompts=self._prompts,
             recordings=self._recordings,
             rooms=Rooms(),
+            queues=Queues(),
             texts=self._texts,
             book=self._book,
             store=ground.store,
