@@ -24,6 +24,8 @@ _VARIABLES: Final = {
     "Sid": "The resource's SID.",
     "CallSid": "The call's SID.",
     "RecordingSid": "The recording's SID; Twilio.CURRENT is the one that runs.",
+    "ConferenceSid": "The conference's SID.",
+    "QueueSid": "The queue's SID.",
     "DomainSid": "The SIP domain's SID.",
     "CredentialListSid": "The credential list's SID.",
     "IpAccessControlListSid": "The SID of the list of addresses.",

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import msgspec
 
 from gateway.calls.model import Call
+from gateway.calls.room_orders import ChangePerson, ChangeRoom
 from gateway.recordings.model import RecordingStatus
 from gateway.sids import ORDER, new_sid
 from gateway.store.base import Delete, Insert, Query, Row, Store, Write
@@ -96,7 +97,17 @@ class ChangeRecording(msgspec.Struct, frozen=True, kw_only=True, tag="recording"
     skips: bool = True
 
 
-Order = Complete | Cancel | Redirect | Amend | Place | RecordCall | ChangeRecording
+Order = (
+    Complete
+    | Cancel
+    | Redirect
+    | Amend
+    | Place
+    | RecordCall
+    | ChangeRecording
+    | ChangeRoom
+    | ChangePerson
+)
 
 
 class Crowded(msgspec.Struct, frozen=True):
@@ -111,6 +122,8 @@ class Orders(Protocol):
 
     async def order(self, account_sid: str, sid: str, order: Order) -> Call | None:
         """The call after `order`; None if this process does not have it.
+
+        Of an order to a conference it is the call of one who is in it.
 
         An order that its state does not allow changes nothing.
         """

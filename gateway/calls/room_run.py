@@ -19,7 +19,7 @@ from gateway.calls.hop import Hop
 from gateway.calls.keeping import NotKept
 from gateway.calls.leg import Event, Finished, Gone, Leg
 from gateway.calls.media import NoMedia
-from gateway.calls.model import CallDirection, CallLeg
+from gateway.calls.model import Call, CallDirection, CallLeg
 from gateway.calls.room_book import RoomBook
 from gateway.calls.room_graph import MIXER, seats_of
 from gateway.calls.room_media import RoomMedia, mixer_of
@@ -91,6 +91,11 @@ class Room:
         self._count = 0
         self.media.settle(first.visitor.media.call)
         self._book.begin()
+
+    @property
+    def somebody(self) -> Call:
+        """The call of who is in it longest; a room has nobody in it only when it is over."""
+        return next(iter(self._here.values())).visitor.line.call
 
     # What is asked of it
 

@@ -9,6 +9,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from gateway.calls.conference import Refused
+from gateway.calls.model import Call
+from gateway.calls.room_orders import ChangePerson, ChangeRoom, carry_out
 from gateway.calls.room_run import Room
 from gateway.media.wire import Told
 
@@ -48,6 +50,15 @@ class Rooms:
         if room is None or self._by_name.get((account_sid, room.name)) is not room:
             return None
         return room
+
+    def order(self, account_sid: str, sid: str, order: ChangeRoom | ChangePerson) -> Call | None:
+        """Do what REST wants; the call of one who was in, None if the room is not here."""
+        room = self.find(account_sid, sid)
+        if room is None:
+            return None
+        call = room.somebody
+        carry_out(room, order)
+        return call
 
     def told(self, event: Told) -> bool:
         """Take what happened to a room's media; whether it is one of these."""

@@ -29,6 +29,7 @@ from gateway.calls.pace import Paces
 from gateway.calls.parameters import DOMAIN, sip_address, sip_parameters
 from gateway.calls.placing import Placing
 from gateway.calls.reach import phone_policy, policy_of, srtp_of
+from gateway.calls.room_orders import ChangePerson, ChangeRoom
 from gateway.calls.scoped import BROKEN, Scoped
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
@@ -412,6 +413,8 @@ class Calls:
         """See `Orders`."""
         if isinstance(order, Place):
             return await self._placing.claim(account_sid, sid, order)
+        if isinstance(order, ChangeRoom | ChangePerson):
+            return self._house.rooms.order(account_sid, sid, order)
         live = self._live.get(sid) or self._with_child(sid)
         if live is None or live.line.call.account_sid != account_sid:
             return None

@@ -1,0 +1,133 @@
+"""Conferences and queues over REST: who is in, what is changed of them, and how they end."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocols.sip import agent_events as events
+from tests.integration.voice.conftest import OpenPhone
+from tests.integration.voice.phones import Phone
+from tests.integration.voice.test_endings import DOMAIN
+from tests.integration.voice.test_queue_calls import SETUP, WAITS
+from tests.integration.voice.test_rooms import hears, left
+from tests.integration.voice.test_spoken import ask, tone_file
+from tests.integration.voice.world import until, world
+
+ROOM = (
+    '<Response><Dial><Conference beep="false" waitUrl="" statusCallback="/events"'
+    ' participantLabel="{label}" statusCallbackEvent="mute hold end announcement">room</Conference>'
+    "</Dial><Hangup/></Response>"
+)
+
+
+@pytest.fixture
+async def phones(open_phone: OpenPhone) -> list[Phone]:
+    names = (("alice", "pa", 440), ("bob", "pb", 880))
+    return [
+        await open_phone(name, DOMAIN, tone=tone, password=secret) for name, secret, tone in names
+    ]
+
+
+async def test_a_conference_is_steered_over_rest(tmp_path: Path, phones: list[Phone]) -> None:
+    alice, bob = phones
+    async with world(tmp_path, SETUP) as here:
+        here.app.sounds |= {"/hold.wav": tone_file(1000, 20.0), "/say.wav": tone_file(620, 1.5)}
+        here.app.pages["/hold"] = "<Response><Play>/hold.wav</Play></Response>"
+        here.app.pages["/say"] = "<Response><Play>/say.wav</Play></Response>"
+        for label, phone in zip(("alice", "bob"), phones, strict=True):
+            await phone.register(here.hop())
+            here.app.twiml = ROOM.format(label=label)
+            phone.call("anybody", here.hop())
+            await phone.until(events.Answered)
+        await hears(alice, 880)
+        await hears(bob, 440)
+
+        (shown,) = (await ask(here, "GET", "/Conferences.json?Status=in-progress"))[1][
+            "conferences"
+        ]
+        assert (shown["friendly_name"], shown["status"]) == ("room", "in-progress")
+        above = f"/Conferences/{shown['sid']}"
+        people = (await ask(here, "GET", f"{above}/Participants.json"))[1]["participants"]
+        assert [each["label"] for each in people] == ["bob", "alice"]
+
+        bobs = f"{above}/Participants/bob.json"
+        status, changed = await ask(here, "POST", bobs, Muted="true")
+        assert (status, changed["muted"]) == (200, True)
+        await hears(alice)
+        await hears(bob, 440)
+        muted = (await ask(here, "GET", f"{above}/Participants.json?Muted=true"))[1]
+        assert [each["label"] for each in muted["participants"]] == ["bob"]
+        await ask(here, "POST", bobs, Muted="false")
+        await hears(alice, 880)
+
+        hold: dict[str, Any] = {"Hold": "true", "HoldUrl": f"{here.app.url}/hold"}
+        assert (await ask(here, "POST", bobs, **hold))[1]["hold"] is True
+        await hears(bob, 1000)
+        await hears(alice)
+        await ask(here, "POST", bobs, Hold="false")
+        await hears(bob, 440)
+
+        await ask(here, "POST", f"{above}.json", AnnounceUrl=f"{here.app.url}/say")
+        await hears(alice, 620, 880)
+        await here.app.until("/events", lambda told: "announcement" in told["StatusCallbackEvent"])
+        await hears(alice, 880)
+        await ask(here, "POST", bobs, AnnounceUrl=f"{here.app.url}/say")
+        await hears(bob, 620)
+        await hears(bob, 440)
+
+        assert (await ask(here, "DELETE", bobs))[0] == 204
+        await bob.until(events.HungUp)
+        assert (await ask(here, "GET", bobs))[0] == 404
+        status, over = await ask(here, "POST", f"{above}.json", Status="completed")
+        assert (status, over["status"]) == (200, "completed")
+        assert over["reason_conference_ended"] == "conference-ended-via-api"
+        await alice.until(events.HungUp)
+        assert (await ask(here, "POST", f"{above}.json", Status="completed"))[0] == 400
+        told = [form["StatusCallbackEvent"] for path, form in here.app.asked if path == "/events"]
+        assert told == [
+            *("participant-mute", "participant-unmute", "participant-hold", "participant-unhold"),
+            *("announcement-end", "announcement-end", "conference-end"),
+        ]
+        await left(here)
+
+
+async def test_queues_and_their_members_over_rest(tmp_path: Path, phones: list[Phone]) -> None:
+    async with world(tmp_path, SETUP, WAITS) as here:
+        here.app.pages["/wait"] = '<Response><Pause length="60"/></Response>'
+        here.app.pages["/next"] = "<Response><Hangup/></Response>"
+        status, made = await ask(here, "POST", "/Queues.json", FriendlyName="support", MaxSize="1")
+        assert (status, made["max_size"], made["current_size"]) == (201, 1, 0)
+        assert (await ask(here, "POST", "/Queues.json", FriendlyName="support"))[0] == 400
+        above = f"/Queues/{made['sid']}"
+        alice, bob = phones
+        for phone in phones:
+            await phone.register(here.hop())
+        alice.call("anybody", here.hop())
+        waiting = await here.app.until("/wait")
+        assert (waiting["QueueSid"], waiting["MaxQueueSize"]) == (made["sid"], "1")
+
+        async def member() -> dict[str, Any] | None:
+            status, found = await ask(here, "GET", f"{above}/Members/Front.json")
+            return found if status == 200 else None
+
+        front = await until(member)
+        assert (front["call_sid"], front["position"]) == (waiting["CallSid"], 1)
+        assert (await ask(here, "GET", f"{above}.json"))[1]["current_size"] == 1
+        assert (await ask(here, "DELETE", f"{above}.json"))[0] == 400
+        bob.call("anybody", here.hop())
+        full = await here.app.until("/dequeued")
+        assert full["QueueResult"] == "queue-full"
+        members = (await ask(here, "GET", f"{above}/Members.json"))[1]["queue_members"]
+        assert len(members) == 1
+        here.app.asked.clear()
+        front_path = f"{above}/Members/Front.json"
+        status, taken = await ask(here, "POST", front_path, Url=f"{here.app.url}/next")
+        assert (status, taken["call_sid"]) == (200, front["call_sid"])
+        await here.app.until("/next")
+        done = await here.app.until("/dequeued")
+        assert done["QueueResult"] == "redirected"
+        await alice.until(events.HungUp)
+        await left(here)
+        assert (await ask(here, "POST", f"{above}.json", MaxSize="7"))[1]["max_size"] == 7
+        assert (await ask(here, "DELETE", f"{above}.json"))[0] == 204
