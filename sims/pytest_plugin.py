@@ -5,6 +5,7 @@ The fixture `trunkline` is a gateway, a child process on free ports, with a simu
 is started, nor loaded, for tests that ask for neither.
 """
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,6 +36,7 @@ class Trunkline:
         self._door = door
         self._phones: dict[str, Phone] = {}
         self._numbers: list[dict[str, Any]] = self._listed_numbers()
+        self._changed: dict[str, dict[str, str]] = {}  # numbers, and what they had
 
     @property
     def url(self) -> str:
@@ -89,11 +91,11 @@ class Trunkline:
 
     def answer_calls(self, url: str, number: str = "", **settings: str) -> None:
         """Have calls to a number answered by the app at `url`, until the test is over."""
-        self._update(number, {"VoiceUrl": url, "VoiceMethod": "POST", **settings})
+        self._change(number, {"VoiceUrl": url, "VoiceMethod": "POST", **settings})
 
     def answer_texts(self, url: str, number: str = "", **settings: str) -> None:
         """Have texts to a number answered by the app at `url`, until the test is over."""
-        self._update(number, {"SmsUrl": url, "SmsMethod": "POST", **settings})
+        self._change(number, {"SmsUrl": url, "SmsMethod": "POST", **settings})
 
     def calls(self) -> list[dict[str, Any]]:
         """The gateway's newest calls, newest first."""
@@ -113,9 +115,9 @@ class Trunkline:
     def clean(self) -> None:
         """End calls, forget what was heard, and put numbers back as they were."""
         self.end_calls()
-        for each in self._numbers:
-            kept = ("VoiceUrl", each["voice_url"]), ("SmsUrl", each["sms_url"])
-            self._update(each["phone_number"], {name: value or "" for name, value in kept})
+        for number, before in self._changed.items():
+            self._update(number, before)
+        self._changed.clear()
         self._door.ask("DELETE", "/sim")
 
     def _live(self) -> list[dict[str, Any]]:
@@ -126,14 +128,26 @@ class Trunkline:
         found: list[dict[str, Any]] = page["incoming_phone_numbers"]
         return found
 
-    def _update(self, number: str, form: Mapping[str, str]) -> None:
-        wanted = number or self.number
+    def _change(self, number: str, form: Mapping[str, str]) -> None:
+        """Update a number, and keep what it had."""
+        before = self._update(number or self.number, form)
+        kept = self._changed.setdefault(before["phone_number"], {})
+        for name in form:
+            kept.setdefault(name, before.get(_field(name)) or "")
+
+    def _update(self, number: str, form: Mapping[str, str]) -> dict[str, Any]:
+        """The number as it was."""
         for each in self._listed_numbers():
-            if each["phone_number"] == wanted:
+            if each["phone_number"] == number:
                 path = f"{self._door.account}/IncomingPhoneNumbers/{each['sid']}.json"
                 self._door.ask("POST", path, form=form)
-                return
-        raise AssertionError(f"{wanted} is no number of the account; its own is {self.number}")
+                return each
+        raise AssertionError(f"{number} is no number of the account; its own is {self.number}")
+
+
+def _field(name: str) -> str:
+    """The field of an answer that a parameter sets: VoiceUrl is voice_url."""
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

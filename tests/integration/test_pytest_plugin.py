@@ -25,7 +25,7 @@ def test_what_is_left_behind(trunkline, webapp):
     webapp["/sms"] = lambda asked: said.format(**asked.params)
     webapp["/voice"] = "<Response><Dial>+447700900123</Dial></Response>"
     trunkline.answer_texts(webapp.url("/sms"))
-    trunkline.answer_calls(webapp.url("/voice"))
+    trunkline.answer_calls(webapp.url("/voice"), StatusCallback=webapp.url("/status"))
     trunkline.messages.text_in("+447700900456", trunkline.number, "Hello")
     assert trunkline.messages.expect("+447700900456", "Hello!")["from"] == trunkline.number
     caller, agent = trunkline.phone("+447700900456"), trunkline.phone("+447700900123")
@@ -42,7 +42,7 @@ def test_the_next_one(trunkline, messages):
     assert {each["status"] for each in trunkline.calls()} == {"completed"}
     assert messages.of("+447700900456") == []
     (number,) = trunkline.client.incoming_phone_numbers.list()
-    assert (number.voice_url or "", number.sms_url or "") == ("", "")
+    assert (number.voice_url or "", number.sms_url or "", number.status_callback or "") == 3 * ("",)
     trunkline.client.messages.create(to="+447700900456", from_=trunkline.number, body="Once")
     messages.expect("+447700900456", "Once")
     with pytest.raises(AssertionError, match="on the handset:\\n  .15550001000: Once"):

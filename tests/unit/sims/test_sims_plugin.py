@@ -21,7 +21,7 @@ from twilio.twiml.voice_response import VoiceResponse
 
 from sims import pytest_plugin
 from sims.media_sounds import recording
-from sims.plugin_gateway import Door
+from sims.plugin_gateway import Door, GatewayProcess
 from sims.plugin_phones import Phone
 from sims.plugin_texts import Messages
 from sims.plugin_webapp import Reply, WebApp
@@ -117,6 +117,7 @@ class HeldDoor(Door):
         super().__init__("http://nowhere", "AC1", TOKEN)
         self.texts: list[dict[str, Any]] = []
         self.calls: list[dict[str, Any]] = []
+        self.numbers: list[dict[str, str]] = []
         self.asked: list[tuple[str, str, object]] = []
 
     def ask(
@@ -127,7 +128,11 @@ class HeldDoor(Door):
         form: Mapping[str, str] | None = None,
         content: object = None,
     ) -> Any:
-        self.asked.append((method, path, content))
+        self.asked.append((method, path, content or form))
+        if "Calls.json" in path:
+            return {"calls": []}
+        if "IncomingPhoneNumbers" in path:
+            return {"incoming_phone_numbers": self.numbers}
         if path.endswith("/scripts"):
             return {"id": "1"}
         return self.texts if path.endswith("/messages") else self.calls
@@ -190,6 +195,26 @@ def test_a_file_that_is_not_there_can_not_be_said(tmp_path: Path) -> None:
     door.calls = [call("answered", answered_at="now")]
     with pytest.raises(AssertionError, match="is no file; a phone plays WAV files"):
         Phone(door, "+44").play(tmp_path / "none.wav")
+
+
+def test_numbers_get_back_what_a_test_changed() -> None:
+    door = HeldDoor()
+    of_file = {"sid": "PN1", "phone_number": "+2", "voice_url": "http://file", "sms_url": ""}
+    ours = {"sid": "PN2", "phone_number": "+1", "voice_url": "", "status_callback": "http://kept"}
+    door.numbers = [of_file, ours]
+    process = cast(GatewayProcess, SimpleNamespace(data=Path("var"), log=Path("log")))
+    trunkline = pytest_plugin.Trunkline(process, door)
+    for url in ("http://one", "http://two"):
+        trunkline.answer_calls(url, StatusCallback=url)
+        door.numbers[1] = {**ours, "voice_url": url, "status_callback": url}
+    trunkline.clean()
+    changed = [(path[-8:], form) for method, path, form in door.asked if method == "POST"]
+    assert {path for path, _ in changed} == {"PN2.json"}
+    before = {"VoiceUrl": "", "VoiceMethod": "", "StatusCallback": "http://kept"}
+    assert changed[-1][1] == before
+    assert ("DELETE", "/sim", None) in door.asked
+    with pytest.raises(AssertionError, match=r"\+3 is no number of the account; its own is \+1"):
+        trunkline.answer_texts("http://one", "+3")
 
 
 @pytest.mark.parametrize("scope", ["session", "function", ""])
