@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tests.integration.gateway_process import wait_for
+from tests.interop.heard import Heard, heard_in
 from tests.ports import free_port
 
 RATE = 8000
@@ -94,13 +95,13 @@ class Baresip:
         folder.mkdir()
         self._folder, self._log = folder, folder / "baresip.log"
         self.account = account
-        control, rtp = free_port(host), free_port(host)
+        self.port, control, rtp = free_port(host), free_port(host), free_port(host)
         tls = [f"sip_certificate {certificate}"] if certificate else []
         tls += [f"sip_cafile {authority}"] if authority else []
         (folder / "config").write_text(
             _CONFIG.format(
                 host=host,
-                port=free_port(host),
+                port=self.port,
                 certificate="\n".join(tls),
                 folder=folder,
                 rtp=rtp,
@@ -186,6 +187,12 @@ class Baresip:
         for each in found:
             wait_for(lambda path=each: _is_whole(path), f"{each.name} is whole")
         return dict(_loudest(each) for each in found)
+
+    def sounds(self) -> list[Heard]:
+        """What it heard in its one call, in order; `heard` says when."""
+        assert len(self.heard()) == 1, self.log()
+        (file,) = self._folder.glob("dump-*-dec.wav")
+        return heard_in(file)[0]
 
     def log(self) -> str:
         """What it wrote."""
