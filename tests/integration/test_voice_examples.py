@@ -198,3 +198,23 @@ def test_conference_lets_in_who_knows_the_pin(trunkline: Trunkline, start: Start
     moderator.hang_up()
     assert {each.expect_end(PATIENCE) for each in (caller, third)} == {200}
     conference.expect(r"^conference-end")
+
+
+def test_queue_is_served_in_turn(trunkline: Trunkline, start: Start) -> None:
+    agent, first, second = (trunkline.phone(f"+44770090012{each}") for each in "345")
+    queue = start("queue_with_agents.py", "--agents", agent.number)
+    queue.expect("has a queue")
+    for at, each in enumerate((first, second), 1):
+        each.call(trunkline.number)
+        queue.expect(rf"^CA\w+ waits at position {at}$")
+    agent.call(trunkline.number)
+    agent.tone(440, seconds=20)
+    first.expect_tone(440, PATIENCE)
+    first.tone(550, seconds=3)
+    agent.expect_tone(550, PATIENCE)
+    first.hang_up()
+    second.expect_tone(440, PATIENCE)
+    second.hang_up()
+    agent.expect_speech(PATIENCE)  # nobody waits
+    agent.expect_end(PATIENCE)
+    wait_for(lambda: queue.said.count("left the queue: bridged") == 2, "both were served")
