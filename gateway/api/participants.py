@@ -12,21 +12,15 @@ from gateway.api.paging import Page, Slice
 from gateway.api.resources import Call, Kind, Param
 from gateway.api.rows import sliced
 from gateway.calls.room_orders import ChangePerson
-from gateway.calls.room_tables import PEOPLE, ParticipantRow, participant_of
+from gateway.calls.room_tables import IN, ParticipantRow, participant_of
 from gateway.messages.asked import is_http_url
 from gateway.messages.draft import Refusal
 from gateway.sids import CALL, is_sid
-from gateway.store.base import Query
 
 __all__ = ["RESOURCES"]
 
 _PATIENCE: Final = 3.0  # seconds for a change to be durable
 _LOOK: Final = 0.02
-_IN: Final = Query(
-    "participants_in",
-    f"SELECT {', '.join(PEOPLE)} FROM participants WHERE account_sid = $1 AND conference_sid = $2"
-    " ORDER BY call_sid DESC",
-)
 _TRUE: Final = {"true": True, "false": False}
 
 
@@ -74,7 +68,7 @@ async def _people(call: Call) -> list[ParticipantRow] | Refusal:
     conference = await conferences.find(call)
     if isinstance(conference, Refusal):
         return conference
-    rows = await call.services.store.fetch(_IN, conference.account_sid, conference.sid)
+    rows = await call.services.store.fetch(IN, conference.account_sid, conference.sid)
     return [participant_of(row) for row in rows]
 
 

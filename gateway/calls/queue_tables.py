@@ -56,6 +56,12 @@ WAITING: Final = Query(
     f"{_WAITING} WHERE account_sid = $1 AND queue_sid = $2 ORDER BY date_enqueued, call_sid",
 )
 
+# For a restart: whose callers wait, and which they are.
+OWNERS: Final = Query(
+    "queue_members_owners", "SELECT owner, count(*) FROM queue_members GROUP BY owner"
+)
+OF_OWNER: Final = Query("queue_members_of_owner", f"{_WAITING} WHERE owner = $1")
+
 
 def inserted(row: QueueRow) -> Write:
     """The write that makes a queue exist."""

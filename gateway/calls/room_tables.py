@@ -72,6 +72,11 @@ NAMED: Final = Query(
     f"{_SELECT} WHERE account_sid = $1 AND friendly_name = $2 AND {_OPEN}"
     " ORDER BY sid DESC LIMIT 1",
 )
+IN: Final = Query(
+    "participants_in",
+    f"SELECT {', '.join(PEOPLE)} FROM participants WHERE account_sid = $1 AND conference_sid = $2"
+    " ORDER BY call_sid DESC",
+)
 # For a restart: whose conferences are not over, and which they are, page by page.
 OPEN_OWNERS: Final = Query(
     "conferences_open_owners",

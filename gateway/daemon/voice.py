@@ -25,6 +25,7 @@ from gateway.calls.pace import Paces
 from gateway.calls.queue_run import Queues
 from gateway.calls.reach import Device, Reach, srtp_of
 from gateway.calls.restart import Restart
+from gateway.calls.room_restart import RoomCloser
 from gateway.calls.rooms import Rooms
 from gateway.calls.service import Calls
 from gateway.calls.sip_tools import Tools
@@ -177,7 +178,13 @@ class Voice:
         await self.trunks.start()
         stack.push_async_callback(lambda: self.trunks.close(_UNREGISTER_WITHIN))
         closer = Closer(self._recordings, self._ground.store, lease=self._lease, offer=self._offer)
-        await self._restart.begin(closer.look)
+        rooms = RoomCloser(self._ground.store, lease=self._lease, clock=self._ground.clock)
+
+        async def end_what_is_left() -> None:
+            await closer.look()
+            await rooms.look()
+
+        await self._restart.begin(end_what_is_left)
         stack.callback(asyncio.create_task(self.calls.keep_ladders()).cancel)
         watcher = OrderWatcher(self._ground.store, self.calls)
         watcher.start()

@@ -41,7 +41,9 @@ async def hears(phone: Phone, *tones: int) -> None:
     try:
         await until(found)
     except TimeoutError:
-        raise AssertionError(f"the phone of {phone.sound.tone} Hz hears {heard_by(phone)}") from None
+        raise AssertionError(
+            f"the phone of {phone.sound.tone} Hz hears {heard_by(phone)}"
+        ) from None
 
 
 async def left(here: World) -> None:
