@@ -89,21 +89,6 @@ def test_the_first_start_prints_where_everything_is(running_gateway: RunningGate
     assert running_gateway.auth_token not in said
 
 
-def test_reply_app_answers_a_handset(running_gateway: RunningGateway) -> None:
-    gateway = running_gateway
-    with example(gateway, "reply_app.py") as output:
-        wait_for(lambda: "are answered at" in output.read_text(), "the app serves")
-        asked = command(
-            *(gateway, "sim", "text", "--from", HANDSET, "--to", NUMBER),
-            *("--body", "Are you open?"),
-        )
-        assert asked.returncode == 0, asked.stderr
-        wait_for(lambda: handset(gateway, HANDSET), "the answer is on the handset")
-        shown = command(gateway, "sim", "inbox", HANDSET)
-        assert f"{NUMBER}: We are open from 9 to 18, Monday to Friday." in shown.stdout
-        assert f"{HANDSET}: Are you open?" in output.read_text()
-
-
 @contextmanager
 def example(gateway: RunningGateway, name: str, *options: str) -> Iterator[Path]:
     """An example that serves until Ctrl-C ends it; gives where what it prints is."""
