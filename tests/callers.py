@@ -50,6 +50,8 @@ class Side:
         self.reason = ""
         self.media = 0
         """The port of the far end."""
+        self.sent = 0
+        """Frames of media."""
         self.progress = 0
         self.answered = asyncio.Event()
         self.over = asyncio.Event()
@@ -78,7 +80,6 @@ class Party:
         self._on_call = on_call or Party.answer
         self._news = asyncio.Event()
         self._rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._sequence = 0
 
     async def open(self, port: int = 0) -> "Party":
         """Listen over UDP."""
@@ -154,13 +155,13 @@ class Party:
         self.station.agent.hang_up(side.session, self.station.now(), HangUp())
         self.station.wake()
 
-    def speak(self, side: Side, frames: int = 1) -> None:
-        """Send frames of media."""
+    def speak(self, side: Side, frames: int = 1, frame: bytes = _FRAME) -> None:
+        """Send frames of media, of silence unless `frame` is something else in PCMU."""
         for _ in range(frames if side.media else 0):
-            self._sequence = (self._sequence + 1) % 65536
-            stamp = self._sequence * 160
-            head = bytes((0x80, 0)) + self._sequence.to_bytes(2, "big") + stamp.to_bytes(4, "big")
-            packet = head + int(side.session).to_bytes(4, "big") + _FRAME
+            side.sent += 1
+            sequence, stamp = side.sent % 2**16, side.sent * 160 % 2**32
+            head = bytes((0x80, 0)) + sequence.to_bytes(2, "big") + stamp.to_bytes(4, "big")
+            packet = head + int(side.session).to_bytes(4, "big") + frame
             self._rtp.sendto(packet, (HOST, side.media))
 
     async def until(self, holds: Callable[[], bool], within: float, what: str) -> None:

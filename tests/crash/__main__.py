@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.crash import calls, full_disk, kills, traced
+from tests.crash import calls, full_disk, kills, recordings, traced
 from tests.crash.judge import Verdict
 
 _SHOWN: Final = 20
@@ -102,6 +102,9 @@ def print_table(verdict: Verdict) -> None:
 async def _calls(home: Path, dice: random.Random) -> list[str]:
     seen, wrong = await calls.fifty(home / "fifty")
     print(f"calls: {seen}", flush=True)
+    seen, more = await recordings.fifty(home / "recorded")
+    wrong += more
+    print(f"recordings: {seen}", flush=True)
     lines, more = await calls.sweep(home / "sweep", dice)
     print("\n".join(f"calls: {line}" for line in lines), flush=True)
     return [*wrong, *more]

@@ -5,11 +5,9 @@ down what they were told. The app answers by who calls, and keeps whoever it is 
 """
 
 import asyncio
-import io
 import json
 import random
 import time
-import wave
 from base64 import b64encode
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,6 +36,7 @@ _RELEASED_WITHIN: Final = 3.0
 _LOOK_EVERY: Final = 0.1
 _T1: Final = 0.1  # of the parties: who has nobody to talk to gives up sooner
 _ANSWERED, _RINGING, _LATE, _WAITING = "1", "2", "3", "4"
+RECORDED, JOINED_AND_RECORDED = "5", "6"
 _KIND_AT: Final = 5  # in the number of who calls, and of who is called
 _OVER: Final = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 _CONFIG: Final = """
@@ -52,19 +51,29 @@ number = "+15550001000"
 voice_url = "{app}/voice"
 status_callback = "{app}/status"
 """
-_DOCUMENT: Final = (
-    '<Response><Dial answerOnBridge="true" record="record-from-answer-dual">'
+_NUMBER: Final = (
     '<Number statusCallback="{app}/status"'
-    ' statusCallbackEvent="initiated ringing answered completed">{number}</Number></Dial>'
-    "</Response>"
+    ' statusCallbackEvent="initiated ringing answered completed">{number}</Number>'
 )
+_TELLS: Final = (
+    'recordingStatusCallback="{app}/recording" recordingStatusCallbackEvent="in-progress completed"'
+)
+_DIAL: Final = f'<Dial answerOnBridge="true">{_NUMBER}</Dial>'
+_DOCUMENTS: Final = {
+    RECORDED: f'<Record timeout="60" {_TELLS}/>',
+    JOINED_AND_RECORDED: f'<Dial record="record-from-answer-dual" {_TELLS}>{_NUMBER}</Dial>',
+}
 
 
 class App:
-    """What the number runs: `told` are status callbacks, `waiting` who gets no document."""
+    """What the number runs: `told` are status callbacks, `waiting` who gets no document.
+
+    `recorded` are callbacks of recordings.
+    """
 
     def __init__(self) -> None:
         self.told: list[dict[str, str]] = []
+        self.recorded: list[dict[str, str]] = []
         self.waiting = 0
         self.url = ""
         self._never = asyncio.Event()
@@ -75,6 +84,7 @@ class App:
         app = web.Application()
         app.router.add_post("/voice", self._voice)
         app.router.add_post("/status", self._status)
+        app.router.add_post("/recording", self._recording)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -92,14 +102,21 @@ class App:
             self.waiting += 1
             await self._never.wait()
         callee = "+4480" + caller[_KIND_AT:]
-        text = _DOCUMENT.format(app=self.url, number=callee)
-        return web.Response(text=text, content_type="text/xml")
+        text = _DOCUMENTS.get(caller[_KIND_AT], _DIAL).format(app=self.url, number=callee)
+        return web.Response(text=f"<Response>{text}</Response>", content_type="text/xml")
 
     async def _status(self, request: web.Request) -> web.Response:
-        form = {name: str(value) for name, value in (await request.post()).items()}
-        form["token"] = request.headers["I-Twilio-Idempotency-Token"]
-        self.told.append(form)
+        self.told.append(await _form(request))
         return web.Response()
+
+    async def _recording(self, request: web.Request) -> web.Response:
+        self.recorded.append(await _form(request))
+        return web.Response()
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    form = {name: str(value) for name, value in (await request.post()).items()}
+    return {**form, "token": request.headers["I-Twilio-Idempotency-Token"]}
 
 
 class CallWorld:
@@ -235,7 +252,7 @@ class CallWorld:
         async def found() -> bool:
             return Counter(row["status"] for row in await self.rows()) == wanted
 
-        await _until(found, f"calls are {wanted}")
+        await until(found, f"calls are {wanted}")
 
     async def wait_for_more(self, status: str, count: int) -> None:
         """Return when at least so many calls have the status."""
@@ -243,7 +260,7 @@ class CallWorld:
         async def found() -> bool:
             return sum(row["status"] == status for row in await self.rows()) >= count
 
-        await _until(found, f"{count} calls are {status}")
+        await until(found, f"{count} calls are {status}")
 
     async def settle(self) -> list[dict[str, Any]]:
         """Wait until nobody is in a call, all are over, and the app was told; all rows then."""
@@ -257,7 +274,7 @@ class CallWorld:
                 return False
             return not (await self.get("/v1/jobs?limit=1"))["jobs"]
 
-        await _until(settled, "all is over, and told")
+        await until(settled, "all is over, and told")
         return rows
 
     @property
@@ -266,7 +283,7 @@ class CallWorld:
         return [*self.caller.sides.values(), *self.callee.sides.values()]
 
 
-async def _until(holds: Callable[[], Awaitable[bool]], what: str, within: float = WITHIN) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], what: str, within: float = WITHIN) -> None:
     """Look until it holds; `TimeoutError` with what did not."""
     deadline = time.monotonic() + within
     while not await holds():
@@ -276,7 +293,7 @@ async def _until(holds: Callable[[], Awaitable[bool]], what: str, within: float 
 
 
 def _answer_by_number(party: Party, side: Side) -> None:
-    if side.number[_KIND_AT] == _ANSWERED:
+    if side.number[_KIND_AT] in (_ANSWERED, JOINED_AND_RECORDED):
         party.answer(side)
     else:
         party.ring(side)
@@ -317,9 +334,8 @@ async def fifty(
         rows = await world.settle()
         wrong = _released(up, [*rings, late, *waits], far, late)
         wrong += _kept(rows, {side.number: side for side in world.caller.past})
-        wrong += _told(world.app.told, rows)
-        wrong += await _timelines(world, rows)
-        wrong += await _recordings(world, answered)
+        wrong += told_wrongly(world.app.told, rows)
+        wrong += await wrong_timelines(world, rows)
         wrong += [f"media worker {pid} outlived its gateway" for pid in workers if _lives(pid)]
         if world.gateway.terminate() != 0:
             wrong.append("the gateway did not end well")
@@ -360,8 +376,8 @@ async def promised(
         ]
         rung = Counter(side.number for side in world.callee.past)
         wrong += [f"{number} rang {count} times" for number, count in rung.items() if count > 1]
-        wrong += _told(world.app.told, list(rows.values()))
-        wrong += await _timelines(world, list(rows.values()))
+        wrong += told_wrongly(world.app.told, list(rows.values()))
+        wrong += await wrong_timelines(world, list(rows.values()))
         if world.gateway.terminate() != 0:
             wrong.append("the gateway did not end well")
     except TimeoutError as error:
@@ -429,7 +445,7 @@ def _kept(rows: Sequence[dict[str, Any]], sides: dict[str, Side]) -> list[str]:
     return problems
 
 
-def _told(callbacks: Sequence[dict[str, str]], rows: Sequence[dict[str, Any]]) -> list[str]:
+def told_wrongly(callbacks: Sequence[dict[str, str]], rows: Sequence[dict[str, Any]]) -> list[str]:
     """What is wrong with callbacks: each state once, in the order of their numbers."""
     problems: list[str] = []
     tokens: dict[tuple[str, str], str] = {}
@@ -450,7 +466,7 @@ def _told(callbacks: Sequence[dict[str, str]], rows: Sequence[dict[str, Any]]) -
     return problems
 
 
-async def _timelines(world: CallWorld, rows: Sequence[dict[str, Any]]) -> list[str]:
+async def wrong_timelines(world: CallWorld, rows: Sequence[dict[str, Any]]) -> list[str]:
     """What is wrong with timelines: each has the reason, for the call and for its legs."""
     problems = []
     for row in rows:
@@ -462,21 +478,6 @@ async def _timelines(world: CallWorld, rows: Sequence[dict[str, Any]]) -> list[s
             for leg in found["legs"]
             if leg["cause"] != REASON or leg["released_by"] != "restart"
         ]
-    return problems
-
-
-async def _recordings(world: CallWorld, count: int) -> list[str]:
-    """What is wrong with recordings: each is over, and what there was of it can be heard."""
-    found = await world.recordings()
-    problems = [] if len(found) == count else [f"{len(found)} recordings of {count} calls"]
-    for each in found:
-        if each["status"] != "completed":
-            problems.append(f"{each['sid']} is {each['status']}")
-            continue
-        with wave.open(io.BytesIO(await world.sound(each["sid"]))) as file:
-            seconds = file.getnframes() / file.getframerate()
-        if round(seconds) != int(each["duration"]) or file.getnchannels() != 2:
-            problems.append(f"{each['sid']} has {seconds:.1f} s, not {each['duration']}")
     return problems
 
 
@@ -495,7 +496,7 @@ async def sweep(home: Path, dice: random.Random) -> tuple[list[str], list[str]]:
         await world.start()
         rows = await world.settle()
         wrong += [f"{row['sid']} is {row['status']}" for row in rows if row["status"] not in _OVER]
-        wrong += _told(world.app.told, rows)
+        wrong += told_wrongly(world.app.told, rows)
         if world.gateway.terminate() != 0:
             wrong.append("the gateway did not end well")
     except TimeoutError as error:
@@ -555,12 +556,12 @@ async def _freed(world: CallWorld) -> list[Side]:
         return not any(side.answered.is_set() for side in world.sides)
 
     with suppress(TimeoutError):
-        await _until(freed, "all are let go of", _RELEASED_WITHIN)
+        await until(freed, "all are let go of", _RELEASED_WITHIN)
     with suppress(TimeoutError):
-        await _until(released, "who was answered is let go of")
+        await until(released, "who was answered is let go of")
     stuck = list(world.sides)
     for party in (world.caller, world.callee):
         for side in list(party.sides.values()):
             party.hang_up(side)
-    await _until(freed, "those who hang up are gone")
+    await until(freed, "those who hang up are gone")
     return stuck

@@ -14,6 +14,7 @@ from protocols.sip.agent_commands import Ask, Reply
 from protocols.sip.message import Headers, NameAddr
 from protocols.sip.session_saved import Saved
 from protocols.sip.uri import SipUri
+from tests.crash import recordings
 from tests.crash.calls import fifty, promised
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
@@ -32,6 +33,12 @@ async def test_a_kill_leaves_nobody_up(tmp_path: Path) -> None:
 @pytest.mark.waiting
 async def test_a_kill_forgets_no_call_that_rest_has_promised(tmp_path: Path) -> None:
     assert await promised(tmp_path / "calls") == []
+
+
+@pytest.mark.waiting
+async def test_a_kill_keeps_what_was_recorded(tmp_path: Path) -> None:
+    _, wrong = await recordings.fifty(tmp_path / "calls", messages=2, joined=2, speaks=1.5)
+    assert wrong == []
 
 
 async def connected(here: World, caller: Phone, callee: Phone) -> None:
