@@ -106,6 +106,8 @@ async def update(call: Call, found: ConferenceRow) -> ConferenceRow | Refusal:
     url, ends = call.text("AnnounceUrl"), bool(call.text("Status"))
     if url and not is_http_url(url):
         return refuse(21205, f"AnnounceUrl should be an http or https URL, not '{url[:80]}'")
+    if call.text("Status") not in ("", Status.COMPLETED):
+        return refuse(20001, f"Status should be completed, not '{call.text('Status')[:40]}'")
     if found.status == Status.COMPLETED:
         return refuse(16022, "The conference is over")
     if not url and not ends:
@@ -150,7 +152,7 @@ _FILTERS: Final = (
     ),
 )
 _UPDATE: Final = (
-    Param(name="Status", choices=("completed",), doc="completed ends it."),
+    Param(name="Status", doc="completed ends it."),
     Param(name="AnnounceUrl", doc="Where the document is that all who are in it hear."),
     Param(name="AnnounceMethod", kind=Kind.METHOD, error_code=21209, doc="How it is asked: POST."),
 )

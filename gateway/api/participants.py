@@ -9,19 +9,33 @@ from gateway.api import conferences
 from gateway.api.declare import PATH, Resource
 from gateway.api.http import not_found, refuse, rfc2822
 from gateway.api.paging import Page, Slice
+from gateway.api.participant_create import PARAMS, called_into
 from gateway.api.resources import Call, Kind, Param
 from gateway.api.rows import sliced
+from gateway.calls.conference import Status
 from gateway.calls.room_orders import ChangePerson
-from gateway.calls.room_tables import IN, ParticipantRow, participant_of
+from gateway.calls.room_tables import (
+    GET,
+    IN,
+    NAMED,
+    ParticipantRow,
+    conference_of,
+    participant_of,
+)
 from gateway.messages.asked import is_http_url
 from gateway.messages.draft import Refusal
-from gateway.sids import CALL, is_sid
+from gateway.sids import CALL, CONFERENCE, is_sid
 
 __all__ = ["RESOURCES"]
 
 _PATIENCE: Final = 3.0  # seconds for a change to be durable
 _LOOK: Final = 0.02
 _TRUE: Final = {"true": True, "false": False}
+_SAID: Final = ("Muted", "Coaching", "StartConferenceOnEnter", "EndConferenceOnExit")
+
+
+class _Called(ParticipantRow, frozen=True, kw_only=True):
+    """One who is being called, and will be in when they answer."""
 
 
 class ParticipantBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +45,7 @@ class ParticipantBody(msgspec.Struct, frozen=True, kw_only=True):
     call_sid: str
     call_sid_to_coach: str | None
     coaching: bool
-    conference_sid: str
+    conference_sid: str | None
     date_created: str
     date_updated: str
     end_conference_on_exit: bool
@@ -52,7 +66,7 @@ def body(call: Call, found: ParticipantRow) -> ParticipantBody:
         call_sid=found.call_sid,
         call_sid_to_coach=found.coached or None,
         coaching=bool(found.coached),
-        conference_sid=found.conference_sid,
+        conference_sid=found.conference_sid or None,
         date_created=rfc2822(found.date_created),
         date_updated=rfc2822(found.date_updated),
         end_conference_on_exit=found.end_on_exit,
@@ -60,6 +74,7 @@ def body(call: Call, found: ParticipantRow) -> ParticipantBody:
         label=found.label or None,
         muted=found.muted,
         start_conference_on_enter=found.start_on_enter,
+        status="queued" if isinstance(found, _Called) else "connected",
         uri=f"{above}/Participants/{found.call_sid}.json",
     )
 
@@ -95,6 +110,41 @@ async def pages(call: Call, page: Page) -> Slice | Refusal:
         and wanted["Coaching"] in (None, bool(each.coached))
     ]
     return sliced(shown, lambda each: each.call_sid, page)
+
+
+async def create(call: Call) -> ParticipantRow | Refusal:
+    """Call somebody into a conference, by its SID or its name; its SID is null while nobody is in.
+
+    Until they answer the call is no participant.
+    """
+    named, account_sid = call.path["ConferenceSid"], call.account.sid
+    store = call.services.store
+    rows = await store.fetch(NAMED, account_sid, named)
+    if is_sid(named, CONFERENCE):
+        rows = await store.fetch(GET, account_sid, named)
+        if not rows:
+            return not_found(call.request.path)
+    found = conference_of(rows[0]) if rows else None
+    if found is not None and found.status == Status.COMPLETED:
+        return refuse(16022, "The conference is over")
+    said = {name: _TRUE.get(call.text(name)) for name in _SAID}
+    label, coached = call.text("Label"), call.text("CallSidToCoach")
+    record = await called_into(call, found.friendly_name if found else named)
+    if isinstance(record, Refusal):
+        return record
+    return _Called(
+        account_sid=account_sid,
+        conference_sid=found.sid if found else "",
+        call_sid=record.sid,
+        label=label,
+        muted=said["Muted"] is True,
+        hold=False,
+        coached=coached if said["Coaching"] else "",
+        start_on_enter=said["StartConferenceOnEnter"] is not False,
+        end_on_exit=said["EndConferenceOnExit"] is True,
+        date_created=call.now,
+        date_updated=call.now,
+    )
 
 
 async def update(call: Call, found: ParticipantRow) -> ParticipantRow | Refusal:
@@ -182,6 +232,8 @@ RESOURCES: Final = (
         body=body,
         find=find,
         pages=pages,
+        create=create,
+        create_params=PARAMS,
         update=update,
         delete=delete,
         filters=(

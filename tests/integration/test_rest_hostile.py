@@ -17,7 +17,7 @@ from gateway.api.app import OWN, RESOURCES, V2010
 from gateway.api.declare import Resource
 from gateway.api.resources import JSON, Access, Operation
 from gateway.applications import Application
-from gateway.calls import orders, pcap, tables
+from gateway.calls import orders, pcap, queue_tables, room_tables, tables
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Crossing
 from gateway.messages import notifications
 from gateway.messages.draft import REST, Draft
@@ -73,6 +73,23 @@ RECORDING = Recording(
     date_created=1.0,
     date_updated=1.0,
 )
+ROOM = room_tables.ConferenceRow(
+    account_sid="",
+    sid=f"CF{1:032x}",
+    friendly_name="private room",
+    status="in-progress",
+    owner="somebody",
+    date_created=1.0,
+    date_updated=1.0,
+)
+QUEUE = queue_tables.QueueRow(
+    account_sid="",
+    sid=f"QU{1:032x}",
+    friendly_name="private queue",
+    max_size=7,
+    date_created=1.0,
+    date_updated=1.0,
+)
 
 PRIVATE = [operation for operation in (*V2010, *OWN) if operation.access is not Access.PUBLIC]
 FILES = ("text/csv", pcap.MEDIA_TYPE)
@@ -92,6 +109,8 @@ PARENTS = {
         ("IpAccessControlListSid", "AL"),
         ("CallSid", "CA"),
         ("RecordingSid", "RE"),
+        ("ConferenceSid", "CF"),
+        ("QueueSid", "QU"),
     )
 }
 DOMAIN, USERS, NETWORKS, *_ = PARENTS.values()
@@ -192,8 +211,45 @@ async def stored_sids(world: World) -> list[str]:
     ((_, noted, *_),) = await world.services.store.fetch(notifications.OF_RESOURCE, CALL.sid)
     recording = msgspec.structs.replace(RECORDING, account_sid=world.main.sid)
     await world.services.store.commit([recording_tables.inserted(recording)])
-    mine = (message, number, CALL, APPLICATION, RECORDING, *ENTRIES)
+    await world.services.store.commit(rooms_of(world.main.sid))
+    mine = (message, number, CALL, APPLICATION, RECORDING, ROOM, QUEUE, *ENTRIES)
     return [*(each.sid for each in mine), noted]
+
+
+def rooms_of(account_sid: str) -> list[Write]:
+    """A conference and a queue, and the call that is in both."""
+    room, queue = (msgspec.structs.replace(each, account_sid=account_sid) for each in (ROOM, QUEUE))
+    person = room_tables.ParticipantRow(
+        account_sid=account_sid,
+        conference_sid=room.sid,
+        call_sid=CALL.sid,
+        label="private label",
+        muted=False,
+        hold=False,
+        coached="",
+        start_on_enter=True,
+        end_on_exit=False,
+        date_created=1.0,
+        date_updated=1.0,
+    )
+    member = queue_tables.MemberRow(
+        account_sid=account_sid,
+        queue_sid=queue.sid,
+        call_sid=CALL.sid,
+        owner="somebody",
+        date_enqueued=1.0,
+    )
+    return [
+        room_tables.inserted(room),
+        room_tables.came(person),
+        queue_tables.inserted(queue),
+        queue_tables.came(member),
+    ]
+
+
+def sid_in(body: Any) -> str:
+    """Who is in a conference or a queue goes by the SID of their call."""
+    return str(body["sid" if "sid" in body else "call_sid"])
 
 
 def call_of(account_sid: str) -> list[Write]:
@@ -260,16 +316,16 @@ async def test_its_account_alone_is_shown_it(world: World, resource: Resource[An
     listed = {**PARENTS, "AccountSid": world.main.sid}
     one = f"{resource.path}/{{{resource.variable}}}.json"
     status, page, _ = await world.ask("GET", filled(resource.path, listed), world.main)
-    assert mine <= {each["sid"] for each in page[resource.list_key]}, (status, page)
+    assert mine <= {sid_in(each) for each in page[resource.list_key]}, (status, page)
     for sid in mine:
         status, body, _ = await world.ask(
             "GET", filled(one, {**listed, resource.variable: sid}), world.main
         )
-        assert (status, body["sid"]) == (200, sid)
+        assert (status, sid_in(body)) == (200, sid)
         for account, caller in ((world.stranger.sid, world.stranger), (sub.sid, world.main)):
             theirs = {**listed, "AccountSid": account}
             status, page, _ = await world.ask("GET", filled(resource.path, theirs), caller)
-            assert status == 404 or not mine & {e["sid"] for e in page[resource.list_key]} - {
+            assert status == 404 or not mine & {sid_in(e) for e in page[resource.list_key]} - {
                 caller.sid
             }
             if resource.variable == "AccountSid":

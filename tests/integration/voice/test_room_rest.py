@@ -8,12 +8,13 @@ import pytest
 from protocols.sip import agent_events as events
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
-from tests.integration.voice.test_endings import DOMAIN
+from tests.integration.voice.test_endings import DOMAIN, port
 from tests.integration.voice.test_queue_calls import SETUP, WAITS
 from tests.integration.voice.test_rooms import hears, left
 from tests.integration.voice.test_spoken import ask, tone_file
 from tests.integration.voice.world import until, world
 
+NUMBERS = '[[numbers]]\nnumber = "+15550001000"\nvoice_url = "{app}/voice"'
 ROOM = (
     '<Response><Dial><Conference beep="false" waitUrl="" statusCallback="/events"'
     ' participantLabel="{label}" statusCallbackEvent="mute hold end announcement">room</Conference>'
@@ -131,3 +132,37 @@ async def test_queues_and_their_members_over_rest(tmp_path: Path, phones: list[P
         await left(here)
         assert (await ask(here, "POST", f"{above}.json", MaxSize="7"))[1]["max_size"] == 7
         assert (await ask(here, "DELETE", f"{above}.json"))[0] == 204
+
+
+async def test_somebody_is_called_into_a_conference(
+    tmp_path: Path, phones: list[Phone], open_phone: OpenPhone
+) -> None:
+    carrier = await open_phone("callee", "carrier.example", tone=1500)
+    config = SETUP.replace("sip:127.0.0.1:9", f"sip:127.0.0.1:{port(carrier)}")
+    async with world(tmp_path, f"{config}\n{NUMBERS}", ROOM.format(label="alice")) as here:
+        (alice, _) = phones
+        await alice.register(here.hop())
+        alice.call("anybody", here.hop())
+        await alice.until(events.Answered)
+
+        async def room() -> str | None:
+            found = (await ask(here, "GET", "/Conferences.json"))[1]["conferences"]
+            return found[0]["sid"] if found else None
+
+        above = f"/Conferences/{await until(room)}/Participants"
+        status, made = await ask(
+            *(here, "POST", f"{above}.json"),
+            From="+15550001000",
+            To="+447700900002",
+            Label="<carol>",
+            EndConferenceOnExit="true",
+        )
+        assert (status, made["status"], made["label"]) == (201, "queued", "<carol>"), made
+        await hears(alice, 1500)
+        await hears(carrier, 440)
+        found = (await ask(here, "GET", f"{above}/{made['call_sid']}.json"))[1]
+        assert (found["status"], found["label"]) == ("connected", "<carol>")
+        assert found["end_conference_on_exit"] is True
+        carrier.hang_up()
+        await alice.until(events.HungUp)
+        await left(here)
