@@ -320,6 +320,10 @@ async def fifty(
         await world.wait_for_rows(
             {"in-progress": 2 * answered, "ringing": 2 * ringing + waiting},
         )
+        # Who has heard nothing asks again, and a port that is closed is an answer.
+        await world.caller.until(
+            lambda: all(side.progress for side in waits), WITHIN, "all are told to wait"
+        )
         far = {each.number[_KIND_AT:]: each for each in world.callee.sides.values()}
         world.callee.drops = _cancels_of(far[late.number[_KIND_AT:]])
         assert world.gateway.process is not None
