@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from carriers.model import Carrier
-from gateway.calls import orders
+from gateway.calls import orders, room_tables
 from gateway.core.retention import JobRetention, prune_backlog, prune_facts, prune_trace
 from gateway.messages import notifications
 from gateway.messages.overdue import note_overdue
@@ -29,7 +29,8 @@ Forget = Callable[[Store, float], Awaitable[object]]
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """How much is kept: rows of the trace, facts (and seconds), seconds of finished jobs and of
-    messages with their segments and of notifications, and those of calls with their legs.
+    messages with their segments and of notifications, and those of calls with their legs and
+    of conferences.
     """
 
     trace_rows: int
@@ -86,6 +87,7 @@ class Janitor:
             await store.forget(table, now - kept.messages_for)
         for table in ("calls", "call_legs"):
             await store.forget(table, now - kept.calls_for)
+        await room_tables.forget(store, now - kept.calls_for)
         await orders.forget(store, now)
         await notifications.forget(store, now - kept.messages_for)
         for forget in self._also:

@@ -12,6 +12,7 @@ from gateway.api.declare import API_VERSION, Resource
 from gateway.api.http import refuse, rfc2822
 from gateway.api.paging import Page, Slice, slice_of
 from gateway.api.resources import Access, Call, Param
+from gateway.calls import queue_tables
 from gateway.messages.draft import Refusal
 from gateway.model import Account, AccountStatus
 from gateway.sids import ACCOUNT
@@ -110,13 +111,14 @@ async def _change(
 
 
 async def _close(call: Call, name: str) -> Account:
-    """Close the account and let go its numbers, SIP domains and applications, all or nothing."""
+    """Close the account and let go its numbers, domains, applications and queues, or nothing."""
     sid, services = call.account.sid, call.services
     async with (
         services.phone_numbers.closing(sid, call.now) as of_numbers,
         services.sip.closing(sid, call.now) as of_sip,
     ):
-        gone = [*of_numbers, *of_sip, applications.all_removed(sid)]
+        ours = (applications.all_removed(sid), queue_tables.all_removed(sid))
+        gone = [*of_numbers, *of_sip, *ours]
         return await _change(call, name, AccountStatus.CLOSED, gone)
 
 

@@ -156,7 +156,7 @@ async def create(call: Call) -> Standing | Refusal:
     try:
         await call.services.store.commit([tables.inserted(row), made])
     except Conflict:
-        return refuse(22003, f"The account has a queue {row.friendly_name!r} already")
+        return refuse(20409, f"The account has a queue {row.friendly_name!r} already")
     return Standing(row=row)
 
 
@@ -170,7 +170,7 @@ async def update(call: Call, found: Standing) -> Standing | Refusal:
     try:
         await call.services.store.commit([tables.updated(row), changed])
     except Conflict:
-        return refuse(22003, f"The account has a queue {row.friendly_name!r} already")
+        return refuse(20409, f"The account has a queue {row.friendly_name!r} already")
     except Stale:
         return refuse(20009, "The queue was changed meanwhile: ask again")
     return Standing(row=row, since=found.since)
@@ -180,7 +180,7 @@ async def delete(call: Call, found: Standing) -> Refusal | None:
     """Remove a queue that nobody waits in."""
     row = found.row
     if found.since:
-        return refuse(22005, f"{len(found.since)} calls wait in the queue")
+        return refuse(20409, f"{len(found.since)} calls wait in the queue")
     gone = fact(row.account_sid, row.sid, row.version + 1, FactType.QUEUE_DELETED, call.now, {})
     await call.services.store.commit([tables.deleted(row.account_sid, row.sid), gone])
     return None

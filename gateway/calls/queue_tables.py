@@ -45,6 +45,7 @@ _UPDATE: Final = Update(
     guard="version",
 )
 _DELETE: Final = Delete(table="queues", key=("account_sid", "sid"))
+_DELETE_ACCOUNT: Final = Delete(table="queues", key=("account_sid",))
 _CAME: Final = Insert(table="queue_members", columns=MEMBERS)
 _WENT: Final = Delete(table="queue_members", key=("account_sid", "queue_sid", "call_sid"))
 
@@ -83,6 +84,11 @@ def updated(row: QueueRow) -> Write:
 def deleted(account_sid: str, sid: str) -> Write:
     """The write that forgets one."""
     return _DELETE, (account_sid, sid)
+
+
+def all_removed(account_sid: str) -> Write:
+    """The write that forgets all queues of an account; who still waits in one waits on."""
+    return _DELETE_ACCOUNT, (account_sid,)
 
 
 def came(row: MemberRow) -> Write:

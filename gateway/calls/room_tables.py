@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.store.base import Delete, Insert, Query, Row, Update, Write
+from gateway.sids import CONFERENCE, first_sid
+from gateway.store.base import Delete, Insert, Query, Row, Store, Update, Write
 
 __all__ = ["COLUMNS", "PEOPLE", "ConferenceRow", "ParticipantRow"]
 
@@ -47,6 +48,7 @@ class ParticipantRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 COLUMNS: Final = ConferenceRow.__struct_fields__
 PEOPLE: Final = ParticipantRow.__struct_fields__
 _SWITCHES: Final = frozenset({"muted", "hold", "start_on_enter", "end_on_exit"})
+_PAGE: Final = 500
 _OPEN: Final = "status IN ('init', 'in-progress')"
 
 _INSERT: Final = Insert(table="conferences", columns=COLUMNS)
@@ -56,6 +58,7 @@ _UPDATE: Final = Update(
     columns=("status", "reason_ended", "call_sid_ending", "owner", "date_updated", "version"),
     guard="version",
 )
+_DELETE: Final = Delete(table="conferences", key=("account_sid", "sid"))
 _CAME: Final = Insert(table="participants", columns=PEOPLE)
 _CHANGED: Final = Update(
     table="participants",
@@ -77,6 +80,14 @@ IN: Final = Query(
     f"SELECT {', '.join(PEOPLE)} FROM participants WHERE account_sid = $1 AND conference_sid = $2"
     " ORDER BY call_sid DESC",
 )
+_NEXT_ACCOUNT: Final = Query(
+    "conferences_account", "SELECT min(account_sid) FROM conferences WHERE account_sid > $1"
+)
+_OLD: Final = Query(
+    "conferences_old",
+    "SELECT account_sid, sid FROM conferences WHERE account_sid = $1 AND sid < $2"
+    " AND status = 'completed' ORDER BY sid LIMIT $3",
+)
 # For a restart: whose conferences are not over, and which they are, page by page.
 OPEN_OWNERS: Final = Query(
     "conferences_open_owners",
@@ -86,6 +97,16 @@ OPEN: Final = Query(
     "conferences_open",
     f"{_SELECT} WHERE owner = $1 AND {_OPEN} AND sid > $2 ORDER BY sid LIMIT $3",
 )
+
+
+async def forget(store: Store, before: float) -> int:
+    """Delete those over that began before `before`, seconds of the epoch, in pages; how many."""
+    count, account_sid = 0, ""
+    while (account_sid := (await store.fetch(_NEXT_ACCOUNT, account_sid))[0][0]) is not None:
+        while rows := await store.fetch(_OLD, account_sid, first_sid(CONFERENCE, before), _PAGE):
+            await store.commit([(_DELETE, row) for row in rows])
+            count += len(rows)
+    return count
 
 
 def inserted(row: ConferenceRow) -> Write:

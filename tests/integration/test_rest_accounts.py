@@ -11,6 +11,7 @@ from rest_world import NUMBER, OTHER_NUMBER, World, rest_world
 from twilio.base.exceptions import TwilioRestException
 
 from gateway.accounts import Accounts
+from gateway.calls import queue_tables
 from gateway.calls.apps import App, app_of_number
 from gateway.model import AccountStatus
 from gateway.phone_numbers import PhoneNumbers
@@ -91,9 +92,13 @@ async def test_a_closed_subaccount_lets_its_numbers_go_and_stays_closed(world: W
     await world.call(
         lambda: main.api.accounts(sub.sid).incoming_phone_numbers.create(phone_number=number)
     )
+    queue = await world.call(
+        lambda: main.api.accounts(sub.sid).queues.create(friendly_name="sales")
+    )
     closed = await world.call(lambda: main.api.accounts(sub.sid).update(status="closed"))
     assert closed.status == "closed"
     assert world.services.phone_numbers.holder(number) is None
+    assert not await world.services.store.fetch(queue_tables.NAMED, sub.sid, queue.friendly_name)
     stored = world.services.accounts.get(sub.sid)
     assert stored is not None
     error = await refused(world, lambda: world.sdk(stored).messages(NO_MESSAGE).fetch())

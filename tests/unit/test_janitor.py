@@ -7,11 +7,12 @@ import pytest
 
 from carriers.model import Carrier, CarrierKind
 from gateway import janitor
-from gateway.calls import orders
+from gateway.calls import orders, room_tables
+from gateway.calls.room_tables import ConferenceRow
 from gateway.events import FactType, fact
 from gateway.janitor import Janitor, Kept
 from gateway.messages import trace
-from gateway.sids import CALL, SMS, first_sid
+from gateway.sids import CALL, CONFERENCE, SMS, first_sid
 from gateway.store.base import Insert, Query
 from gateway.store.sqlite import SqliteStore
 from tests.contract.rows import call, call_leg, notification
@@ -127,4 +128,32 @@ async def test_old_notifications_go_when_messages_do(tmp_path: Path) -> None:
     await Janitor(store, kept, CARRIERS, lambda: now).round()
     left = await store.fetch(Query("n", "SELECT date_created FROM notifications ORDER BY sid"))
     assert left == [(now - 975.0,), (now - 1.0,)]
+    await store.close()
+
+
+async def test_conferences_go_when_calls_do_but_not_before_they_are_over(tmp_path: Path) -> None:
+    now = 1_800_000_000.0
+    store = await SqliteStore.open(tmp_path / "db", max_queued=100, clock=lambda: now)
+    rows = [
+        ConferenceRow(
+            account_sid=account,
+            sid=first_sid(CONFERENCE, now - age),
+            friendly_name="team",
+            status=status,
+            owner="",
+            date_created=now - age,
+            date_updated=now - age,
+        )
+        for account, age, status in (
+            ("AC1", 1000.0, "completed"),
+            ("AC1", 999.0, "in-progress"),
+            ("AC1", 1.0, "completed"),
+            ("AC2", 1000.0, "completed"),
+        )
+    ]
+    await store.commit([room_tables.inserted(row) for row in rows])
+    kept = Kept(trace_rows=10, facts=3, facts_for=100.0, jobs_for=100.0, calls_for=975.5)
+    await Janitor(store, kept, CARRIERS, lambda: now).round()
+    left = await store.fetch(Query("c", "SELECT sid FROM conferences ORDER BY sid"))
+    assert left == [(rows[1].sid,), (rows[2].sid,)]
     await store.close()
