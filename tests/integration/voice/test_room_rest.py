@@ -99,7 +99,7 @@ async def test_queues_and_their_members_over_rest(tmp_path: Path, phones: list[P
         here.app.pages["/next"] = "<Response><Hangup/></Response>"
         status, made = await ask(here, "POST", "/Queues.json", FriendlyName="support", MaxSize="1")
         assert (status, made["max_size"], made["current_size"]) == (201, 1, 0)
-        assert (await ask(here, "POST", "/Queues.json", FriendlyName="support"))[0] == 400
+        assert (await ask(here, "POST", "/Queues.json", FriendlyName="support"))[0] == 409
         above = f"/Queues/{made['sid']}"
         alice, bob = phones
         for phone in phones:
@@ -115,7 +115,7 @@ async def test_queues_and_their_members_over_rest(tmp_path: Path, phones: list[P
         front = await until(member)
         assert (front["call_sid"], front["position"]) == (waiting["CallSid"], 1)
         assert (await ask(here, "GET", f"{above}.json"))[1]["current_size"] == 1
-        assert (await ask(here, "DELETE", f"{above}.json"))[0] == 400
+        assert (await ask(here, "DELETE", f"{above}.json"))[0] == 409
         bob.call("anybody", here.hop())
         full = await here.app.until("/dequeued")
         assert full["QueueResult"] == "queue-full"
