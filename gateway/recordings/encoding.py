@@ -1,25 +1,20 @@
 """A recording in other forms than the one that it is kept in: MP3, and two channels as one.
 
-Each is made once, beside the recording, by a thread: as many at once as `MOST`, the others wait.
+Each is made once, beside the recording, by a process: as many at once as `MOST`, the others wait.
 """
 
 import asyncio
+import contextlib
 import os
-import wave
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 from typing import Final
 
-import av
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from gateway.recordings.files import MP3, WAV, Files, sound_of
+from gateway.recordings.files import WAV, Files, sound_of
 
 MOST: Final = 2
-_FRAMES: Final = 1152 * 32  # of one piece, which is a whole number of MP3's
-_BITS: Final = 32_000  # a second, for each channel
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,53 +59,42 @@ class Encoder:
 
     async def _make(self, source: Path, target: Path, channels: int) -> None:
         async with self._room:
-            await asyncio.to_thread(_make, source, target, channels)
+            scratch = await asyncio.to_thread(_begin, target)
+            if scratch is None:
+                return
+            try:
+                await _convert(source, scratch, target.suffix, channels)
+                await asyncio.to_thread(_finish, source, scratch, target)
+            finally:
+                scratch.unlink(missing_ok=True)
 
 
-def _make(source: Path, target: Path, channels: int) -> None:
+def _begin(target: Path) -> Path | None:
+    """Where it is to be made; None if it is made."""
     if target.exists():
-        return
+        return None
     scratch = target.with_name(f"{target.name}.part")
-    try:
-        os.close(os.open(scratch, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
-        with wave.open(str(source), "rb") as sound:
-            if target.suffix == MP3:
-                _write_mp3(sound, scratch, channels)
-            else:
-                _write_wav(sound, scratch, channels)
-        scratch.replace(target)
-    finally:
-        scratch.unlink(missing_ok=True)
+    os.close(os.open(scratch, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
+    return scratch
+
+
+def _finish(source: Path, scratch: Path, target: Path) -> None:
+    scratch.replace(target)
     if not source.exists():  # it was deleted meanwhile
         target.unlink(missing_ok=True)
 
 
-def _pieces(sound: wave.Wave_read, channels: int) -> Iterator[NDArray[np.int16]]:
-    while octets := sound.readframes(_FRAMES):
-        samples = np.frombuffer(octets, dtype="<i2").reshape(-1, sound.getnchannels())
-        if channels < samples.shape[1]:
-            samples = (samples.sum(axis=1, dtype=np.int32) // 2).astype(np.int16)[:, np.newaxis]
-        yield samples
-
-
-def _write_wav(sound: wave.Wave_read, target: Path, channels: int) -> None:
-    with wave.open(str(target), "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(2)
-        file.setframerate(sound.getframerate())
-        for samples in _pieces(sound, channels):
-            file.writeframes(samples.tobytes())
-
-
-def _write_mp3(sound: wave.Wave_read, target: Path, channels: int) -> None:
-    rate, layout = sound.getframerate(), "stereo" if channels == 2 else "mono"
-    with av.open(str(target), "w", format="mp3") as container:
-        stream = container.add_stream("mp3", rate=rate, layout=layout)
-        stream.bit_rate = _BITS * channels
-        for samples in _pieces(sound, channels):
-            frame = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(samples.reshape(1, -1)), format="s16", layout=layout
-            )
-            frame.sample_rate = rate
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+async def _convert(source: Path, target: Path, suffix: str, channels: int) -> None:
+    form = suffix.removeprefix(".")
+    program = (sys.executable, "-m", "gateway.recordings.conversion")
+    process = await asyncio.create_subprocess_exec(
+        *program, str(source), str(target), form, str(channels), stdin=asyncio.subprocess.DEVNULL
+    )
+    try:
+        failed = await process.wait()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise
+    if failed:
+        raise Unplayable("it can't be made into that form")
