@@ -35,10 +35,11 @@ async def until(held: Callable[[], Awaitable[T | None]]) -> T:
 class App:
     """Answers `/voice` with `twiml`, other paths with what `pages` and `sounds` have.
 
-    It keeps what it was asked.
+    `callers` have documents of their own at `/voice`, by who calls. It keeps what it was asked.
     """
 
     twiml: str = SILENT
+    callers: dict[str, str] = field(default_factory=dict)
     pages: dict[str, str] = field(default_factory=dict)
     sounds: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -51,7 +52,8 @@ class App:
         self.news.set()
         if (sound := self.sounds.get(request.path)) is not None:
             return web.Response(body=sound, content_type="audio/wav")
-        text = self.pages.get(request.path, self.twiml if request.path == "/voice" else SILENT)
+        voice = self.callers.get(str(form.get("From")), self.twiml)
+        text = self.pages.get(request.path, voice if request.path == "/voice" else SILENT)
         return web.Response(text=text, content_type="text/xml")
 
     async def until(
