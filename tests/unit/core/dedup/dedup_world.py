@@ -112,9 +112,9 @@ class Raw:
 class Clean:
     """`Outputs` over the logs; `faults` say what happens to the next batches that are written.
 
-    ("cut", n): n of the records are written, then the cluster does not answer. ("hang", n): n of
-    them, and nothing more is heard. ("park", 0): as the latter, but what is left is under way
-    and arrives with `Clusters.land`.
+    ("cut", n): n of the records are written, then the cluster does not answer. ("lost", n): the
+    same, and it is away from then on. ("hang", n): n of them, and nothing more is heard.
+    ("park", 0): as the latter, but what is left is under way and arrives with `Clusters.land`.
     """
 
     def __init__(self, clusters: Clusters) -> None:
@@ -152,7 +152,9 @@ class Clean:
             return log.add(records)
         what, count = self.faults.popleft()
         log.add(records[:count])
-        if what == "cut":
+        if what == "lost":
+            self._clusters.away.add(cluster)
+        if what in ("cut", "lost"):
             raise ClusterAway("the brokers did not acknowledge")
         if what == "park":
             self._clusters.parked.append((cluster, records[count:]))
