@@ -1,7 +1,8 @@
-"""The store on one SQLite file: group commit by one writer thread, reads by a few others.
+"""The store on one SQLite file: group commit by one writer, reads by a few threads.
 
 Commits wait in a queue; the writer takes all that wait, applies them in one transaction with one
-fsync, and tells the event loop once for the whole group.
+fsync, and tells the event loop once for the whole group. It works in a thread, or apart from the
+event loop in a process of its own.
 """
 
 import asyncio
@@ -9,15 +10,13 @@ import re
 import sqlite3
 import sys
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from functools import partial
-from itertools import groupby
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, Final, TypeVar, cast
+from types import NoneType
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
 import structlog
@@ -35,24 +34,28 @@ from gateway.store.base import (
     StoreUnavailable,
     Write,
 )
-from gateway.store.sqlite_file import (
-    FileLock,
-    is_trouble,
-    open_reader,
-    shrink,
-    unavailable,
-    upgrade,
-)
+from gateway.store.sqlite_file import FileLock, is_trouble, open_reader, shrink, unavailable
 from gateway.store.sqlite_forget import forget
+from gateway.store.sqlite_orders import (
+    Bury,
+    Claim,
+    Drop,
+    Leases,
+    Order,
+    Outcome,
+    Release,
+    Renew,
+    Shrink,
+)
+from gateway.store.sqlite_process import WriterProcess
 from gateway.store.sqlite_recent import RecentFacts
 from gateway.store.sqlite_snapshot import snapshot
-from gateway.store.sqlite_writer import Applied, Errors, Writer
+from gateway.store.sqlite_thread import WriterThread
+from gateway.store.sqlite_writer import Applied, prepare
 from gateway.store.turns import Turns
 
 _log = structlog.get_logger(__name__)
 
-_MAX_GROUP: Final = 2000  # commits in one transaction
-_LINGER: Final = 0.003  # seconds that the writer waits for more, while commits come together
 _READERS: Final = 2
 _SWITCH_INTERVAL: Final = 0.0001  # seconds; see `SqliteStore.open`
 _PLACEHOLDER: Final = re.compile(r"\$\d+")
@@ -63,23 +66,16 @@ _FACTS: Final = Query(
 )
 
 _T = TypeVar("_T")
-_Queued = tuple[Sequence[Write], Lease | None, "asyncio.Future[None]"]
 
 
-class _Request(msgspec.Struct, frozen=True):
-    """Something else for the writer to do, in its turn among the commits."""
+class Place(Protocol):
+    """Where the writer works: it does everything in the order in which it was told."""
 
-    call: Callable[[], Any]
-    future: "asyncio.Future[Any]"
+    def commit(self, writes: Sequence[Write], fence: Lease | None) -> None: ...
 
+    def ask(self, order: Order) -> None: ...
 
-class _Outcome(msgspec.Struct, kw_only=True):
-    """What became of a group: `trouble` is why none of it could be written."""
-
-    errors: Errors = {}
-    applied: Applied = msgspec.field(default_factory=Applied)
-    seconds: float = 0.0
-    trouble: str = ""
+    def close(self) -> None: ...
 
 
 class SqliteStore:
@@ -89,20 +85,18 @@ class SqliteStore:
         self,
         path: Path,
         lock: FileLock,
-        writer: Writer,
         max_queued: int,
         clock: Callable[[], float],
     ) -> None:
         """Use `open`."""
         self._path = path
         self._lock = lock
-        self._writer = writer
         self._max_queued = max_queued
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[_Queued | _Request | None] = SimpleQueue()
-        self._queued = 0
-        self._come_together = False
+        self._writer: Place
+        self._committing: deque[asyncio.Future[None]] = deque()
+        self._asking: deque[asyncio.Future[Any]] = deque()
         self._turns = Turns(self._loop)
         self._closing = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -120,32 +114,62 @@ class SqliteStore:
 
     @classmethod
     async def open(
-        cls, path: Path, *, max_queued: int, clock: Callable[[], float]
+        cls,
+        path: Path,
+        *,
+        max_queued: int,
+        clock: Callable[[], float],
+        apart: Callable[[], None] | None = None,
     ) -> "SqliteStore":
         """Open the database `path`, make or upgrade its schema, and start the writer.
 
         More than `max_queued` commits waiting are refused. `clock` gives seconds since the epoch.
+        With `apart` the writer gets a process of its own, and `apart` is called should that ever
+        end by itself: what became of the last commits nobody knows then but the file.
         Lowers the interpreter's switch interval, for the whole process: with the default of 5 ms
-        a busy event loop holds each step of the writer up by as much (see also `turns`).
+        a busy event loop holds each step of a thread up by as much (see also `turns`).
         Raises `StoreUnavailable` if another process has it open, or if it can't be opened.
         """
-        lock, writer, newest = await asyncio.to_thread(_prepare, path, clock())
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL))
-        store = cls(path, lock, writer, max_queued, clock)
-        store._newest = newest
-        store._recent.forget(newest)
-        threading.Thread(target=store._write, name="store-write", daemon=True).start()
+        lock = await asyncio.to_thread(_lock, path)
+        store = cls(path, lock, max_queued, clock)
+        try:
+            if apart is None:
+                applied = await store._write_here()
+            else:
+                applied = await store._write_apart(apart)
+        except BaseException:
+            lock.release()
+            raise
+        if applied:
+            _log.info("the store's schema was brought up to date", applied=applied)
+        store._recent.forget(store._newest)
         return store
+
+    async def _write_here(self) -> list[str]:
+        writer, applied, self._newest = await asyncio.to_thread(prepare, self._path, self._clock())
+        thread = self._writer = WriterThread(writer, self._turns, self)
+        thread.start()
+        return applied
+
+    async def _write_apart(self, lost: Callable[[], None]) -> list[str]:
+        process = self._writer = WriterProcess(self, lost)
+        ready = await process.start(self._path, self._lock, self._clock())
+        self._newest = ready.newest
+        return ready.applied
 
     def commit(self, writes: Sequence[Write], fence: Lease | None = None) -> "asyncio.Future[None]":
         """`Store.commit`."""
         future = self._loop.create_future()
-        if self._closing or self._queued >= self._max_queued:
+        if self._closing or len(self._committing) >= self._max_queued:
             future.set_exception(StoreUnavailable(self._refusal()))
+            return future
+        try:
+            self._writer.commit(writes, fence)
+        except StoreError as error:
+            future.set_exception(error)
         else:
-            self._queued += 1
-            self._turns.asked()
-            self._queue.put((writes, fence, future))
+            self._committing.append(future)
         return future
 
     async def fetch(self, query: Query, *parameters: Any) -> list[Row]:
@@ -188,23 +212,23 @@ class SqliteStore:
 
     async def renew(self, holder: str, ttl: float) -> Lease:
         """`Store.renew`."""
-        return await self._ask(lambda: self._writer.renew(holder, ttl, self._clock()))
+        return await self._ask(Renew(holder, ttl, self._clock()), Lease)
 
     async def bury(self, holder: str = "", *, by: str = "") -> list[str]:
         """`Store.bury`. Whoever opens the database buries the members of earlier runs."""
-        return await self._ask(lambda: self._writer.bury(holder, by, self._clock()))
+        return await self._ask(Bury(holder, by, self._clock()), list[str])
 
     async def claim(self, names: Sequence[str], member: Lease) -> dict[str, Lease]:
         """`Store.claim`."""
-        return await self._ask(lambda: self._writer.claim(names, member))
+        return await self._ask(Claim(names, member), dict[str, Lease])
 
     async def release(self, names: Sequence[str], member: Lease) -> None:
         """`Store.release`."""
-        await self._ask(lambda: self._writer.release(names, member))
+        await self._ask(Release(names, member), NoneType)
 
     async def leases(self) -> list[Lease]:
         """`Store.leases`."""
-        return await self._ask(self._writer.leases)
+        return await self._ask(Leases(), list[Lease])
 
     def hint(self, subject: str) -> None:
         """`Store.hint`: no other process can have the file open."""
@@ -230,8 +254,9 @@ class SqliteStore:
 
     async def drop_generation(self, family: str, number: int) -> None:
         """`Store.drop_generation`."""
+        generations.family_tables(family)  # an error where there is no such family
         generation = generations.Generation(family, number)
-        await self._ask(lambda: self._writer.drop(generation))
+        await self._ask(Drop(generation), NoneType)
         named = generations.mentions(generation)
         self._texts = {sql: text for sql, text in self._texts.items() if not named(sql)}
 
@@ -247,7 +272,7 @@ class SqliteStore:
         """`Store.close`."""
         if not self._closing:
             self._closing = True
-            self._queue.put(None)
+            self._writer.close()
             self._wake_waiters()
         await asyncio.shield(self._ended)
 
@@ -255,12 +280,14 @@ class SqliteStore:
         """`Store.rest`: newest facts, which the disk has, and pages, which the system has."""
         self._recent.forget(self._newest)
         if not self._closing:
-            self._queue.put(_Request(self._shrink, self._loop.create_future()))
+            self._asking.append(self._loop.create_future())
+            self._writer.ask(Shrink())
+            self._readers.submit(self._shrink)
 
     def stats(self) -> StoreStats:
         """How the store does."""
         return StoreStats(
-            queued=self._queued,
+            queued=len(self._committing),
             groups=self._groups,
             commits=self._commits,
             rows=self._rows,
@@ -270,21 +297,18 @@ class SqliteStore:
             trouble=self._trouble,
         )
 
-    async def _ask(self, call: Callable[[], _T]) -> _T:
+    async def _ask(self, order: Order, kind: type[_T]) -> _T:
         if self._closing:
             raise StoreUnavailable(self._refusal())
-        future: asyncio.Future[_T] = self._loop.create_future()
-        self._turns.asked()
-        self._queue.put(_Request(call, future))
-        try:
-            return await future
-        finally:
-            self._turns.answered()
+        self._writer.ask(order)
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._asking.append(future)
+        return msgspec.convert(await future, kind)
 
     def _refusal(self) -> str:
         if self._closing:
             return "the store is closed"
-        return f"the store is busy: {self._queued} commits wait, try again in a moment"
+        return f"the store is busy: {len(self._committing)} commits wait, try again in a moment"
 
     async def _new_facts(self, seconds: float) -> None:
         waiter = self._loop.create_future()
@@ -302,25 +326,44 @@ class SqliteStore:
         for waiter in waiters:
             _wake(waiter)
 
-    def _settle(self, group: Sequence[_Queued], outcome: _Outcome) -> None:
-        """In the event loop: tell the callers of a group what became of it."""
+    # What the writer tells, in the event loop
+
+    def settle(self, commits: int, outcome: Outcome) -> None:
+        """Tell the callers of a group what became of it."""
         errors = outcome.errors
-        self._queued -= len(group)
-        self._turns.answered(len(group))
         self._groups += 1
-        self._commits += len(group) - len(errors)
+        self._commits += commits - len(errors)
         self._rows += outcome.applied.rows
         self._last_seconds = outcome.seconds
-        for at, (_, _, future) in enumerate(group):
-            if future.done():
-                continue
-            error = errors.get(at) if errors else None
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
+        for at in range(commits):
+            _resolve(self._committing.popleft(), errors.get(at) if errors else None)
         self._note(outcome.trouble)
         self._take_facts(outcome.applied)
+
+    def answer(self, answer: Any) -> None:
+        """Tell who asked."""
+        _resolve(self._asking.popleft(), answer)
+
+    def let_go(self) -> None:
+        """Close what reads; not in the event loop."""
+        self._readers.shutdown(wait=True)
+        for connection in self._connections:
+            connection.close()
+
+    def unlock(self) -> None:
+        """Let others open the database."""
+        self._lock.release()
+
+    def end(self) -> None:
+        """The writer is gone: what it did not answer is in doubt."""
+        self._closing = True
+        for future in (*self._committing, *self._asking):
+            _resolve(future, StoreUnavailable("the database's writer ended"))
+        self._committing.clear()
+        self._asking.clear()
+        self._wake_waiters()
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     def _take_facts(self, applied: Applied) -> None:
         for part in applied.facts:
@@ -340,60 +383,8 @@ class SqliteStore:
         if not trouble:
             self._last_at = self._clock()
 
-    def _end(self) -> None:
-        self._wake_waiters()
-        if not self._ended.done():
-            self._ended.set_result(None)
-
-    def _write(self) -> None:
-        """The writer thread: it ends with the store, or with the event loop."""
-        try:
-            while self._write_waiting():
-                pass
-        except RuntimeError as error:  # the loop was closed under us
-            _log.warning("the store's writer ends", reason=str(error))
-        self._readers.shutdown(wait=True)
-        for connection in self._connections:
-            connection.close()
-        self._writer.close()
-        self._lock.release()
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._end)
-
-    def _write_waiting(self) -> bool:
-        """Wait for work and do all that is there; False when nothing will come any more."""
-        queue = self._queue
-        items = [queue.get()]
-        if self._come_together:
-            # A group costs as much as several commits in it do: on a fast disk, waiting for them
-            # is cheaper than beginning at once. Who commits alone never waits.
-            time.sleep(_LINGER)
-        while len(items) < _MAX_GROUP and not queue.empty():
-            items.append(queue.get())
-        self._come_together = len(items) > 1
-        for kind, run in groupby(items, type):
-            if kind is tuple:
-                group = cast(list[_Queued], list(run))
-                self._loop.call_soon_threadsafe(self._settle, group, self._apply(group))
-            elif kind is _Request:
-                for request in cast(list[_Request], list(run)):
-                    self._loop.call_soon_threadsafe(_done(request))
-        return items[-1] is not None
-
-    def _apply(self, group: Sequence[_Queued]) -> _Outcome:
-        started = time.perf_counter()
-        outcome = _Outcome()
-        try:
-            outcome.applied = self._writer.apply(group, outcome.errors)
-        except Exception as error:  # the thread must outlive whatever a commit does to it
-            outcome.trouble = str(_told(error))
-            for at in range(len(group)):
-                outcome.errors.setdefault(at, StoreUnavailable(outcome.trouble))
-        outcome.seconds = time.perf_counter() - started
-        return outcome
-
     def _shrink(self) -> None:
-        for connection in (self._writer.connection, *self._connections):
+        for connection in self._connections:
             shrink(connection)
 
     def _read(self, text: str, parameters: tuple[Any, ...]) -> list[Row]:
@@ -417,61 +408,24 @@ def _wake(waiter: "asyncio.Future[None]") -> None:
         waiter.set_result(None)
 
 
-def _done(request: _Request) -> Callable[[], None]:
-    """In the writer's thread: what is left to do in the event loop."""
-    try:
-        return partial(_answer, request.future, request.call())
-    except StoreError as error:
-        return partial(_refuse, request.future, error)
-    except Exception as error:  # the thread must outlive it
-        return partial(_refuse, request.future, _told(error))
-
-
-def _answer(future: "asyncio.Future[Any]", answer: Any) -> None:
-    if not future.done():
+def _resolve(future: "asyncio.Future[Any]", answer: Any) -> None:
+    if future.done():
+        return
+    if isinstance(answer, StoreError):
+        future.set_exception(answer)
+    else:
         future.set_result(answer)
 
 
-def _refuse(future: "asyncio.Future[Any]", error: StoreError) -> None:
-    if not future.done():
-        future.set_exception(error)
-
-
-def _told(error: Exception) -> StoreUnavailable:
-    if isinstance(error, StoreUnavailable):
-        return error
-    _log.error("the store's writer failed", exc_info=error)
-    return StoreUnavailable(f"the store's writer failed ({type(error).__name__}: {error})")
-
-
-def _prepare(path: Path, now: float) -> tuple[FileLock, Writer, int]:
-    lock, writer = _take(path)
-    try:
-        applied = upgrade(writer.connection, path)
-        newest = writer.learn(now)
-    except BaseException as error:
-        writer.close()
-        lock.release()
-        if isinstance(error, sqlite3.Error):
-            raise unavailable(path, error) from error
-        raise
-    if applied:
-        _log.info("the store's schema was brought up to date", applied=applied)
-    return lock, writer, newest
-
-
-def _take(path: Path) -> tuple[FileLock, Writer]:
+def _lock(path: Path) -> FileLock:
+    """Take the database for this process."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         path.touch(mode=0o600)  # it holds tokens and texts; the log's file gets the same mode
     except OSError as error:
         raise StoreUnavailable(f"the database {path} can't be opened: {error}") from error
-    try:
-        return lock, Writer(path)
-    except sqlite3.Error as error:
-        lock.release()
-        raise unavailable(path, error) from error
+    return lock
 
 
 def migrate(path: Path) -> list[str]:
@@ -479,11 +433,10 @@ def migrate(path: Path) -> list[str]:
 
     Raises `StoreUnavailable` as `SqliteStore.open` does.
     """
-    lock, writer = _take(path)
+    lock = _lock(path)
     try:
-        return upgrade(writer.connection, path)
-    except sqlite3.Error as error:
-        raise unavailable(path, error) from error
-    finally:
+        writer, applied, _ = prepare(path, None)
         writer.close()
+        return applied
+    finally:
         lock.release()

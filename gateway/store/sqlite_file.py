@@ -1,10 +1,12 @@
 """The SQLite file itself: who may open it, its schema, its connections, and what ails it."""
 
+import errno
 import fcntl
 import os
 import re
 import socket
 import sqlite3
+import time
 from importlib import resources
 from pathlib import Path
 from typing import IO, Final
@@ -14,6 +16,9 @@ from gateway.store.sql import Keys
 
 _SCHEMA: Final = resources.files("gateway.store") / "schema" / "sqlite"
 _SCHEMA_FILE: Final = re.compile(r"(\d{4})_\w+\.sql")
+_HOLDER: Final = re.compile(r"process (\d+) on (\S+)")
+_LETS_GO_WITHIN: Final = 10.0  # seconds: a write to a slow disk
+_LOOKS_EVERY: Final = 0.01
 _BUSY_TIMEOUT: Final = 5.0  # seconds, against a person with a shell on the file
 _WRITER_PRAGMAS: Final = (
     "journal_mode = WAL",
@@ -65,26 +70,54 @@ class FileLock:
     """Held by the one process that may open the database (a second writer would corrupt ids)."""
 
     def __init__(self, path: Path) -> None:
-        """Take the lock of the database `path`; raises `StoreUnavailable` naming the holder."""
+        """Take the lock of the database `path`; raises `StoreUnavailable` naming the holder.
+
+        Waits a moment for the writer of a process that is gone to be gone as well.
+        """
         self._file: IO[str] = path.with_name(path.name + ".lock").open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        until = time.monotonic() + _LETS_GO_WITHIN
+        while not self._is_taken():
             self._file.seek(0)
-            holder = self._file.read().strip() or "another process"
+            holder = self._file.read().strip()
+            if time.monotonic() < until and _is_gone(holder):
+                time.sleep(_LOOKS_EVERY)
+                continue
             self._file.close()
             raise StoreUnavailable(
-                f"the database {path} is in use by {holder}: stop that one first,"
-                " or choose another data folder"
-            ) from error
+                f"the database {path} is in use by {holder or 'another process'}: stop that one"
+                " first, or choose another data folder"
+            )
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         self._file.flush()
+
+    def _is_taken(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def fileno(self) -> int:
+        """Who inherits it holds the lock too."""
+        return self._file.fileno()
 
     def release(self) -> None:
         """Let another process have it."""
         self._file.truncate(0)
         self._file.close()
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether the process that is named as holder has ended on this machine."""
+    match = _HOLDER.fullmatch(holder)
+    if match is None or match[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(match[1]), 0)
+    except OSError as error:
+        return error.errno == errno.ESRCH
+    return False
 
 
 def open_writer(path: Path) -> sqlite3.Connection:

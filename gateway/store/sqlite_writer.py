@@ -1,5 +1,6 @@
 """The one thread that writes: groups of commits in, one transaction each, errors by commit out."""
 
+import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import structlog
 
 from gateway.store import sqlite_generations as generations
 from gateway.store.base import (
@@ -23,12 +23,12 @@ from gateway.store.base import (
 )
 from gateway.store.group import Batch, Plans, arrange
 from gateway.store.sql import Keys
-from gateway.store.sqlite_file import is_trouble, keys_of, open_writer, unavailable
+from gateway.store.sqlite_file import is_trouble, keys_of, open_writer, unavailable, upgrade
 from gateway.store.sqlite_generations import Generation
 from gateway.store.sqlite_members import Roll
 from gateway.store.sqlite_recent import COLUMNS, Part
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 Commit = tuple[Sequence[Write], Lease | None, object]
 Errors = dict[int, StoreError]
@@ -290,7 +290,7 @@ class Writer:
             self._roll_back()
             fit = getattr(error, "sqlite_errorcode", 0) & 0xFF in _HARMLESS
         except sqlite3.Error as further:
-            _log.warning("the rollback failed too", reason=str(further))
+            _log.warning("the rollback failed too: %s", further)
             fit = False
         if not fit:
             self.close()
@@ -303,3 +303,20 @@ _TAKEN: Final = frozenset(
         sqlite3.SQLITE_CONSTRAINT_ROWID,
     }
 )
+
+
+def prepare(path: Path, now: float | None) -> tuple[Writer, list[str], int]:
+    """Open the database `path`, whose lock is held, and bring its schema up to date.
+
+    Gives the writer, which files of the schema were applied, and, with `now`, the id of the newest
+    fact: then the members of earlier runs are buried. Raises `StoreUnavailable`.
+    """
+    try:
+        writer = Writer(path)
+        try:
+            return writer, upgrade(writer.connection, path), 0 if now is None else writer.learn(now)
+        except BaseException:
+            writer.close()
+            raise
+    except sqlite3.Error as error:
+        raise unavailable(path, error) from error

@@ -55,13 +55,20 @@ class SqliteBackend:
 
     shared: ClassVar[bool] = False
 
+    apart: ClassVar[bool] = False
+
     def __init__(self, place: Path) -> None:
         self._path = place / "store.db"
         self._opened: list[SqliteStore] = []
 
     async def open(self, *, max_queued: int = MAX_QUEUED) -> SqliteStore:
         """`Backend.open`."""
-        store = await SqliteStore.open(self._path, max_queued=max_queued, clock=time.time)
+        store = await SqliteStore.open(
+            self._path,
+            max_queued=max_queued,
+            clock=time.time,
+            apart=_lost if self.apart else None,
+        )
         self._opened.append(store)
         return store
 
@@ -69,6 +76,16 @@ class SqliteBackend:
         """`Backend.close_all`."""
         for store in self._opened:
             await store.close()
+
+
+class ApartBackend(SqliteBackend):
+    """The same, written by a process of its own."""
+
+    apart = True
+
+
+def _lost() -> None:
+    raise AssertionError("the database's writer ended by itself")
 
 
 class PostgresBackend:
@@ -123,5 +140,9 @@ class PostgresBackend:
         return postgres.on_database(self._name)
 
 
-STORES: dict[str, type[Backend]] = {"sqlite": SqliteBackend, "postgres": PostgresBackend}
+STORES: dict[str, type[Backend]] = {
+    "sqlite": SqliteBackend,
+    "sqlite-apart": ApartBackend,
+    "postgres": PostgresBackend,
+}
 SHARED: dict[str, type[SharedBackend]] = {"postgres": PostgresBackend}  # those with `shared`

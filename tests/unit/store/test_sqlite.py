@@ -7,14 +7,16 @@ import stat
 import sys
 import time
 from asyncio.subprocess import PIPE
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gateway.store import sqlite
+from gateway.store import sqlite_thread
 from gateway.store.base import Conflict, Insert, Query, StoreUnavailable
 from gateway.store.sqlite import SqliteStore, migrate
 from gateway.store.sqlite_file import schema_files, upgrade
+from gateway.store.sqlite_thread import WriterThread
 from gateway.store.sqlite_writer import Errors, Writer
 from tests.contract.rows import job, job_ids, transition
 
@@ -24,6 +26,10 @@ COUNT = Query("count", "SELECT count(*) FROM meta")
 
 async def opened(path: Path) -> SqliteStore:
     return await SqliteStore.open(path, max_queued=10_000, clock=time.time)
+
+
+def names_in(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
 
 
 async def test_a_second_opener_is_told_who_holds_it(tmp_path: Path) -> None:
@@ -52,6 +58,18 @@ async def test_the_file_is_private_and_survives_being_opened_again(tmp_path: Pat
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("SELECT value FROM meta WHERE name = 'a'").fetchone() == ("b",)
     connection.close()
+
+
+@pytest.mark.parametrize("apart", [None, lambda: None])
+async def test_one_file_is_left_of_a_database_that_was_closed(
+    tmp_path: Path, apart: Callable[[], None] | None
+) -> None:
+    path = tmp_path / "store.db"
+    store = await SqliteStore.open(path, max_queued=10, clock=time.time, apart=apart)
+    await store.commit([(META, ("a", "b"))])
+    assert await store.fetch(COUNT)  # somebody reads as well
+    await store.close()
+    assert names_in(tmp_path) - {"store.db.lock"} == {"store.db"}
 
 
 def test_migrate_applies_what_is_new_and_says_so(tmp_path: Path) -> None:
@@ -163,7 +181,8 @@ async def test_nothing_is_kept_of_generations_that_were_dropped(tmp_path: Path) 
             await store.drop_generation("jobs", number - 2)
     alive = {f"jobs_{number}" for number in (0, 28, 29)}
     texts = {word for sql in store._texts for word in sql.split() if word.startswith("jobs_")}
-    plans = store._writer._plans
+    assert isinstance(store._writer, WriterThread)
+    plans = store._writer._writer._plans
     tables = {plan.table for plan in plans._by_value.values()}
     assert texts <= alive
     assert {table for table in plans._keys if table.startswith("jobs_")} == alive
@@ -235,7 +254,7 @@ async def test_the_writer_waits_for_more_only_while_commits_come_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses = Pauses()
-    monkeypatch.setattr(sqlite, "time", pauses)
+    monkeypatch.setattr(sqlite_thread, "time", pauses)
     store = await opened(tmp_path / "store.db")
     for number in range(5):
         await store.commit([(META, (f"alone{number}", ""))])
