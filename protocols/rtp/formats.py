@@ -24,6 +24,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     `payload_type` is its static number (RFC 3551 §6), None if it has only a dynamic one;
     `ptimes` are the lengths of a packet that its encoder makes, milliseconds. The PCM is mono
     whatever `channels` says: Opus is written "opus/48000/2" for one channel too (RFC 7587 §7).
+    `loss` is for how many percent of lost packets an encoder says things twice, if it can.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     channels: int = 1
     payload_type: int | None = None
     ptimes: tuple[int, ...] = PTIMES
+    loss: int = 0
 
     def samples(self, ptime: int) -> int:
         """How many PCM samples `ptime` milliseconds are."""
@@ -61,6 +63,7 @@ L16_44100: Final = Format(name="L16", clock_rate=44100, sample_rate=44100, paylo
 OPUS: Final = Format(
     name="opus", clock_rate=48000, sample_rate=48000, channels=2, ptimes=(10, 20, 40, 60)
 )
+OPUS_WITH_FEC: Final = msgspec.structs.replace(OPUS, loss=10)
 CN: Final = Format(name="CN", clock_rate=8000, sample_rate=8000, payload_type=13)
 
 FORMATS: Final = (PCMU, PCMA, G722, L16_8000, L16_16000, L16_44100, OPUS, CN)

@@ -23,6 +23,7 @@ from protocols.rtp.reception import MAX_DROPOUT, MIN_SEQUENTIAL
 
 SILENCE: Final = 2.0  # seconds without media after which another source may go on
 LINGER: Final = 0.5  # seconds in which packets from before a new offer still come
+_BROADCAST: Final = IPv4Address("255.255.255.255")
 
 
 class LatchPolicy(StrEnum):
@@ -56,7 +57,7 @@ def _is_held(ip: IPv4Address | IPv6Address | None, port: int) -> bool:
 
 def _is_trusted(ip: IPv4Address | IPv6Address | None, signalling: object) -> bool:
     """Whether media goes to an address of SDP before anything came from it."""
-    if ip is None or ip.is_multicast or ip == IPv4Address("255.255.255.255"):
+    if ip is None or ip.is_multicast or ip == _BROADCAST:
         return False
     return ip == signalling or not is_private(ip)
 

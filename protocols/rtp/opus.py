@@ -33,8 +33,12 @@ def decoder(format: Format) -> LibavDecoder:
     return LibavDecoder("libopus", format.sample_rate)
 
 
-def encoder(format: Format, ptime: int, config: OpusConfig = SPEECH) -> LibavEncoder:
-    """A stream's encoder of packets of `ptime` milliseconds: 10, 20, 40 or 60."""
+def encoder(format: Format, ptime: int, config: OpusConfig | None = None) -> LibavEncoder:
+    """A stream's encoder of packets of `ptime` milliseconds: 10, 20, 40 or 60.
+
+    Without a `config` it is `SPEECH`, with FEC for the loss that `format` has.
+    """
+    config = config or msgspec.structs.replace(SPEECH, loss=format.loss)
     if ptime not in format.ptimes:
         raise LocalProtocolError(f"Opus has packets of {format.ptimes} ms, not of {ptime}")
     options = {

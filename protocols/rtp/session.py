@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from protocols.rtp import events, rtcp
+from protocols.rtp.aim import Aim
 from protocols.rtp.events import Address, Event
 from protocols.rtp.latch import Latch, LatchPolicy, Verdict
 from protocols.rtp.packet import HEADER, HEADER_OCTETS, Malformed, Octets
@@ -74,7 +75,7 @@ class Session:
     """One end of a leg's media; see the module for how to drive it.
 
     `ssrc` is what we send under; `new_ssrc` gives another, should the peer choose the same.
-    `chance` gives numbers evenly spread over 0 to 1, 1 excluded.
+    `chance` gives numbers evenly spread over 0 to 1, 1 excluded. With an `aim` there is no latch.
     """
 
     __slots__ = (
@@ -108,11 +109,12 @@ class Session:
         new_ssrc: Callable[[], int],
         chance: Callable[[], float],
         now: float,
+        aim: Aim | None = None,
     ) -> None:
         self.config = config
         self.peer_cname = ""
         self._remote = remote
-        self.latch = Latch(
+        self.latch: Latch | Aim = aim or Latch(
             address=remote.address,
             signalling=remote.signalling,
             now=now,

@@ -61,6 +61,7 @@ class Refusal(StrEnum):
     TOO_MANY_SOURCES = "too many sources"
     KEY_USED_UP = "key used up"
     UNREADABLE = "unreadable"
+    NO_KEY = "no key yet"
 
 
 # What libsrtp calls its errors, in the words of pylibsrtp.
@@ -182,3 +183,15 @@ class SrtpReceiver(_Direction):
         if not known:
             self._sources.add(source)
         return opened
+
+
+class Unkeyed:
+    """Stands for a receiver until there is a key: nothing passes."""
+
+    def unprotect(self, packet: bytes) -> Refusal:
+        """Refused."""
+        return Refusal.NO_KEY
+
+    def unprotect_rtcp(self, packet: bytes) -> Refusal:
+        """Refused."""
+        return Refusal.NO_KEY

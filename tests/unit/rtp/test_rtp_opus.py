@@ -8,7 +8,7 @@ from rtp_sound import frames, joined, snr, spectrum, tone, voice
 from protocols.rtp import opus
 from protocols.rtp.audio import rms
 from protocols.rtp.errors import LocalProtocolError
-from protocols.rtp.formats import OPUS
+from protocols.rtp.formats import OPUS, OPUS_WITH_FEC, Format
 from protocols.rtp.opus import OpusConfig
 
 
@@ -53,6 +53,16 @@ def test_fec_goes_along_only_where_a_loss_is_expected() -> None:
 
     assert with_fec(OpusConfig(bit_rate=20_000)) == 0
     assert with_fec(OpusConfig(bit_rate=20_000, loss=20)) > 25
+
+
+def test_a_format_says_whether_fec_goes_along() -> None:
+    def with_fec(format: Format) -> int:
+        encode = opus.encoder(format, 20)
+        sent = [encode.encode(each) for each in frames(voice(48000, seconds=1), 48000, 20)]
+        return sum(payload[1] >> 6 & 1 for payload in sent if payload[0] >> 3 < 16)
+
+    assert with_fec(OPUS) == 0
+    assert with_fec(OPUS_WITH_FEC) > 25
 
 
 def test_dtx_is_off() -> None:
