@@ -24,10 +24,10 @@ from protocols.sdp.errors import LocalProtocolError, RemoteProtocolError
 from protocols.sdp.formats import STATIC, Codec, read_params, write_params
 
 CONTENT_TYPE: Final = "application/sdp"
-MAX_OCTETS: Final = 16 * 1024
+MAX_OCTETS: Final = 32 * 1024  # a browser writes 4,000 for each of its videos
 MAX_MEDIA: Final = 32
 MAX_FORMATS: Final = 64  # of one m=
-MAX_ATTRIBUTES: Final = 512  # of all
+MAX_ATTRIBUTES: Final = 1024  # of all
 
 _MAX_PORT: Final = 0xFFFF
 _MAX_TYPE: Final = 127
@@ -83,7 +83,7 @@ def read(octets: bytes) -> SessionDescription:
 
     What was read can be written again: octets that are no UTF-8 are kept as surrogates.
     """
-    if len(octets) <= _SHORT and _KEYS not in octets:
+    if len(octets) <= _SHORT and not any(each in octets for each in _KEYS):
         return _known(octets)
     return _read(octets)
 
@@ -130,7 +130,7 @@ def _read(octets: bytes) -> SessionDescription:
 # are not kept for longer than their call.
 _known: Final = lru_cache(maxsize=256)(_read)
 _SHORT: Final = 1024
-_KEYS: Final = b"crypto"
+_KEYS: Final = (b"crypto", b"ice-pwd")
 
 
 def _lines_of(octets: bytes) -> list[tuple[str, str]]:

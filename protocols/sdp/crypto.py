@@ -14,7 +14,8 @@ import msgspec
 _MOST_KEYS: Final = 16
 _MOST_PARAMS: Final = 16
 # `k=` was for keys before RFC 8866 §5.12 forbade it.
-_SECRET: Final = re.compile(rb"(inline:|^k=)[^|;\s]+", re.IGNORECASE | re.MULTILINE)
+# `ice-pwd` is a key of the checks of ICE.
+_SECRET: Final = re.compile(rb"(inline:|^k=|ice-pwd:)[^|;\s]+", re.IGNORECASE | re.MULTILINE)
 
 # Those that our media plane speaks, with the octets of master key and master salt: RFC 4568 §6.2,
 # RFC 7714 §14.2.

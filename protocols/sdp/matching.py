@@ -21,6 +21,7 @@ from protocols.sdp.formats import (
     keys_of,
     params_of_keys,
 )
+from protocols.sdp.ice import IceSide
 from protocols.sdp.media import (
     Chosen,
     LocalMedia,
@@ -30,6 +31,7 @@ from protocols.sdp.media import (
     SrtpPolicy,
     reach,
 )
+from protocols.sdp.webrtc import side_of
 
 AUDIO: Final = "audio"
 PLAIN: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
@@ -48,7 +50,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Common(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What we have in common with a peer's m= line."""
+    """What we have in common with a peer's m= line; `ice` is its side, if it goes over ICE."""
 
     slot: int
     media: Media
@@ -56,7 +58,8 @@ class Common(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     codecs: tuple[Chosen, ...]
     events: tuple[Chosen, ...]
     noise: tuple[Chosen, ...]
-    crypto: Crypto | None
+    crypto: Crypto | None = None
+    ice: IceSide | None = None
 
 
 def find(offered: SessionDescription, local: LocalMedia, before: int) -> Common | Refused | None:
@@ -89,12 +92,9 @@ def find_answered(
     ours, theirs = offered.media[slot], answered.media[slot]
     if theirs.kind != ours.kind:
         return _refused(WarningCode.MEDIA_TYPE, "the answer has another kind of media")
-    crypto = _answered_crypto(ours, theirs)
-    if isinstance(crypto, Refused):
-        return crypto
-    place = _reachable(answered, theirs, local)
-    if isinstance(place, Refused):
-        return place
+    way = _answered_way(answered, ours, theirs, local)
+    if isinstance(way, Refused):
+        return way
     chosen = [
         Chosen(sent=named, received=mine)
         for each in theirs.codecs
@@ -107,19 +107,75 @@ def find_answered(
     return Common(
         slot=slot,
         media=theirs,
-        reach=place,
+        reach=way.reach,
         codecs=codecs,
-        events=tuple(each for each in chosen if is_events(each.sent)),
+        events=tuple(
+            each for each in chosen if is_events(each.sent) and _may_press(each, codecs, local)
+        ),
         noise=tuple(each for each in chosen if is_noise(each.sent)),
-        crypto=crypto,
+        crypto=way.crypto,
+        ice=way.ice,
     )
+
+
+def _may_press(events: Chosen, codecs: tuple[Chosen, ...], local: LocalMedia) -> bool:
+    """Whether keys come and go by these events: browsers do it by the clock of what they send."""
+    return not local.ice or events.sent.clock_rate == codecs[0].sent.clock_rate
 
 
 def _judge(offered: SessionDescription, slot: int, local: LocalMedia) -> Common | Refused:
     media, policy = offered.media[slot], local.policy
     if media.kind != AUDIO:
         return _refused(WarningCode.MEDIA_TYPE, "only audio is available here")
-    protocol = media.protocol.upper()
+    way = _over_ice(offered, media) if local.ice else _over_rtp(offered, media, local)
+    if isinstance(way, Refused):
+        return way
+    codecs = tuple(islice(_in_common(media.codecs, policy), policy.most_codecs))
+    if not codecs:
+        return _refused(WarningCode.MEDIA_FORMAT, "none of the codecs is available here")
+    rates = {each.sent.clock_rate for each in codecs}
+    events = _events_in_common(media.codecs, policy)
+    fitting = tuple(each for each in events if each.sent.clock_rate in rates)
+    if not local.ice:
+        # Phones offer 8000 beside Opus, and mean it; browsers lose keys of another clock.
+        fitting = fitting or events[:1]
+    return Common(
+        slot=slot,
+        media=media,
+        reach=way.reach,
+        codecs=codecs,
+        events=fitting,
+        noise=tuple(_noise_in_common(media.codecs, policy, rates)),
+        crypto=way.crypto,
+        ice=way.ice,
+    )
+
+
+class _Way(msgspec.Struct, frozen=True, kw_only=True):
+    """How media get to the peer."""
+
+    reach: Reach
+    crypto: Crypto | None = None
+    ice: IceSide | None = None
+
+
+_BY_CHECKS: Final = Reach(
+    host="", version=0, is_private=False, is_multicast=False, is_nowhere=False
+)
+"""ICE finds where the peer is, whatever c= says."""
+
+
+def _over_ice(description: SessionDescription, media: Media) -> _Way | Refused:
+    side = side_of(description, media)
+    if side is None:
+        return _refused(WarningCode.TRANSPORT_PROTOCOL, "audio is taken only over ICE and DTLS")
+    if not media.rtcp_mux:
+        return _refused(WarningCode.TRANSPORT_PROTOCOL, "over ICE rtcp-mux is needed")
+    return _Way(reach=_BY_CHECKS, ice=side)
+
+
+def _over_rtp(offered: SessionDescription, media: Media, local: LocalMedia) -> _Way | Refused:
+    policy, protocol = local.policy, media.protocol.upper()
     if protocol not in PLAIN and (protocol not in SECURE or policy.srtp is SrtpPolicy.OFF):
         return _refused(WarningCode.TRANSPORT_PROTOCOL, "audio is not taken over this transport")
     crypto = choose(media.cryptos, policy.suites) if policy.srtp is not SrtpPolicy.OFF else None
@@ -128,21 +184,19 @@ def _judge(offered: SessionDescription, slot: int, local: LocalMedia) -> Common 
     if crypto is None and policy.srtp is SrtpPolicy.REQUIRE:
         return _refused(WarningCode.TRANSPORT_PROTOCOL, "audio is taken only over SRTP")
     place = _reachable(offered, media, local)
-    if isinstance(place, Refused):
-        return place
-    codecs = tuple(islice(_in_common(media.codecs, policy), policy.most_codecs))
-    if not codecs:
-        return _refused(WarningCode.MEDIA_FORMAT, "none of the codecs is available here")
-    rates = {each.sent.clock_rate for each in codecs}
-    return Common(
-        slot=slot,
-        media=media,
-        reach=place,
-        codecs=codecs,
-        events=_events_in_common(media.codecs, policy, rates),
-        noise=tuple(_noise_in_common(media.codecs, policy, rates)),
-        crypto=crypto,
-    )
+    return place if isinstance(place, Refused) else _Way(reach=place, crypto=crypto)
+
+
+def _answered_way(
+    answered: SessionDescription, ours: Media, theirs: Media, local: LocalMedia
+) -> _Way | Refused:
+    if local.ice is not None:
+        return _over_ice(answered, theirs)
+    crypto = _answered_crypto(ours, theirs)
+    if isinstance(crypto, Refused):
+        return crypto
+    place = _reachable(answered, theirs, local)
+    return place if isinstance(place, Refused) else _Way(reach=place, crypto=crypto)
 
 
 def _reachable(description: SessionDescription, media: Media, local: LocalMedia) -> Reach | Refused:
@@ -174,21 +228,15 @@ def _in_common(offered: Sequence[Codec], policy: MediaPolicy) -> Iterator[Chosen
             yield _chosen(theirs, mine.params)
 
 
-def _events_in_common(
-    offered: Sequence[Codec], policy: MediaPolicy, rates: set[int]
-) -> tuple[Chosen, ...]:
-    """One telephone-event for each clock rate in use (RFC 4733 §2.1).
-
-    Where none has such a rate the first one is taken: phones offer 8000 beside Opus, and mean it.
-    """
+def _events_in_common(offered: Sequence[Codec], policy: MediaPolicy) -> tuple[Chosen, ...]:
+    """One telephone-event for each clock rate (RFC 4733 §2.1)."""
     if not policy.dtmf.has_events:
         return ()
     found: dict[int, Chosen] = {}
     for each in offered:
         if is_events(each) and each.clock_rate not in found and (keys := keys_of(each)):
             found[each.clock_rate] = _chosen(each, params_of_keys(keys))
-    fitting = tuple(each for rate, each in found.items() if rate in rates)
-    return fitting or tuple(found.values())[:1]
+    return tuple(found.values())
 
 
 def _noise_in_common(

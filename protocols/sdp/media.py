@@ -16,6 +16,7 @@ from protocols.sdp.crypto import SUITES
 from protocols.sdp.description import Direction
 from protocols.sdp.errors import LocalProtocolError
 from protocols.sdp.formats import PCMA, PCMU, Codec
+from protocols.sdp.ice import IceSide
 
 PTIME_MIN: Final = 10
 PTIME_MAX: Final = 60
@@ -96,7 +97,8 @@ class LocalMedia(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where a leg receives audio, and what it wants now.
 
     `address` is an IP address as the peer is to see it, `rtcp_port` 0 for the port above RTP's.
-    `direction` is in our eyes: SENDONLY or INACTIVE puts the peer on hold.
+    `direction` is in our eyes: SENDONLY or INACTIVE puts the peer on hold. With `ice` media go
+    over ICE and DTLS, as browsers want them, and in no other way.
     """
 
     address: str
@@ -104,6 +106,7 @@ class LocalMedia(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rtcp_port: int = 0
     direction: Direction = Direction.SENDRECV
     policy: MediaPolicy = MediaPolicy()
+    ice: IceSide | None = None
 
     def __post_init__(self) -> None:
         if reach(self.address) is None:
@@ -133,10 +136,10 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `slot` counts the m= lines from 0. Addresses are (IP address, port); a remote one is None
     while the peer can't be sent to, as on hold by 0.0.0.0 (RFC 3264 §8.4). `is_private` says that
-    the remote address means something only in the peer's network. With `rtcp_mux` RTCP goes
-    where RTP does. `direction` is in our eyes. Of `codecs` the first is to be sent, each may be
-    received; `events` and `noise` are telephone-event and comfort noise for them. `ptime` is
-    that of what we send, in ms.
+    the remote address means something only in the peer's network; over ICE there is none here.
+    With `rtcp_mux` RTCP goes where RTP does. `direction` is in our eyes. Of `codecs` the first is
+    to be sent, each may be received; `events` and `noise` are telephone-event and comfort noise
+    for them. `ptime` is that of what we send, in ms.
     """
 
     slot: int
@@ -155,9 +158,14 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class MediaPlan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the two sides agreed on; `audio` is None if it is nothing (all m= lines at port 0)."""
+    """What the two sides agreed on; `audio` is None if it is nothing (all m= lines at port 0).
+
+    `ice` is the peer's side, if media go over ICE; its `setup` is the part that it has in the end,
+    never left open.
+    """
 
     audio: Stream | None = None
+    ice: IceSide | None = None
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True, gc=False):

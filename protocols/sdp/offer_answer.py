@@ -10,8 +10,10 @@ from typing import Final
 
 import msgspec
 
+from protocols.sdp import webrtc
 from protocols.sdp.crypto import Crypto, Key, octets_of
 from protocols.sdp.description import (
+    Attributes,
     Connection,
     Direction,
     Media,
@@ -21,6 +23,7 @@ from protocols.sdp.description import (
 )
 from protocols.sdp.errors import LocalProtocolError
 from protocols.sdp.formats import DYNAMIC, Codec, events, is_same, ptime_within
+from protocols.sdp.ice import IceSide, Setup
 from protocols.sdp.matching import (
     AUDIO,
     Common,
@@ -64,12 +67,14 @@ class Past(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `lines` are the m= lines of the last description agreed on, `slot` that of audio, -1 before
     there is one; `codecs` what payload types have meant so far; `keys` our (port, suite, octets).
+    `setup` is our part in the handshake of DTLS, which stays; None before that and outside WebRTC.
     """
 
     lines: tuple[Media, ...] = ()
     slot: int = -1
     codecs: tuple[Codec, ...] = ()
     keys: tuple[tuple[int, str, bytes], ...] = ()
+    setup: Setup | None = None
 
     def __repr__(self) -> str:
         return f"Past({len(self.lines)} lines, slot {self.slot})"
@@ -82,23 +87,29 @@ def offer(
     local: LocalMedia, *, origin: Origin, key: Secret, past: Past = NO_PAST
 ) -> SessionDescription:
     """What we offer (RFC 3264 §5, §8): m= lines keep their places, those of others at port 0."""
-    policy = local.policy
-    cryptos = _our_cryptos(local, key, past) if policy.srtp is not SrtpPolicy.OFF else ()
+    policy, mid = local.policy, ""
+    protocol = "RTP/SAVP" if policy.srtp is SrtpPolicy.REQUIRE else "RTP/AVP"
+    cryptos: tuple[Crypto, ...] = ()
+    if local.ice is not None:
+        protocol, mid = webrtc.PROTOCOL, _our_mid(past)
+    elif policy.srtp is not SrtpPolicy.OFF:
+        cryptos = _our_cryptos(local, key, past)
     media = _our_media(
         local,
-        protocol="RTP/SAVP" if policy.srtp is SrtpPolicy.REQUIRE else "RTP/AVP",
+        protocol=protocol,
         codecs=_our_codecs(policy, past),
         cryptos=cryptos,
         direction=local.direction,
+        attributes=_our_attributes(local.ice, Setup.ACTPASS, mid),
     )
-    if policy.rtcp_mux:
+    if _muxes(local):
         media = msgspec.structs.replace(media, rtcp_mux=True)
     lines = [_declined(each) for each in past.lines]
     if past.slot < 0:
         lines.append(media)
     else:
         lines[past.slot] = media
-    return _ours(local, origin, lines)
+    return _ours(local, origin, lines, webrtc.bundled(mid) if mid else ())
 
 
 def refusal(offered: SessionDescription, local: LocalMedia) -> Refused | None:
@@ -129,22 +140,27 @@ def answer(
     direction = asked(offered, found).reversed.within(local.direction)
     own = _our_crypto(found.crypto, local, key, past)
     taken = (*found.codecs, *found.noise, *found.events)
+    mid = webrtc.mid_of(found.media) if local.ice else ""
+    setup = webrtc.answering(found.ice.setup, past.setup) if found.ice else Setup.ACTPASS
     media = _our_media(
         local,
         protocol=found.media.protocol,
         codecs=tuple(each.received for each in taken),
         cryptos=(own,) if own is not None else (),
         direction=direction,
+        attributes=_our_attributes(local.ice, setup, mid),
     )
     ptime = _ptime(found, local.policy.ptime)
     lines[found.slot] = msgspec.structs.replace(
         media,
-        rtcp_mux=found.media.rtcp_mux and local.policy.rtcp_mux,
+        rtcp_mux=found.media.rtcp_mux and _muxes(local),
         ptime=min(ptime, local.policy.maxptime or ptime),
     )
     srtp = _srtp(own, found.crypto)
     stream = _stream(found, lines[found.slot], local, direction=direction, ptime=ptime, srtp=srtp)
-    return Answered(description=_ours(local, origin, lines), plan=MediaPlan(audio=stream))
+    is_bundled = mid and mid in webrtc.bundle_of(offered)
+    ours = _ours(local, origin, lines, webrtc.bundled(mid) if is_bundled else ())
+    return Answered(description=ours, plan=MediaPlan(audio=stream, ice=_theirs(found, setup)))
 
 
 def accept(
@@ -172,14 +188,15 @@ def accept(
         ptime=_ptime(found, ours.ptime),
         srtp=_srtp(own, crypto),
     )
-    return Accepted(plan=MediaPlan(audio=stream))
+    setup = webrtc.opposite(found.ice.setup) if found.ice else Setup.ACTPASS
+    return Accepted(plan=MediaPlan(audio=stream, ice=_theirs(found, setup)))
 
 
 def remember(past: Past, *, ours: SessionDescription, theirs: SessionDescription) -> Past:
     """`past` after an exchange of these two, whoever offered."""
     slot = next((i for i, each in enumerate(ours.media) if each.port), past.slot)
     if not 0 <= slot < len(ours.media) or ours.media[slot].kind != AUDIO:
-        return Past(lines=ours.media, codecs=past.codecs, keys=past.keys)
+        return msgspec.structs.replace(past, lines=ours.media, slot=-1)
     own = ours.media[slot]
     known = {each.payload_type: each for each in past.codecs}
     for media in (*theirs.media[slot : slot + 1], own):
@@ -191,7 +208,12 @@ def remember(past: Past, *, ours: SessionDescription, theirs: SessionDescription
         slot=slot,
         codecs=tuple(known.values()),
         keys=tuple((own.port, suite, octets) for suite, octets in keys.items()),
+        setup=_agreed(own, theirs.media[slot : slot + 1]) or past.setup,
     )
+
+
+def _agreed(ours: Media, theirs: Sequence[Media]) -> Setup | None:
+    return webrtc.agreed(ours, theirs[0]) if theirs and theirs[0].port else None
 
 
 def _our_codecs(policy: MediaPolicy, past: Past) -> tuple[Codec, ...]:
@@ -260,6 +282,7 @@ def _our_media(
     codecs: tuple[Codec, ...],
     cryptos: tuple[Crypto, ...],
     direction: Direction,
+    attributes: Attributes,
 ) -> Media:
     own_rtcp = local.rtcp_port not in (0, local.port + 1)
     return Media(
@@ -272,21 +295,49 @@ def _our_media(
         maxptime=local.policy.maxptime,
         rtcp=Rtcp(port=local.rtcp_port) if own_rtcp else None,
         cryptos=cryptos,
+        attributes=attributes,
     )
 
 
+def _muxes(local: LocalMedia) -> bool:
+    return local.policy.rtcp_mux or local.ice is not None
+
+
+def _our_mid(past: Past) -> str:
+    """The name of our medium: that of before, or one that no other has."""
+    if past.slot >= 0:
+        before = webrtc.mid_of(past.lines[past.slot])
+        if before:
+            return before
+    taken = {webrtc.mid_of(each) for each in past.lines}
+    return next(str(number) for number in range(len(taken) + 1) if str(number) not in taken)
+
+
+def _our_attributes(side: IceSide | None, setup: Setup, mid: str) -> Attributes:
+    return () if side is None else webrtc.attributes_of(webrtc.with_setup(side, setup), mid)
+
+
+def _theirs(found: Common, ours: Setup) -> IceSide | None:
+    """The peer's side, in the part that is left for it beside ours."""
+    return None if found.ice is None else webrtc.with_setup(found.ice, webrtc.opposite(ours))
+
+
 def _declined(media: Media) -> Media:
-    """The same m= line at port 0, with the one format that the grammar asks for."""
+    """The same m= line at port 0, with its name and the one format that the grammar asks for."""
+    mid = webrtc.mid_of(media)
     return Media(
         kind=media.kind,
         port=0,
         protocol=media.protocol,
         codecs=media.codecs[:1],
         formats=media.formats[:1],
+        attributes=(("mid", mid),) if mid else (),
     )
 
 
-def _ours(local: LocalMedia, origin: Origin, lines: Sequence[Media]) -> SessionDescription:
+def _ours(
+    local: LocalMedia, origin: Origin, lines: Sequence[Media], attributes: Attributes = ()
+) -> SessionDescription:
     own = reach(local.address)
     connection = Connection(
         address=local.address, type="IP6" if own is not None and own.version == 6 else "IP4"
@@ -295,6 +346,7 @@ def _ours(local: LocalMedia, origin: Origin, lines: Sequence[Media]) -> SessionD
         origin=msgspec.structs.replace(origin, connection=connection),
         connection=connection,
         media=tuple(lines),
+        attributes=attributes,
     )
 
 
@@ -317,7 +369,8 @@ def _stream(
     srtp: Srtp | None,
 ) -> Stream:
     mux = found.media.rtcp_mux and ours.rtcp_mux
-    remote = None if found.reach.is_nowhere else (found.reach.host, found.media.port)
+    is_reached = found.ice is None and not found.reach.is_nowhere
+    remote = (found.reach.host, found.media.port) if is_reached else None
     local_rtcp = local.port if mux else local.rtcp_port or local.port + 1
     return Stream(
         slot=found.slot,

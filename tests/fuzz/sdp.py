@@ -10,10 +10,13 @@
 import random
 from typing import Final
 
+import msgspec
+
 from protocols.sdp.codec import read, write
 from protocols.sdp.description import Direction, SessionDescription
 from protocols.sdp.errors import RemoteProtocolError
 from protocols.sdp.formats import COMFORT_NOISE, G722, OPUS, PCMA, PCMU
+from protocols.sdp.ice import Fingerprint, IceSide
 from protocols.sdp.matching import Refused
 from protocols.sdp.media import LocalMedia, MediaPolicy, Preference, SrtpPolicy, Stream
 from protocols.sdp.negotiation import Negotiation, State
@@ -24,6 +27,8 @@ _MEDIA: Final = (
     "m=audio 9 RTP/AVP 0 8 96 97 13", "m=audio 9 RTP/SAVP 96 0", "m=audio 0 RTP/AVP 0",
     "m=audio 65535 RTP/AVPF 9 111", "m=image 9 udptl t38", "m=video 9 RTP/AVP 31 96",
     "m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=audio 0 RTP/AVP",
+    "m=audio 9 UDP/TLS/RTP/SAVPF 0 97\na=rtcp-mux\na=ice-ufrag:abcd\na=ice-pwd:" + "p" * 22
+    + "\na=fingerprint:sha-256 " + ":".join(["AB"] * 32),
 )  # fmt: skip
 _LINES: Final = (
     "a=rtpmap:96 opus/48000/2", "a=rtpmap:97 telephone-event/8000", "a=rtpmap:111 opus/48000/2",
@@ -33,7 +38,16 @@ _LINES: Final = (
     "c=IN IP4 10.0.0.1", "c=IN IP4 x.example", "c=IN IP4 224.1.1.1/127", "b=AS:64", "k=clear:x",
     f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{_KEY}", "a=group:BUNDLE a", "i=x", "t=1 1",
     f"a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:{_KEY}|2^20|1:4", "a=mid:a", "a=rtpmap:0 x",
+    "a=setup:active", "a=setup:holdconn", "a=candidate:1 1 udp 1 192.0.2.1 5000 typ host",
+    "a=candidate:1 1 udp 1 x.local 5000 typ host", "a=group:BUNDLE b a", "a=ice-ufrag:",
 )  # fmt: skip
+
+
+_OURS: Final = IceSide(
+    ufrag="ours",
+    password="o" * 22,
+    fingerprints=(Fingerprint(algorithm="sha-256", value=":".join(["CD"] * 32)),),
+)
 
 
 def body(chance: random.Random) -> bytes:
@@ -70,13 +84,17 @@ def local(chance: random.Random, address: str) -> LocalMedia:
 def check_answer(chance: random.Random, session: Negotiation, offered: SessionDescription) -> None:
     before = (session.plan, session.local, session.remote)
     session.receive_offer(offered)
-    result = session.answer(local(chance, "198.51.100.1"))
+    ours = local(chance, "198.51.100.1")
+    if chance.random() < 0.4:
+        ours = msgspec.structs.replace(ours, ice=_OURS)
+    result = session.answer(ours)
     assert session.state is State.STABLE
     if isinstance(result, Refused):
         assert (session.plan, session.local, session.remote) == before
         assert result.status == 488 and result.reason.isascii()
         return
     answer = result.description
+    assert result.plan.audio is None or (result.plan.ice is None) is (ours.ice is None)
     assert read(write(answer)) == answer
     assert len(answer.media) == len(offered.media)
     for theirs, ours in zip(offered.media, answer.media, strict=True):
