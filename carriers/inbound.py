@@ -5,14 +5,14 @@ the password is right, the digest's server says. The most exact network wins, as
 """
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import msgspec
 
 from carriers.trunks import Inbound, Trunk
+from protocols.addresses import address_of
 
 _Network = IPv4Network | IPv6Network
-_Source = IPv4Address | IPv6Address
 
 
 class Belongs(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,18 +50,8 @@ class Doorkeeper:
 
     def whose(self, address: str) -> Belongs | Unknown:
         """The trunk that calls from `address`, an IP address without brackets."""
-        source = _plain(address)
+        source = address_of(address)
         for network, whose in self._networks:
             if source is not None and source in network:
                 return whose
         return Unknown(usernames=self._usernames)
-
-
-def _plain(address: str) -> _Source | None:
-    """The address; of an IPv4 address that a socket for both writes as IPv6, the IPv4 one."""
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return mapped or found

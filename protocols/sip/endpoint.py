@@ -1,9 +1,10 @@
-"""SIP's sockets: UDP, TCP and TLS behind one `send` and one stream of events.
+"""SIP's sockets: UDP, TCP, TLS and WebSockets behind one `send` and one stream of events.
 
 Events are handed to a receiver in batches, one call for each wake-up of the UDP sockets or of a
 connection: nothing is created per message but its value, and no task waits for one. The receiver
 answers by `send` while it runs. What goes wrong in sending is told as an event after it, never
-raised. Requests that are too large for UDP are the matter of `sizes`.
+raised. Requests that are too large for UDP are the matter of `sizes`. WebSockets are opened
+elsewhere, where HTTP is served, and attached here.
 """
 
 import asyncio
@@ -18,10 +19,11 @@ from protocols.sip.codec import StreamReader, read_datagram
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.sockets import tls
 from protocols.sip.sockets.addresses import Addresses, peer_of
+from protocols.sip.sockets.attached import Attached, Link
 from protocols.sip.sockets.datagrams import Datagrams, Socket
 from protocols.sip.sockets.listening import Listener
 from protocols.sip.sockets.streams import Connection, prepare
-from protocols.sip.transport import Destination, Flow, Hop, Transport
+from protocols.sip.transport import SOCKETS, Destination, Flow, Hop, Transport
 from protocols.sip.wire import (
     Address,
     Bounds,
@@ -68,9 +70,10 @@ class Endpoint:
         self._sockets: dict[int, Socket] = {}
         self._at: dict[Address, Socket] = {}
         self._listeners: list[Listener] = []
-        self._flows: dict[int, Connection] = {}
+        self._flows: dict[int, Connection | Attached] = {}
         self._reached: dict[Hop, Connection] = {}
         self._alive: dict[Connection, str] = {}
+        self._attached: set[Attached] = set()
         self._by_peer: Counter[str] = Counter()
         self._making: dict[Connection, asyncio.Task[bool]] = {}
         self._later: list[Event] = []
@@ -114,7 +117,7 @@ class Endpoint:
 
     def connections(self) -> int:
         """How many stand, are being made or are being closed."""
-        return len(self._alive)
+        return len(self._alive) + len(self._attached)
 
     def reload(self, files: Tls) -> None:
         """Take certificates from files, for handshakes from now on; connections stay.
@@ -142,6 +145,9 @@ class Endpoint:
                 self._tell(Failed(destination=destination, reason="the connection is gone"))
             else:
                 connection.send(octets)
+        elif destination.transport in SOCKETS:
+            reason = "who speaks by WebSocket has to come to us"
+            self._tell(Failed(destination=destination, reason=reason))
         elif destination.transport is Transport.UDP:
             wire = self._socket_to(destination)
             if wire is None:
@@ -156,6 +162,35 @@ class Endpoint:
     def advertised(self, destination: Destination) -> Address:
         """What Via and Contact say of us to `destination`: the address that it answers to."""
         return self._ours.advertised(destination)
+
+    def attach(
+        self, link: Link, transport: Transport, *, local: Address, remote: Address
+    ) -> Attached | Refused:
+        """Take a WebSocket that a peer opened; what comes over it goes into what is given.
+
+        How many there are is for whoever opens them to bound.
+        """
+        if self._closed:
+            return Refused(transport=transport, remote=remote, reason="we are closing")
+        attached = Attached(
+            self,
+            self._reading.datagram,
+            link,
+            ident=next(self._ids),
+            transport=transport,
+            local=local,
+            remote=remote,
+        )
+        self._attached.add(attached)
+        self._flows[attached.flow.id] = attached
+        self.deliver([Opened(flow=attached.flow, hop=None, names=())])
+        return attached
+
+    def proved(self, flow: Flow) -> None:
+        """The peer of a flow has shown who it is, so its WebSocket may stay."""
+        attached = self._flows.get(flow.id)
+        if isinstance(attached, Attached):
+            attached.is_proven = True
 
     def drop(self, flow: Flow) -> None:
         """Close the connection of a flow, as soon as what was sent is written."""
@@ -173,6 +208,8 @@ class Endpoint:
                 listener.close()
             for connection in list(self._alive):
                 connection.end("we closed it")
+            for attached in list(self._attached):
+                attached.end("we closed it")
         while self._alive:
             self._gone.clear()
             await self._gone.wait()
@@ -210,6 +247,11 @@ class Endpoint:
         # One that was made is closed by itself; uvloop would forget it if its making were ended.
         if making is not None and not connection.made and making is not asyncio.current_task():
             making.cancel()
+
+    def detached(self, attached: Attached, reason: str) -> None:
+        self._flows.pop(attached.flow.id, None)
+        self._attached.discard(attached)
+        self._tell(Closed(flow=attached.flow, reason=reason))
 
     def lost(self, connection: Connection) -> None:
         peer = self._alive.pop(connection, None)

@@ -8,6 +8,7 @@ servers; a test holds it by itself. What DNS says is taken in bounded numbers, w
 import ipaddress
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from itertools import accumulate, groupby
 from typing import Final
 
@@ -135,6 +136,8 @@ def plan(uri: SipUri, abilities: Abilities, chance: Chance) -> Plan:
     now: another run may weigh equals another way.
     """
     target = (parameter(uri.params, "maddr") or uri.host).lower().rstrip(".")
+    if target.endswith(".invalid"):  # RFC 6761 §6.4; RFC 7118 §5.1 has browsers say so
+        return Unlocated(reason=f"{target[:64]} is a name of nobody (RFC 6761)")
     host = numeric(target)
     written = parameter(uri.params, "transport")
     transports, wrong = _transports(uri.scheme, written, abilities)
@@ -156,6 +159,7 @@ def plan(uri: SipUri, abilities: Abilities, chance: Chance) -> Plan:
     return (yield from _addresses(uri.host, places[:MAX_HOPS], abilities))
 
 
+@lru_cache(maxsize=1024)  # each call asks
 def numeric(host: str) -> str:
     """`host` as an address in its shortest form; "" if it is a name."""
     try:

@@ -11,14 +11,23 @@ from typing import Final
 from msgspec.structs import replace
 
 from protocols.sip.message import Request, Response, Via
-from protocols.sip.transport import PORTS, RELIABLE, SECURE, Destination, Flow, Hop, Transport
+from protocols.sip.transport import (
+    PORTS,
+    RELIABLE,
+    SECURE,
+    SOCKETS,
+    Destination,
+    Flow,
+    Hop,
+    Transport,
+)
 
 COOKIE: Final = "z9hG4bK"
 """What the branches of RFC 3261 begin with; without it a branch names nothing (§8.1.1.7)."""
 
 _WRITTEN_BY_US: Final = frozenset({"received", "rport"})
 # A browser can't be connected to.
-_CALLABLE: Final = RELIABLE - {Transport.WS, Transport.WSS}
+_CALLABLE: Final = RELIABLE - SOCKETS
 
 
 def client_key(message: Request | Response) -> Hashable:

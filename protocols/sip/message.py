@@ -64,7 +64,10 @@ class Headers:
         return len(self._items)
 
     def __contains__(self, name: object) -> bool:
-        return any(each == name for each, _ in self._items)
+        for each, _ in self._items:  # noqa: SIM110  a generator costs twice as much
+            if each == name:
+                return True
+        return False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Headers) and self._items == other._items

@@ -14,7 +14,16 @@ from msgspec.structs import replace
 from protocols.addresses import address_of, is_private
 from protocols.sip.dialog import Dialog
 from protocols.sip.message import Via
-from protocols.sip.transport import PORTS, RELIABLE, SECURE, Destination, Flow, Hop, Transport
+from protocols.sip.transport import (
+    PORTS,
+    RELIABLE,
+    SECURE,
+    SOCKETS,
+    Destination,
+    Flow,
+    Hop,
+    Transport,
+)
 from protocols.sip.uri import SipUri, Uri, parameter
 
 _WRITTEN: Final = {"udp": Transport.UDP, "tcp": Transport.TCP, "tls": Transport.TLS}
@@ -58,7 +67,7 @@ def hop_to(way: Destination, uri: Uri) -> Hop | None:
 def _is_believed(way: Destination, dialog: Dialog, via: Via | None) -> bool:
     """Whether the peer is reached where its dialog says."""
     uri = dialog.next_hop
-    if not isinstance(uri, SipUri):
+    if not isinstance(uri, SipUri) or way.transport in SOCKETS:
         return False
     routed = bool(dialog.routes)
     if _is_behind(_host(way), uri.host):

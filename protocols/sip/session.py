@@ -121,6 +121,7 @@ class Session:
     __slots__ = (
         "accepting",
         "acknowledging",
+        "answerable",
         "asking",
         "asking_invite",
         "auth",
@@ -189,6 +190,8 @@ class Session:
         self.key = ServerId(0)
         self.via: Via | None = None
         """The topmost of the INVITE."""
+        self.answerable = b""
+        """What of the INVITE a response repeats, once that was saved."""
         self.reliable = _NOTHING
         self.sender: Sender | None = None
         self.said: Response | None = None

@@ -64,6 +64,7 @@ class Asked:
         "fork",
         "id",
         "note",
+        "octets",
         "plain",
         "purpose",
         "sent",
@@ -91,6 +92,7 @@ class Asked:
         self.note = note
         self.id = ClientId(0)
         self.sent = plain
+        self.octets = b""  # of `sent`, once it was saved
         self.tries = 0
 
 
@@ -242,7 +244,7 @@ class Host:
             lines = asked.auth.authorize(request.method, uri, request.body)
             request = replace(request, headers=request.headers.with_(*lines))
         asked.id = layer.request(request, asked.destination, now)
-        asked.sent = layer.sent(asked.id)
+        asked.sent, asked.octets = layer.sent(asked.id), b""
         asked.tries += 1
         self.asked[asked.id] = asked
         if asked.session is not None:

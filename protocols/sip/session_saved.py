@@ -56,29 +56,38 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 
 def save(session: Session) -> Saved:
     """The session as it is now."""
-    invite = b"" if session.asking_invite is None else encode(session.asking_invite.sent)
     fork = session.fork
     destination = session.destination if fork is None else session.way(fork)
     return Saved(
-        invite=invite,
-        asked=encode(_answerable(session.invite)) if session.key else b"",
+        invite=b"" if session.asking_invite is None else _sent(session.asking_invite),
+        asked=_answerable(session) if session.key else b"",
         dialog=None if fork is None else _save(fork.dialog),
         flow=destination if isinstance(destination, Flow) else None,
         hop=destination if isinstance(destination, Hop) else None,
     )
 
 
-def _answerable(invite: Request) -> Request:
-    """What a response repeats (RFC 3261 §8.2.6.2)."""
-    return Request(
-        method=invite.method,
-        uri=invite.uri,
-        vias=invite.vias,
-        from_=invite.from_,
-        to=invite.to,
-        call_id=invite.call_id,
-        cseq=invite.cseq,
-    )
+def _sent(invite: Asked) -> bytes:
+    if not invite.octets:
+        invite.octets = encode(invite.sent)
+    return invite.octets
+
+
+def _answerable(session: Session) -> bytes:
+    """What a response to the peer's INVITE repeats (RFC 3261 §8.2.6.2); it stays the same."""
+    if not session.answerable:
+        invite = session.invite
+        answerable = Request(
+            method=invite.method,
+            uri=invite.uri,
+            vias=invite.vias,
+            from_=invite.from_,
+            to=invite.to,
+            call_id=invite.call_id,
+            cseq=invite.cseq,
+        )
+        session.answerable = encode(answerable)
+    return session.answerable
 
 
 def _save(dialog: Dialog) -> SavedDialog:

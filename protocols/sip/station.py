@@ -8,6 +8,7 @@ is. Whoever commands outside of a turn calls `wake` after it. Nothing here knows
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Final
 
 import msgspec
@@ -20,12 +21,13 @@ from protocols.sip.codec import Malformed, Names, encode
 from protocols.sip.endpoint import Endpoint, open_endpoint
 from protocols.sip.ledger import Limits
 from protocols.sip.message import Message, NameAddr, Request, Response
-from protocols.sip.transport import SECURE, Destination, Flow, Transport
+from protocols.sip.transport import SECURE, SOCKETS, Destination, Flow, Transport
 from protocols.sip.uri import SipUri
 from protocols.sip.wire import Bounds, Closed, Failed, Listen, Opened, Patience, Refused, Tls
 
 BRANCH: Final = "z9hG4bK"
 """RFC 3261 §8.1.1.7."""
+_APART: Final = 0.01  # seconds between two looks at what is due: no timer is shorter than 200 ms
 
 
 class Unread(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +95,7 @@ class Station:
         self._endpoint: Endpoint | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
+        self._rang_at = -inf
         self._woken = False
         self.agent = Agent(
             branch=lambda: BRANCH + token(),
@@ -193,7 +196,7 @@ class Station:
 
     def _turn(self) -> None:
         """Hand over what happened until nothing more does, write, and wait for what is due."""
-        self._woken = False
+        self._woken = True  # what is commanded meanwhile goes out with the rest
         agent, receiver = self.agent, self._receiver
         try:
             while (event := agent.next_event()) is not None:
@@ -201,7 +204,9 @@ class Station:
         except Exception as error:
             # One event's fault is not to keep the others from being told.
             self._complain(error)
-            self.wake()
+            self._loop.call_soon(self._turn)
+        else:
+            self._woken = False
         self._write()
         self._arm()
 
@@ -240,12 +245,13 @@ class Station:
         self._alarm = None
         if due is not None:
             # Not every loop's handle of what is due at once knows when that was.
+            due = max(due, self._rang_at + _APART)
             self._alarm, self._alarm_at = self._loop.call_at(due, self._ring), due
 
     def _ring(self) -> None:
-        self._alarm = None
+        self._alarm, self._rang_at = None, self._loop.time()
         try:
-            self.agent.handle_timer(self._loop.time())
+            self.agent.handle_timer(self._rang_at)
         except Exception as error:
             self._complain(error)  # the clock goes on
         self._turn()
@@ -271,5 +277,8 @@ async def open_station(
 
 
 def _written(transport: Transport) -> str:
+    # RFC 7118 §5.2.4 has one parameter for both.
+    if transport in SOCKETS:
+        return "ws"
     # RFC 3261 §26.2.2 deprecates "tls" there, RFC 5630 §3.1.4 keeps to it: all phones read it.
     return "tls" if transport in SECURE else transport.lower()

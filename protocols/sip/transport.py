@@ -18,6 +18,8 @@ class Transport(StrEnum):
 
 RELIABLE: Final = frozenset({Transport.TCP, Transport.TLS, Transport.WS, Transport.WSS})
 SECURE: Final = frozenset({Transport.TLS, Transport.WSS})
+SOCKETS: Final = frozenset({Transport.WS, Transport.WSS})
+"""WebSockets (RFC 7118): their peers open them, and are reached by no other way."""
 PORTS: Final = {
     Transport.UDP: 5060,
     Transport.TCP: 5060,

@@ -221,6 +221,7 @@ def _read_headers(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(headers)
 
 
+@lru_cache(maxsize=512)  # as many as the calls of a moment have
 def format_uri(uri: Uri) -> str:
     """The URI as text; what its place does not allow is escaped (§19.1.2).
 
@@ -258,6 +259,7 @@ def _format_sip(uri: SipUri) -> str:
     return text
 
 
+@lru_cache(maxsize=512)  # each hop writes ours, and its peer's
 def format_host(host: str, port: int = 0) -> str:
     """`host:port`, an IPv6 address in brackets, without the port if it is 0."""
     if _HOST.fullmatch(host) is None:

@@ -4,7 +4,7 @@ import ipaddress
 import socket
 from typing import Final
 
-from protocols.sip.transport import PORTS, Destination, Flow, Transport
+from protocols.sip.transport import PORTS, SOCKETS, Destination, Flow, Transport
 from protocols.sip.wire import Address, Listen
 
 KEPT: Final = 1024
@@ -64,6 +64,8 @@ class Addresses:
         """
         transport = destination.transport
         if isinstance(destination, Flow):
+            if transport in SOCKETS:
+                return destination.local
             local, remote = destination.local, destination.remote[0]
         else:
             local, remote = destination.source, destination.host

@@ -14,7 +14,7 @@ from protocols.sip.message import NameAddr
 from protocols.sip.session_offers import Body
 from protocols.sip.station import Crossed, Event, Station, Terms, Unread, open_station
 from protocols.sip.timers import Timers
-from protocols.sip.transport import Hop, Transport
+from protocols.sip.transport import Flow, Hop, Transport
 from protocols.sip.uri import SipUri
 from protocols.sip.wire import Failed, Listen
 from tests.ports import UDP, refusing_port
@@ -183,3 +183,14 @@ async def test_what_is_no_message_is_answered_and_told() -> None:
     assert (await bob.until(Unread)).malformed.header == "CSeq"
     peer.close()
     await bob.station.close()
+
+
+@pytest.mark.parametrize("transport", [Transport.WS, Transport.WSS])
+async def test_browsers_are_told_that_we_are_at_their_socket(transport: Transport) -> None:
+    party = await Party().open(Transport.UDP)
+    flow = Flow(id=9, transport=transport, local=("192.0.2.1", 8443), remote=("192.0.2.9", 50000))
+    uri = party.station.contact(flow).uri
+    assert uri == SipUri(
+        user="trunkline", host="192.0.2.1", port=8443, params=(("transport", "ws"),)
+    )
+    await party.station.close()

@@ -302,3 +302,11 @@ def test_the_same_place_by_two_names_is_tried_once() -> None:
     }
     found, _ = locate(uri(params=(("transport", "udp"),)), zone)
     assert found == Located(hops=(Hop(transport=UDP, host="192.0.2.1", port=5060),))
+
+
+@pytest.mark.parametrize("host", ["df7jal23ls0d.invalid", "a.b.INVALID."])
+def test_names_of_browsers_are_asked_of_nobody(host: str) -> None:
+    conversation = plan(SipUri(host=host), Abilities(), lambda: 0.5)
+    with pytest.raises(StopIteration) as end:
+        next(conversation)
+    assert isinstance(end.value.value, Unlocated)

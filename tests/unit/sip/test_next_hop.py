@@ -32,6 +32,7 @@ NATTED = Flow(
     id=1, transport=Transport.UDP, local=("192.0.2.1", 5060), remote=("198.51.100.7", 31337)
 )
 PRIVATE = Hop(transport=Transport.UDP, host="10.0.0.7", port=5060)
+BROWSER = replace(NATTED, transport=Transport.WSS)
 PLAIN, ASKING = via(), via(params=(("branch", "z9hG4bK1"), ("rport", "31337")))
 
 
@@ -64,6 +65,10 @@ def dialog(contact: str, route: str = "") -> Dialog:
 @pytest.mark.parametrize(
     ("way", "asked", "contact", "route", "expected"),
     [
+        # A browser is where its WebSocket is, whatever it says (RFC 7118 §5.1).
+        (BROWSER, PLAIN, "sip:b@x1.invalid;transport=ws", "", None),
+        (BROWSER, PLAIN, "sip:b@x1.invalid;transport=ws", "sip:198.51.100.9;lr", None),
+        (BROWSER, None, "sips:b@192.0.2.9", "", None),
         # We called: another machine of the carrier's has the call, or another port of it.
         (UDP_HOP, None, "sip:b@198.51.100.8", "", ("UDP", "198.51.100.8", 5060)),
         (UDP_HOP, None, "sip:b@198.51.100.7:5080", "", ("UDP", "198.51.100.7", 5080)),
