@@ -243,4 +243,10 @@ def test_the_gateway_itself_loads_nothing_for_sound() -> None:
     told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     loaded = set(told.stdout.split())
     assert "gateway.daemon.voice" in loaded
-    assert not loaded & {"numpy", "av"}
+    assert not loaded & {"numpy", "av", "aiortc", "aioice", "OpenSSL"}
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Pytest knows them by it alone where their folders are no packages."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert {each for each in names if names.count(each) > 1} == set()
