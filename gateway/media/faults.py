@@ -5,11 +5,12 @@ sockets, SRTP or the codecs would raise for is found here, before anything of th
 a leg that can't be costs its own call an answer, and no other call anything.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from math import isfinite
 from typing import Final
 
-from gateway.media.graph import File, Leg, Node, Note, Player, Recorder, Silence, Tone
+from gateway.media.graph import File, Leg, Node, Note, Player, Recorder, Silence, Tone, WebRtc
 from protocols.addresses import address_of
 from protocols.rtp.audio import QUIETEST
 from protocols.rtp.tones import Sound
@@ -29,6 +30,10 @@ _MOST_LOOPS: Final = 1000
 _LONGEST_CLIP: Final = 3600.0  # seconds
 _LONGEST_RECORDING: Final = 86_400.0
 _LONGEST_PATH: Final = 1024
+_UFRAG: Final = re.compile(r"[A-Za-z0-9+/]{4,256}")  # RFC 8839 §5.4
+_PASSWORD: Final = re.compile(r"[A-Za-z0-9+/]{22,256}")
+_MOST_LINES: Final = 100  # candidates of a peer
+_LONGEST_LINE: Final = 1024
 
 
 def of_leg(leg: Leg) -> str | None:
@@ -37,12 +42,32 @@ def of_leg(leg: Leg) -> str | None:
         return f"{leg.id}: {leg.host!r} and {leg.signalling!r} are to be IP addresses"
     if not (isfinite(leg.silence) and leg.silence >= 0):
         return f"{leg.id}: a silence of {leg.silence} s"
+    reason = None if leg.webrtc is None else _of_webrtc(leg.webrtc, leg.stream)
+    if reason is not None:
+        return f"{leg.id}: {reason}"
     if leg.stream is None:
         return None
     for check in _CHECKS:
         reason = check(leg.stream)
         if reason is not None:
             return f"{leg.id}: {reason}"
+    return None
+
+
+def _of_webrtc(webrtc: WebRtc, stream: Stream | None) -> str | None:
+    if stream is not None and (stream.srtp is not None or not stream.rtcp_mux):
+        return "WebRTC has keys of its own, and RTCP where RTP is"
+    remote = webrtc.remote
+    if remote is None:
+        return None
+    if not _UFRAG.fullmatch(remote.ufrag) or not _PASSWORD.fullmatch(remote.password):
+        return "the peer's name and password for ICE are none"
+    if not 0 < len(remote.fingerprints) <= _MOST_PARTS:
+        return f"{len(remote.fingerprints)} fingerprints; WebRTC asks for one"
+    if len(remote.candidates) > _MOST_LINES:
+        return f"{len(remote.candidates)} candidates"
+    if any(len(each) > _LONGEST_LINE for each in remote.candidates):
+        return "a candidate that is a page long"
     return None
 
 

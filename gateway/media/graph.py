@@ -12,10 +12,26 @@ import msgspec
 
 from protocols.rtp.latch import LatchPolicy
 from protocols.rtp.tones import RINGING, Sound
+from protocols.sdp.ice import IceSide
 from protocols.sdp.media import DtmfMode, Stream
 
 MOST_NODES: Final = 512  # a room has a node for each of its people
 MOST_JOINS: Final = 2048
+
+
+class WebRtc(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """That a leg is spoken with over ICE and DTLS (WebRTC), and what is known of that.
+
+    `is_offerer` says that the first offer was ours: then we control ICE. `remote` is the peer's
+    side once it is known; its description says no address that is used. `restarts` counts how
+    often ICE began anew: with a higher number the leg gets another name and password on the same
+    port, waits for a `remote` with others, and goes on under the same DTLS unless that one has
+    other fingerprints. What it had holds meanwhile, and for good with the lower number again.
+    """
+
+    is_offerer: bool = False
+    remote: IceSide | None = None
+    restarts: int = 0
 
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg", gc=False):
@@ -28,6 +44,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg", gc=False):
     its peer presses keys and hears them; where they are in its sound they are listened for while
     somebody who hears it takes them in another way, and always if the leg `listens_for_keys`.
     `silence` is the time in seconds without media after which that is told, 0 for never.
+    A leg with `webrtc` has ICE and DTLS in the place of ports, latch and keys.
     """
 
     id: str
@@ -39,6 +56,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg", gc=False):
     offers: int = 0
     silence: float = 0.0
     listens_for_keys: bool = False
+    webrtc: WebRtc | None = None
 
 
 class Tone(msgspec.Struct, frozen=True, kw_only=True, tag="tone"):

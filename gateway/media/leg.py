@@ -1,11 +1,12 @@
 """One leg in a worker: its ports, what comes in on them, and who is to hear it.
 
-A packet passes the payload types that were agreed on, then SRTP, then the latch; what is left is
-the peer's, and goes each way that its payload type has. RTCP ends here: each leg reports for
-itself. Nothing here waits, and nothing is decoded but for those who speak no codec of the peer's.
+A packet passes the payload types that were agreed on, then SRTP, then the latch, as the leg's path
+to its peer has them; what is left is the peer's, and goes each way that its payload type has.
+RTCP ends here: each leg reports for itself. Nothing here waits, and nothing is decoded but for
+those who speak no codec of the peer's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
 
@@ -16,6 +17,7 @@ from gateway.media.ear import Ear
 from gateway.media.mouth import Mouth
 from gateway.media.node import Listener, Sounding, Tools
 from gateway.media.outlet import Outlet
+from gateway.media.path import Path, PortPath
 from gateway.media.routing import Routing
 from protocols.rtp import events
 from protocols.rtp.dtmf import DigitReceiver
@@ -32,7 +34,7 @@ from protocols.rtp.packet import (
 )
 from protocols.rtp.reporting import ReporterConfig
 from protocols.rtp.session import Remote, Session, SessionConfig
-from protocols.rtp.srtp import Refusal, SrtpReceiver, SrtpSender, Suite
+from protocols.rtp.srtp import Refusal, SrtpReceiver, Unkeyed
 from protocols.sdp.media import DtmfMode, Stream
 
 VISITED: Final = 1.0  # seconds after which a leg is looked at, whatever its timers say
@@ -51,6 +53,8 @@ class Leg:
         "_hearers",
         "_node",
         "_opener",
+        "_path",
+        "_path_changed",
         "_routing",
         "_session",
         "_tools",
@@ -74,6 +78,8 @@ class Leg:
         self._call = call
         self._node = msgspec.structs.replace(node, stream=None)
         self._tools = tools
+        self._path: Path = _path_of(call, node, ports, tools, self._take_path)
+        self._path_changed = False
         self._session = Session(
             SessionConfig(
                 reports=ReporterConfig(cname=tools.cname, unix=tools.unix),
@@ -85,10 +91,11 @@ class Leg:
             new_ssrc=tools.ssrc,
             chance=tools.chance,
             now=now,
+            aim=self._path.aim,
         )
         self._session.expect_silence()
         self.outlet = Outlet(self._session, ports, tools.chance)
-        self._opener: SrtpReceiver | None = None
+        self._opener: SrtpReceiver | Unkeyed | None = self._path.opener
         self._digits: DigitReceiver | None = None
         self._ear: Ear | None = None
         self._hearers: tuple[Leg, ...] = ()
@@ -112,7 +119,7 @@ class Leg:
     @property
     def place(self) -> wire.Place:
         """Where the peer is to send."""
-        return wire.Place(address=self.ports.address, control=self.ports.control_port)
+        return self._path.place
 
     @property
     def stream(self) -> Stream | None:
@@ -124,42 +131,35 @@ class Leg:
     def update(self, node: graph.Leg, now: float) -> None:
         """Become what the newer graph says; `connect` follows."""
         before, self._node = self._node, node
+        self._path.become(node)
         stream = node.stream
         if stream is None or (before.stream, before.offers) == (stream, node.offers):
             return
-        first = stream.codecs[0].sent
-        self._session.reoffered(
-            Remote(
-                address=stream.remote,
-                signalling=node.signalling,
-                control=None if stream.rtcp_mux else stream.remote_rtcp,
-                codec=first.name,
-                clock_rate=first.clock_rate,
-            ),
-            now,
-        )
+        self._session.reoffered(self._path.remote(node, stream), now)
         self.outlet.is_open = stream.direction.sends
-        self.outlet.clock_rate = first.clock_rate
-        if stream.direction.receives and stream.remote is not None:
-            self._session.expect_media(now)
-        else:
-            self._session.expect_silence()
+        self.outlet.clock_rate = stream.codecs[0].sent.clock_rate
+        self._watch(now)
         self.mouth.change(stream, now)
-        self._change_keys(before.stream, stream)
+        self._use_path()
         self._listen_for_digits(before.stream, stream)
         self._tools.wake(self, now)
 
-    def _change_keys(self, before: Stream | None, stream: Stream) -> None:
-        """A key that stays keeps its counters: with new ones, numbers would come again."""
-        old, new = before.srtp if before is not None else None, stream.srtp
-        if new is None:
-            self._opener = self.outlet.sealer = None
-            return
-        suite = Suite(new.suite)
-        if old is None or (old.suite, old.send_key) != (new.suite, new.send_key):
-            self.outlet.sealer = SrtpSender(suite, new.send_key)
-        if old is None or (old.suite, old.receive_key) != (new.suite, new.receive_key):
-            self._opener = SrtpReceiver(suite, new.receive_key)
+    def _watch(self, now: float) -> None:
+        """Silence is a fault from now on if the peer is to send and can."""
+        stream = self.stream
+        if stream is not None and stream.direction.receives and self._path.brings(stream):
+            self._session.expect_media(now)
+        else:
+            self._session.expect_silence()
+
+    def _use_path(self) -> None:
+        self._opener, self.outlet.sealer = self._path.opener, self._path.sealer
+
+    def _take_path(self) -> None:
+        """The path is another, by itself; what takes the time has it at the next look."""
+        self._use_path()
+        self._path_changed = True
+        self._tools.wake(self, 0.0)
 
     def _listen_for_digits(self, before: Stream | None, stream: Stream) -> None:
         if not stream.events:
@@ -252,7 +252,7 @@ class Leg:
         stream = self.stream
         if stream is not None and stream.rtcp_mux and kind(octets) is Kind.RTCP:
             self._receive_control(octets, source, now)
-        else:
+        elif not self._path.take(octets, source):
             self._drop("no RTP")
 
     def _receive_control(self, octets: bytes, source: Address, now: float) -> None:
@@ -327,6 +327,9 @@ class Leg:
 
     def handle_timer(self, now: float) -> None:
         """Do what is due by `now`; harmless when nothing is."""
+        if self._path_changed:
+            self._path_changed = False
+            self._watch(now)
         self._routing.handle_timer(now)
         self.mouth.handle_timer(now)
         self._session.handle_timer(now)
@@ -358,8 +361,8 @@ class Leg:
         self._tools.tell(told)
 
     def _send_control(self, compound: bytes) -> None:
-        destination, stream = self._session.control_destination(), self.stream
-        if destination is None or stream is None:
+        destination = self._session.control_destination()
+        if destination is None or self.stream is None:
             return
         if self.outlet.sealer is not None:
             sealed = self.outlet.sealer.protect_rtcp(compound)
@@ -367,8 +370,7 @@ class Leg:
                 self.outlet.refused += 1
                 return
             compound = sealed
-        send = self.ports.send if stream.rtcp_mux else self.ports.send_control
-        send(compound, destination)
+        self._path.send_control(compound, destination)
 
     # What it comes to
 
@@ -391,6 +393,7 @@ class Leg:
         """Say goodbye and release the ports."""
         self._session.leave(now)
         self._flush(now)
+        self._path.close()
         for each in (self.ports.rtp, self.ports.rtcp):
             self._tools.reader.remove(each)
         self.ports.close()
@@ -399,7 +402,18 @@ class Leg:
         # Its parts refer to it, and it to other legs: it is not to wait for the collector.
         self.source, self._hearers, self._ways, self._ear = None, (), {}, None
         self._connected = None
-        del self._routing, self.mouth
+        del self._routing, self.mouth, self._path
+
+
+def _path_of(
+    call: str, node: graph.Leg, ports: PortPair, tools: Tools, changed: Callable[[], None]
+) -> Path:
+    """The one that a leg has for good; `changed` is called when it becomes another by itself."""
+    if node.webrtc is None:
+        return PortPath(ports)
+    from gateway.media.web_path import WebPath  # loads what a worker without browsers never needs
+
+    return WebPath(call, node, ports, tools, changed)
 
 
 def _wants_keys(hearer: Leg) -> bool:

@@ -44,7 +44,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
 
     `chance` gives numbers evenly spread over 0 to 1, 1 excluded, and `ssrc` random ones of 32
     bits. `unix` is what a clock on the wall shows, in seconds since 1970, when ours shows 0.
-    `tell` takes what happened, `wake` a node that wants `handle_timer` by a time.
+    `tell` takes what happened, `wake` a node that wants `handle_timer` by a time. `advertised` is
+    how browsers reach our address, "" as it is.
     """
 
     reader: Reader
@@ -54,6 +55,7 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     cname: str
     tell: Callable[[wire.Told], None]
     wake: Callable[[Timed, float], None]
+    advertised: str = ""
 
 
 class Speaker(Protocol):

@@ -17,6 +17,7 @@ from protocols.rtp.srtp import Refusal, SrtpSender
 
 _NOBODY: Final = -1
 _REMEMBERED: Final = 8  # SSRCs of one source whose clocks are known
+_LOSSY: Final = 5  # of 256 packets that the peer missed since its last report: 2 %
 _WORD: Final = 0xFFFF_FFFF
 _unpack: Final = HEADER.unpack_from
 _pack: Final = HEADER.pack
@@ -63,6 +64,12 @@ class Outlet:
         self._ahead = 0  # of the followed source's numbers
         self._shift = 0  # the same of timestamps
         self._clocks: dict[int, int] = {}  # of which each SSRC has its own
+
+    @property
+    def loses(self) -> bool:
+        """Whether the peer says that packets are lost on their way to it."""
+        block = self._reporter.heard
+        return block is not None and block.fraction_lost >= _LOSSY
 
     def turn(self) -> None:
         """From now on another source speaks."""

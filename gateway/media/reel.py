@@ -19,6 +19,7 @@ from protocols.rtp.audio import Pcm, Samples
 from protocols.rtp.formats import Format
 
 MOST_OCTETS: Final = 64 << 20
+MOST_REELS: Final = 512  # that are kept though nobody plays them: each may hold files open
 AHEAD: Final = 1.0  # seconds of packets that are made at once so that a reel can be shared
 _KEPT: Final = 50  # packets behind the one that is played, of what is not kept whole
 _SLOT: Final = 100  # octets that a packet costs beside its own
@@ -121,6 +122,7 @@ class Reels:
         """A reel for one who plays from a packet on, until it is given back."""
         reel = self._shared.get(wanted)
         if reel is None and number == 0:
+            self._make_place()
             reel = self._shared[wanted] = Reel(wanted, 0, self._grow)
         elif reel is None or reel.first > 0 or not reel.reaches(number):
             reel = Reel(wanted, number, self._grow)
@@ -140,6 +142,12 @@ class Reels:
             reel.forget()
         elif reel.first > 0 and self._shared.get(reel.wanted) is reel:
             self._shared.pop(reel.wanted).forget()  # it is not whole, so nobody else can have it
+
+    def _make_place(self) -> None:
+        if len(self._shared) >= MOST_REELS:
+            idle = next((key for key, reel in self._shared.items() if not reel.players), None)
+            if idle is not None:
+                self._shared.pop(idle).forget()
 
     def _grow(self, octets: int) -> None:
         self.octets += octets

@@ -1,14 +1,16 @@
 """Clips as samples: files, silence and notes, at whatever rate is wanted, a slice at a time.
 
-Files are opened for a slice and closed again, so nothing is held while nobody listens. A file is
-measured once, when it is first to be played; what can be read no more then is silence.
+A file is opened when it is first to be played and closed when nobody plays it any more: who hears
+it hears the same to its end, whatever stands under its name meanwhile.
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from struct import Struct, error
 from typing import Final
+from weakref import WeakValueDictionary
 
 import msgspec
 import numpy as np
@@ -30,17 +32,29 @@ class SoundError(Exception):
     """A file is no sound that can be played."""
 
 
+class Held:
+    """A file that is open by the descriptor `number`, for as long as this is."""
+
+    __slots__ = ("__weakref__", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number: Final = number
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+_held: Final[WeakValueDictionary[tuple[int, ...], Held]] = WeakValueDictionary()
+"""What is open, by file and content: each is open once, whoever plays it."""
+
+
 class Sound(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that can be played: `count` samples from the octet `start` on, `rate` a second.
+    """A file that can be played: `count` samples from the octet `start` on, `rate` a second."""
 
-    `changed` tells one content of the same path from another.
-    """
-
-    path: str
+    held: Held
     rate: int
     start: int
     count: int
-    changed: int
 
 
 Piece = Sound | Silence | Note
@@ -76,19 +90,18 @@ def _open(path: str) -> int:
 
 
 def _measured(path: str) -> Sound:
-    number = _open(path)
+    opened = Held(_open(path))
+    found = os.fstat(opened.number)
+    if not stat.S_ISREG(found.st_mode):
+        raise SoundError("is no file")
+    content = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+    held = _held.setdefault(content, opened)
     try:
-        found = os.fstat(number)
-        if not stat.S_ISREG(found.st_mode):
-            raise SoundError("is no file")
-        try:
-            rate, start, size = _find(number)
-        except error as problem:
-            raise SoundError("is no whole WAV file") from problem
-    finally:
-        os.close(number)
+        rate, start, size = _find(held.number)
+    except error as problem:
+        raise SoundError("is no whole WAV file") from problem
     count = max(0, min(size, found.st_size - start)) // 2
-    return Sound(path=path, rate=rate, start=start, count=count, changed=found.st_mtime_ns)
+    return Sound(held=held, rate=rate, start=start, count=count)
 
 
 def _find(number: int) -> tuple[int, int, int]:
@@ -159,14 +172,8 @@ def _read(piece: Sound, at: int, count: int) -> Samples:
     octets = b""
     there = min(count, piece.count - at)
     if there > 0:
-        try:
-            number = _open(piece.path)
-            try:
-                octets = os.pread(number, 2 * there, piece.start + 2 * at)
-            finally:
-                os.close(number)
-        except OSError:
-            octets = b""
+        with contextlib.suppress(OSError):
+            octets = os.pread(piece.held.number, 2 * there, piece.start + 2 * at)
     samples = np.zeros(count, dtype=np.int16)
     found = np.frombuffer(octets[: len(octets) & ~1], dtype="<i2")
     samples[: len(found)] = found

@@ -25,8 +25,11 @@ from gateway.media.shelf import Kind
 from gateway.media.wav import Disk
 from protocols.rtp.dtmf import DURATION
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
+from protocols.sip.pace import Pace, Rate
 
 NO_PORT: Final = "no port is free"
+SET_UPS: Final = 20
+"""Legs over WebRTC that begin in a second: each takes some 4 ms, in which no packet goes on."""
 TICK: Final = 0.005  # seconds between two calls of `handle_timer` are enough
 REST: Final = 1.0  # seconds in which a node that raised is left alone
 
@@ -45,8 +48,11 @@ class Switch:
         unix: float,
         cname: str,
         disk: Disk,
+        advertised: str = "",
+        set_ups: int = SET_UPS,
     ) -> None:
         self._ports = ports
+        self._set_ups = Pace(Rate(per_second=set_ups, at_once=set_ups), 0.0)
         self._most_calls = most_calls
         self._tell = tell
         self.lending = Lending()
@@ -62,6 +68,7 @@ class Switch:
             cname=cname,
             tell=tell,
             wake=self._wake,
+            advertised=advertised,
         )
         self.disk = disk
         self._files: Counter[str] = Counter()  # that are not closed, by calls
@@ -120,7 +127,10 @@ class Switch:
 
     def _change(self, call: Call, wanted: Graph, now: float) -> wire.Refused | None:
         legs = [each for each in wanted.nodes if isinstance(each, graph.Leg)]
-        fresh = self._open([each for each in legs if each.id not in call.legs])
+        wanting = [each for each in legs if each.id not in call.legs]
+        if not all(self._set_ups.admits(now) for each in wanting if each.webrtc is not None):
+            return _full(wanted, "the worker sets up as many browsers as it may in a second")
+        fresh = self._open(wanting)
         if isinstance(fresh, str):
             return _full(wanted, fresh)
         self._calls[wanted.call] = call

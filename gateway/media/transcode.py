@@ -30,6 +30,7 @@ _LONGEST_DIGIT: Final = 0xFFFF  # units; a longer one is told as that long
 _LATE: Final = 0.2  # seconds; a driver that comes later than that leaves out what it missed
 _STILL: Final = 1.0  # seconds without a packet after which nobody has to look
 _LOOK: Final = 0.01  # seconds between two looks during a pause
+_FEC: Final = ("useinbandfec", "1")
 _PLAIN: Final = b"\x80"  # the first octet of a packet with neither CSRCs, extension nor padding
 _LAWS: Final = {
     (PCMU.key, PCMA.key): g711.ulaw_to_alaw,
@@ -43,7 +44,8 @@ class Transcoder:
 
     Its driver gives it packets and calls `handle_timer` when `timer` says so. `ssrc` tells its
     packets from others at the outlet; `wake` is called with a time when `timer` came nearer, and
-    `late` for each packet that came too late to be heard.
+    `late` for each packet that came too late to be heard. With `doubles` the hearer takes FEC
+    (RFC 7587 §6.1), and gets it once it loses packets: till then Opus has better uses for its bits.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class Transcoder:
         outlet: Outlet,
         wake: Callable[[float], None],
         late: Callable[[], None],
+        doubles: bool = False,
     ) -> None:
         self._playout = playout
+        self._doubled = formats.OPUS_WITH_FEC if doubles else None
         self._encoder = codecs.encoder(said, ptime)
         self._resampler = Resampler(playout.rate, self._encoder.rate)
         self._payload_type = payload_type
@@ -125,6 +129,9 @@ class Transcoder:
         return True
 
     def _say(self, now: float) -> None:
+        if self._doubled is not None and self._outlet.loses:
+            self._encoder = codecs.encoder(self._doubled, round(self._step * 1000))
+            self._doubled = None
         frame, self._waiting = self._waiting[: self._frame], self._waiting[self._frame :]
         payload = self._encoder.encode(Pcm(rate=self._encoder.rate, samples=frame))
         timestamp = round((self._at - self._anchor) * self._clock_rate) & _WORD
@@ -170,6 +177,7 @@ def between(
         outlet=outlet,
         wake=wake,
         late=late,
+        doubles=to_format is formats.OPUS and _FEC in said.params,
     )
 
 

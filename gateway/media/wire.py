@@ -11,6 +11,7 @@ import msgspec
 from gateway.media.graph import Graph
 from protocols.rtp.dtmf import DURATION
 from protocols.rtp.quality import StreamQuality
+from protocols.sdp.ice import IceSide
 
 LARGEST: Final = 1 << 20  # octets of a frame
 _LENGTH: Final = 4
@@ -28,13 +29,16 @@ class WireError(Exception):
 class SetUp(msgspec.Struct, frozen=True, kw_only=True, tag="set-up"):
     """The first frame to a worker: its ports, `first` to `last`, and how many calls it takes.
 
-    `cname` is its name in RTCP (RFC 7022).
+    `cname` is its name in RTCP (RFC 7022). `advertised` is how browsers reach its address, "" as it
+    is, and `set_ups` how many of them it takes up in a second.
     """
 
     first: int
     last: int
     calls: int
     cname: str
+    advertised: str = ""
+    set_ups: int = 20
 
 
 class Apply(msgspec.Struct, frozen=True, kw_only=True, tag="apply", gc=False):
@@ -77,10 +81,14 @@ Command = SetUp | Apply | Press | Measure | End
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Where a leg receives: RTP at `address`, RTCP at the same host's port `control`."""
+    """Where a leg receives: RTP at `address`, RTCP at the same host's port `control`.
+
+    A leg over WebRTC has its side of `ice` besides, with all its candidates.
+    """
 
     address: Address
     control: int
+    ice: IceSide | None = None
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True, tag="applied", gc=False):
@@ -139,6 +147,20 @@ class FellSilent(msgspec.Struct, frozen=True, kw_only=True, tag="fell-silent"):
 
     call: str
     leg: str
+
+
+class PathLost(msgspec.Struct, frozen=True, kw_only=True, tag="path-lost"):
+    """Nothing comes on a leg with `webrtc` and nothing goes, until there is a path again.
+
+    `cause` is "unreachable" when no path was found or the peer is silent on it, which a restart
+    of ICE may mend; "refused" when the handshake of DTLS failed; "closed" when the peer ended it.
+    `reason` says it to a person. That there is a path is told by `Latched`.
+    """
+
+    call: str
+    leg: str
+    cause: str
+    reason: str
 
 
 class Resumed(msgspec.Struct, frozen=True, kw_only=True, tag="resumed"):
@@ -223,6 +245,7 @@ class LegClosed(msgspec.Struct, frozen=True, kw_only=True, tag="leg-closed", gc=
 Told = (
     Latched
     | FellSilent
+    | PathLost
     | Resumed
     | DigitPressed
     | Pressed

@@ -9,6 +9,7 @@ to all processes are the plane's matter, so that calls go on while it drains.
 import asyncio
 import contextlib
 import gc
+import importlib
 import random
 import resource
 import signal
@@ -20,12 +21,13 @@ from typing import Final
 import uvloop
 
 from gateway.media import wire
-from gateway.media.graph import Graph
+from gateway.media.graph import Graph, Leg
 from gateway.media.switch import TICK, Switch
 from gateway.media.wav import Disk, DiskThread
 from protocols.rtp.endpoint import PortRange, Reader
 
 _READ: Final = 1 << 16
+_FOR_BROWSERS: Final = "gateway.media.web_path"
 # Containers made since that are still there (the default is 700): legs stand in circles, and what
 # they had, 10 kB each, waits for the collector. Packets make none that stay.
 _COLLECT_AFTER: Final = 5_000
@@ -38,6 +40,7 @@ class _Connection:
         self._reader = reader
         self._writer = writer
         self._commands = wire.CommandReader()
+        self._told: list[bytes] = []
 
     async def read(self) -> list[wire.Command]:
         """Commands; none when the plane is gone."""
@@ -47,7 +50,15 @@ class _Connection:
         return []
 
     def tell(self, report: wire.Report) -> None:
-        self._writer.write(wire.write(report))
+        """Tell it together with what else is told in this turn of the loop: writing costs most."""
+        if not self._told:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._told.append(wire.write(report))
+
+    def _write(self) -> None:
+        told, self._told = self._told, []
+        with contextlib.suppress(RuntimeError):  # uvloop's for a plane that is gone
+            self._writer.write(b"".join(told))
 
 
 def _switch(told: wire.SetUp, tell: _Connection, disk: Disk) -> tuple[Switch, Reader]:
@@ -61,6 +72,8 @@ def _switch(told: wire.SetUp, tell: _Connection, disk: Disk) -> tuple[Switch, Re
         unix=time.time() - time.monotonic(),
         cname=told.cname,
         disk=disk,
+        advertised=told.advertised,
+        set_ups=told.set_ups,
     )
     return switch, reader
 
@@ -83,6 +96,14 @@ def _report(message: str, error: Exception) -> None:
     """Have the loop log what should not have happened."""
     context = {"message": message, "exception": error}
     asyncio.get_running_loop().call_exception_handler(context)
+
+
+async def _prepare(command: wire.Command) -> None:
+    """Load what browsers need with the first of them; in a thread, while calls go on."""
+    if not isinstance(command, wire.Apply) or _FOR_BROWSERS in sys.modules:
+        return
+    if any(isinstance(each, Leg) and each.webrtc is not None for each in command.graph.nodes):
+        await asyncio.to_thread(importlib.import_module, _FOR_BROWSERS)
 
 
 def _obey(switch: Switch, connection: _Connection, command: wire.Command) -> None:
@@ -114,6 +135,7 @@ async def _serve(connection: _Connection) -> None:
     try:
         while rest or (rest := await connection.read()):
             for command in rest:
+                await _prepare(command)
                 _obey(switch, connection, command)
             rest = []
             if switch.calls:

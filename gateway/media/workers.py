@@ -42,7 +42,7 @@ Receiver = Callable[[Happened], None]
 class WorkersConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`first` to `last` are the ports of all workers together, `calls` the most that each takes.
 
-    `cname` is our name in RTCP (RFC 7022).
+    `cname` is our name in RTCP (RFC 7022). `advertised` and `set_ups` are as in `wire.SetUp`.
     """
 
     workers: int
@@ -50,6 +50,8 @@ class WorkersConfig(msgspec.Struct, frozen=True, kw_only=True):
     last: int
     calls: int = 1000
     cname: str = "trunkline"
+    advertised: str = ""
+    set_ups: int = 20
 
 
 def default_workers() -> int:
@@ -189,6 +191,8 @@ class Workers:
                     last=first + (number + 1) * share - 1,
                     calls=config.calls,
                     cname=config.cname,
+                    advertised=config.advertised,
+                    set_ups=config.set_ups,
                 ),
             )
             for number in range(config.workers)

@@ -11,7 +11,7 @@ import pytest
 from media_world import Peer, World, chosen, heard_as, leg, loudest, stream, until, wav
 from msgspec.structs import replace
 
-from gateway.media import sounds, wire
+from gateway.media import reel, sounds, wire
 from gateway.media.graph import Clip, File, Graph, Guest, Join, Leg, Node, Note, Player, Silence
 from gateway.media.player import DUMB, NOTHING
 from gateway.media.reel import MOST_OCTETS, Reels, Wanted
@@ -67,6 +67,52 @@ async def test_a_file_is_heard_in_each_codec(
     middle = samples[len(samples) // 4 : len(samples) // 4 * 3]
     assert loudest(middle, heard_at) == pytest.approx(440, abs=6)
     assert rms(middle) == pytest.approx(8000 / 2**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("replaced", [os.replace, lambda other, path: Path(path).unlink()])
+async def test_what_is_played_is_heard_to_its_end(
+    world: World, tmp_path: Path, replaced: Callable[[str, str], None]
+) -> None:
+    """Whoever keeps the file may take it away, or put another one in its place, meanwhile."""
+    one = world.peer()
+    path = wav(tmp_path, (440.0, 1.5))
+    play(world, leg("a", agreed(one)), File(path=path))
+    await until(lambda: one.heard)
+    replaced(wav(tmp_path, (900.0, 1.5), name="other"), path)
+    await ended(world)
+    samples, rate = heard_as(one.heard, PCMU)
+    end = samples[-rate // 2 :]
+    assert loudest(end, rate) == pytest.approx(440, abs=6)
+    assert rms(end) == pytest.approx(8000 / 2**0.5, rel=0.1)
+
+
+def opened() -> int:
+    """How many descriptors this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_file_is_closed_when_nobody_plays_it(tmp_path: Path) -> None:
+    path = wav(tmp_path, (440.0, 0.1))
+    before = opened()
+    pieces = [sounds.measure([File(path=path)]) for _ in range(5)]
+    assert opened() == before + 1
+    assert len({each[0] for each in pieces}) == 1
+    pieces.clear()
+    assert opened() == before
+
+
+def test_reels_that_nobody_plays_are_not_kept_without_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reel, "MOST_REELS", 2)
+    reels = Reels()
+    before = opened()
+    for number in range(5):
+        pieces, _ = sounds.measure([File(path=wav(tmp_path, (440.0, 0.1), name=str(number)))])
+        wanted = Wanted(pieces=pieces, format=formats.PCMU, ptime=20)
+        reels.give_back(reels.take(wanted, 0))
+        del pieces, wanted
+    assert opened() == before + 2
 
 
 async def test_clips_follow_each_other_without_a_gap(world: World, tmp_path: Path) -> None:

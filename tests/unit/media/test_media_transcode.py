@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.media import wire
 from gateway.media.graph import both_ways
-from protocols.rtp import codecs, formats
+from protocols.rtp import codecs, formats, rtcp
 from protocols.rtp.audio import Pcm, Samples, level, rms
 from protocols.rtp.packet import Packet
 from protocols.sdp.formats import COMFORT_NOISE, G722, L16_16000, OPUS, PCMA, PCMU, Codec
@@ -283,3 +283,59 @@ async def test_digits_go_from_one_clock_to_another(world: World) -> None:
     durations = [int.from_bytes(each.payload[2:], "big") for each in other.heard]
     assert durations == [960, 1920, 2880, 0xFFFF]
     assert [each.payload[:2] for each in other.heard] == [b"\x07\x0a"] * 3 + [b"\x07\x8a"]
+
+
+# FEC
+
+
+def hum(seconds: float) -> list[bytes]:
+    """Something like a voice, in packets of PCMU."""
+    at = np.arange(round(8000 * seconds)) / 8000
+    sound = sum(np.sin(2 * np.pi * 120 * each * at + each * each) / each for each in range(1, 28))
+    sound *= 4000 * (0.55 + 0.45 * np.sin(2 * np.pi * 4 * at))
+    encode = codecs.encoder(formats.PCMU)
+    samples = np.rint(sound).astype(np.int16)
+    return [
+        encode.encode(Pcm(rate=8000, samples=samples[start : start + 160]))
+        for start in range(0, len(samples), 160)
+    ]
+
+
+def doubled(heard: list[Packet]) -> int:
+    """How many packets have FEC (RFC 6716 §4.2.3): in one SILK frame, the second bit."""
+    return sum(each.payload[1] >> 6 & 1 for each in heard if each.payload[0] >> 3 < 16)
+
+
+@pytest.mark.parametrize(
+    ("codec", "lost", "is_doubled"),
+    [(OPUS, 20, True), (OPUS, 0, False), (replace(OPUS, params=()), 20, False)],
+    ids=["asked for, with losses", "asked for, without", "not asked for"],
+)
+async def test_opus_has_fec_for_who_asks_and_loses(
+    world: World, codec: Codec, lost: int, is_doubled: bool
+) -> None:
+    one, other = world.peer(0x11), world.peer(0x22)
+    to_a, to_b = world.joined(
+        stream(one.address, chosen(PCMU)), stream(other.address, chosen(codec, OPUS))
+    )
+    sounds = iter(hum(4.0))
+    await speak(one, to_a, [next(sounds) for _ in range(50)], PCMU)
+    await until(lambda: len(other.heard) >= 40)
+    assert doubled(other.heard) == 0
+    block = rtcp.ReportBlock(
+        ssrc=other.heard[0].ssrc,
+        fraction_lost=lost,
+        packets_lost=lost,
+        highest_sequence=other.heard[-1].sequence,
+    )
+    report = rtcp.write(
+        rtcp.ReceiverReport(ssrc=other.ssrc, blocks=(block,)),
+        rtcp.SourceDescription(names=((other.ssrc, "peer"),)),
+    )
+    other.ports.send_control(report, (to_b.address[0], to_b.control))
+    other.heard.clear()
+    await speak(one, to_a, [next(sounds) for _ in range(100)], PCMU)
+    await until(lambda: len(other.heard) >= 90)
+    assert (doubled(other.heard) > 25) is is_doubled
+    decoder = codecs.decoder(formats.OPUS)
+    assert all(decoder.decode(each.payload) is not None for each in other.heard)
