@@ -7,7 +7,7 @@ that is wrong at once.
 
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -40,6 +40,7 @@ from gateway.sections import (
     Source,
     Speech,
     StoreSection,
+    Turn,
     Webhooks,
 )
 from gateway.tables import (
@@ -74,6 +75,7 @@ class Config:
     sip: Sip = field(default_factory=Sip)
     rtp: Rtp = field(default_factory=Rtp)
     media: Media = field(default_factory=Media)
+    turn: Turn = field(default_factory=Turn)
     speech: Speech = field(default_factory=Speech)
     store: StoreSection = field(default_factory=StoreSection)
     bus: Bus = field(default_factory=Bus)
@@ -148,6 +150,7 @@ SECTIONS: Final[Mapping[str, tuple[type, Mapping[str, Key]]]] = {
         ("sip", Sip),
         ("rtp", Rtp),
         ("media", Media),
+        ("turn", Turn),
         ("speech", Speech),
         ("store", StoreSection),
         ("bus", Bus),
@@ -188,15 +191,15 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     reader = Reader(source, environ, _LATER_KEYS)
     found = {} if path is None else _parsed(path)
     origins = _lay_over(found, environ, reader)
-    values = _read(found, origins, reader)
+    values, broken = _read(found, origins, reader)
+    whole = {name: value for name, value in values.items() if name not in broken}
+    config = _completed(Config(**whole), found)
+    carriers = _named_carriers(found) if broken else config.carriers
+    _check_routes(values.get("routes", ()), carriers, reader)
+    _check(config, broken, reader)
     if reader.findings:
-        _check_routes(values.get("routes", ()), _named_carriers(found), reader)
-    else:
-        config = _completed(Config(**values), found)
-        _check(config, reader)
-        if not reader.findings:
-            return config
-    raise ConfigError(reader.findings)
+        raise ConfigError(reader.findings)
+    return config
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -242,10 +245,13 @@ def _example(section: str) -> str:
 
 def _read(
     found: Mapping[str, Any], origins: Mapping[str, dict[str, str]], reader: Reader
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], frozenset[str]]:
+    """What the sections say, and those that can't be told: all, if one has a wrong name."""
     values: dict[str, Any] = {}
+    broken: set[str] = set()
     for name, content in found.items():
         origin = origins.get(name, {})
+        before = len(reader.findings)
         if name in SECTIONS:
             section, keys = SECTIONS[name]
             named = {key: variable for key, variable in origin.items() if key}
@@ -255,7 +261,12 @@ def _read(
         else:
             remedy = suggestion(name, [*SECTIONS, *LISTS])
             reader.note(f"[{name}]", "there is no such section", remedy, origin.get("", ""))
-    return values
+            broken.update(SECTIONS, LISTS)
+        if len(reader.findings) > before:
+            broken.add(name)
+    if reader.findings and not broken:  # of a variable that is a section's
+        broken.update(SECTIONS, LISTS)
+    return values, frozenset(broken)
 
 
 def _read_list(name: str, content: object, origin: str, reader: Reader) -> tuple[Any, ...]:
@@ -338,18 +349,27 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check(config: Config, reader: Reader) -> None:
-    """What one key alone can't tell."""
-    _unique(reader, "carriers", "name", (carrier.name for carrier in config.carriers))
-    _unique(reader, "numbers", "number", (number.number for number in config.numbers))
-    _unique(reader, "customers", "system_id", (each.system_id for each in config.customers))
-    _unique(reader, "domains", "name", (each.name for each in config.domains))
+def _check(config: Config, broken: Collection[str], reader: Reader) -> None:
+    """What one key alone can't tell, of sections that can be told."""
+    for section in _NAMED:
+        if section not in broken:
+            name = _TITLES[section]
+            values = (getattr(each, name) for each in getattr(config, section))
+            _unique(reader, section, name, values)
+    for sections, check in _CHECKS:
+        if not any(each in broken for each in sections.split()):
+            check(config, reader)
+
+
+def _check_users(config: Config, reader: Reader) -> None:
     for position, domain in enumerate(config.domains, 1):
         names = Counter(user.username for user in domain.users)
         for name in (name for name, count in names.items() if count > 1):
             where = f"[[domains]] {position} ({domain.name}) users"
             reader.note(where, f"{name} stands there twice", "each should stand there once")
-    _unique(reader, "sinks", "name", (each.name for each in config.sinks))
+
+
+def _check_carriers(config: Config, reader: Reader) -> None:
     for position, carrier in enumerate(config.carriers, 1):
         for problem in problems_of_carrier(carrier):
             reader.note(f"[[carriers]] {position} ({carrier.name})", problem)
@@ -360,7 +380,9 @@ def _check(config: Config, reader: Reader) -> None:
     trunks = {each.name: each.trunk for each in config.carriers if each.trunk is not None}
     for problem in problems_of_emergency(trunks):
         reader.note("[[carriers]]", problem)
-    _check_routes(config.routes, config.carriers, reader)
+
+
+def _check_sip(config: Config, reader: Reader) -> None:
     if config.sip.tls and not (config.sip.tls_cert and config.sip.tls_key):
         domains = (each.name for each in config.domains)
         hosts = (config.sip.advertised, *(each.host for each in config.sip.tls), *domains)
@@ -368,16 +390,24 @@ def _check(config: Config, reader: Reader) -> None:
         reader.note("[sip] tls", "TLS needs a certificate", remedy)
     if config.sip.min_expires > config.sip.max_expires:
         reader.note("[sip] min_expires", "it is more than max_expires", "give less, or raise that")
-    _check_advertised(config, reader)
+
+
+def _check_http(config: Config, reader: Reader) -> None:
+    if config.http.tls_listen and not (config.http.tls_cert and config.http.tls_key):
+        remedy = certificates.remedy((config.http.tls_listen.host,), name="http")
+        reader.note("[http] tls_listen", "TLS needs a certificate", remedy)
+
+
+def _check_places(config: Config, reader: Reader) -> None:
     for each in consistency.problems(
         config.http, config.smpp, config.sip, config.rtp, config.media
     ):
         reader.note(*each)
-    for each in consistency.mute(config.speech):
+
+
+def _check_helpers(config: Config, reader: Reader) -> None:
+    for each in (*consistency.mute(config.speech), *consistency.unrelayed(config.turn)):
         reader.note(*each)
-    if config.http.tls_listen and not (config.http.tls_cert and config.http.tls_key):
-        remedy = certificates.remedy((config.http.tls_listen.host,), name="http")
-        reader.note("[http] tls_listen", "TLS needs a certificate", remedy)
 
 
 def _check_advertised(config: Config, reader: Reader) -> None:
@@ -427,3 +457,16 @@ def _unique(reader: Reader, section: str, name: str, values: Iterable[str]) -> N
             where = f"[[{section}]] {position} {name}"
             reader.note(where, f"{value} stands there twice", "each should stand there once")
         seen.add(value)
+
+
+_NAMED: Final = ("carriers", "numbers", "customers", "domains", "sinks")
+_CHECKS: Final[tuple[tuple[str, Callable[[Config, Reader], None]], ...]] = (
+    ("domains", _check_users),
+    ("carriers smpp", _check_carriers),
+    ("sip domains", _check_sip),
+    ("sip rtp", _check_advertised),
+    ("http smpp sip rtp media", _check_places),
+    ("speech turn", _check_helpers),
+    ("http", _check_http),
+)
+"""What is checked of which sections."""

@@ -16,13 +16,18 @@ from carriers.model import Carrier, CarrierKind
 from carriers.trunks import Inbound, Trunk, gateway_uri
 from gateway.forms import Address
 from gateway.model import Engine
-from gateway.sections import Http, Media, Rtp, Sip, Smpp, Speech
+from gateway.sections import Http, Media, Rtp, Sip, Smpp, Speech, Turn
+from gateway.sip.rules import Invalid, read_password
 from gateway.tables import Finding
 from protocols.sip.locating import numeric
 
 if TYPE_CHECKING:
     from gateway.config import Config
 
+_STRONG: Final = (
+    "strangers try them all day long; give 12 characters or more, with a digit, a small and a"
+    " capital letter, as REST asks for"
+)
 _CALLED: Final = (CarrierKind.SIP, CarrierKind.SIMULATED)
 
 
@@ -110,10 +115,21 @@ def mute(speech: Speech) -> Iterator[Finding]:
     if speech.engine is Engine.HTTP and not speech.url:
         yield Finding("[speech] engine", "http needs a url", "give [speech] url")
     if speech.engine is Engine.ESPEAK and not has_espeak():
-        remedy = "install the extra: pip install 'trunkline[speech]'; or leave engine out"
+        remedy = "install the extra: pip install '.[speech]' in the checkout; or leave engine out"
         yield Finding("[speech] engine", "espeak-ng is not installed", remedy)
     if speech.url and speech.engine not in (Engine.AUTO, Engine.HTTP):
         yield Finding("[speech] url", f"{speech.engine} asks no url", 'set engine = "http"')
+
+
+def unrelayed(turn: Turn) -> Iterator[Finding]:
+    """TURN servers that let nobody in, or a secret of none."""
+    relays = [url for url in turn.urls if url.startswith("turn")]
+    if relays and not turn.secret:
+        remedy = "give the static-auth-secret of coturn, as env:NAME or file:PATH: docs/turn.md"
+        yield Finding("[turn] secret", f"{relays[0]} lets nobody in without one", remedy)
+    if turn.secret and not relays:
+        remedy = 'give their urls, such as ["turn:turn.example.com:3478?transport=udp"]'
+        yield Finding("[turn] urls", "there is a secret, and no TURN server", remedy)
 
 
 def voiceless(config: "Config") -> Iterator[Finding]:
@@ -121,7 +137,9 @@ def voiceless(config: "Config") -> Iterator[Finding]:
     speech = config.speech
     is_called = config.sip.udp or config.sip.tcp or config.sip.tls
     if is_called and speech.engine is Engine.AUTO and not speech.url and not has_espeak():
-        remedy = "install the extra (pip install 'trunkline[speech]'), or give [speech] a url"
+        remedy = (
+            "install the extra (pip install '.[speech]' in the checkout), or give [speech] a url"
+        )
         yield Finding("[speech]", "a tone is heard in place of speech: there is no engine", remedy)
 
 
@@ -150,10 +168,21 @@ def notes(config: "Config") -> Iterator[Finding]:
             yield _refused(where, "calls of its users")
         if not domain.users:
             yield Finding(where, "it has no users, so nobody can register or call", "")
+        weak = ", ".join(each.username for each in domain.users if _is_weak(each.password))
+        if weak:
+            yield Finding(where, f"weak passwords: {weak}", _STRONG)
 
 
 def _refused(where: str, calls: str) -> Finding:
     return Finding(where, f"without a voice_url {calls} are refused with 480", "")
+
+
+def _is_weak(password: str) -> bool:
+    try:
+        read_password(password)
+    except Invalid:
+        return True
+    return False
 
 
 def _shared(trunks: dict[str, Trunk]) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
-"""Keeps what is known of accounts, numbers and domains as other processes leave it.
+"""Keeps what is known of accounts, keys, numbers and domains as other processes leave it.
 
 A hint makes a change known at once; one that got lost costs a second, for which a token that was
-replaced, or an account that was closed, may still be taken by a process that did not hear of it.
+replaced, a key that is gone or an account that was closed may still be taken by a process that did
+not hear of it.
 """
 
 import asyncio
@@ -10,6 +11,8 @@ from typing import Final
 
 import structlog
 
+from gateway.access import keys
+from gateway.access.keys import Keys
 from gateway.accounts import HINT, Accounts
 from gateway.phone_numbers import PhoneNumbers
 from gateway.sip.directory import SipDirectory
@@ -18,7 +21,7 @@ from gateway.store.base import Query, Store, StoreError
 
 _log = structlog.get_logger(__name__)
 _LOOK_EVERY: Final = 1.0  # seconds
-_STALE: Final = "accounts, numbers and domains are as they were last seen"
+_STALE: Final = "accounts, keys, numbers and domains are as they were last seen"
 _ACCOUNTS: Final = Query("accounts_mark", "SELECT count(*), sum(version), max(sid) FROM accounts")
 _NUMBERS: Final = Query(
     "phone_numbers_mark", "SELECT count(*), sum(version), max(sid) FROM phone_numbers"
@@ -29,11 +32,17 @@ class Directory:
     """One task that looks whether others changed something."""
 
     def __init__(
-        self, store: Store, accounts: Accounts, numbers: PhoneNumbers, sip: SipDirectory
+        self,
+        store: Store,
+        accounts: Accounts,
+        access: Keys,
+        numbers: PhoneNumbers,
+        sip: SipDirectory,
     ) -> None:
         self._store = store
         self._rooms = (
             (_ACCOUNTS, accounts.refresh),
+            (keys.MARK, access.refresh),
             (_NUMBERS, numbers.refresh),
             (MARK, sip.refresh),
         )

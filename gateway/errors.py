@@ -66,6 +66,14 @@ _TABLE: Final[tuple[tuple[int, int, Level, str], ...]] = (
     (20008, 403, _E, "Test Credentials"),
     (20009, 409, _E, "Cannot delete this resource before it is complete"),
     (20010, 403, _E, "Action disabled for account"),
+    (20101, 401, _E, "Invalid Access Token"),
+    (20102, 401, _E, "Invalid Access Token header"),
+    (20103, 401, _E, "Invalid Access Token issuer/subject"),
+    (20104, 401, _W, "Access Token expired or expiration date invalid"),
+    (20105, 401, _E, "Access Token not yet valid"),
+    (20106, 401, _E, "Invalid Access Token grants"),
+    (20107, 401, _E, "Invalid Access Token signature"),
+    (20157, 401, _E, "Expiration Time Exceeds Maximum Time Allowed"),
     (20403, 403, _E, "403 Forbidden"),
     (20404, 404, _E, "Not Found"),
     (20409, 409, _E, "Conflict"),
@@ -138,6 +146,8 @@ _TABLE: Final[tuple[tuple[int, int, Level, str], ...]] = (
     (21626, 400, _E, "Invalid 'StatusCallbackEvent'"),
     (32018, 400, _E, "Twiml size exceeded maximum allowed value"),
     (32019, 0, _W, "Twiml and Voice URL are both set. Using Voice URL."),
+    (32702, 400, _W, "Voice User-Defined Message: Invalid Content"),
+    (32703, 400, _W, "Voice User-Defined Message: Content body exceeded max length"),
     # REST: messages
     (21210, 400, _E, "'From' phone number not verified"),
     (21211, 400, _E, "Invalid 'To' Phone Number"),
@@ -299,6 +309,8 @@ _TABLE: Final[tuple[tuple[int, int, Level, str], ...]] = (
     (14212, 0, _E, "Dial->Queue: queue name too short"),
     (14213, 0, _E, "Dial->Queue: queue name too long"),
     (14300, 0, _E, "Start: Invalid nested noun value"),
+    # Recordings
+    (16108, 0, _E, "Voice Recording: Request failed due to concurrent recordings"),
     # TwiML replies to a message
     (14101, 0, _W, 'Invalid "To" attribute'),
     (14102, 0, _W, 'Invalid "From" attribute'),

@@ -281,7 +281,7 @@ def _without_host_bits(written: str) -> str:
 def url() -> Form:
     """An absolute http or https URL, or `""`."""
     return matching(
-        r"|https?://[^\s/?#]+[^\s]*", 'an absolute URL such as "https://example.com/sms", or ""'
+        r"|https?://[^\s/?#]+[^\s]*", 'an absolute URL such as "https://example.com/app", or ""'
     )
 
 

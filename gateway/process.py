@@ -16,6 +16,7 @@ import uvloop
 from gateway import credentials, declared, listening, logs, simulators
 from gateway.config import Config, ConfigError
 from gateway.daemon import Gateway
+from gateway.daemon.folder import see_free
 from gateway.owners import EVERY_ROLE, Role
 from gateway.store.base import StoreError
 from gateway.welcome import welcome
@@ -56,7 +57,7 @@ async def _run(
         loop.add_signal_handler(number, stopping.asked, signals, number)
     loop.add_signal_handler(signal.SIGHUP, signals.put_nowait, signal.SIGHUP)
     gateway = Gateway(config, data, os.environ, roles)
-    starting = loop.create_task(gateway.start())
+    starting = loop.create_task(_start(gateway, data))
     waiting = await _started(starting, signals)
     if waiting is None:
         return 0
@@ -83,6 +84,12 @@ async def _run(
     print("trunkline: draining; a second signal ends it at once", flush=True)
     await gateway.close()
     return 0
+
+
+async def _start(gateway: Gateway, data: Path) -> None:
+    # Whoever has the folder is likely to have the ports as well, and is the better answer.
+    await asyncio.to_thread(see_free, data)
+    await gateway.start()
 
 
 async def _started(

@@ -51,10 +51,25 @@ class Http:
     tls_cert: Path | None = key(None, forms.file_path(), "certificate chain in PEM form")
     tls_key: Path | None = key(None, forms.file_path(), "its private key in PEM form")
     public_url: str = key(
-        "", forms.url(), "where REST is reached from outside, as apps are told of recordings"
+        "",
+        forms.url(),
+        "where HTTP is reached from outside: apps are told so of recordings, and pages of that "
+        "host may open WebSockets",
     )
     max_event_streams: int = key(
         100, forms.whole_number(1), "streams of /v1/events open at once; over that: 429"
+    )
+    max_sockets: int = key(
+        10_000, forms.whole_number(1), "WebSockets of browsers open at once; over that: 503"
+    )
+    max_sockets_per_address: int = key(
+        1000, forms.whole_number(1), "and of one address; over that: 429"
+    )
+    origins: tuple[str, ...] = key(
+        (),
+        forms.list_of(forms.matching(r"\*|https?://[^\s/]+", 'an origin, or "*" for all')),
+        "whose pages may open WebSockets beside our own, such as "
+        '["https://app.example.com"]; "*": any',
     )
 
 
@@ -131,6 +146,23 @@ class Rtp:
     )
 
 
+_ICE: Final = forms.matching(
+    r"(stuns?:[^\s?/@]+|turns?:[^\s?/@]+(\?transport=(udp|tcp))?)",
+    'such as "turn:turn.example.com:3478?transport=udp"',
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Servers that help browsers to a path (docs/turn.md). Without any, none is asked."""
+
+    urls: tuple[str, ...] = key(
+        (), forms.list_of(_ICE), "what browsers are told of them, by Tokens.json"
+    )
+    secret: Secret = key(Secret(""), forms.secret(), "static-auth-secret of the TURN servers")
+    ttl: float = key(86_400.0, forms.duration(60.0), "how long credentials count, at most")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
     """The workers that media lives in."""
@@ -139,6 +171,9 @@ class Media:
         0, forms.whole_number(0), "processes; 0: one for each core but one, at least one"
     )
     calls: int = key(1000, forms.whole_number(1), "that one of them takes; over that: 503")
+    set_ups: int = key(
+        20, forms.whole_number(1), "browsers that one of them takes up each second; over that: 503"
+    )
 
 
 class StandIn(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,10 +28,13 @@ IP_ADDRESS = "IP"
 APPLICATION = "AP"
 CONFERENCE = "CF"
 QUEUE = "QU"
+USER_MESSAGE = "KX"
+SUBSCRIPTION = "ZY"
+KEY = "SK"
 
 _SHAPE = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 _COUNTER_BITS = 16
-_AT_ONCE = 512  # SIDs
+_AT_ONCE = 512  # throws
 
 
 class _Clock:
@@ -47,30 +50,34 @@ class _Clock:
         return self.last
 
 
-class _Dice:
-    """Random hex digits, sixteen at a time.
+class Dice:
+    """Random hex digits, so many at a time.
 
     The kernel is asked for many at once: each call to it gives the interpreter's lock to another
     thread, and who makes an SID is mostly an event loop that would have to wait for it.
     """
 
-    __slots__ = ("_unused",)
+    __slots__ = ("_digits", "_unused")
 
-    def __init__(self) -> None:
+    def __init__(self, digits: int) -> None:
+        """`digits` is even."""
+        self._digits = digits
         self._unused: list[str] = []
         os.register_at_fork(after_in_child=self._unused.clear)
 
     def throw(self) -> str:
+        """Digits that nobody can guess."""
         while True:
             try:
                 return self._unused.pop()
             except IndexError:
-                digits = os.urandom(8 * _AT_ONCE).hex()
-                self._unused += [digits[at : at + 16] for at in range(0, len(digits), 16)]
+                each = self._digits
+                digits = os.urandom(each // 2 * _AT_ONCE).hex()
+                self._unused += [digits[at : at + each] for at in range(0, len(digits), each)]
 
 
 _clock = _Clock()
-_dice = _Dice()
+_dice = Dice(16)
 
 
 def new_sid(prefix: str, now: float) -> str:

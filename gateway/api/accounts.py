@@ -111,14 +111,15 @@ async def _change(
 
 
 async def _close(call: Call, name: str) -> Account:
-    """Close the account and let go its numbers, domains, applications and queues, or nothing."""
+    """Close the account and let go its numbers, keys, domains and all else, or nothing."""
     sid, services = call.account.sid, call.services
     async with (
         services.phone_numbers.closing(sid, call.now) as of_numbers,
+        services.keys.closing(sid, call.now) as of_keys,
         services.sip.closing(sid, call.now) as of_sip,
     ):
         ours = (applications.all_removed(sid), queue_tables.all_removed(sid))
-        gone = [*of_numbers, *of_sip, *ours]
+        gone = [*of_numbers, *of_keys, *of_sip, *ours]
         return await _change(call, name, AccountStatus.CLOSED, gone)
 
 

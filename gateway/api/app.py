@@ -25,6 +25,7 @@ from gateway.api import (
     explain,
     health,
     jobs,
+    keys,
     messages,
     notifications,
     participants,
@@ -36,15 +37,18 @@ from gateway.api import (
     sip_domains,
     sip_lists,
     sip_mappings,
+    tokens,
     track,
     tracking,
 )
 from gateway.api.auth import (
     NOBODY,
+    Caller,
     Throttled,
     authenticate,
     authenticate_source,
     permit,
+    refuse_key,
     target,
 )
 from gateway.api.checks import checks_of, refuse_types
@@ -79,6 +83,7 @@ _log = structlog.get_logger(__name__)
 
 RESOURCES: Final[tuple[Resource[Any], ...]] = (
     *accounts.RESOURCES,
+    *keys.RESOURCES,
     *messages.RESOURCES,
     *calls.RESOURCES,
     *recordings.RESOURCES,
@@ -95,6 +100,7 @@ RESOURCES: Final[tuple[Resource[Any], ...]] = (
 V2010: Final = (
     *(each for resource in RESOURCES for each in operations(resource)),
     *call_events.OPERATIONS,
+    *tokens.OPERATIONS,
 )
 _OWN: Final = (
     *backup.OPERATIONS,
@@ -125,6 +131,7 @@ def build_app(services: Services) -> web.Application:
     app.cleanup_ctx.append(sim.simulator_session)
     api = Door(services, Product.API, V2010)
     own = Door(services, Product.OWN, OWN)
+    _show(app, services)
     add = app.router.add_route
     add("*", "/2010-04-01/{tail:.*}", api.answer)
     add("*", "/{tail:.*}", own.answer)
@@ -135,9 +142,16 @@ def build_status_app(services: Services) -> web.Application:
     """What a process without the role `api` serves: health and metrics."""
     app = web.Application(client_max_size=MAX_REQUEST)
     app[events.STREAMS] = set()
+    _show(app, services)
     door = Door(services, Product.OWN, health.OPERATIONS, elsewhere)
     app.router.add_route("*", "/{tail:.*}", door.answer)
     return app
+
+
+def _show(app: web.Application, services: Services) -> None:
+    """Serve what this process has beside REST."""
+    for path, face in services.faces.items():
+        app.router.add_route("*", path, face)
 
 
 def elsewhere(path: str) -> Refusal:
@@ -205,20 +219,21 @@ class Door:
         services = self._services
         header = request.headers.get(hdrs.AUTHORIZATION)
         caller = self._caller(operation, header, lambda: request.remote or "", now)
-        if not isinstance(caller, Account):
+        if not isinstance(caller, Caller):
             return caller
         if match is None:
             return not_found(request.path)
         if operation is None:
             return _not_offered(request, match, now, services.clock())
-        sid = match.variables.get(_ACCOUNT, caller.sid)
-        account = target(services.accounts, caller, sid, request.path)
+        bearer, access = caller.account, operation.access
+        sid = match.variables.get(_ACCOUNT, bearer.sid)
+        account = target(services.accounts, bearer, sid, request.path)
         if isinstance(account, Refusal):
             return account
-        refusal = permit(caller, account, operation.access)
+        refusal = permit(bearer, account, access) or refuse_key(caller, access)
         if refusal is not None:
             return refusal
-        return await self._handle(request, operation, account, caller, match.variables, now)
+        return await self._handle(request, operation, account, bearer, match.variables, now)
 
     def _caller(
         self,
@@ -226,9 +241,9 @@ class Door:
         header: str | None,
         address: Callable[[], str],
         now: float,
-    ) -> Account | Refusal | Throttled:
+    ) -> Caller | Refusal | Throttled:
         services = self._services
-        known = services.accounts, services.tries, header, address, now
+        known = services.accounts, services.keys, services.tries, header, address, now
         if operation is not None and operation.access is Access.SOURCE:
             return authenticate_source(services.sources, *known)
         return authenticate(*known)

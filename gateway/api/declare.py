@@ -35,7 +35,7 @@ class Resource(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     for showing the body where one of them is more than that.
 
     The docstrings of the functions are what the operations say of themselves; `body` shows what
-    they give as `returns`.
+    they give as `returns`; where the answer of `create` says more, it is a `makes`.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Resource(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     prefixes: tuple[str, ...]
     list_key: str
     returns: type[msgspec.Struct]
+    makes: type[msgspec.Struct] | None = None
     body: Callable[[Call, R], Any]
     find: Callable[[Call], Awaitable[R | Refusal]]
     pages: Callable[[Call, Page], Awaitable[Slice | Refusal]]
@@ -81,6 +82,7 @@ def operations(resource: Resource[Any]) -> tuple[Operation, ...]:
         as_test = None if test is None else _creating(resource, test)
         params, headers = resource.create_params, resource.create_headers
         more: dict[str, Any] = {"params": params, "headers": headers, "test": as_test}
+        more["returns"] = resource.makes or resource.returns
         offered.append(_operation(resource, "Create", handler, status=201, **more))
     handler = saying(resource.pages.__doc__, _listing(resource))
     params = (*resource.filters, *paging.PARAMS)

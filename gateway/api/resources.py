@@ -15,6 +15,7 @@ from aiohttp import web
 
 from gateway.messages.draft import Refusal
 from gateway.model import Account
+from twiml.readers import yes_or_no
 
 if TYPE_CHECKING:
     from gateway.api.services import Services
@@ -52,9 +53,11 @@ class Access(Enum):
 
     READ = "read"
     WRITE = "write"
-    STEER = "steer"  # changes what all accounts share: main accounts alone
-    ACCOUNT_READ = "account-read"  # of the account itself, closed ones too
-    ACCOUNT_WRITE = "account-write"  # of the account itself, suspended ones too
+    STEER = "steer"  # changes what all accounts share: main accounts alone, and by no key
+    OWNER_READ = "owner-read"  # of what lets others in: by no key
+    OWNER_WRITE = "owner-write"
+    ACCOUNT_READ = "account-read"  # of the account itself, closed ones too: by no key
+    ACCOUNT_WRITE = "account-write"  # of the account itself, suspended ones too: by no key
     SOURCE = "source"  # with a source's write key as well: its account is active
     PUBLIC = "public"
 
@@ -79,6 +82,10 @@ class Call(msgspec.Struct, kw_only=True):
         """The first value of parameter `name`, "" if it is absent."""
         values = self.form.get(name)
         return values[0] if values else ""
+
+    def switch(self, name: str) -> bool | None:
+        """Parameter `name`, a `Kind.BOOLEAN` in any case; None if it is absent."""
+        return yes_or_no(self.text(name))
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -4,17 +4,20 @@ The services that other rooms own are named here by what REST asks of them, so t
 stand in for them.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
 import msgspec
+from aiohttp import web
 from prometheus_client.registry import Collector
 
 from carriers.health import Health, Intake
 from carriers.model import CarrierKind
 from carriers.routing import Plan, RouteRequest
+from gateway.access.keys import Keys
+from gateway.access.turn import IceServers
 from gateway.accounts import Accounts
 from gateway.api.gate import Gate
 from gateway.bus.base import Bus
@@ -31,6 +34,8 @@ from gateway.sources import Sources
 from gateway.store.base import Store
 from gateway.tries import Tries
 from gateway.trunk_report import TrunkReport
+
+Face = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class MessageService(Protocol):
@@ -101,11 +106,14 @@ class Services:
     control ports of simulated carriers. `live` gives facts as they are committed, whatever `bus`
     is. `collectors` are read at `/metrics`. While `overloaded`
     too many facts wait to be told elsewhere: events of sources are not taken. `replay` makes jobs
-    again from old ones. `calls` are those that this process carries.
+    again from old ones. `calls` are those that this process carries. `faces` are served as they
+    are at paths of their own, such as WebSockets. `ice_servers` are what browsers are told of.
+    `is_local` is whether HTTP is listened at for this machine alone.
     """
 
     store: Store
     accounts: Accounts
+    keys: Keys
     phone_numbers: PhoneNumbers
     sip: SipDirectory
     messages: MessageService
@@ -126,7 +134,10 @@ class Services:
     sources: Sources = field(default_factory=Sources)
     overloaded: Callable[[], bool] = lambda: False
     replay: Replay | None = None
+    ice_servers: Callable[[], IceServers] = IceServers
+    is_local: bool = False
     calls: Orders = field(default_factory=NoCalls)
+    faces: Mapping[str, Face] = field(default_factory=dict)
     ingest: Gate = field(init=False)
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from gateway.cli import (
     operate,
     phones,
     simulate,
+    token,
     tracking,
 )
 from gateway.cli.client import GatewayError
@@ -38,6 +39,7 @@ explain.register(app)
 calls.register(app)
 carriers.register(app)
 phones.register(app)
+token.register(app)
 bus.register(app)
 jobs.register(app)
 simulate.register(app)

@@ -80,6 +80,16 @@ class Gateway:
         return cls(url, known["account_sid"], known["auth_token"], f"those in {path}")
 
     @property
+    def url(self) -> str:
+        """Where the gateway is."""
+        return self._url.geturl().rstrip("/")
+
+    @property
+    def place(self) -> str:
+        """Its host and port."""
+        return self._url.netloc
+
+    @property
     def account_path(self) -> str:
         """Where this account's own resources stand."""
         return f"{API}/{self.account_sid}"
@@ -97,6 +107,10 @@ class Gateway:
     def post_json(self, path: str, content: Mapping[str, Any]) -> Any:
         """The JSON that answers a JSON object."""
         return self._ask("POST", path, json.dumps(content), "application/json")
+
+    def delete(self, path: str) -> None:
+        """Remove what is at `path`."""
+        self._ask("DELETE", path)
 
     def download(self, path: str, into: IO[bytes]) -> None:
         """Write what answers a POST to `into`, however long it is."""
@@ -135,9 +149,10 @@ class Gateway:
         connection = self._connect(_STREAM_TIMEOUT)
         try:
             response = self._answer(connection, "GET", "/v1/events", None, headers)
-            if response.status != http.client.OK:
-                raise self._refused(response.status, response.read())
-            yield from _events_of(response)
+            with response:
+                if response.status != http.client.OK:
+                    raise self._refused(response.status, response.read())
+                yield from _events_of(response)
         except (OSError, http.client.HTTPException):
             pass
         finally:

@@ -43,12 +43,9 @@ class Folder:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            self._file.seek(0)
-            other = described(self._file.read().strip())
+            refusal = _held(data, self._file)
             self._file.close()
-            raise StoreUnavailable(
-                f"the data folder {data} is in use by {other}: give each its own with --data"
-            ) from error
+            raise refusal from error
         self._file.seek(0)
         self.previous = self._file.read().strip()
         try:
@@ -64,6 +61,27 @@ class Folder:
     def release(self) -> None:
         """Let another process have it."""
         self._file.close()
+
+
+def see_free(data: Path) -> None:
+    """Raise `StoreUnavailable` while a process has the folder; nothing of it is touched."""
+    try:
+        file = (data / _FILE).open(encoding="utf-8")
+    except OSError:  # there is none yet, or taking it will say what is wrong
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            raise _held(data, file) from error
+
+
+def _held(data: Path, file: IO[str]) -> StoreUnavailable:
+    file.seek(0)
+    other = described(file.read().strip())
+    return StoreUnavailable(
+        f"the data folder {data} is in use by {other}: give each its own with --data"
+    )
 
 
 def _unwritable(data: Path, error: OSError) -> StoreUnavailable:

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 PORTS = "ports.json"
-_RELOADED = ("carriers", "routes", "numbers", "customers", "domains", "sources")
+_RELOADED = ("carriers", "routes", "numbers", "customers", "domains", "sources", "turn")
 _ALL = 2**62  # facts: what Kafka has not got yet stays, and accepts are refused at the bound
 _FORGETS = (prune_idempotency, prune_inbound, prune_wiped)
 _QUEUES = ("jobs", "customer")  # kinds of names that are ours anyway where nobody else is
@@ -334,6 +334,7 @@ class Gateway:
         return Services(
             store=ground.store,
             accounts=ground.accounts,
+            keys=ground.keys,
             phone_numbers=ground.numbers,
             sip=ground.sip,
             messages=self._messages,
@@ -346,6 +347,8 @@ class Gateway:
             plan=self._plan,
             price=ground.price,
             sources=ground.sources,
+            ice_servers=ground.ice_servers,
+            is_local=ground.is_local,
             calls=voice.calls_of(self._voice, ground),
             replay=Replay(ground.store, ground.archive, self._runner.offer, self._clock),
             unready=self._why_unready,

@@ -1,5 +1,6 @@
 """What every role stands on: the store, who is who in it, what the config file declares."""
 
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,11 @@ from carriers.health import Health
 from carriers.model import Carrier, CarrierKind
 from carriers.routing import Medium, Plan, RouteRequest, RoutingTable
 from gateway import credentials, declared
+from gateway.access.keys import Keys
+from gateway.access.tokens import Tokens as AccessTokens
+from gateway.access.turn import IceServers
 from gateway.accounts import Accounts
+from gateway.browsers.sockets import is_loopback
 from gateway.config import Config
 from gateway.core.archive import open_archive
 from gateway.core.runner import Job
@@ -78,12 +83,16 @@ class Ground:
             await self.store.bury(folder.previous)
         self.accounts = await Accounts.load(self.store)
         self.tokens = Tokens(self.accounts)
+        self.keys = await Keys.load(self.store)
+        self.access = AccessTokens(self.keys.find, self.tokens.may_send)
         self.numbers = await PhoneNumbers.load(self.store)
         self.sip = await SipDirectory.load(self.store)
         await self._establish()
         await self.declare(self.config)
         if self.shared:
-            self._directory = Directory(self.store, self.accounts, self.numbers, self.sip)
+            self._directory = Directory(
+                self.store, self.accounts, self.keys, self.numbers, self.sip
+            )
             self._directory.start()
             stack.push_async_callback(self._directory.close)
         webhooks = self.config.webhooks
@@ -106,7 +115,10 @@ class Ground:
                 writer=self._holder,
             )
         return await SqliteStore.open(
-            self.data / DATABASE, max_queued=section.max_queued, clock=_steady(self.clock)
+            self.data / DATABASE,
+            max_queued=section.max_queued,
+            clock=_steady(self.clock),
+            apart=_end,
         )
 
     async def _establish(self) -> None:
@@ -180,6 +192,18 @@ class Ground:
         jobs = inbound.for_message(message, number, message.date_created)
         return [*jobs, *self._senders.told(message)]
 
+    @property
+    def is_local(self) -> bool:
+        """Whether HTTP is listened at for this machine alone."""
+        http = self.config.http
+        listens = [each.host for each in (http.listen, http.tls_listen) if each is not None]
+        return all(map(is_loopback, listens))
+
+    def ice_servers(self) -> IceServers:
+        """What browsers are told of."""
+        turn = self.config.turn
+        return IceServers(urls=turn.urls, secret=turn.secret, ttl=int(turn.ttl))
+
     def holder(self, address: str) -> PhoneNumber | None:
         """Whose `address` is."""
         return self._senders.holder(address)
@@ -202,6 +226,14 @@ class Tokens:
         """Whether the account is active."""
         account = self._accounts.get(account_sid)
         return account is not None and account.status is AccountStatus.ACTIVE
+
+
+def _end() -> None:
+    """The database's writer ended by itself, killed or broken: so does the gateway, at once.
+
+    What became of its last commits nobody knows but the file, which is what a start goes by.
+    """
+    os._exit(os.EX_SOFTWARE)
 
 
 def _steady(clock: Callable[[], float]) -> Callable[[], float]:

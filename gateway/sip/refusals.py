@@ -44,6 +44,7 @@ class Rule(StrEnum):
     INACTIVE = "the account is suspended or closed"
     UNMAPPED = "the domain has no list of users or addresses for this"
     ADDRESS = "no list of addresses of the domain has this address"
+    SOCKET = "an address proves nothing by WebSocket: the domain has no list of users for this"
     ANOTHER_USER = "a user may register its own address alone"
     NO_USER = "To names no user of the domain"
     BUSY = "too many registrations of this user wait already"
@@ -59,6 +60,7 @@ STATUSES: Final[dict[Rule, int]] = {
     Rule.INACTIVE: 403,
     Rule.UNMAPPED: 403,
     Rule.ADDRESS: 403,
+    Rule.SOCKET: 403,
     Rule.ANOTHER_USER: 403,
     Rule.NO_USER: 404,
     Rule.BUSY: 503,
@@ -135,10 +137,13 @@ class RefusalLog:
 
     Rules of other wings count as one, for what they say may be a peer's doing. At most `sources`
     are told apart, each with each rule; those beyond them count as one. `counts` has all of them,
-    by the name of the rule; a rule of another wing is "other".
+    by the name of the rule; a rule of another wing is "other". Each line begins with `what`.
     """
 
-    def __init__(self, *, apart: float = 10.0, sources: int = 1000) -> None:
+    def __init__(
+        self, *, apart: float = 10.0, sources: int = 1000, what: str = "a SIP request was refused"
+    ) -> None:
+        self._what = what
         self._apart = apart
         self._sources = sources
         self.counts: Counter[str] = Counter()
@@ -179,7 +184,7 @@ class RefusalLog:
     def _write(self, refused: Refused, count: int) -> None:
         if count:
             _log.warning(
-                "a SIP request was refused",
+                self._what,
                 method=refused.method,
                 domain=_shown(refused.domain),
                 user=_shown(refused.user),

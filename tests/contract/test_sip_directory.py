@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.access.keys import Keys
 from gateway.accounts import Accounts
 from gateway.directory import Directory
 from gateway.phone_numbers import PhoneNumbers
@@ -219,7 +220,7 @@ async def test_what_goes_takes_along_what_belongs_to_it(store: Store) -> None:
 async def test_what_another_process_changed_is_seen_at_a_look(store: Store) -> None:
     accounts, numbers = await Accounts.load(store), await PhoneNumbers.load(store)
     here, elsewhere = await SipDirectory.load(store), await SipDirectory.load(store)
-    directory = Directory(store, accounts, numbers, here)
+    directory = Directory(store, accounts, Keys(store), numbers, here)
     one, phones = domain(), users()
     alice = user(phones)
     await added(elsewhere, one, phones, alice, mapping(one, phones))

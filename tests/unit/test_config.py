@@ -306,6 +306,19 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     assert len(found) == 4
 
 
+def test_what_sections_have_to_agree_on_is_told_beside_the_other_faults(tmp_path: Path) -> None:
+    user = '{ username = "alice", password = "x" }'
+    domain = f'[[domains]]\nname = "a.example"\nusers = [{user}, {user}]\n'
+    same = '[smpp]\nlisten = "127.0.0.1:80"\n[http]\nlisten = "127.0.0.1:80"\n'
+    number, users, port = findings(tmp_path, "[[numbers]]\nnumber = 3\n" + domain + same)
+    assert "[[numbers]] 1" in number
+    assert "alice stands there twice" in users
+    assert "is listened at for [http] listen" in port
+    # What can't be read is not judged by its default, nor anything if a name is a slip.
+    assert len(findings(tmp_path, domain + same.replace("[http]", "[http]\nlistn = 1"))) == 2
+    assert len(findings(tmp_path, domain + same.replace("[http]", "[htp]"))) == 1
+
+
 ROUTE = '[[routes]]\nprefix = "+44"\ncarriers = ["simulatde"]\n'
 
 

@@ -13,6 +13,11 @@ BETA = '[[carriers]]\nname = "beta"\nkind = "sip"\nuri = "sip:192.0.2.8"\nemerge
 DOMAIN = '[[domains]]\nname = "pbx.example"\n'
 VOICE = 'voice_url = "http://127.0.0.1:5055/voice"\n'
 ALICE = 'users = [{ username = "alice", password = "Alice-secret-1" }]\n'
+WEAK = (
+    'users = [{ username = "alice", password = "secret" },'
+    ' { username = "bob", password = "Bob-secret-12" },'
+    ' { username = "carol", password = "carol-secret-1" }]\n'
+)
 
 
 def read(tmp_path: Path, text: str) -> Config:
@@ -35,6 +40,20 @@ def noted(tmp_path: Path, text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (
+            '[turn]\nurls = ["stun:t.example", "turns:t.example:443?transport=tcp"]',
+            "[turn] secret: turns:t.example:443?transport=tcp lets nobody in without one; give the"
+            " static-auth-secret of coturn, as env:NAME or file:PATH: docs/turn.md",
+        ),
+        (
+            '[turn]\nsecret = "s"\nurls = ["stun:t.example"]',
+            "[turn] urls: there is a secret, and no TURN server; give their urls, such as"
+            ' ["turn:turn.example.com:3478?transport=udp"]',
+        ),
+        (
+            '[turn]\nurls = ["https://t.example"]',
+            '[turn] urls: found the list ["https://t.example"]; it should be a list in which',
+        ),
         (
             '[http]\nlisten = "127.0.0.1:5060"',
             "[sip] tcp: 127.0.0.1:5060 is listened at for [http] listen; give another port",
@@ -137,6 +156,10 @@ def test_a_leg_takes_an_even_port_and_the_next(
         (
             DOMAIN + ALICE,
             "[[domains]] 1 (pbx.example): without a voice_url calls of its users are refused",
+        ),
+        (
+            DOMAIN + VOICE + WEAK,
+            "[[domains]] 1 (pbx.example): weak passwords: alice, carol; strangers try them all",
         ),
         (DOMAIN + VOICE, "[[domains]] 1 (pbx.example): it has no users, so nobody can register"),
         (

@@ -6,8 +6,9 @@ from typing import cast
 import msgspec
 import pytest
 
+from gateway.access.keys import Key, Keys
 from gateway.accounts import Accounts
-from gateway.api.auth import Throttled, authenticate, permit, target
+from gateway.api.auth import Caller, Throttled, authenticate, permit, refuse_key, target
 from gateway.api.resources import Access
 from gateway.messages.draft import Refusal
 from gateway.model import Account, AccountKind, AccountStatus
@@ -37,6 +38,22 @@ SUB = account("ACsub", "ACmain")
 OTHER = account("ACother")
 
 
+KEYS = Keys(
+    NO_STORE,
+    [
+        Key(
+            account_sid=account_sid,
+            sid=sid,
+            friendly_name="",
+            secret=f"secret of {sid}",
+            date_created=1.0,
+            date_updated=1.0,
+        )
+        for sid, account_sid in (("SKsub", "ACsub"), ("SKgone", "ACgone"))
+    ],
+)
+
+
 def test_a_token_is_not_shown_by_chance() -> None:
     assert MAIN.auth_token not in repr((MAIN, [MAIN]))
 
@@ -60,10 +77,10 @@ def basic(sid: str, token: str) -> str:
 
 def test_the_token_opens_its_account_alone(accounts: Accounts) -> None:
     tries = Tries()
-    right = authenticate(accounts, tries, basic("ACsub", SUB.auth_token), near, 0.0)
-    assert right is SUB
+    right = authenticate(accounts, KEYS, tries, basic("ACsub", SUB.auth_token), near, 0.0)
+    assert right == Caller(SUB)
     for sid, token in [("ACsub", MAIN.auth_token), ("ACsub", ""), ("ACnone", "x"), ("", "")]:
-        wrong = authenticate(accounts, tries, basic(sid, token), near, 0.0)
+        wrong = authenticate(accounts, KEYS, tries, basic(sid, token), near, 0.0)
         assert isinstance(wrong, Refusal)
         assert wrong.error_code == 20003
 
@@ -71,24 +88,52 @@ def test_the_token_opens_its_account_alone(accounts: Accounts) -> None:
 def test_a_changed_token_closes_at_once(accounts: Accounts) -> None:
     header = basic("ACmain", MAIN.auth_token)
     changed = Accounts(NO_STORE, [account("ACmain", auth_token="new")])
-    assert authenticate(accounts, Tries(), header, near, 0.0) is MAIN
-    assert isinstance(authenticate(changed, Tries(), header, near, 0.0), Refusal)
+    assert authenticate(accounts, KEYS, Tries(), header, near, 0.0) == Caller(MAIN)
+    assert isinstance(authenticate(changed, KEYS, Tries(), header, near, 0.0), Refusal)
+
+
+def test_a_key_stands_for_its_account(accounts: Accounts) -> None:
+    right = authenticate(accounts, KEYS, Tries(), basic("SKsub", "secret of SKsub"), near, 0.0)
+    assert right == Caller(SUB, by_key=True)
+    wrong = [("SKsub", SUB.auth_token), ("SKsub", ""), ("SKgone", "secret of SKgone")]
+    for sid, secret in [*wrong, ("ACsub", "secret of SKsub"), ("SKnone", "0" * 32)]:
+        told = authenticate(accounts, KEYS, Tries(), basic(sid, secret), near, 0.0)
+        assert isinstance(told, Refusal), sid
+        assert told.error_code == 20003
+
+
+def test_guessing_a_keys_secret_is_stopped(accounts: Accounts) -> None:
+    tries = Tries(tries=3, window=60.0)
+    for _ in range(3):
+        authenticate(accounts, KEYS, tries, basic("SKsub", "guess"), near, 0.0)
+    right = basic("SKsub", "secret of SKsub")
+    assert authenticate(accounts, KEYS, tries, right, near, 20.0) == Throttled(40.0)
+    token = basic("ACsub", SUB.auth_token)
+    assert authenticate(accounts, KEYS, tries, token, near, 20.0) == Caller(SUB)
+
+
+def test_what_lets_others_in_takes_the_token() -> None:
+    free = {Access.READ, Access.WRITE, Access.SOURCE, Access.PUBLIC}
+    for access in Access:
+        assert refuse_key(Caller(MAIN), access) is None
+        told = refuse_key(Caller(MAIN, by_key=True), access)
+        assert (None if told is None else told.error_code) == (None if access in free else 20006)
 
 
 def test_guessing_is_stopped_even_for_the_right_token(accounts: Accounts) -> None:
     tries = Tries(tries=3, window=60.0)
     for _ in range(3):
-        authenticate(accounts, tries, basic("ACmain", "guess"), near, 0.0)
+        authenticate(accounts, KEYS, tries, basic("ACmain", "guess"), near, 0.0)
     right = basic("ACmain", MAIN.auth_token)
-    assert authenticate(accounts, tries, right, near, 20.0) == Throttled(40.0)
-    assert authenticate(accounts, tries, right, far, 20.0) is MAIN
-    assert authenticate(accounts, tries, right, near, 60.0) is MAIN
+    assert authenticate(accounts, KEYS, tries, right, near, 20.0) == Throttled(40.0)
+    assert authenticate(accounts, KEYS, tries, right, far, 20.0) == Caller(MAIN)
+    assert authenticate(accounts, KEYS, tries, right, near, 60.0) == Caller(MAIN)
 
 
 def test_invented_accounts_take_one_place_in_the_table(accounts: Accounts) -> None:
     tries = Tries(tries=50, window=60.0)
     for number in range(40):
-        authenticate(accounts, tries, basic(f"AC{number}", "x"), near, 0.0)
+        authenticate(accounts, KEYS, tries, basic(f"AC{number}", "x"), near, 0.0)
     assert len(tries) == 1
 
 

@@ -1,0 +1,184 @@
+"""The door of WebSockets: whose pages may open one, and how much one of them and one place takes.
+
+A browser lets any page open a WebSocket to anybody and says only in `Origin` whose page it is, so
+that has to be checked here. `Host` is no help where it is a name: whoever owns a name may have it
+lead here for a moment, and then both say the same. What is no browser sends no `Origin`, and proves
+who it is in another way.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+from aiohttp import hdrs, web
+
+from gateway.sip import refusals
+from gateway.sip.refusals import RefusalLog
+from protocols.addresses import address_of
+from protocols.sip.sockets.addresses import peer_of
+
+LARGEST_FRAME: Final = 64 * 1024  # octets; a description of a browser has some 4,000
+EVERYBODY: Final = "*"
+_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_LONGEST_SHOWN: Final = 100
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a socket is not opened, with the status of HTTP that says so."""
+
+    status: int
+    reason: str
+
+    def response(self) -> web.Response:
+        """As an answer."""
+        return web.Response(status=self.status, text=f"{self.reason}\n")
+
+
+class Origins(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose pages may open a socket: `named` are origins, or "*"; pages of our own host always.
+
+    Our own host is that of `public_url`, or an address at which we are asked. With `loopback` pages
+    that this machine serves may too, at whatever port.
+    """
+
+    named: tuple[str, ...] = ()
+    public_url: str = ""
+    loopback: bool = False
+
+    def allow(self, origin: str | None, host: str) -> bool:
+        """Whether a page of `origin` may; `host` is the Host of the request."""
+        if origin is None or EVERYBODY in self.named:
+            return True
+        page = _split(origin)
+        if page is None:
+            return False
+        if any(_same(page, _split(each)) for each in (*self.named, self.public_url)):
+            return True
+        if _authority(page) == _authority(_split(f"{page.scheme}://{host}")):
+            return self._is_ours(page.hostname or "")
+        return self.loopback and is_loopback(page.hostname or "")
+
+    def _is_ours(self, host: str) -> bool:
+        """Whether nobody else can have a page at `host`, at which we are asked."""
+        public = _split(self.public_url)
+        return _is_address(host) or (public is not None and host == public.hostname)
+
+
+class Door:
+    """What stands before the sockets: `most` at once, `per_address` from one place.
+
+    A place is an IPv4 address or a /64. Who is turned away is in the log, as those of SIP are.
+    """
+
+    def __init__(
+        self,
+        origins: Origins,
+        *,
+        most: int = 10_000,
+        per_address: int = 200,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._origins = origins
+        self._clock = clock
+        self._log = RefusalLog(what="a socket was refused")
+        self._most = most
+        self._per_address = per_address
+        self._open: Counter[str] = Counter()
+        self._count = 0
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return self._count
+
+    def enter(self, request: web.Request) -> Refused | None:
+        """Let a socket in, or say why not; who was let in has to `leave`."""
+        place = _place(request)
+        refused = self._objection(request, place)
+        if refused is None:
+            self._open[place] += 1
+            self._count += 1
+            self._log.flush(self._clock())
+        else:
+            told = refusals.Refused(
+                method=request.method,
+                domain=request.host,
+                user="",
+                source=place,
+                rule=refused.reason,
+            )
+            self._log.tell(told, self._clock())
+        return refused
+
+    def _objection(self, request: web.Request, place: str) -> Refused | None:
+        origin = request.headers.get(hdrs.ORIGIN)
+        if not self._origins.allow(origin, request.host):
+            shown = (origin or "")[:_LONGEST_SHOWN].encode("utf-8", "backslashreplace").decode()
+            return Refused(
+                status=403,
+                reason=f"pages of {shown} may not come in: [http] origins does not name them, and "
+                "[http] public_url is another",
+            )
+        if self._count >= self._most:
+            return Refused(status=503, reason=f"{self._count} sockets are open, the most there are")
+        if self._open.get(place, 0) >= self._per_address:
+            return Refused(status=429, reason=f"{place} has {self._per_address} sockets open")
+        return None
+
+    def leave(self, request: web.Request) -> None:
+        """A socket that was let in is closed."""
+        place = _place(request)
+        self._count -= 1
+        self._open[place] -= 1
+        if not self._open[place]:
+            del self._open[place]
+        self._log.flush(self._clock())
+
+
+def _place(request: web.Request) -> str:
+    """Whom a socket is counted as; a socket of this machine's has no address."""
+    address = address_of(request.remote or "")
+    return "" if address is None else peer_of(str(address))
+
+
+def _is_address(host: str) -> bool:
+    """Whether a host is an IP address, or the name that each machine has for itself."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return is_loopback(host)
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host names this machine to itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _split(origin: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(origin)
+        return parts if parts.hostname and parts.scheme in _PORTS and _port(parts) else None
+    except ValueError:
+        return None
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or _PORTS[parts.scheme]
+
+
+def _authority(parts: SplitResult | None) -> tuple[str, int] | None:
+    return None if parts is None else (parts.hostname or "", _port(parts))
+
+
+def _same(page: SplitResult, other: SplitResult | None) -> bool:
+    return other is not None and (page.scheme, _authority(page)) == (
+        other.scheme,
+        _authority(other),
+    )
