@@ -101,7 +101,7 @@ class ToneEngine:
         """See `Synthesiser`."""
         message = (
             "a tone is heard in place of speech, for there is no engine: install the extra"
-            " `speech` (pip install 'trunkline[speech]') or give [speech] a url"
+            " `speech` (pip install '.[speech]' in the checkout) or give [speech] a url"
         )
         return Cast(voice="", language="", remarks=(Remark(code=INVALID_VOICE, message=message),))
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
+from uuid import uuid4
 
 import msgspec
 import structlog
@@ -102,6 +103,7 @@ class Prompts:
         self._under_way: dict[str, asyncio.Task[Any]] = {}
         self._most = waiting
         self._fetched: dict[str, str] = {}  # what is being fetched, and for which account
+        self._spoken: dict[str, str] = {}  # what is being spoken
 
     async def open(self) -> None:
         """Find what there is."""
@@ -141,6 +143,8 @@ class Prompts:
         kept = self._shelf.find(name)
         if kept is None:
             try:
+                if name not in self._under_way:
+                    self._begin_speech(name, account_sid)
                 made = await self._once(name, lambda: self._speak(name, words, cast))
             except _Busy as error:
                 made = Unspoken(reason=str(error))
@@ -171,6 +175,13 @@ class Prompts:
             raise _Busy("too many others are being fetched: try it again later")
         self._fetched[name] = account_sid
 
+    def _begin_speech(self, name: str, account_sid: str) -> None:
+        """Count a text; one account takes half of what may wait at most."""
+        own = sum(each == account_sid for each in self._spoken.values())
+        if own * 2 >= self._most:
+            raise _Busy("too many texts of the account are being spoken: try it again later")
+        self._spoken[name] = account_sid
+
     async def music(self) -> Prompt | NoPrompt:
         """The hold music of the house: it goes on where it ends."""
         return await self._of_the_house("music")
@@ -182,11 +193,14 @@ class Prompts:
     # -- one piece of work for all who ask for it --------------------------------------------
 
     async def _once(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if name not in self._under_way and len(self._under_way) >= self._most:
+            self._discount(name)
+            raise _Busy(f"{self._most} others wait ([speech] max_waiting): try it again later")
+        return await self._shared(name, work)
+
+    async def _shared(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         task: asyncio.Task[T] | None = self._under_way.get(name)
         if task is None:
-            if len(self._under_way) >= self._most:
-                self._fetched.pop(name, None)
-                raise _Busy(f"{self._most} others wait ([speech] max_waiting): try it again later")
             task = asyncio.get_running_loop().create_task(work())
             self._under_way[name] = task
             task.add_done_callback(lambda done: self._over(name))
@@ -194,7 +208,11 @@ class Prompts:
 
     def _over(self, name: str) -> None:
         del self._under_way[name]
+        self._discount(name)
+
+    def _discount(self, name: str) -> None:
         self._fetched.pop(name, None)
+        self._spoken.pop(name, None)
 
     # -- speech --------------------------------------------------------------------------------
 
@@ -227,10 +245,8 @@ class Prompts:
         name = f"{name}-{_HOUSE_VERSION}"
         kept = self._shelf.find(name)
         if kept is None:
-            try:
-                made = await self._once(name, lambda: self._compose(name))
-            except _Busy as error:
-                made = Unspoken(reason=str(error))
+            # There are two of them, and no crowd keeps them from being made.
+            made = await self._shared(name, lambda: self._compose(name))
             if isinstance(made, Unspoken):
                 _log.warning("a sound of the house could not be made", reason=made.reason)
                 return NoPrompt(notes=())
@@ -314,6 +330,8 @@ class Prompts:
             reason = f"it says that it is {kind} and can't be played: {done.reason}"
             return NoPrompt(notes=(_error(INVALID_PLAY_TYPE, reason, answer.url),))
         known = freshness(answer.freshness, self._clock())
+        if not known.may_be_stored:  # the next one to ask gets a file of its own
+            name = f"{name}-{uuid4().hex}"
         kept = self._put(name, made, done.seconds, known)
         if not known.may_be_stored:
             self._shelf.dismiss(name)

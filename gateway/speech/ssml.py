@@ -22,9 +22,11 @@ _PAUSES: Final = {
 }  # fmt: skip
 _TIME: Final = re.compile(r"\+?(\d{1,6}(?:\.\d{1,3})?)(ms|s)")
 _PROSODY: Final = {
-    "rate": re.compile(r"x-slow|slow|medium|fast|x-fast|default|\d{1,3}%"),
-    "pitch": re.compile(r"x-low|low|medium|high|x-high|default|[+-]?\d{1,3}%"),
-    "volume": re.compile(r"silent|x-soft|soft|medium|loud|x-loud|default|[+-]\d{1,2}dB"),
+    "rate": re.compile(r"x-slow|slow|medium|fast|x-fast|default|\d{1,3}(?:\.\d{1,3})?%"),
+    "pitch": re.compile(r"x-low|low|medium|high|x-high|default|[+-]?\d{1,3}(?:\.\d{1,3})?%"),
+    "volume": re.compile(
+        r"silent|x-soft|soft|medium|loud|x-loud|default|[+-]\d{1,3}(?:\.\d{1,3})?dB"
+    ),
 }
 _LEVELS: Final = frozenset({"strong", "moderate", "reduced"})
 _SPELT: Final = frozenset({"characters", "spell-out", "verbatim", "digits", "telephone"})

@@ -6,13 +6,13 @@ bound. One that takes too long is killed with its process, and the next task fin
 
 import asyncio
 import contextlib
-import os
 import socket
 import sys
 from typing import Final
 
 import structlog
 
+from gateway.children import environment
 from gateway.speech import wire
 
 _STARTS_WITHIN: Final = 60.0  # seconds: a busy machine takes long to start it
@@ -98,7 +98,7 @@ class Workshop:
                     str(int(self._deadline) + _MARGIN),
                     pass_fds=(theirs.fileno(),),
                     stdin=asyncio.subprocess.DEVNULL,
-                    env=_environment(),
+                    env=environment(),
                 )
             ours.setblocking(False)
             self._reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE)
@@ -126,10 +126,3 @@ class Workshop:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """Ours without secrets: what reads strangers' files has no use for any."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
-    # Threads would take more addresses than the process may have, and there is nothing for them.
-    return {**ours, "OPENBLAS_NUM_THREADS": "1"}

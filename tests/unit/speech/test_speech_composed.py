@@ -72,7 +72,7 @@ def test_espeak_has_to_be_there_if_it_is_named(tmp_path: Path, has_espeak: bool)
         return
     with pytest.raises(ConfigError) as error:
         read(tmp_path, "[speech]\nengine = 'espeak'")
-    assert "pip install 'trunkline[speech]'" in str(error.value)
+    assert "pip install '.[speech]' in the checkout" in str(error.value)
 
 
 def test_nobody_to_speak_is_noted_and_no_fault(tmp_path: Path, has_espeak: bool) -> None:

@@ -126,6 +126,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     await world.prompts.close()
     assert world.prompts.under_way == 0
     assert world.prompts._fetched == {}
+    assert world.prompts._spoken == {}
 
 
 def heard(prompt: Prompt | NoPrompt) -> float:
@@ -306,6 +307,15 @@ async def test_what_may_not_be_stored_goes_when_it_is_not_in_use(world: World, w
     assert world.files() == {"say"}
 
 
+async def test_what_may_not_be_stored_is_not_another_ones(world: World, wav: bytes) -> None:
+    world.web.body, world.web.headers = wav, (("cache-control", "no-store"),)
+    one = await world.prompts.sound(URL, ACCOUNT)
+    other = await world.prompts.sound(URL, ACCOUNT)
+    assert isinstance(one, Prompt)
+    assert isinstance(other, Prompt)
+    assert one.path != other.path
+
+
 async def test_one_fetch_for_all_who_ask_at_once(world: World, wav: bytes) -> None:
     world.web.body = wav
     world.web.go.clear()
@@ -337,18 +347,38 @@ async def test_apps_that_hang_hold_up_neither_speech_nor_others(world: World, wa
 async def test_more_than_may_wait_are_refused(world: World) -> None:
     world.engine.go.clear()
     asked = [
-        asyncio.create_task(world.prompts.say(Say(text=f"text {number}"), ACCOUNT))
-        for number in range(9)
+        asyncio.create_task(world.prompts.say(Say(text=f"{account} {number}"), account))
+        for account in (ACCOUNT, OTHER, "AC4")
+        for number in range(4)
     ]
     await asyncio.sleep(0)
     assert world.prompts.under_way == 8
     busy = await world.prompts.sound(URL, ACCOUNT)
     assert codes(busy) == [(13420, "error")]
+    assert isinstance(await world.prompts.beep(), Prompt)
     world.engine.go.set()
     refused = [each for each in await asyncio.gather(*asked) if isinstance(each, NoPrompt)]
     assert [each.notes[0].message for each in refused] == [
         "the text is not spoken: 8 others wait ([speech] max_waiting): try it again later"
+    ] * 4
+
+
+async def test_one_account_leaves_half_of_the_speech_to_others(world: World) -> None:
+    world.engine.go.clear()
+    asked = [
+        asyncio.create_task(world.prompts.say(Say(text=f"text {number}"), ACCOUNT))
+        for number in range(9)
     ]
+    await asyncio.sleep(0)
+    assert world.prompts.under_way == 4
+    other = asyncio.create_task(world.prompts.say(Say(text="another"), OTHER))
+    await asyncio.sleep(0)
+    world.engine.go.set()
+    assert isinstance(await other, Prompt)
+    refused = [each for each in await asyncio.gather(*asked) if isinstance(each, NoPrompt)]
+    assert [each.notes[0].message for each in refused] == [
+        "the text is not spoken: too many texts of the account are being spoken: try it again later"
+    ] * 5
 
 
 @pytest.mark.parametrize("kind", ["text/html", "", "application/octet-stream", "video/mp4"])

@@ -42,6 +42,7 @@ def test_texts_and_pauses(inner: str, expected: tuple[object, ...]) -> None:
         ('a<break time="2s"/>b', 'a<break time="2000ms"/>b'),
         ('<prosody rate="slow" pitch="high">a</prosody>',) * 2,
         ('<prosody rate="90%" volume="+6dB">a</prosody>',) * 2,
+        ('<prosody rate="87.5%" pitch="+12.5%" volume="-6.5dB">a</prosody>',) * 2,
         ('<prosody rate="9999999%" onload="x">a</prosody>', "<prosody>a</prosody>"),
         ("<emphasis>a</emphasis>", '<emphasis level="moderate">a</emphasis>'),
         ('<lang xml:lang="fr-FR">a</lang>', '<voice xml:lang="fr-fr">a</voice>'),
