@@ -12,6 +12,7 @@ from typing import get_args, get_type_hints
 import msgspec
 
 from gateway.api.app import OWN, V2010
+from gateway.api.auth import BY_NO_KEY
 from gateway.api.resources import Access, Operation
 from gateway.bus.described import FACT_FIELDS, HEADERS, asyncapi
 from gateway.bus.topics import KINDS, SUBMIT, clean, topic_of
@@ -56,8 +57,9 @@ def rest() -> str:
         "# REST\n",
         _MADE,
         "A running gateway serves the same as OpenAPI at `/openapi.json`. Twilio's own resources\n"
-        "take the suffix `.json`. Requests carry Basic auth, an account's SID and its token;\n"
-        "operations that need none are marked *public*. Those marked *sources* take a source's\n"
+        "take the suffix `.json`. Requests carry Basic auth, an account's SID and its token,\n"
+        "or the SID of one of its keys and that one's secret; those marked *token* take the token\n"
+        "alone, and those marked *public* need nothing. Those marked *sources* take a source's\n"
         "write key with no password, too: `[[sources]]` in the config file.\n",
         "## Twilio's resources\n",
         _operations(V2010),
@@ -83,7 +85,11 @@ def _operations(operations: Iterable[Operation]) -> str:
     return _table(("method", "path", "what it does", "parameters (needed ones bold)"), cells)
 
 
-_MARKS = {Access.PUBLIC: " *public*", Access.SOURCE: " *sources*"}
+_MARKS = {
+    Access.PUBLIC: " *public*",
+    Access.SOURCE: " *sources*",
+    **dict.fromkeys(BY_NO_KEY, " *token*"),
+}
 
 
 def _table(titles: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
@@ -99,7 +105,9 @@ _TWIML = """\
 What may stand in a document, and what becomes of it here. *Works* means: as at Twilio. *Warned*
 means: the document runs, what is marked so has no effect, and a warning with that code stands in
 the call's timeline and among the facts. A value that is not what it should be comes to what stands
-in the last column. An attribute that is left empty counts as absent, unless empty has a meaning.
+in the last column. A document that is *refused* is refused whole: no verb of it runs, not even
+those before the mistake, and the fallback is asked, if there is one. An attribute that is left
+empty counts as absent, unless empty has a meaning.
 
 `trunkline twiml check` says the same of a document of yours, in a file or at a URL.
 """
@@ -186,7 +194,7 @@ def _here(undone: str | None, difference: str) -> str:
 _ON_BAD_VALUE = {
     OnBadValue.USE_DEFAULT: "the default",
     OnBadValue.LEAVE_OUT: "it is left out",
-    OnBadValue.END_DOCUMENT: "the document ends",
+    OnBadValue.END_DOCUMENT: "the document is refused",
 }
 
 

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from carriers.model import Carrier
-from gateway.calls import orders, room_tables
+from gateway.calls import call_messages, orders, room_tables
 from gateway.core.retention import JobRetention, prune_backlog, prune_facts, prune_trace
 from gateway.messages import notifications
 from gateway.messages.overdue import note_overdue
@@ -88,6 +88,7 @@ class Janitor:
         for table in ("calls", "call_legs"):
             await store.forget(table, now - kept.calls_for)
         await room_tables.forget(store, now - kept.calls_for)
+        await call_messages.forget(store, now - kept.calls_for)
         await orders.forget(store, now)
         await notifications.forget(store, now - kept.messages_for)
         for forget in self._also:

@@ -22,7 +22,16 @@ class ListenError(Exception):
 
 
 def check(config: Config, roles: frozenset[Role]) -> None:
-    """Raise `ListenError` for the first address of these roles that is not free now."""
+    """Raise `ListenError` for the addresses of these roles that are not free now."""
+    found = [each for each in map(_refused, _addresses(config, roles)) if each]
+    if found:
+        raise ListenError("\n  ".join(found))
+
+
+_Place = tuple[str, str, Address, int]  # section, key, and what kind of socket
+
+
+def _addresses(config: Config, roles: frozenset[Role]) -> Iterator[_Place]:
     smpp = config.smpp.listen if Role.SMPP in roles else None
     for section, key, address in (
         ("http", "listen", config.http.listen),
@@ -30,8 +39,7 @@ def check(config: Config, roles: frozenset[Role]) -> None:
         ("smpp", "listen", smpp),
     ):
         if address is not None:
-            with explained(section, key, address):
-                _try(address)
+            yield section, key, address, socket.SOCK_STREAM
     if Role.VOICE in roles:
         for key, kind, addresses in (
             ("udp", socket.SOCK_DGRAM, config.sip.udp),
@@ -39,8 +47,18 @@ def check(config: Config, roles: frozenset[Role]) -> None:
             ("tls", socket.SOCK_STREAM, config.sip.tls),
         ):
             for address in addresses:
-                with explained("sip", key, address):
-                    _try(address, kind)
+                yield "sip", key, address, kind
+
+
+def _refused(place: _Place) -> str:
+    """Why an address can't be listened on; empty if it can."""
+    section, key, address, kind = place
+    try:
+        with explained(section, key, address):
+            _try(address, kind)
+    except ListenError as error:
+        return str(error)
+    return ""
 
 
 @contextmanager
@@ -63,7 +81,7 @@ def explained(section: str, key: str, address: Address) -> Iterator[None]:
         raise ListenError(f"{said}; {remedy}: {variable}={proposed}") from None
 
 
-def _try(address: Address, kind: int = socket.SOCK_STREAM) -> None:
+def _try(address: Address, kind: int) -> None:
     family, kind, protocol, _, where = socket.getaddrinfo(
         address.host, address.port, type=kind, flags=socket.AI_PASSIVE
     )[0]

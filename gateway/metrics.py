@@ -227,6 +227,8 @@ def streams_collector(streams: int) -> Collector:
 
 _LIMITS: Final[tuple[tuple[str, Callable[[Config], int]], ...]] = (
     ("http.max_event_streams", lambda config: config.http.max_event_streams),
+    ("http.max_sockets", lambda config: config.http.max_sockets),
+    ("http.max_sockets_per_address", lambda config: config.http.max_sockets_per_address),
     ("store.max_queued", lambda config: config.store.max_queued),
     ("store.trace_rows", lambda config: config.store.trace_rows),
     ("bus.max_backlog", lambda config: config.bus.max_backlog),
@@ -236,6 +238,7 @@ _LIMITS: Final[tuple[tuple[str, Callable[[Config], int]], ...]] = (
     ("sip.max_calls", lambda config: config.sip.max_calls),
     ("sip.max_queued", lambda config: config.sip.max_queued),
     ("media.calls", lambda config: config.media.calls),
+    ("media.set_ups", lambda config: config.media.set_ups),
     ("speech.max_waiting", lambda config: config.speech.max_waiting),
     ("speech.max_cache", lambda config: config.speech.max_cache),
     ("webhooks.workers", lambda config: config.webhooks.workers),
@@ -367,6 +370,11 @@ def voice_collector(stats: Callable[[], VoiceStats]) -> Collector:
         yield _one_gauge("sip_transactions", "Transactions of SIP.", now.transactions)
         yield _one_gauge("sip_connections", "Connections of SIP.", now.connections)
         yield _one_gauge("sip_registrations", "Phones' registrations.", now.registrations)
+        yield _one_gauge("http_sockets", "WebSockets of browsers.", now.sockets)
+        clients = _gauge("voice_clients", "Clients of the Voice SDK, and what they have.", "what")
+        for what, count in now.clients.items():
+            clients.add_metric([what], count)
+        yield clients
 
     return _Read(read)
 

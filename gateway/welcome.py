@@ -46,5 +46,6 @@ def welcome(gateway: "Gateway", config: Config, data: Path) -> str:
             lines += [
                 "  .venv/bin/python examples/voice_app.py",
                 "  .venv/bin/trunkline sim call --from +15551230009 --to +15550001000",
+                "  .venv/bin/python examples/token_server.py    # a softphone in your browser",
             ]
     return "\n".join(lines)

@@ -11,7 +11,6 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -76,6 +75,7 @@ class Line:
     def __init__(self, pair: PortPair, studio: Studio) -> None:
         self.hearing = Hearing()
         self.received = self.sent = 0  # packets of sound and of keys
+        self.keys_due = 0  # that were not begun yet
         self._pair = pair
         self._studio = studio
         self._loop = studio.loop
@@ -167,6 +167,7 @@ class Line:
     async def press(self, keys: str) -> None:
         """Press keys: as events of RFC 4733 where the other side takes them, else as sound."""
         sender = self._keys
+        self.keys_due += sum(each not in PAUSES for each in keys)
         if sender is not None:
             sender.press(keys, timestamp=self._timestamp, now=self._due)
             await self.until(lambda: not sender.busy)
@@ -175,7 +176,15 @@ class Line:
             if each in PAUSES:
                 await asyncio.sleep(PAUSES[each])
             else:
-                await self.play(partial(key, each.upper()))
+                await self._sound_key(each.upper())
+
+    async def _sound_key(self, name: str) -> None:
+        said = key(name, self._rate())
+        self._sounds.append(said)
+        try:
+            await self.until(lambda: said.is_over)
+        finally:
+            self.keys_due -= said.has_begun
 
     def echo(self) -> None:
         """Send back what comes, until `be_silent`; events of keys are heard, not sent back."""
@@ -320,6 +329,7 @@ class Line:
     def _speak_keys(self, keys: DigitSender) -> None:
         while (packet := keys.next_packet(self._due)) is not None:
             if self._events_type is not None:
+                self.keys_due -= packet.marker  # a key begins with it
                 self._send(
                     self._events_type, packet.payload, packet.timestamp, marker=packet.marker
                 )

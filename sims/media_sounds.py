@@ -34,6 +34,11 @@ class Sound:
         self._at = 0
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anything of it was taken."""
+        return self._at > 0
+
+    @property
     def is_over(self) -> bool:
         """Whether all was taken."""
         return self._left <= 0

@@ -45,7 +45,10 @@ class ShownStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ShownCall(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """A call; `sip_code` is the final status, times are ISO 8601 in UTC, None for not yet."""
+    """A call; `sip_code` is the final status, times are ISO 8601 in UTC, None for not yet.
+
+    `reason` is why the other side refused or ended it, as it says itself.
+    """
 
     id: str
     from_: str
@@ -53,6 +56,7 @@ class ShownCall(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "fro
     direction: CallDirection
     state: CallState
     sip_code: int | None
+    reason: str
     started_at: str
     answered_at: str | None
     ended_at: str | None
@@ -94,6 +98,7 @@ class CallRecord:
         self.direction = direction
         self.state = CallState.CALLING
         self.sip_code: int | None = None
+        self.reason = ""
         self.keys: Callable[[], str] = str
         self.steered: Steered | None = None
         self._scripts = 0
@@ -166,6 +171,7 @@ class CallRecord:
             direction=self.direction,
             state=self.state,
             sip_code=self.sip_code,
+            reason=self.reason,
             started_at=shown_time(self._started),
             answered_at=None if self._answered is None else shown_time(self._answered),
             ended_at=None if self._ended is None else shown_time(self._ended),

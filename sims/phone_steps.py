@@ -71,12 +71,19 @@ async def _take(step: Step, record: CallRecord, line: Line, party: Party) -> Non
     except (OSError, ValueError) as error:
         record.missed(step, str(error))
     except asyncio.CancelledError:
-        # The call ended. What takes until then has come to what it should.
-        if isinstance(action, Expect):
-            record.missed(step, _heard(action, line))
-        elif isinstance(action, Echo | Repeat):
-            record.took(step)
+        _cut_off(step, record, line)
         raise
+
+
+def _cut_off(step: Step, record: CallRecord, line: Line) -> None:
+    """The call ended; what takes until then has come to what it should."""
+    match step.action:
+        case Expect():
+            record.missed(step, _heard(step.action, line))
+        case Press() if line.keys_due:
+            record.missed(step)
+        case Press() | Echo() | Repeat():  # a key that was sent may be what ended the call
+            record.took(step)
 
 
 async def _wait(action: Wait, line: Line, party: Party) -> None:

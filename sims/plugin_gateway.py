@@ -51,10 +51,14 @@ def wait_for(found: Callable[[], T | None], within: float) -> T | None:
 
 
 class Door:
-    """REST of a gateway: `url`, and what proves who asks."""
+    """REST of a gateway: `url`, and what proves who asks; `log` is what it prints."""
 
-    def __init__(self, url: str, account_sid: str, auth_token: str) -> None:
+    def __init__(
+        self, url: str, account_sid: str, auth_token: str, log: Path | None = None
+    ) -> None:
         self.url = url
+        self.log = log
+        self.known_notes: frozenset[str] = frozenset()  # notifications of tests that are over
         self.account_sid = account_sid
         self.auth_token = auth_token
         self._proof = b64encode(f"{account_sid}:{auth_token}".encode()).decode()
@@ -155,4 +159,4 @@ class GatewayProcess:
             return None
         except (OSError, ValueError):
             return None
-        return Door(url, known["account_sid"], known["auth_token"])
+        return Door(url, known["account_sid"], known["auth_token"], self.log)

@@ -5,11 +5,13 @@ for sounds to end. What it hears is looked at beside that, as with any telephone
 """
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from sims.plugin_gateway import Door, GatewayError, wait_for
+from sims.plugin_notices import told_of
 
 __tracebackhide__ = True  # a failure is shown where the test asked
 
@@ -127,9 +129,18 @@ class PhoneCall:
         """Return when all is said, or the call is over."""
         for script, over in list(self._saying.items()):
             within = max(0.0, over - time.monotonic()) + _GRACE
-            if self.state not in _OVER:
-                self._result(script, "say something", within)
+            wait_for(partial(self._is_settled, script), within)
+            if self._steps(script) or self.state not in _OVER:
+                self._result(script, "say something", 0.0)
             del self._saying[script]
+
+    def _steps(self, script: str) -> list[dict[str, Any]]:
+        """What was taken of a script."""
+        return [each for each in self.shown()["steps"] if each.get("script") == script]
+
+    def _is_settled(self, script: str) -> bool:
+        """Whether no more of a script is taken."""
+        return bool(self._steps(script)) or self.state in _OVER
 
     def _expect_answered(self, within: float) -> None:
         found = wait_for(lambda: self.state in ("answered", *_OVER), within)
@@ -150,13 +161,9 @@ class PhoneCall:
 
     def _result(self, script: str, what: str, within: float) -> None:
         """Wait until a step was taken, and see that it came to what it should."""
-
-        def taken() -> list[dict[str, Any]]:
-            shown = self.shown()
-            steps = [each for each in shown["steps"] if each.get("script") == script]
-            return steps or ([{"ok": False, "heard": None}] if shown["state"] in _OVER else [])
-
-        (step,) = wait_for(taken, within) or [{"ok": False, "heard": None}]
+        wait_for(partial(self._is_settled, script), within)
+        # What a call's end came to is written down behind it.
+        (step,) = self._steps(script) or [{"ok": False, "heard": None}]
         if not step["ok"]:
             heard = f", and it heard {step['heard']}" if step["heard"] is not None else ""
             raise AssertionError(self._told(f"was to {what}{heard}"))
@@ -164,6 +171,7 @@ class PhoneCall:
     def _told(self, what: str) -> str:
         shown = self.shown()
         state = shown["state"] + (f" with {shown['sip_code']}" if shown["sip_code"] else "")
+        state += f" ({shown['reason']})" if shown.get("reason") else ""
         lines = [
             f"{self.number} {what}",
             f"  the call from {shown['from']} to {shown['to']} is {state}",
@@ -174,7 +182,7 @@ class PhoneCall:
             came = "ok" if each["ok"] else "not"
             heard = "" if each["heard"] is None else f", heard {each['heard']}"
             lines.append(f"  {each['at']} {each['step']} {came}{heard}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *told_of(self._door, shown)])
 
 
 class Phone:
@@ -214,10 +222,12 @@ class Phone:
         if not fresh:
             known = ", ".join(f"{each['from']} ({each['state']})" for each in self._listed())
             whom = f" by {from_}" if from_ else ""
-            raise AssertionError(
+            said = [
                 f"{self.number} was to be called{whom} within {within:g} s;"
-                f" its calls: {known or 'none'}"
-            )
+                f" its calls: {known or 'none'}",
+                *told_of(self._door),
+            ]
+            raise AssertionError("\n".join(said))
         self._taken.add(fresh[0]["id"])
         return self._known(fresh[0]["id"])
 
@@ -256,6 +266,20 @@ class Phone:
         return calls[-1]
 
     # Its newest call
+
+    @property
+    def state(self) -> str:
+        """`PhoneCall.state`."""
+        return self._newest(_WITHIN).state
+
+    @property
+    def keys(self) -> str:
+        """`PhoneCall.keys`."""
+        return self._newest(_WITHIN).keys
+
+    def shown(self) -> dict[str, Any]:
+        """`PhoneCall.shown`."""
+        return self._newest(_WITHIN).shown()
 
     def press(self, keys: str) -> None:
         """`PhoneCall.press`."""

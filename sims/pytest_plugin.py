@@ -114,7 +114,10 @@ class Trunkline:
 
     def clean(self) -> None:
         """End calls, forget what was heard, and put numbers back as they were."""
+        from sims.plugin_notices import pass_over
+
         self.end_calls()
+        pass_over(self._door)
         for number, before in self._changed.items():
             self._update(number, before)
         self._changed.clear()

@@ -23,7 +23,8 @@ from protocols.sdp.negotiation import Negotiation, State
 from protocols.sip import agent_events as events
 from protocols.sip.agent import Agent
 from protocols.sip.agent_commands import Accept, By, Provisional, Refer, Reliability, Reply
-from protocols.sip.message import NameAddr
+from protocols.sip.headers import read_reason
+from protocols.sip.message import Headers, NameAddr
 from protocols.sip.session_offers import Body, Exchange
 from protocols.sip.session_refresh import MIN_SE, Wish
 from protocols.sip.transport import Flow, Hop
@@ -166,8 +167,11 @@ class SipCall:
                 self._settle(f"{status} {reason}")
             case events.OfferWithdrawn():
                 self._negotiation.withdraw()
-            case events.Refused(status=status):
+            case events.Refused(status=status, reason=phrase, headers=headers):
+                self.record.reason = _reason_of(headers) or phrase
                 self.record.ended(status)
+            case events.HungUp(headers=headers):
+                self.record.reason = _reason_of(headers)
             case events.Unreliable(status=status):
                 self.record.ended(status)
             case events.InfoReceived(key=key, body=body):
@@ -280,10 +284,12 @@ class SipCall:
         if self._around.policy.dtmf is not DtmfMode.INFO:
             await self._line.press(keys)
             return
+        self._line.keys_due += sum(each not in PAUSES for each in keys)
         for each in keys:
             if each in PAUSES:
                 await asyncio.sleep(PAUSES[each])
                 continue
+            self._line.keys_due -= 1
             body = Body(octets=b"Signal=%b\r\nDuration=100\r\n" % each.encode(), type=INFO_TYPE)
             self._agent.info(self.session, body, self._now())
             self._around.wake()
@@ -373,6 +379,11 @@ class SipCall:
         found = _INFO_KEY.match(text)
         if found is not None:
             self._line.hearing.pressed(found[1].upper(), asyncio.get_running_loop().time())
+
+
+def _reason_of(headers: Headers) -> str:
+    """What the header Reason says to a person (RFC 3326)."""
+    return next((each.text for each in read_reason(headers) if each.text), "")
 
 
 def _reply_of(manner: Manner) -> Reply | None:

@@ -199,6 +199,9 @@ class Running(Protocol):
     def report(self, goto: Goto) -> None:
         """Ask a URL as `fetch` does; what it answers is of no interest."""
 
+    def foresee(self, prompt: Say | Play | None) -> None:
+        """Have ready what is likely to be heard next, in place of what was foreseen before."""
+
     def stop(self, ask: int) -> None:
         """Let go of what was asked for, in the middle of a word if need be."""
 

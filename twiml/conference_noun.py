@@ -148,7 +148,6 @@ CONFERENCE: Final = Element(
     attributes={**_COMING_AND_GOING, **_HEARD_AND_TOLD, **RECORDED},
     undone={
         **CONFIGURATION,
-        "jitterBufferSize": "packets are waited for as long as their network makes them late",
         "region": "a gateway runs in one place",
     },
     make=_conference,

@@ -61,6 +61,11 @@ _RECORD_MODES: Final = {mode.value: mode for mode in RecordMode} | {
 }
 
 
+_ROOMS_RECORD: Final = (
+    "record of a <Dial> has no effect on a <Conference>: write record-from-start in that"
+)
+
+
 def _number(fields: dict[str, Any], content: Content) -> Made[Number]:
     number = readers.phone_number(content.text)
     if number is None:
@@ -84,6 +89,9 @@ def _dial(fields: dict[str, Any], content: Content) -> Made[Dial]:
         complaints.append(Complaint(SCHEMA_WARNING, "a <Dial> calls nobody; its call fails"))
     nouns, mixed = _alone(nouns)
     complaints += mixed
+    is_recorded = fields.get("record", RecordMode.NEVER) is not RecordMode.NEVER
+    if is_recorded and any(isinstance(noun, Conference) for noun in nouns):
+        complaints.append(Complaint(SCHEMA_WARNING, _ROOMS_RECORD))
     if len(nouns) > MAX_NOUNS:
         why = f"of {len(nouns)} to call in a <Dial>, the first {MAX_NOUNS} are called"
         complaints.append(Complaint(TOO_MANY_URIS, why))
@@ -167,7 +175,7 @@ _CALLING: Final = {
         expected=YES_OR_NO,
     ),
     "callReason": Attribute(
-        field="call_reason",
+        field="",
         read=readers.line(50),
         code=SCHEMA_WARNING,
         expected="at most 50 characters",
@@ -180,6 +188,7 @@ _RECORDING: Final = {
         read=readers.one_of(_RECORD_MODES),
         code=INVALID_DIAL_RECORD,
         expected="do-not-record or one of record-from-answer and its kin",
+        difference="a <Conference> has a record of its own, and this one is warned of (12200)",
     ),
     "trim": trim(),
     "recordingTrack": track("recording_track"),
@@ -190,6 +199,7 @@ DIAL: Final = Element(
     attributes={**_CALLING, **_RECORDING},
     undone={
         **CONFIGURATION,
+        "callReason": "carriers show nobody why a call is made, and are told nothing of it",
         "passports": "calls are not signed by STIR",
         "events": "there is no Event Streams",
     },

@@ -10,7 +10,7 @@ import msgspec
 
 from twiml.call import Call, DialEnded, DialStatus, Told
 from twiml.machine import Debt, Desk, Machine, Verbs, resolved, told
-from twiml.nouns import Noun, Standing
+from twiml.nouns import Rung, Standing
 from twiml.outcome import Begun, Next, Outcome, Wait
 from twiml.parameters import dial_parameters
 from twiml.verbs import Dial
@@ -34,7 +34,7 @@ class Calling(Machine):
 
     def __init__(self, call: Call, dial: Dial, desk: Desk) -> None:
         self._call = call
-        nouns: tuple[Noun | Standing, ...] = tuple(
+        nouns: tuple[Rung | Standing, ...] = tuple(
             resolved(noun, desk.base, *_NOUN_URLS) for noun in dial.nouns
         )
         self._dial = msgspec.structs.replace(resolved(dial, desk.base, *_DIAL_URLS), nouns=nouns)

@@ -55,7 +55,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Complaint(msgspec.Struct, frozen=True):
-    """What is wrong with one element; an error ends the document."""
+    """What is wrong with one element; with an error the document is refused."""
 
     code: int
     message: str

@@ -106,7 +106,7 @@ SIP_HEADERS_TOO_LONG: Final = 21227
 
 
 class Level(StrEnum):
-    """A warning is noted and the document runs; an error ends it."""
+    """A warning is noted and the document runs; with an error it is refused whole."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -127,6 +127,7 @@ class ParseFailure(msgspec.Struct, frozen=True, kw_only=True):
     code: int
     line: int
     message: str
+    others: tuple[Finding, ...] = ()
 
     @property
     def finding(self) -> Finding:

@@ -6,6 +6,7 @@ Source: https://www.twilio.com/docs/voice/twiml/gather.
 
 from functools import partial
 
+from twiml.ahead import upcoming
 from twiml.call import Speaking, Told
 from twiml.machine import Desk, Machine, Verbs, resolved
 from twiml.outcome import Begun, Goto, Next, Wait
@@ -25,7 +26,7 @@ class Gathering(Machine):
         self._call = call
         self._gather = gather
         self._desk = desk
-        self._prompts = iter(gather.prompts)
+        self._at = 0  # the prompt that comes next
         self._is_listening = False
         self._digits = ""
 
@@ -51,15 +52,18 @@ class Gathering(Machine):
         return self._listen()
 
     def _prompt(self) -> Begun:
-        match next(self._prompts, None):
+        if self._at == len(self._gather.prompts):
+            return self._listen()
+        prompt = self._gather.prompts[self._at]
+        self._at += 1
+        match prompt:
             case Say() as say:
                 self._call.say(self._desk.ask(), say)
             case Play() as play:
                 self._call.play(self._desk.ask(), resolved(play, self._desk.base, "url"))
             case Pause(length=length):
                 self._call.pause(self._desk.ask(), length)
-            case None:
-                return self._listen()
+        self._call.foresee(upcoming(self._gather.prompts[self._at :], self._desk.base))
         return Wait()
 
     def _listen(self) -> Begun:

@@ -204,10 +204,11 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     method: str = "POST"
 
 
-Rung = Number | Sip | Client | Application
-"""Nouns of which each is a call of its own; several ring in one `<Dial>`."""
-
 Noun = Number | Sip
+"""Nouns that are reached by SIP."""
+
+Rung = Noun | Client | Application
+"""Nouns of which each is a call of its own; several ring in one `<Dial>`."""
 
 Standing = Conference | Queue
 """Nouns that stand alone in a `<Dial>`: nobody is called, but others are there or come."""

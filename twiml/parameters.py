@@ -325,8 +325,19 @@ def header_parameters(prefix: str, headers: Iterable[tuple[str, str]]) -> Parame
 
 def sendable(sent: Iterable[tuple[str, str]]) -> Parameters:
     """`sent` as UTF-8 can write it."""
+    kept = tuple(sent)
+    if "".join(map("".join, kept)).isascii():
+        return kept
     # Octets of a SIP message that are no UTF-8 are lone surrogates in its values.
-    return tuple((_utf8(name), _utf8(value)) for name, value in sent)
+    return tuple((_utf8(name), _utf8(value)) for name, value in kept)
+
+
+def once(sent: Iterable[tuple[str, str]]) -> Parameters:
+    """`sent` with each name once: what stands before the others holds."""
+    kept: dict[str, str] = {}
+    for name, value in sent:
+        kept.setdefault(name, value)
+    return tuple(kept.items())
 
 
 def _timestamp(at: float) -> str:

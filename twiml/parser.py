@@ -66,7 +66,7 @@ def findings(result: Document[object] | ParseFailure) -> tuple[Finding, ...]:
         case Document(warnings=warnings):
             return warnings
         case ParseFailure():
-            return (result.finding,)
+            return (result.finding, *result.others)
 
 
 def parse(body: bytes, content_type: str, dialect: Dialect[V]) -> Document[V] | ParseFailure:
@@ -197,13 +197,13 @@ _UNKNOWN: Final = Complaint(SCHEMA_WARNING, "is not known here")
 
 
 class _Reading(Generic[V]):
-    """One document being read; gathers warnings on the way."""
+    """One document being read; gathers what is wrong on the way."""
 
     def __init__(self, dialect: Dialect[V]) -> None:
         self._dialect = dialect
         self._warnings: list[Finding] = []
         self._counts: dict[int, int] = {}
-        self._failure: ParseFailure | None = None
+        self._errors: list[ParseFailure] = []
 
     def document(self, root: "etree._Element") -> Document[V] | ParseFailure:
         for name in root.attrib:
@@ -211,8 +211,10 @@ class _Reading(Generic[V]):
         if (root.text or "").strip():
             self._warn(SCHEMA_WARNING, root, "text in <Response> outside of a verb is not used")
         said = [(child, verb) for child in root if (verb := self._verb(child)) is not None]
-        if self._failure is not None:
-            return self._failure
+        if self._errors:
+            first, *more = self._errors
+            others = (*(each.finding for each in more), *self._warnings)
+            return msgspec.structs.replace(first, others=others[:MAX_WARNINGS])
         verbs = tuple(verb for _, verb in said)
         for index, complaint in self._dialect.review(verbs).items():
             self._complain(said[index][0], complaint)
@@ -279,7 +281,7 @@ class _Reading(Generic[V]):
         """Whether the element can be used all the same, with the default."""
         wrong = f"{name}={value[:80]!r} of <{node.tag}> is not {attribute.expected}"
         if attribute.on_bad_value is OnBadValue.END_DOCUMENT:
-            self._failure = self._failure or _failed(attribute.code, wrong, _line(node))
+            self._errors.append(_failed(attribute.code, wrong, _line(node)))
             return False
         left_out = attribute.on_bad_value is OnBadValue.LEAVE_OUT
         what = "the verb is left out" if left_out else "the default is used"
@@ -322,7 +324,7 @@ class _Reading(Generic[V]):
 
     def _complain(self, node: "etree._Element", complaint: Complaint) -> None:
         if complaint.level is Level.ERROR:
-            self._failure = self._failure or _failed(complaint.code, complaint.message, _line(node))
+            self._errors.append(_failed(complaint.code, complaint.message, _line(node)))
         else:
             self._warn(complaint.code, node, complaint.message)
 

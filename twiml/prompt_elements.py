@@ -121,7 +121,7 @@ PLAY: Final = Element(
         "loop": _loop(INVALID_PLAY_LOOP),
     },
     make=_play,
-    difference="Files are WAV, MP3 or Ogg.",
+    difference="Files are WAV, MP3, Ogg, FLAC, AIFF, AU, and µ-law and GSM by their type.",
 )
 
 PAUSE: Final = Element(

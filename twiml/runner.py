@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import Final
 
+from twiml.ahead import upcoming
 from twiml.call import (
     DialEnded,
     DialStatus,
@@ -32,7 +33,7 @@ from twiml.machine import Debt, Desk, Instant, Machine, Verbs
 from twiml.outcome import Begun, End, Goto, Next, Over, Wait
 from twiml.parser import Document
 from twiml.references import absolute
-from twiml.verbs import MAX_DOCUMENTS, Redirect, VoiceVerb
+from twiml.verbs import MAX_DOCUMENTS, Pause, Play, Redirect, Say, VoiceVerb
 
 
 class Runner(ABC):
@@ -119,6 +120,7 @@ class Runner(ABC):
             return False
         self._keep_debt(Debt.SENT_ON)
         self.let_go()
+        self._call.foresee(None)
         self._machine = None
         self._hops = 0
         return True
@@ -189,7 +191,10 @@ class Runner(ABC):
             return self._refuse(verb)
         self._before(verb)
         self._machine = make(verb, self)
-        return self._machine.begin()
+        begun = self._machine.begin()
+        if isinstance(verb, Say | Play | Pause):
+            self._call.foresee(upcoming(self._verbs[self._at :], self._base))
+        return begun
 
     def _fetch(self, goto: Goto) -> None:
         self._hops += 1
@@ -198,6 +203,7 @@ class Runner(ABC):
             self._note(DOCUMENT_LIMIT, Level.ERROR, why)
             self._fail()
         elif goto.url:
+            self._call.foresee(None)
             self._call.fetch(self.ask(), goto)
         else:  # the document came without a URL, and leads to itself
             self._at = 0

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from twiml.nouns import Noun, RecordingEvent, RecordingTrack, RecordMode, Standing, Trim
+from twiml.nouns import RecordingEvent, RecordingTrack, RecordMode, Rung, Standing, Trim
 
 MAX_MESSAGES: Final = 10
 MAX_MEDIA: Final = 10
@@ -66,14 +66,13 @@ class Dial(msgspec.Struct, frozen=True, kw_only=True):
     call that fails.
     """
 
-    nouns: tuple[Noun | Standing, ...] = ()
+    nouns: tuple[Rung | Standing, ...] = ()
     action: str = ""
     method: str = "POST"
     timeout: int = 30
     time_limit: int = 14400
     hangup_on_star: bool = False
     caller_id: str = ""
-    call_reason: str = ""
     answer_on_bridge: bool = False
     sequential: bool = False
     ring_tone: str = ""

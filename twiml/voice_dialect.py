@@ -25,15 +25,7 @@ __all__ = ["ALL_VOICE", "VOICE"]
 
 T = TypeVar("T")
 
-_NOT_DONE: Final[Mapping[str, frozenset[str]]] = {
-    "Dial": frozenset(
-        {
-            "Application",
-            "Client",
-            "callReason",
-        }
-    ),
-}
+_NOT_DONE: Final[Mapping[str, frozenset[str]]] = {}
 _LATER: Final = "this version does not do it"
 
 

@@ -17,9 +17,11 @@ from gateway.api import (
     backup,
     bus,
     call_events,
+    call_messages,
     call_records,
     calls,
     carriers,
+    conference_recordings,
     conferences,
     events,
     explain,
@@ -90,6 +92,7 @@ RESOURCES: Final[tuple[Resource[Any], ...]] = (
     *phone_numbers.RESOURCES,
     *applications.RESOURCES,
     *conferences.RESOURCES,
+    *conference_recordings.RESOURCES,
     *participants.RESOURCES,
     *queues.RESOURCES,
     *notifications.RESOURCES,
@@ -100,6 +103,7 @@ RESOURCES: Final[tuple[Resource[Any], ...]] = (
 V2010: Final = (
     *(each for resource in RESOURCES for each in operations(resource)),
     *call_events.OPERATIONS,
+    *call_messages.OPERATIONS,
     *tokens.OPERATIONS,
 )
 _OWN: Final = (

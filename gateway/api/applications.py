@@ -149,6 +149,7 @@ async def delete(call: Call, found: Application) -> None:
 
 _PARAMS: Final = (
     Param(name="FriendlyName", doc="A name for people, up to 64 characters."),
+    Param(name="ApiVersion", choices=(API_VERSION,), doc="There is one."),
     *_SETTINGS.params(),
 )
 

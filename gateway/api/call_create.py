@@ -5,6 +5,7 @@ The answer is given when both are durable; which process makes the call is the c
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -20,6 +21,7 @@ from gateway.api.resources import Call, Kind, Param
 from gateway.applications import Application
 from gateway.calls import documents, orders
 from gateway.calls.book import Book
+from gateway.calls.browser import CLIENT
 from gateway.calls.documents import Note
 from gateway.calls.model import Call as Record
 from gateway.calls.model import CallDirection, CallStatus
@@ -30,6 +32,9 @@ from gateway.sids import CALL, new_sid
 from gateway.store.base import Write
 from protocols.sip.errors import RemoteProtocolError
 from protocols.sip.uri import SipUri, format_uri, parse_uri
+from protocols.voicesdk.codec import read_parameters
+from protocols.voicesdk.errors import RemoteProtocolError as Unreadable
+from twiml.client_nouns import MAX_IDENTITY
 from twiml.errors import Level
 from twiml.nouns import CallEvent, RecordingEvent, RecordingTrack, Trim
 from twiml.verbs import StartRecording
@@ -45,29 +50,53 @@ _HEADER: Final = re.compile(r"(?:X-[A-Za-z0-9!%*_+`'~.-]+|User-to-User)", re.IGN
 _DIGITS: Final = re.compile(r"[0-9A-Da-d#*wW]{1,32}")
 _SHORT: Final = re.compile(r"[0-9]{2,6}")
 _CALLER: Final = re.compile(r"[!-~]{1,255}")
-_AMD: Final = (
+AMD: Final = (
     *("MachineDetection", "MachineDetectionTimeout", "MachineDetectionSpeechThreshold"),
     *("MachineDetectionSpeechEndThreshold", "MachineDetectionSilenceTimeout"),
     *("AsyncAmd", "AsyncAmdStatusCallback", "AsyncAmdStatusCallbackMethod"),
+    *("AmdStatusCallback", "AmdStatusCallbackMethod"),
 )
-_UNUSED: Final = ("Byoc", "CallReason", "CallToken", "ClientNotificationUrl")
+UNUSED: Final = (
+    *("Byoc", "CallReason", "CallToken", "ClientNotificationUrl", "Passports"),
+    "RecordingConfigurationId",
+)
+UNHEEDED: Final = (
+    *("EarlyMedia", "Region", "EmergencyAddress", "EmergencyCallerLocation"),
+    *("EmergencyCallerPosition", "EmergencyCity", "EmergencyCountry", "EmergencyName"),
+    *("EmergencyState", "EmergencyZipCode"),
+)
+"""Those that only a participant has."""
 _NO_AMD: Final = 21263
 _NOT_USED: Final = 20001
 
 
 class _Callee(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is to be called: a number, or a SIP address with headers for its INVITE."""
+    """Who is to be called: a number, a SIP address or a client, with headers or parameters."""
 
     to: str
     headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_number(self) -> bool:
-        return not self.to.lower().startswith(("sip:", "sips:"))
+        return not self.to.lower().startswith(("sip:", "sips:", CLIENT))
+
+
+BOTH_GIVEN: Final = Note(
+    error_code=32019,
+    level=Level.WARNING,
+    message="Twiml and Url were both given: Url is asked",
+)
+Along = Callable[[Record, Place], tuple[Place, list[Write]]]
+"""What else goes with a call that is made: how it is made after all, and what is stored with it."""
 
 
 async def create(call: Call) -> Record | Refusal:
     """Call somebody, and run a document when they answer."""
+    return await made(call, lambda record, place: (place, []))
+
+
+async def made(call: Call, along: Along) -> Record | Refusal:
+    """The call that the form asks for, with what goes along."""
     found = await _application(call)
     if isinstance(found, Refusal):
         return found
@@ -75,7 +104,8 @@ async def create(call: Call) -> Record | Refusal:
     if isinstance(asked, Refusal):
         return asked
     record, place = asked
-    notes = documents.written(record, _notes(call), call.now)
+    place, writes = along(record, place)
+    notes = [*documents.written(record, _notes(call), call.now), *writes]
     services = call.services
     taken = await services.calls.place(record, place, notes)
     if taken is None:
@@ -144,7 +174,7 @@ def judged(call: Call, application: Application | None) -> tuple[Record, Place] 
         timeout=int(call.text("Timeout") or 60),
         time_limit=int(call.text("TimeLimit") or 0),
         send_digits=call.text("SendDigits"),
-        recording=_recording(call) if call.text("Record").lower() == "true" else None,
+        recording=_recording(call) if call.switch("Record") else None,
         application_sid=application.sid if application else "",
     )
     return record, place
@@ -177,11 +207,11 @@ def _record(
 def _callee(call: Call) -> _Callee | Refusal:
     given = plus_restored(call.text("To")).strip()
     if not given:
-        return refuse(21201, "A 'To' is required: a number, or a SIP address as sip:name@host")
+        return refuse(21201, "A 'To' is required: a number, sip:name@host or client:name")
     if given.lower().startswith(("sip:", "sips:")):
         return _sip(given)
-    if given.lower().startswith("client:"):
-        return refuse(21214, f"{given[:80]} cannot be reached: no client is connected")
+    if given.lower().startswith(CLIENT):
+        return _client(given[len(CLIENT) :])
     checked = check_to(given)
     if isinstance(checked, Address):
         return _Callee(to=checked.text)
@@ -201,6 +231,17 @@ def _is_for_help(call: Call, number: str) -> bool:
         fraction=0.0,
     )
     return call.services.plan(asked, call.now).admission is Admission.EMERGENCY
+
+
+def _client(given: str) -> _Callee | Refusal:
+    """A client of the Voice SDK by its identity; whether it is there, the call finds out."""
+    identity, _, query = given.partition("?")
+    if not 0 < len(identity) <= MAX_IDENTITY or not identity.isprintable():
+        return refuse(21211, f"A client's identity has 1 to {MAX_IDENTITY} characters")
+    try:
+        return _Callee(to=CLIENT + identity, headers=read_parameters(query))
+    except Unreadable as error:
+        return refuse(21227, f"'To' of a client: {error}")
 
 
 def _sip(given: str) -> _Callee | Refusal:
@@ -339,16 +380,16 @@ def _wrong(call: Call) -> Refusal | None:
 def _notes(call: Call) -> list[Note]:
     """What was asked for and has no effect."""
     notes = []
-    if call.text("Url") and call.text("Twiml") and not call.text("ApplicationSid"):
-        notes.append((32019, "Twiml and Url were both given: Url is asked"))
-    for names, code in ((_AMD, _NO_AMD), (_UNUSED, _NOT_USED)):
+    for names, code in ((AMD, _NO_AMD), ((*UNUSED, *UNHEEDED), _NOT_USED)):
         given = [name for name in names if call.text(name).lower() not in ("", "false", "none")]
         notes += [(code, f"{name} has no effect in this version") for name in given]
-    return [Note(error_code=code, level=Level.WARNING, message=why) for code, why in notes]
+    found = [Note(error_code=code, level=Level.WARNING, message=why) for code, why in notes]
+    both = call.text("Url") and call.text("Twiml") and not call.text("ApplicationSid")
+    return [BOTH_GIVEN, *found] if both else found
 
 
 _URL: Final = "an http(s) URL"
-_NO_EFFECT: Final = "Has no effect in this version: a warning is kept."
+NO_EFFECT: Final = "Has no effect in this version: a warning is kept."
 _METHODS: Final = "GET or POST (the default)."
 
 
@@ -394,5 +435,5 @@ PARAMS: Final = (
     Param(name="CallerId", doc="Who is shown instead of From, by the same rules."),
     Param(name="SipAuthUsername", doc="What a SIP peer's challenge is answered with."),
     Param(name="SipAuthPassword", doc="The password for it."),
-    *(Param(name=name, doc=_NO_EFFECT) for name in (*_AMD, *_UNUSED)),
+    *(Param(name=name, doc=NO_EFFECT) for name in (*AMD[:8], *UNUSED)),
 )

@@ -10,14 +10,15 @@ from typing import Final
 import msgspec
 
 from gateway.api.addresses import plus_restored
-from gateway.api.call_create import LONGEST, MAX_TWIML, PARAMS, create, create_as_test
+from gateway.api.call_create import BOTH_GIVEN, LONGEST, MAX_TWIML, PARAMS, create, create_as_test
 from gateway.api.call_lists import LISTING, Filters, statuses_of
 from gateway.api.declare import API_VERSION, PATH, Resource
 from gateway.api.http import refuse, rfc2822
 from gateway.api.lists import between
 from gateway.api.paging import Page, Slice
 from gateway.api.resources import Call, Kind, Param
-from gateway.calls import orders, tables
+from gateway.calls import call_messages, documents, orders, tables
+from gateway.calls.apps import APPLICATION
 from gateway.calls.book import changed_at
 from gateway.calls.model import OVER, CallStatus
 from gateway.calls.model import Call as Record
@@ -114,11 +115,13 @@ async def find(call: Call) -> Record | Refusal:
 
 async def update(call: Call, found: Record) -> Record | Refusal:
     """End a call (Status), or run another document in it (Url or Twiml; Url wins)."""
-    wanted = (_amended(call), _order(call))
+    wanted = (_amended(call, found), _order(call))
     for order in wanted:
         refusal = order if isinstance(order, Refusal) else _refused(order, found)
         if refusal is not None:
             return refusal
+    if call.text("Url") and call.text("Twiml") and isinstance(wanted[1], Redirect):
+        await call.services.store.commit(documents.written(found, [BOTH_GIVEN], call.now))
     changed: Record | Refusal = found
     for order in wanted:
         if order is not None and isinstance(changed, Record):
@@ -127,13 +130,15 @@ async def update(call: Call, found: Record) -> Record | Refusal:
     return changed
 
 
-def _amended(call: Call) -> Amend | Refusal | None:
+def _amended(call: Call, found: Record) -> Amend | Refusal | None:
     """What of the form holds for the call from now on, None for nothing."""
     told, limit = call.text("StatusCallback"), call.text("TimeLimit")
     if told and not is_http_url(told):
         return refuse(21609, f"StatusCallback should be an http or https URL, not '{told[:80]}'")
     if limit and not 0 < int(limit) <= LONGEST:
         return refuse(20001, f"TimeLimit should be from 1 to {LONGEST} seconds, not {limit}")
+    if not told and call.text("StatusCallbackMethod"):
+        told = found.status_callback  # is told in another way
     if not told and not limit:
         return None
     return Amend(
@@ -154,8 +159,8 @@ def _order(call: Call) -> Order | Refusal | None:
     for name, given in (("Url", url), ("FallbackUrl", fallback)):
         if given and not is_http_url(given):
             return refuse(21205, f"{name} should be an http or https URL, not '{given[:80]}'")
-    if len(twiml) > MAX_TWIML:
-        return refuse(20001, f"Twiml may have {MAX_TWIML} characters, not {len(twiml)}")
+    if not url and len(twiml) > MAX_TWIML:
+        return refuse(32018, f"Twiml may have {MAX_TWIML} characters, not {len(twiml)}")
     if not url and not twiml:
         return None
     return Redirect(
@@ -176,7 +181,8 @@ def _refused(order: Order | None, found: Record) -> Refusal | None:
         return refuse(21220, f"The call is over: {status}")
     if isinstance(order, Cancel) and status not in _UNANSWERED:
         return refuse(21220, f"The call is {status}; Status=completed ends one that was answered")
-    if isinstance(order, Redirect) and found.parent_sid:
+    runs = not found.parent_sid or found.origin.startswith(APPLICATION)
+    if isinstance(order, Redirect) and not runs:
         return refuse(21220, f"{found.parent_sid} dialled it, and runs the documents of both")
     if isinstance(order, Redirect) and status is not CallStatus.IN_PROGRESS:
         return refuse(21220, f"The call is {status}, not in-progress: cannot redirect it")
@@ -211,6 +217,7 @@ async def delete(call: Call, found: Record) -> Refusal | None:
             *tables.deleted(found.account_sid, found.sid),
             notifications.wiped(found.sid),
             (orders.WIPE, (found.sid,)),
+            call_messages.deleted(found.account_sid, found.sid),
             fact(gone.account_sid, gone.sid, gone.version, FactType.CALL_DELETED, call.now, {}),
         ]
     )

@@ -16,9 +16,17 @@ from gateway.api.lists import Listing, Range, between
 from gateway.api.paging import Page, Slice
 from gateway.api.resources import Call, Kind, Param
 from gateway.calls import orders
-from gateway.calls.conference import Status
+from gateway.calls.conference import Reason, Status
+from gateway.calls.room_announced import Announced, is_announced
 from gateway.calls.room_orders import ChangeRoom
-from gateway.calls.room_tables import COLUMNS, ConferenceRow, conference_of
+from gateway.calls.room_tables import (
+    CALLED,
+    COLUMNS,
+    IN,
+    ConferenceRow,
+    conference_of,
+    participant_of,
+)
 from gateway.messages.asked import is_http_url
 from gateway.messages.draft import Refusal
 from gateway.sids import CONFERENCE
@@ -80,7 +88,9 @@ def body(call: Call, found: ConferenceRow) -> ConferenceBody:
         reason_conference_ended=found.reason_ended or None,
         sid=found.sid,
         status=found.status,
-        subresource_uris={"participants": f"{uri}/Participants.json"},
+        subresource_uris={
+            name.lower(): f"{uri}/{name}.json" for name in ("Participants", "Recordings")
+        },
         uri=f"{uri}.json",
     )
 
@@ -112,8 +122,14 @@ async def update(call: Call, found: ConferenceRow) -> ConferenceRow | Refusal:
         return refuse(16022, "The conference is over")
     if not url and not ends:
         return found
-    method = (call.text("AnnounceMethod") or "POST").upper()
-    await ordered(call, found.sid, ChangeRoom(ends=ends, announce_url=url, announce_method=method))
+    if is_announced(found) and not ends:
+        return refuse(16001, "Nobody is in the conference who could hear it")
+    if not (ends and is_announced(found) and await _called_off(call, found)):
+        method = (call.text("AnnounceMethod") or "POST").upper()
+        order = ChangeRoom(ends=ends, announce_url=url, announce_method=method)
+        await ordered(call, found.sid, order)
+    if ends:
+        await _call_nobody(call, found)
 
     def is_done(row: ConferenceRow | Refusal) -> bool:
         return isinstance(row, ConferenceRow) and (not ends or row.status == Status.COMPLETED)
@@ -121,8 +137,23 @@ async def update(call: Call, found: ConferenceRow) -> ConferenceRow | Refusal:
     return await until(call, is_done)
 
 
+async def _called_off(call: Call, found: ConferenceRow) -> bool:
+    """End one that nobody has come into; whether that was still so."""
+    services = call.services
+    announced = Announced(services.store, lease=lambda: None, clock=services.clock)
+    return await announced.end(found, Reason.OVER_REST)
+
+
+async def _call_nobody(call: Call, found: ConferenceRow) -> None:
+    """Have those hung up who are being called into it."""
+    rows = await call.services.store.fetch(IN, found.account_sid, found.sid)
+    for person in map(participant_of, rows):
+        if person.status == CALLED:
+            await ordered(call, person.call_sid, orders.Complete())
+
+
 async def ordered(call: Call, sid: str, order: orders.Order) -> None:
-    """Have an order carried out by whichever process has the conference, if one has."""
+    """Have an order carried out by whichever process has the conference or call, if one has."""
     services, account_sid = call.services, call.account.sid
     if await services.calls.order(account_sid, sid, order) is None:
         left = await orders.leave(services.store, account_sid, sid, order, services.clock())

@@ -12,7 +12,7 @@ from gateway.api.resources import Call, Kind, Param
 from gateway.api.rows import sliced
 from gateway.calls import orders
 from gateway.calls import queue_tables as tables
-from gateway.calls.orders import Redirect
+from gateway.calls.orders import CloseQueue, Redirect
 from gateway.calls.queue_tables import COLUMNS, MemberRow, QueueRow
 from gateway.events import FactType, fact
 from gateway.messages.asked import is_http_url
@@ -177,12 +177,17 @@ async def update(call: Call, found: Standing) -> Standing | Refusal:
 
 
 async def delete(call: Call, found: Standing) -> Refusal | None:
-    """Remove a queue that nobody waits in."""
+    """Remove a queue that nobody waits in; who dialled it waits for nobody any more."""
     row = found.row
     if found.since:
         return refuse(20409, f"{len(found.since)} calls wait in the queue")
     gone = fact(row.account_sid, row.sid, row.version + 1, FactType.QUEUE_DELETED, call.now, {})
-    await call.services.store.commit([tables.deleted(row.account_sid, row.sid), gone])
+    services = call.services
+    await services.store.commit([tables.deleted(row.account_sid, row.sid), gone])
+    order = CloseQueue()
+    if await services.calls.order(row.account_sid, row.sid, order) is None:
+        # Whoever may have somebody who dialled it finds it, and if nobody has it is forgotten.
+        await orders.leave(services.store, row.account_sid, row.sid, order, services.clock())
     return None
 
 

@@ -5,6 +5,7 @@ its call: what is asked of it goes there as an order.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,8 @@ from gateway.api.http import answer_json, not_found, refuse, request_headers, rf
 from gateway.api.lists import Listing, Range, between
 from gateway.api.paging import Page, Slice
 from gateway.api.resources import Call, Kind, Param, Result
-from gateway.calls import orders
+from gateway.calls import documents, orders
+from gateway.calls.documents import Note
 from gateway.calls.model import Call as CallRecord
 from gateway.calls.model import CallStatus
 from gateway.calls.orders import ChangeRecording, Order, RecordCall
@@ -28,6 +30,8 @@ from gateway.recordings.encoding import Form, Unplayable
 from gateway.recordings.files import MP3, WAV
 from gateway.recordings.model import OVER, Recording, RecordingStatus
 from gateway.sids import RECORDING, new_sid
+from gateway.store.base import Row
+from twiml.errors import Level
 from twiml.nouns import RecordingEvent, RecordingTrack, Trim
 from twiml.verbs import StartRecording
 
@@ -36,6 +40,7 @@ _PATIENCE: Final = 3.0  # seconds for another process to take an order, and for 
 _LOOK: Final = 0.02
 _JSON: Final = ".json"
 _TYPES: Final = {WAV: "audio/x-wav", MP3: "audio/mpeg"}
+_CONFIGURATION: Final = "RecordingConfigurationId"
 _CHANNELS: Final = {"": 0, "1": 1, "2": 2}
 _WORDS: Final = {"mono": 1, "dual": 2, "": 1}
 _SETTABLE: Final = (
@@ -107,9 +112,13 @@ def body(call: Call, recording: Recording) -> RecordingBody:
 
 def body_of_call(call: Call, recording: Recording) -> CallRecordingBody:
     """The JSON of a recording below its call."""
-    account = PATH.format(AccountSid=recording.account_sid)
-    uri = f"{account}/Calls/{recording.call_sid}/Recordings/{recording.sid}"
-    return CallRecordingBody(**_shown(recording, uri))
+    return body_below("Calls", recording.call_sid, recording)
+
+
+def body_below(kind: str, of: str, recording: Recording) -> CallRecordingBody:
+    """The JSON of a recording below the call or conference `of`."""
+    above = f"{PATH.format(AccountSid=recording.account_sid)}/{kind}/{of}"
+    return CallRecordingBody(**_shown(recording, f"{above}/Recordings/{recording.sid}"))
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,10 +231,15 @@ async def find_of_call(call: Call) -> Recording | Refusal:
             return recording
         return not_found(call.request.path)
     rows = await call.services.store.fetch(tables.RUNNING, found.sid, found.account_sid)
+    return current(call, rows)
+
+
+def current(call: Call, rows: Sequence[Row]) -> Recording | Refusal:
+    """The one that runs, of the rows of all that do."""
     if len(rows) == 1:
         return tables.recording_of(rows[0])
     if rows:
-        return refuse(21220, f"{len(rows)} recordings of the call run: name one of them")
+        return refuse(21220, f"{len(rows)} recordings run: name one of them")
     return not_found(call.request.path)
 
 
@@ -248,6 +262,10 @@ async def create(call: Call) -> Recording | Refusal:
         return start
     if found.status is not CallStatus.IN_PROGRESS or found.parent_sid:
         return refuse(21220, f"The call is {found.status}: one that is up can be recorded")
+    if call.text(_CONFIGURATION):
+        why = f"{_CONFIGURATION} has no effect in this version"
+        note = Note(error_code=20001, level=Level.WARNING, message=why)
+        await call.services.store.commit(documents.written(found, [note], call.now))
     sid = new_sid(RECORDING, call.now)
     await _ordered(call, found.sid, RecordCall(sid=sid, start=start))
     made = await _when(call, sid, tuple(RecordingStatus))
@@ -256,6 +274,11 @@ async def create(call: Call) -> Recording | Refusal:
 
 async def update(call: Call, recording: Recording) -> Recording | Refusal:
     """Pause a recording, go on with it, or stop it."""
+    return await changed(call, recording, recording.call_sid)
+
+
+async def changed(call: Call, recording: Recording, of: str) -> Recording | Refusal:
+    """A recording of the call or conference `of` as the form wants it."""
     given = call.text("Status")
     status = next((each for each in _SETTABLE if each == given), None)
     if status is None:
@@ -264,7 +287,7 @@ async def update(call: Call, recording: Recording) -> Recording | Refusal:
         return refuse(21220, f"The recording is {recording.status}")
     skips = call.text("PauseBehavior") != "silence"
     order = ChangeRecording(sid=recording.sid, status=status, skips=skips)
-    await _ordered(call, recording.call_sid, order)
+    await _ordered(call, of, order)
     return await _when(call, recording.sid, (status, *OVER)) or recording
 
 
@@ -297,12 +320,12 @@ def start_of(call: Call) -> StartRecording | Refusal:
     )
 
 
-async def _ordered(call: Call, call_sid: str, order: Order) -> None:
-    """Have an order carried out by whichever process has the call, if one has."""
+async def _ordered(call: Call, of: str, order: Order) -> None:
+    """Have an order carried out by whichever process has the call or conference, if one has."""
     services, account_sid = call.services, call.account.sid
-    if await services.calls.order(account_sid, call_sid, order) is None:
-        left = await orders.leave(services.store, account_sid, call_sid, order, services.clock())
-        await orders.taken(services.store, call_sid, left, _PATIENCE)
+    if await services.calls.order(account_sid, of, order) is None:
+        left = await orders.leave(services.store, account_sid, of, order, services.clock())
+        await orders.taken(services.store, of, left, _PATIENCE)
 
 
 async def _when(call: Call, sid: str, statuses: tuple[RecordingStatus, ...]) -> Recording | None:
@@ -316,13 +339,26 @@ async def _when(call: Call, sid: str, statuses: tuple[RecordingStatus, ...]) -> 
     return found
 
 
-_DATES: Final = tuple(
+DATES: Final = tuple(
     Param(
         name=f"DateCreated{sign}",
         kind=Kind.DATE,
         doc=f"Only those made on this day{also} (YYYY-MM-DD or ISO 8601, UTC).",
     )
     for sign, also in (("", ""), ("<", " or before"), (">", " or after"))
+)
+_DELETED: Final = Param(
+    name="IncludeSoftDeleted",
+    kind=Kind.BOOLEAN,
+    doc="Of what was deleted nothing is kept: there is none to include.",
+)
+CHANGE_PARAMS: Final = (
+    Param(name="Status", required=True, doc="paused, in-progress to go on, or stopped."),
+    Param(
+        name="PauseBehavior",
+        choices=("skip", "silence"),
+        doc="Whether the pause is left out of the recording or silent in it: skip.",
+    ),
 )
 RECORDING_PARAMS: Final = (
     Param(
@@ -347,6 +383,7 @@ RECORDING_PARAMS: Final = (
         choices=tuple(RecordingTrack),
         doc="Which side is recorded: both.",
     ),
+    Param(name=_CONFIGURATION, doc="Has no effect in this version: a warning is kept."),
 )
 
 RESOURCES: Final = (
@@ -364,9 +401,11 @@ RESOURCES: Final = (
         filters=(
             Param(name="CallSid", doc="Only those of this call."),
             Param(name="ConferenceSid", doc="Only those of this conference."),
-            *_DATES,
+            *DATES,
+            _DELETED,
         ),
         fetch_params=(
+            _DELETED,
             Param(name="RequestedChannels", doc="Of its sound, 1 or 2; as many as there are."),
         ),
     ),
@@ -383,19 +422,8 @@ RESOURCES: Final = (
         create=create,
         update=update,
         delete=delete_of_call,
-        filters=_DATES,
+        filters=DATES,
         create_params=RECORDING_PARAMS,
-        update_params=(
-            Param(
-                name="Status",
-                required=True,
-                doc="paused, in-progress to go on, or stopped.",
-            ),
-            Param(
-                name="PauseBehavior",
-                choices=("skip", "silence"),
-                doc="Whether the pause is left out of the recording or silent in it: skip.",
-            ),
-        ),
+        update_params=CHANGE_PARAMS,
     ),
 )

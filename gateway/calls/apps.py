@@ -1,6 +1,7 @@
 """What runs for a call: the settings of the number, the domain or the application it came by."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -8,6 +9,9 @@ from gateway.applications import Application
 from gateway.model import PhoneNumber
 from gateway.sip.model import Domain
 from gateway.webhooks.instructions import Fallback
+
+APPLICATION: Final = "application:"
+"""How the `origin` of a call begins that an application has; the application's SID follows."""
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,6 +47,9 @@ class Attending:
         self._dial = dial
         self._room: Room | None = None
         self._hold: Goto | None = None
+        self._meanwhile: Goto | None = None
+        if noun.wait_url is not None:
+            self._meanwhile = Goto(url=noun.wait_url, method=noun.wait_method)
         self._ear: Ear | None = None
         self._announced: Aside | None = None
         self._pastime = Pastime(house, visitor)
@@ -65,9 +68,10 @@ class Attending:
 
     async def _enter(self) -> None:
         await self.visitor.ready()
+        announced = await self._house.rooms.announced(self._house, self)
         self._entering = None
         try:
-            came = self._house.rooms.enter(self._house, self)
+            came = self._house.rooms.enter(self._house, self, announced)
         except NoMedia as error:
             came = Refused(code=0, reason=str(error))
         if isinstance(came, Refused):
@@ -109,7 +113,15 @@ class Attending:
 
     def held_with(self, goto: Goto | None) -> None:
         """What is heard on hold from now on; None is music."""
-        self._hold = goto
+        before, self._hold = self._hold, goto
+        if goto != before and self._ear is Ear.HOLD and self._announced is None:
+            self._listen()
+
+    def waits_with(self, goto: Goto) -> None:
+        """What is heard from now on until the conference starts; the URL "" is silence."""
+        self._meanwhile = goto
+        if self._ear is Ear.WAITING and self._announced is None:
+            self._listen()
 
     def hears(self, ear: Ear) -> None:
         """Let the caller hear something else."""
@@ -155,11 +167,7 @@ class Attending:
         self._hush()
         match self._ear:
             case Ear.WAITING:
-                noun = self.noun
-                wait = None
-                if noun.wait_url is not None:
-                    wait = Goto(url=noun.wait_url, method=noun.wait_method)
-                self._wait(wait)
+                self._wait(self._meanwhile)
             case Ear.HOLD:
                 self._wait(self._hold)
             case Ear.ROOM if self.hop is not None:

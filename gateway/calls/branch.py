@@ -7,16 +7,15 @@ from typing import Final
 import msgspec
 
 from carriers.call_outcomes import CallEnd, CallOutcome, Next, outcome_of_call
+from gateway.calls.browser import AnyWay
 from gateway.calls.dial import RANKS
-from gateway.calls.leg import Gone
+from gateway.calls.leg import Gone, PeerLeg
 from gateway.calls.line import STATUS_OF_END, Line
 from gateway.calls.model import CallStatus, Party
 from gateway.calls.reach import Arm
-from gateway.calls.sip_leg import SipLeg
-from gateway.calls.way import Way
 from protocols.sip.agent_events import Source
 from twiml.call import DialStatus
-from twiml.nouns import Noun
+from twiml.nouns import Rung
 
 DIAL_STATUS: Final = {
     CallStatus.BUSY: DialStatus.BUSY,
@@ -38,13 +37,13 @@ class Failed(msgspec.Struct, frozen=True):
 class Branch:
     """One noun: its child call, its arms, and the leg that answered."""
 
-    def __init__(self, number: int, noun: Noun, line: Line, arms: Sequence[Arm]) -> None:
+    def __init__(self, number: int, noun: Rung, line: Line, arms: Sequence[Arm]) -> None:
         self.number = number
         self.noun = noun
         self.line = line
         self.arms = list(arms)
-        self.legs: list[SipLeg] = []
-        self.leg: SipLeg | None = None
+        self.legs: list[PeerLeg] = []
+        self.leg: PeerLeg | None = None
         self.attempts = 0
         self.outcome: CallOutcome | None = None
         self.headers: tuple[tuple[str, str], ...] = ()
@@ -74,7 +73,7 @@ class Branch:
         self.tasks.clear()  # a task that was cancelled holds all that it was about
 
 
-def judged(failed: Failed, way: Way) -> CallOutcome:
+def judged(failed: Failed, way: AnyWay) -> CallOutcome:
     """What a failure means; one of our own is not the carrier's, and another way helps no more."""
     gone = failed.gone
     if gone.by is Party.GATEWAY and not gone.status:

@@ -2,28 +2,34 @@
 
 Whoever is called at a telephone number believes the number that calls. So it is the caller's own,
 the one that was called, or another that the account holds. A SIP peer may be shown any name, and a
-SIP caller goes by its own at a carrier as well.
+SIP caller goes by its own at a carrier as well. A client of the Voice SDK has no number: a document
+that has it call one says under which.
 Source: https://www.twilio.com/docs/voice/twiml/dial#callerid.
 """
 
 from collections.abc import Callable, Iterable
 
 from carriers.caller_id import Caller
+from gateway.calls.browser import CLIENT
 from gateway.calls.model import Call
 from gateway.model import PhoneNumber
 from protocols.sip.errors import RemoteProtocolError
 from protocols.sip.uri import SipUri, parse_uri
 from twiml.errors import INVALID_CALLER_ID, Finding, Level
-from twiml.nouns import Noun, Number, Standing
+from twiml.nouns import Number, Rung, Standing
 
 Holder = Callable[[str], PhoneNumber | None]
 
 
 def may_call_as(
-    caller_id: str, nouns: Iterable[Noun | Standing], call: Call, holder: Holder
+    caller_id: str, nouns: Iterable[Rung | Standing], call: Call, holder: Holder
 ) -> bool:
     """Whether `nouns` may be called under `caller_id` in `call`; `holder` is whose a number is."""
-    if not caller_id or not any(isinstance(noun, Number) for noun in nouns):
+    if not any(isinstance(noun, Number) for noun in nouns):
+        return True
+    if (caller_id or call.from_address).startswith(CLIENT):
+        return False
+    if not caller_id:
         return True
     if _is_either(caller_id, call):
         return True
@@ -33,6 +39,9 @@ def may_call_as(
 
 def not_theirs(caller_id: str) -> Finding:
     """What is said of one that `may_call_as` forbids."""
+    if not caller_id:
+        why = "a client has no number: callerId should be one of the account, to call a telephone"
+        return Finding(code=INVALID_CALLER_ID, level=Level.ERROR, line=0, message=why)
     why = f"callerId {caller_id!r} is neither this call's nor a number of the account"
     return Finding(code=INVALID_CALLER_ID, level=Level.ERROR, line=0, message=why)
 

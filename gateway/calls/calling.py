@@ -6,6 +6,7 @@ let go; a branch comes to nothing when no arm has a way left.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -13,11 +14,12 @@ import msgspec
 from carriers.call_outcomes import CallOutcome
 from carriers.trunks import EarlyMedia
 from gateway.calls.branch import Branch, Failed, judged, nearest
+from gateway.calls.browser import AnyWay, BrowserWay
 from gateway.calls.dial import ELSEWHERE
 from gateway.calls.hands import Spawn
 from gateway.calls.house import House
 from gateway.calls.keeping import Keeping, NotKept
-from gateway.calls.leg import Answered, Event, Finished, Gone, Leg, Rang, Retried, Tell
+from gateway.calls.leg import Answered, Event, Finished, Gone, Leg, PeerLeg, Rang, Retried, Tell
 from gateway.calls.line import STATUS_OF_END
 from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.model import CallLeg, CallStatus, Party
@@ -25,7 +27,9 @@ from gateway.calls.reach import Arm
 from gateway.calls.recording import Tapes
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.way import Way
+from gateway.calls.webrtc_leg import WebRtcLeg
 from gateway.forms import Address
+from protocols.rtp.latch import LatchPolicy
 from protocols.sip.agent_events import Source
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.transport import Destination, Flow, Hop
@@ -48,7 +52,7 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     spawn: Spawn
     max_forwards: int
     tell: Tell
-    track: Callable[[SipLeg], None]
+    track: Callable[[PeerLeg], None]
     tapes: Tapes
 
 
@@ -62,9 +66,9 @@ class Calling:
         self._house = house
         self._around = around
         self._answers: dict[str, asyncio.Future[Gone | Answered]] = {}
-        self._of_leg: dict[str, Branch] = {}
+        self._of_leg: dict[str, tuple[Branch, PeerLeg]] = {}
         self._progress: dict[str, int] = {}
-        self._ways: dict[str, Way] = {}  # by leg
+        self._ways: dict[str, AnyWay] = {}  # by leg
 
     def begin(self, branch: Branch, ended: Ended) -> None:
         """Let all its arms ring; `ended` is told what it ended as if nobody answers."""
@@ -87,18 +91,19 @@ class Calling:
 
     def on(self, leg: Leg, event: Event) -> Branch | None:
         """Take what a leg told; the branch that it is of, None for a stranger's."""
-        branch = self._of_leg.get(leg.id)
-        if branch is None:
+        found = self._of_leg.get(leg.id)
+        if found is None:
             return None
+        branch, peer = found
         match event:
             case Rang(status=status):
                 self._progress[leg.id] = max(self._progress.get(leg.id, 0), status)
                 branch.line.move(CallStatus.RINGING)
-            case Retried() if isinstance(leg, SipLeg):
-                branch.line.changed(leg.saved)
+            case Retried():
+                branch.line.changed(peer.saved)
             case Answered():
                 self._settle(leg.id, event)
-                self._on_answered(branch, leg, event)
+                self._on_answered(branch, peer, event)
             case Gone():
                 self._settle(leg.id, event)
                 if branch.leg is leg:
@@ -110,14 +115,14 @@ class Calling:
                 self._ways.pop(leg.id, None)
         return branch
 
-    def _on_answered(self, branch: Branch, leg: Leg, event: Answered) -> None:
-        if branch.leg is not None or not isinstance(leg, SipLeg):
+    def _on_answered(self, branch: Branch, leg: PeerLeg, event: Answered) -> None:
+        if branch.leg is not None:
             if branch.leg is not leg:
                 leg.hang_up(_CANCELLED, ELSEWHERE)
             return
         branch.leg = leg
         branch.headers = tuple(event.headers)
-        branch.call_id = leg.record.call_id
+        branch.call_id = leg.record.call_id if isinstance(leg, SipLeg) else ""
         branch.give_up_trying()
         for other in branch.legs:
             if other is not leg:
@@ -125,7 +130,7 @@ class Calling:
         branch.line.move(CallStatus.IN_PROGRESS, leg.saved)
         self._around.spawn(self._confirm(leg))
 
-    async def _confirm(self, leg: SipLeg) -> None:
+    async def _confirm(self, leg: PeerLeg) -> None:
         """Acknowledge the answer once it is durable: a restart can't hang up what it can't know."""
         try:
             await self._around.keeping.durable()
@@ -151,10 +156,12 @@ class Calling:
         if not branch.arms:
             ended(branch, _came_to_nothing(branch, arm.reason))
 
-    async def _try(self, branch: Branch, way: Way) -> Failed | None:
+    async def _try(self, branch: Branch, way: AnyWay) -> Failed | None:
         """One way, over TCP first where the request is large; None if it was answered."""
+        if isinstance(way, BrowserWay):
+            return await self._try_device(branch, way)
         for destination in self._destinations(way):
-            leg = self._leg(branch, way, destination)
+            leg = self._sip_leg(branch, way, destination)
             failed = await self._try_at(branch, way, destination, leg)
             if failed is None or destination is way.destination:
                 return failed
@@ -167,25 +174,45 @@ class Calling:
     async def _try_at(
         self, branch: Branch, way: Way, destination: Destination, leg: SipLeg
     ) -> Failed | None:
+        begin = partial(leg.call, way, destination, self._around.max_forwards)
+        over_tcp = destination is not way.destination
+        patience = TCP_PATIENCE if over_tcp else None
+        signalling = _signalling(destination)
+        return await self._try_leg(branch, leg, way.latch, signalling, begin, patience)
+
+    async def _try_device(self, branch: Branch, way: BrowserWay) -> Failed | None:
+        """A browser, by the socket that it has at this moment."""
+        leg = self._browser_leg(branch, way)
+        begin = partial(leg.call, way)
+        return await self._try_leg(branch, leg, LatchPolicy.SIGNALLED, "", begin, None)
+
+    async def _try_leg(
+        self,
+        branch: Branch,
+        leg: PeerLeg,
+        latch: LatchPolicy,
+        signalling: str,
+        begin: Callable[[], None],
+        patience: float | None,
+    ) -> Failed | None:
         try:
-            await leg.prepare(_signalling(destination), way.latch)
+            await leg.prepare(signalling, latch)
             answer = self._answers[leg.id] = asyncio.get_running_loop().create_future()
             self._around.track(leg)
-            leg.call(way, destination, self._around.max_forwards)
+            begin()
         except (NoMedia, LocalProtocolError) as error:  # such as headers that can't be said
             leg.hang_up(_FAULT, str(error))
             reason = str(error)
             return Failed(Gone(by=Party.GATEWAY, status=0, source=Source.OVERLOAD, reason=reason))
         branch.line.trying(leg.saved)
-        over_tcp = destination is not way.destination
-        result = await self._answer(leg, answer, TCP_PATIENCE if over_tcp else None)
+        result = await self._answer(leg, answer, patience)
         if isinstance(result, Answered):
             return None
         branch.line.tried(leg.record)
         return Failed(result, self._progress.get(leg.id, 0))
 
     async def _answer(
-        self, leg: SipLeg, answer: "asyncio.Future[Gone | Answered]", patience: float | None
+        self, leg: PeerLeg, answer: "asyncio.Future[Gone | Answered]", patience: float | None
     ) -> Gone | Answered:
         if patience is not None:
             done, _ = await asyncio.wait({answer}, timeout=patience)
@@ -200,7 +227,29 @@ class Calling:
         now = self._house.tools.station.now()
         return self._house.sizes.hops(destination, way.size, now)
 
-    def _leg(self, branch: Branch, way: Way, destination: Destination) -> SipLeg:
+    def _sip_leg(self, branch: Branch, way: Way, destination: Destination) -> SipLeg:
+        around, peer = self._around, way.gateway or _where(destination)
+        id, record = self._record(branch, peer, destination.transport, carrier=way.carrier)
+        leg = SipLeg(
+            self._house.tools, around.media, around.tell, id=id, record=record, policy=way.policy
+        )
+        self._add(branch, way, leg)
+        return leg
+
+    def _browser_leg(self, branch: Branch, way: BrowserWay) -> WebRtcLeg:
+        around, flow = self._around, way.device.flow
+        id, record = self._record(branch, str(Address(*flow.remote)), flow.transport)
+        record = msgspec.structs.replace(record, call_id=id)  # in the ladder
+        leg = WebRtcLeg(
+            self._house.tools, around.media, around.tell, id=id, record=record, policy=way.policy
+        )
+        self._add(branch, way, leg)
+        return leg
+
+    def _record(
+        self, branch: Branch, peer: str, transport: str, carrier: str = ""
+    ) -> tuple[str, CallLeg]:
+        """The name of another leg of a branch, and what is known of it."""
         branch.attempts += 1
         call = branch.line.call
         record = CallLeg(
@@ -208,22 +257,16 @@ class Calling:
             sid=call.sid,
             attempt=branch.attempts,
             direction=call.direction,
-            carrier=way.carrier,
-            peer=way.gateway or _where(destination),
-            transport=destination.transport,
+            carrier=carrier,
+            peer=peer,
+            transport=transport,
             began=self._house.clock(),
         )
-        leg = SipLeg(
-            self._house.tools,
-            self._around.media,
-            self._around.tell,
-            id=f"{call.sid}.{branch.attempts}",
-            record=record,
-            policy=way.policy,
-        )
+        return f"{call.sid}.{branch.attempts}", record
+
+    def _add(self, branch: Branch, way: AnyWay, leg: PeerLeg) -> None:
         branch.legs.append(leg)
-        self._of_leg[leg.id], self._ways[leg.id] = branch, way
-        return leg
+        self._of_leg[leg.id], self._ways[leg.id] = (branch, leg), way
 
     def _settle(self, leg_id: str, event: Gone | Answered) -> None:
         answer = self._answers.pop(leg_id, None)

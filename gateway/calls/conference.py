@@ -7,12 +7,13 @@ told to; after that nothing has an effect. What belongs to the room is what the 
 Source: https://www.twilio.com/docs/voice/twiml/conference.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
-from twiml.nouns import Beep, ConferenceEvent, ConferenceRecord
+from twiml.nouns import Beep, ConferenceEvent, ConferenceRecord, JitterBuffer
 from twiml.nouns import Conference as Noun
 from twiml.parameters import Happening, Participant
 
@@ -74,6 +75,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     start_on_enter: bool = True
     end_on_exit: bool = False
     beep: Beep = Beep.ALWAYS
+    buffer: JitterBuffer = JitterBuffer.LARGE
     joined: float
 
 
@@ -194,6 +196,12 @@ class Conference:
             return Ear.HOLD
         return Ear.ROOM if self.status is Status.IN_PROGRESS else Ear.WAITING
 
+    def resume(self, people: Iterable[Person], told: int) -> None:
+        """Go on from what is stored of one that began: who is in, and how many were told of it."""
+        self._people = {each.call_sid: each for each in people}
+        self._told = told
+        self.status = Status.IN_PROGRESS
+
     # What happens
 
     def join(self, call_sid: str, noun: Noun, now: float) -> list[Do] | Refused:
@@ -209,6 +217,7 @@ class Conference:
             start_on_enter=noun.start_on_enter,
             end_on_exit=noun.end_on_exit,
             beep=noun.beep,
+            buffer=noun.jitter_buffer,
             joined=now,
         )
         self._people[call_sid] = person

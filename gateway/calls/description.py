@@ -3,6 +3,9 @@
 Descriptions come and go as the bodies of SIP; what they come to goes into the call's media. A
 provisional answer of one fork may be followed by the final one of another: each has its own
 negotiation, and the last that was heard is what holds.
+
+Where the leg's place has a side of ICE all of it goes over WebRTC. A peer's offer may begin ICE
+anew there, which needs another place: `ready` comes before `answer`.
 """
 
 from collections.abc import Callable
@@ -11,10 +14,12 @@ from typing import Final
 from gateway.calls.media import CallMedia
 from gateway.media.wire import Place
 from protocols.sdp import codec as sdp
+from protocols.sdp import webrtc
 from protocols.sdp.description import SessionDescription
 from protocols.sdp.errors import RemoteProtocolError, WarningCode
+from protocols.sdp.ice import IceSide
 from protocols.sdp.matching import Refused
-from protocols.sdp.media import LocalMedia, MediaPolicy, Stream
+from protocols.sdp.media import LocalMedia, MediaPlan, MediaPolicy, Preference, Stream
 from protocols.sdp.negotiation import Negotiation, State
 from protocols.sdp.offer_answer import Accepted, Answered, refusal
 from protocols.sip.agent_commands import Reply
@@ -50,9 +55,15 @@ class Description:
     ) -> None:
         self._media = media
         self._id = id
-        self._local = LocalMedia(
-            address=address, port=place.address[1], rtcp_port=place.control, policy=policy
-        )
+        if place.ice is not None:
+            self._local = _over_ice(policy, place.ice)
+        else:
+            self._local = LocalMedia(
+                address=address, port=place.address[1], rtcp_port=place.control, policy=policy
+            )
+        self._held: LocalMedia | None = None  # what holds while ICE is to begin anew
+        self._ufrag = ""  # the peer's that holds
+        self._fork = ""  # in which that was said
         self._first = Negotiation(session_id=session_id, key=key)
         self._heard: Body | None = None  # the peer's last description
         self._forks: dict[str, Negotiation] = {}
@@ -71,8 +82,8 @@ class Description:
         result = negotiation.accept(read(body))
         if not isinstance(result, Accepted):
             raise disagreed(result)
-        self._heard = body
-        self._agree(result.plan.audio)
+        self._heard, self._fork = body, fork
+        self._agree(result.plan)
 
     def accept_again(self, fork: str, body: Body) -> None:
         """Take the answer to a refresh, which offered what held; raises `Disagreed`."""
@@ -83,28 +94,60 @@ class Description:
             negotiation.repeat(self._local)
         self.accept(fork, body)
 
+    def restarts(self, body: Body) -> bool:
+        """Whether an offer begins ICE anew, so that `ready` is needed before `answer`."""
+        ufrag = _ufrag_in(body)
+        return bool(self._ufrag and ufrag and ufrag != self._ufrag)
+
+    async def ready(self, body: Body) -> None:
+        """Make ready to answer an offer, whatever it is; raises `NoMedia`."""
+        if self.restarts(body):
+            await self._move()
+
+    async def offer_restart(self) -> Body:
+        """Our offer to begin ICE anew, in the fork that was agreed with last; raises `NoMedia`."""
+        await self._move()
+        return self.offer(self._fork)
+
     def answer(self, fork: str, body: Body) -> Body:
-        """Our answer to the peer's offer; raises `Disagreed`."""
+        """Our answer to the peer's offer; raises `Disagreed`, and then what held holds on."""
         negotiation = self._of(fork)
         negotiation.receive_offer(read(body))
         result = negotiation.answer(self._local)
         if not isinstance(result, Answered):
+            self.stay()
             raise disagreed(result)
         self._heard = body
-        self._agree(result.plan.audio)
+        self._agree(result.plan)
         return _written(sdp.write(result.description))
 
     def withdraw(self, fork: str) -> None:
         """An offer of ours was refused: what held holds on."""
         self._of(fork).withdraw()
+        self.stay()
+
+    def stay(self) -> None:
+        """Begin ICE not anew: our place is the one that it was."""
+        if self._held is not None:
+            self._local, self._held = self._held, None
+            self._media.stay(self._id)
 
     def _of(self, fork: str) -> Negotiation:
         return self._forks.get(fork, self._first)
 
-    def _agree(self, stream: Stream | None) -> None:
+    def _agree(self, plan: MediaPlan) -> None:
         self._offers += 1
-        self.stream = stream
-        self._media.describe(self._id, stream, self._offers)
+        self._held = None
+        self.stream = plan.audio
+        if plan.ice is not None:
+            self._ufrag = plan.ice.ufrag
+        self._media.describe(self._id, plan.audio, self._offers, plan.ice)
+
+    async def _move(self) -> None:
+        self._held = self._held or self._local  # whoever does not wait may `stay` at once
+        place = await self._media.restart(self._id)
+        assert place.ice is not None, "a leg over WebRTC has its side"
+        self._local = _over_ice(self._local.policy, place.ice)
 
 
 def read(body: Body) -> SessionDescription:
@@ -115,10 +158,38 @@ def read(body: Body) -> SessionDescription:
         raise Disagreed(_warned(error.status, error.warning, str(error)), str(error)) from error
 
 
+def is_webrtc(body: Body) -> bool:
+    """Whether an offer is to be answered over ICE and DTLS; not if it can't be read."""
+    try:
+        return webrtc.is_webrtc(read(body))
+    except Disagreed:
+        return False
+
+
+def _ufrag_in(body: Body) -> str:
+    try:
+        offered = read(body)
+    except Disagreed:
+        return ""  # `answer` says why
+    sides = [webrtc.side_of(offered, each) for each in offered.media if each.port]
+    return next((each.ufrag for each in sides if each is not None), "")
+
+
+_ANYBODY: Final = IceSide(ufrag="", password="", fingerprints=())
+
+
+def _over_ice(policy: MediaPolicy, side: IceSide) -> LocalMedia:
+    address, port = webrtc.default_of(side)
+    return LocalMedia(address=address, port=port, policy=policy, ice=side)
+
+
 def objection(body: Body, policy: MediaPolicy, address: str) -> Disagreed | None:
     """Why an offer would be refused, before there is anything to answer it with."""
+    local = LocalMedia(address=address, port=0, policy=policy)
+    if is_webrtc(body):
+        local = _over_ice(policy, _ANYBODY)
     try:
-        refused = refusal(read(body), LocalMedia(address=address, port=0, policy=policy))
+        refused = refusal(read(body), local)
     except Disagreed as error:
         return error
     return None if refused is None else disagreed(refused)
@@ -145,10 +216,17 @@ def codecs_of(stream: Stream | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.sent.name for each in stream.codecs))
 
 
-def offered(body: Body) -> tuple[str, ...]:
-    """The names of the codecs in an offer, in its order; none of one that can't be read."""
+def offered(body: Body, policy: MediaPolicy | None = None) -> tuple[str, ...]:
+    """The names of the codecs in an offer, in its order; none of one that can't be read.
+
+    With a `policy` whose order counts they are those of both, in that order.
+    """
     try:
         media = read(body).media
     except Disagreed:
         return ()
-    return tuple(dict.fromkeys(codec.name for each in media for codec in each.codecs))
+    names = tuple(dict.fromkeys(codec.name for each in media for codec in each.codecs))
+    if policy is None or policy.preference is Preference.OFFERED:
+        return names
+    known = {each.lower() for each in names}
+    return tuple(each.name for each in policy.codecs if each.name.lower() in known)

@@ -25,6 +25,7 @@ from gateway.webhooks.instructions import Failed, Fallback, Fetched, instruction
 from gateway.webhooks.request import Answer, Failure, Request
 from twiml.errors import Finding, Level, ParseFailure
 from twiml.outcome import Goto
+from twiml.parameters import once
 from twiml.parser import Document, parse
 from twiml.verbs import Play, VoiceVerb
 from twiml.voice_dialect import VOICE
@@ -119,8 +120,8 @@ class Documents:
     ) -> Obtained | NotObtained:
         """The document at `goto`, or at `fallback`; each is given 15 s unless its URL says less.
 
-        `extra` and the parameters of `goto` stand behind those of the call, which is shown with
-        `status` if that is given.
+        The parameters of `goto` and `extra` stand behind those of the call, which is shown with
+        `status` if that is given; a name that more than one has is told once, by who came before.
         """
         request = self._request(call, goto, extra, status)
         if request is None:
@@ -204,7 +205,7 @@ class Documents:
         return Request(
             url=goto.url,
             method=goto.method,
-            parameters=call_parameters(call, status=status, extra=(*extra, *goto.parameters)),
+            parameters=once(call_parameters(call, status=status, extra=(*goto.parameters, *extra))),
             account_sid=call.account_sid,
             auth_token=token,
             idempotency_token=new_sid(REQUEST, now),

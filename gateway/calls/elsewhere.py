@@ -13,6 +13,7 @@ import msgspec
 from carriers.numbers import Invalid, check_from, check_to
 from gateway.calls.caller_ids import Holder
 from gateway.calls.hands import Spawn
+from gateway.calls.leg import PeerLeg
 from gateway.calls.model import Call, CallDirection
 from gateway.calls.sip_leg import SipLeg
 from gateway.messages.draft import TWIML, Draft, Refusal
@@ -29,7 +30,9 @@ from twiml.verbs import Refer, Sms
 
 _BAD_TO: Final = 14101
 _BAD_FROM: Final = 14102
-_NOT_OURS: Final = 13801
+NOT_BY_SIP: Final = 13801
+"""What is noted of a call whose peer can't be sent elsewhere."""
+
 _VALIDITY: Final = 14_400.0  # seconds
 _SENT: Final = "sent"
 _INVALID: Final = "invalid"
@@ -55,7 +58,7 @@ class Elsewhere:
         self,
         *,
         call: Callable[[], Call],
-        leg: Callable[[], SipLeg],
+        leg: Callable[[], PeerLeg],
         stands: Callable[[], Awaitable[Any]],
         station: Station,
         accept: Accept,
@@ -128,11 +131,13 @@ class Elsewhere:
             uri = parse_uri(refer.uri)
             if not isinstance(uri, SipUri):
                 raise RemoteProtocolError(f"{refer.uri} is no SIP address")
+            if not isinstance(leg, SipLeg):
+                raise RemoteProtocolError("it does not speak SIP")
             uri = msgspec.structs.replace(uri, headers=(*uri.headers, *refer.headers))
             command = agent_commands.Refer(refer_to=NameAddr(uri=uri))
             transfer = self._station.agent.refer(leg.session, command, self._station.now())
         except ProtocolError as error:
-            self._warn(_NOT_OURS, f"the peer can't be sent to {refer.uri}: {error}")
+            self._warn(NOT_BY_SIP, f"the peer can't be sent to {refer.uri}: {error}")
             self._give(Referred(ask=ask, status=ReferStatus.FAILED))
             return
         self._station.wake()

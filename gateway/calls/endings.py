@@ -11,6 +11,7 @@ from protocols.sip.headers import Reason, RetryAfter, write_reason, write_retry_
 from protocols.sip.message import Headers
 from twiml.call import DialEnded, DialStatus, Ending
 
+TIMEOUT: Final = 408
 UNAVAILABLE: Final = 480
 FAULT: Final = 500
 FULL: Final = 503

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from gateway.calls import documents, tables
+from gateway.calls.ahead import Ahead, Maker
 from gateway.calls.documents import Documents, Exchange, Note, NotObtained
 from gateway.calls.line import Line
 from gateway.calls.media import CallMedia, NoMedia
-from gateway.calls.prompting import Maker, Prompting
+from gateway.calls.prompting import Prompting
 from gateway.webhooks.instructions import Fallback
 from gateway.webhooks.target import shown
 from twiml.call import Event, Fetched, NotFetched, Paused, Prompted
@@ -65,6 +66,7 @@ class Hands:
             keep=self.keep,
             ready=mouth.ready,
         )
+        self._ahead = Ahead(mouth.maker, line.call.account_sid, spawn)
         self._mouth = mouth
         self._asked: dict[int, asyncio.Task[None]] = {}
 
@@ -78,11 +80,17 @@ class Hands:
 
     def say(self, ask: int, say: Say) -> None:
         """See `twiml.call.Speaking`."""
-        self._begin(ask, self._prompt(ask, partial(self.prompting.say, say)))
+        make = self._ahead.take(say)
+        self._begin(ask, self._prompt(ask, partial(self.prompting.say, say, make)))
 
     def play(self, ask: int, play: Play) -> None:
         """See `twiml.call.Speaking`."""
-        self._begin(ask, self._prompt(ask, partial(self.prompting.play, play)))
+        make = None if play.digits else self._ahead.take(play)
+        self._begin(ask, self._prompt(ask, partial(self.prompting.play, play, make)))
+
+    def foresee(self, prompt: Say | Play | None) -> None:
+        """See `twiml.call.Running`."""
+        self._ahead.foresee(prompt)
 
     def echo(self, ask: int) -> None:
         """See `twiml.call.Sending`."""
@@ -106,6 +114,7 @@ class Hands:
         """Let go of all that was asked for; errands go on."""
         for task in list(self._asked.values()):
             task.cancel()
+        self._ahead.foresee(None)
 
     def note(self, finding: Finding) -> None:
         """See `twiml.call.Call`."""
@@ -185,6 +194,10 @@ class Handed:
     def play(self, ask: int, play: Play) -> None:
         """See `twiml.call.Speaking`."""
         self._hands.play(ask, play)
+
+    def foresee(self, prompt: Say | Play | None) -> None:
+        """See `twiml.call.Running`."""
+        self._hands.foresee(prompt)
 
     def echo(self, ask: int) -> None:
         """See `twiml.call.Sending`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gateway.calls.book import Book
+from gateway.calls.browser import Devices
 from gateway.calls.caller_ids import Holder
 from gateway.calls.documents import Documents
 from gateway.calls.keeping import Keeping
@@ -38,12 +39,14 @@ Accept = Callable[[Draft], Awaitable[Message | Refusal]]
 class House(msgspec.Struct, frozen=True, kw_only=True):
     """See the module; `owner` is this process's name as a member, `clock` epoch seconds.
 
-    `holder` gives whose a phone number is, `texts` takes texts to send.
+    `browsers` are where clients of the Voice SDK are, `holder` gives whose a phone number is,
+    `texts` takes texts to send.
     """
 
     tools: Tools
     plane: Plane
     reach: Reach
+    browsers: Devices
     documents: Documents
     prompts: Prompts
     recordings: Recordings

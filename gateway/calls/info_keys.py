@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from gateway.media.graph import WebRtc
 from protocols.rtp.dtmf import DIGITS, DURATION
 from protocols.sdp.media import DtmfMode, MediaPolicy, Stream
 from protocols.sip.agent_commands import Reply
@@ -82,6 +83,7 @@ class Peer(Protocol):
     id: str
     session: SessionId
     policy: MediaPolicy
+    webrtc: WebRtc | None
     is_up: bool
 
     @property
@@ -104,10 +106,11 @@ class Keypad:
         """Take an INFO of the peer.
 
         A key in it counts unless keys are to come otherwise: some peers press each in two ways.
+        Browsers press it in one, whatever their descriptions say of events.
         """
         self._station.agent.respond(event.key, Reply(status=_OK), self._station.now())
         key, stream = read(event.body), self._peer.stream
-        if key is None or stream is None or stream.events:
+        if key is None or stream is None or (stream.events and self._peer.webrtc is None):
             return
         if self._peer.policy.dtmf is not DtmfMode.INBAND:
             self._pressed(self._peer.id, key)

@@ -80,6 +80,10 @@ class Ladder:
         elif isinstance(content, bytes) and content.startswith(_REFUSALS):
             self._drop(call_id)
 
+    def add(self, call_id: str, crossed: Crossed) -> None:
+        """Keep a message that is not SIP's, of a call of ours under this name."""
+        self._add(self._kept.get(call_id) or self._keep(call_id, _Rungs()), crossed)
+
     def _see_stranger(self, call_id: str, crossed: Crossed) -> None:
         rungs = self._unclaimed.get(call_id)
         if rungs is None:

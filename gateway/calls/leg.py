@@ -6,11 +6,14 @@ command at once. `Gone` is the last thing that matters to a call, `Finished` tha
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
-from gateway.calls.model import CallLeg, Party
+from gateway.calls.model import CallLeg, Party, Quality
+from protocols.rtp.latch import LatchPolicy
+from protocols.sdp.media import Stream
+from protocols.sip.agent_commands import Reply
 from protocols.sip.agent_events import SessionId, Source, TransferId, TransferProgressed
 from protocols.sip.headers import Replaces
 from protocols.sip.message import NO_HEADERS, Headers, NameAddr
@@ -109,4 +112,57 @@ class Leg(Protocol):
 
     def hang_up(self, status: int, reason: str) -> None:
         """End it, however far it is; `status` is what a caller is refused with."""
+        ...
+
+
+class PeerLeg(Leg, Protocol):
+    """A leg with a peer of its own, whatever that speaks: it can be a call's first one."""
+
+    @property
+    def call_of(self) -> str:
+        """The call among whose media it is."""
+        ...
+
+    @property
+    def saved(self) -> CallLeg:
+        """Its record with what a restart needs."""
+        ...
+
+    @property
+    def closed(self) -> CallLeg:
+        """Its record when nothing is left to set free."""
+        ...
+
+    @property
+    def stream(self) -> Stream | None:
+        """What was agreed on last; None before that."""
+        ...
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the peer of a call of ours said anything."""
+        ...
+
+    def measured(self, received: Quality, sent: Quality) -> None:
+        """Keep how its media was."""
+        ...
+
+    def receive(self, event: Any) -> None:
+        """Become the leg of a call that came in, by what its signalling told of it."""
+        ...
+
+    async def prepare(self, signalling: str, latch: LatchPolicy) -> None:
+        """Get a place for its media; raises `NoMedia`."""
+        ...
+
+    def describe(self) -> None:
+        """Say what the answer will be, so that media can be made ready; raises `Disagreed`."""
+        ...
+
+    def refuse(self, reply: Reply) -> None:
+        """Refuse a call that came in."""
+        ...
+
+    def confirm(self) -> None:
+        """Tell the peer that its answer was taken, now that what a restart needs is durable."""
         ...

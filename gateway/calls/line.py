@@ -12,6 +12,7 @@ import msgspec
 from carriers.call_outcomes import CallEnd
 from gateway.calls import callbacks
 from gateway.calls.book import Book, advanced, changed_at
+from gateway.calls.callbacks import Sound
 from gateway.calls.keeping import Keeping
 from gateway.calls.model import OVER, Call, CallDirection, CallLeg, CallStatus
 from gateway.core.runner import Job
@@ -46,6 +47,8 @@ class Line:
         self._patience = patience
         self._clock = clock
         self._told = 0
+        self._is_held = False  # its end is told with what was recorded
+        self._sound: Sound | None = None
 
     @property
     def is_over(self) -> bool:
@@ -110,8 +113,18 @@ class Line:
         if ended is None:
             return
         self.call = ended
-        jobs = self._tell(CallEvent.COMPLETED)
+        jobs = [] if self._is_held else self._tell(CallEvent.COMPLETED)
         self._keeping.put(self._book.ended(ended, jobs=jobs), jobs)
+
+    def await_sound(self) -> None:
+        """Tell of its end when it `sounded`, and no sooner."""
+        self._is_held = True
+
+    def sounded(self, sound: Sound | None) -> list[Job]:
+        """What is recorded of it is there, or came to nothing; who is told so in that commit."""
+        self._is_held = False
+        self._sound = sound
+        return self._tell(CallEvent.COMPLETED) if self.is_over else []
 
     def tell_at(self, url: str, method: str) -> None:
         """Have another URL told of what happens from now on."""
@@ -134,6 +147,7 @@ class Line:
             now=self._clock(),
             policy=self._patience,
             extra=self.extra,
+            sound=self._sound,
         )
         self._told += len(jobs)
         return jobs

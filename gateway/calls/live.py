@@ -2,40 +2,41 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from carriers.caller_id import Caller
 from gateway import applications
 from gateway.calls import endings
+from gateway.calls.apology import apologise
 from gateway.calls.apps import App, app_of_application
 from gateway.calls.description import Disagreed
 from gateway.calls.endings import Ended
 from gateway.calls.house import House
 from gateway.calls.keeping import NotKept
-from gateway.calls.leg import Gone, Tell
+from gateway.calls.leg import Gone, PeerLeg, Tell
 from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.model import Call, CallStatus
 from gateway.calls.ordered import NORMAL
 from gateway.calls.places import Find
 from gateway.calls.scoped import Scoped
-from gateway.calls.sip_leg import SipLeg
 from gateway.store.base import StoreError
 from protocols.rtp.latch import LatchPolicy
-from protocols.sip.agent_events import Invited
 from twiml.call import Ending
 from twiml.outcome import Goto
 from twiml.verbs import RejectReason
 from twiml.voice import Pickup
 
+_PROGRESS: Final = 183
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """A call that was let in: what it is, who calls, what runs for it, how its media may latch.
 
-    `refused` is told why it is refused after all, for the log, `parted` that the caller is gone.
+    `signalling` is the address that it is signalled from, `max_forwards` how often it may be passed
+    on. `refused` is told why it is refused after all, for the log, `parted` that its caller went.
     """
 
     call: Call
@@ -44,6 +45,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     refused: Callable[[str], None]
     parted: Callable[[], None]
     latch: LatchPolicy = LatchPolicy.SIGNALLED
+    signalling: str = ""
+    max_forwards: int = 70
     extra: tuple[tuple[str, str], ...] = ()
 
 
@@ -57,7 +60,7 @@ class Live(Scoped):
         self,
         house: House,
         arrival: Arrival,
-        make_leg: Callable[[CallMedia, Tell], SipLeg],
+        make_leg: Callable[[CallMedia, Tell], PeerLeg],
         find: Find,
     ) -> None:
         super().__init__(
@@ -70,19 +73,19 @@ class Live(Scoped):
             extra=arrival.extra,
         )
         self._arrival = arrival
-        self._is_taken = False
+        self._is_taken = self._is_answering = False
         self._after_answer: Ended | None = None  # how it ends as soon as it is answered
         self.first = make_leg(self._media, self.on)
         self._track(self.first)
 
-    def start(self, event: Invited) -> None:
-        """Take the INVITE, in its turn."""
+    def start(self, event: Any) -> None:
+        """Take what its signalling told of it, in that turn."""
         self.leg.receive(event)
         self.line.begin(self.leg.saved)
 
     @property
     def _max_forwards(self) -> int:
-        return max(0, self.leg.invited.request.max_forwards - 1)
+        return self._arrival.max_forwards
 
     @property
     def _is_ours(self) -> bool:
@@ -92,7 +95,7 @@ class Live(Scoped):
         """Find the call a place, and ask what to do with it."""
         try:
             self._media.open()
-            await self.leg.prepare(self.leg.invited.flow.remote[0], self._arrival.latch)
+            await self.leg.prepare(self._arrival.signalling, self._arrival.latch)
             app = await self._app()
         except NoMedia as error:
             code = endings.FULL if error.is_full else endings.FAULT
@@ -130,8 +133,9 @@ class Live(Scoped):
 
     async def _answer(self) -> None:
         """Take the call: what a restart needs is durable before the 2xx (RFC 3261 §13.3.1.4)."""
-        if self.leg.is_up or self.line.is_over:
+        if self.leg.is_up or self.line.is_over or self._is_answering:
             return
+        self._is_answering = True
         self.line.move(CallStatus.IN_PROGRESS, self.leg.saved)
         try:
             self.leg.describe()
@@ -152,14 +156,32 @@ class Live(Scoped):
     def hang_up(self, ending: Ending) -> None:
         """See `twiml.call.Call`."""
         code, ended = endings.ENDINGS[ending]
-        if ending is Ending.DONE and self._unanswered is not None:
+        if ending is Ending.FAILED:
+            self._ending = ended  # if the caller does not wait for it
+            self._spawn(self._apologise(code, ended))
+            return
+        if self._unanswered is not None:
             code, ended = self._unanswered
+        self._part_with(code, ended)
+
+    async def _apologise(self, code: int, ended: Ended) -> None:
+        prompting = self._hands.prompting
+        if not self._is_taken and not self.leg.is_up:
+            with contextlib.suppress(Disagreed):
+                self.leg.ring(status=_PROGRESS)
+            prompting = self.hands_of(self.line, self._interpreter.on, self.leg).prompting
+        if self._is_taken or self.leg.stream is not None:
+            await apologise(prompting)
+        self._part_with(code, ended)
+
+    def _part_with(self, code: int, ended: Ended) -> None:
+        """Let the caller go, who is answered first if that is under way."""
         if self._is_taken and not self.leg.is_up:
             self._after_answer = ended  # it was asked for first, and is under way
         else:
             self._end(code, ended)
 
-    def _join(self, leg: SipLeg) -> None:
+    def _join(self, leg: PeerLeg) -> None:
         super()._join(leg)
         if not self.leg.is_up:
             # One graph has all that the join changes; who disagrees is met again by the answer.

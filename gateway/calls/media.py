@@ -15,11 +15,12 @@ import structlog
 
 from gateway.calls.info_keys import Key
 from gateway.calls.model import Quality
-from gateway.media.graph import Graph, Join, Leg, Node, Player, Recorder, Tone
+from gateway.media.graph import Graph, Join, Leg, Node, Player, Recorder, Tone, WebRtc
 from gateway.media.plane import Full, Lost, Plane
 from gateway.media.wire import Applied, Place, PlayerEnded, RecordingEnded, Refused
 from protocols.rtp.dtmf import DURATION, GAP, PAUSES
 from protocols.rtp.quality import StreamQuality
+from protocols.sdp.ice import IceSide
 from protocols.sdp.media import Stream
 
 _log = structlog.get_logger(__name__)
@@ -59,6 +60,7 @@ class CallMedia:
         # By leg, who waits for keys that are under way.
         self._pressing: dict[str, deque[asyncio.Future[None] | None]] = {}
         self._places: dict[str, Place] = {}
+        self._before: dict[str, WebRtc] = {}  # by leg, what holds while ICE is to begin anew
         self._version = self._true = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._is_busy = False  # something is being made true, or is about to be
@@ -81,14 +83,65 @@ class CallMedia:
         if press is not None:
             self._presses[leg.id] = press
         await self._changed()
-        return self._places[leg.id]
+        place = self._places.get(leg.id)
+        if place is None:  # it was taken away meanwhile
+            raise NoMedia(_NO_LEG, is_full=False)
+        return place
 
-    def describe(self, id: str, stream: Stream | None, offers: int) -> None:
-        """Say what a leg's offer and answer came to; `offers` counts them. One gone is none."""
+    def describe(
+        self, id: str, stream: Stream | None, offers: int, ice: IceSide | None = None
+    ) -> None:
+        """Say what a leg's offer and answer came to; `offers` counts them. One gone is none.
+
+        `ice` is the peer's side, of a leg over WebRTC.
+        """
         leg = self._nodes.get(id)
-        if leg is not None and (leg.stream, leg.offers) != (stream, offers):
-            self._nodes[id] = msgspec.structs.replace(leg, stream=stream, offers=offers)
+        if leg is None:
+            return
+        webrtc = leg.webrtc
+        if webrtc is not None and ice is not None:
+            webrtc = msgspec.structs.replace(webrtc, remote=ice)
+            self._before.pop(id, None)
+        changed = msgspec.structs.replace(leg, stream=stream, offers=offers, webrtc=webrtc)
+        if changed != leg:
+            self._nodes[id] = changed
             self._change()
+
+    async def restart(self, id: str) -> Place:
+        """Let ICE begin anew on a leg over WebRTC: it has another place; raises `NoMedia`.
+
+        What it had goes on until the peer's new side is described, and holds if it is to `stay`.
+        """
+        leg = self._nodes.get(id)
+        if leg is None or leg.webrtc is None:
+            raise NoMedia(_NO_LEG, is_full=False)
+        webrtc = msgspec.structs.replace(leg.webrtc, remote=None, restarts=leg.webrtc.restarts + 1)
+        self._before.setdefault(id, leg.webrtc)
+        self._nodes[id] = msgspec.structs.replace(leg, webrtc=webrtc)
+        try:
+            await self._changed()
+        except NoMedia:  # nothing was changed, so nothing else is to fail by it
+            self._put_back(id)
+            raise
+        except asyncio.CancelledError:
+            self.stay(id)
+            raise
+        place = self._places.get(id)
+        if place is None:
+            raise NoMedia(_NO_LEG, is_full=False)
+        return place
+
+    def stay(self, id: str) -> None:
+        """Let what a `restart` began come to nothing: the leg has the place that it had."""
+        if self._put_back(id) and not self._closed:
+            self._change()
+
+    def _put_back(self, id: str) -> bool:
+        before, leg = self._before.pop(id, None), self._nodes.get(id)
+        if before is None or leg is None:
+            return False
+        self._nodes[id] = msgspec.structs.replace(leg, webrtc=before)
+        return True
 
     def join(self, one: str, other: str) -> None:
         """Let two legs hear each other, and nobody else."""
@@ -189,12 +242,13 @@ class CallMedia:
         """Take a leg's ports away; one that is gone is passed over."""
         if self._nodes.pop(id, None) is not None:
             self.part(id)
-            self._tones.pop(id, None)
+            self._silence(id)
             self._presses.pop(id, None)
             for done in self._pressing.pop(id, ()):
                 if done is not None and not done.done():
                     done.set_result(None)
             self._places.pop(id, None)
+            self._before.pop(id, None)
             self._listened.discard(id)
             for each in [each.id for each in self._recorders.values() if each.of == id]:
                 del self._recorders[each]
@@ -367,17 +421,25 @@ class CallMedia:
         self._is_busy = False
 
     def _take_back(self, refused: Graph) -> None:
-        """Forget what was new in a graph that can't be made true, so that the rest can."""
+        """Forget the legs that are new in a graph that was refused, and say the rest anew."""
         self._true = refused.version
         for leg in refused.nodes:
             if isinstance(leg, Leg) and leg.id not in self._places:
+                self._version = max(self._version, refused.version + 1)
                 self._nodes.pop(leg.id, None)
-        self._tones = {id: tone for id, tone in self._tones.items() if id in self._nodes}
+                self._silence(leg.id)
         self._heard = {
             hearer: source
             for hearer, source in self._heard.items()
             if hearer in self._nodes and source in self._nodes
         }
+
+    def _silence(self, id: str) -> None:
+        """A leg is gone, and what it was to hear is over."""
+        tone = self._tones.pop(id, None)
+        done = None if tone is None else self._playing.get(tone.id)
+        if done is not None and not done.done():
+            done.set_result(_NO_LEG)
 
     def _wake(self) -> None:
         ready = [done for version, done in self._waiting if version <= self._true]

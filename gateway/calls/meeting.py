@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from gateway.calls.attending import Attending
 from gateway.calls.dial import CALLER_GONE
 from gateway.calls.hands import Hands
+from gateway.calls.leg import PeerLeg
 from gateway.calls.line import Line
 from gateway.calls.media import CallMedia
 from gateway.calls.queueing import Enqueued, Serving
-from gateway.calls.sip_leg import SipLeg
+from gateway.calls.recording import Tapes
 from gateway.calls.visitor import Visitor
 from twiml.call import Ending, Event, QueueResult
 from twiml.nouns import Conference, Queue
@@ -76,6 +77,7 @@ class Meeting(ABC):
 
     line: Line
     _media: CallMedia
+    _tapes: Tapes
     _hands: Hands
     _up: asyncio.Event
     _meetings: Meetings
@@ -86,12 +88,12 @@ class Meeting(ABC):
 
     @property
     @abstractmethod
-    def leg(self) -> SipLeg:
+    def leg(self) -> PeerLeg:
         """Its first leg, once there is one."""
 
     @abstractmethod
     def hands_of(
-        self, line: Line, give: Callable[[Event], None], leg: SipLeg | None = None
+        self, line: Line, give: Callable[[Event], None], leg: PeerLeg | None = None
     ) -> Hands:
         """What a document of this call may ask, for a leg that is up."""
 
@@ -117,6 +119,7 @@ class Meeting(ABC):
             line=self.line,
             leg=lambda: self.leg,
             media=self._media,
+            tapes=self._tapes,
             spawn=self._spawn,
             ready=self._taken,
             hands_of=lambda give: self.hands_of(self.line, give, self.leg),

@@ -63,9 +63,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `carrier` is the trunk that it came by or goes by, `domain` the SIP domain, each "" for none.
     `started` is when it was answered. `origin` says what it runs or why it was made: 'number:SID',
-    'domain:SID', 'dial:SID of the parent', 'transfer:SID of the call whose party asked for it',
-    'replaces:SID of the call that it is joined to', 'rest'. `owner` is the member whose process
-    has it.
+    'domain:SID', 'application:SID', 'dial:SID of the parent', 'transfer:SID of the call whose party
+    asked for it', 'replaces:SID of the call that it is joined to', 'rest'. `owner` is the member
+    whose process has it.
     `sip_code` is the final code of its last leg, `reason` the rule or cause in words.
     """
 

@@ -10,11 +10,13 @@ from typing import Final
 
 from gateway.calls import endings
 from gateway.calls.amends import Amends
+from gateway.calls.call_messages import Said, deliver
 from gateway.calls.dial_run import DialRun
-from gateway.calls.documents import Obtained
 from gateway.calls.endings import Ended
 from gateway.calls.hands import Hands
 from gateway.calls.house import House
+from gateway.calls.instead import run_instead
+from gateway.calls.leg import PeerLeg
 from gateway.calls.line import Line
 from gateway.calls.model import Call, CallStatus
 from gateway.calls.orders import (
@@ -27,11 +29,8 @@ from gateway.calls.orders import (
     Redirect,
 )
 from gateway.calls.recording import Tapes, of_start
-from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
 from gateway.recordings.model import RecordingSource
-from gateway.webhooks.instructions import Fallback
-from twiml.outcome import Goto
 from twiml.voice import Interpreter
 
 NORMAL: Final = 200
@@ -43,13 +42,13 @@ class Ordered(ABC):
     """See the module."""
 
     line: Line
-    first: SipLeg | None
+    first: PeerLeg | None
     _house: House
     _hands: Hands
     _interpreter: Interpreter
     _amends: Amends
     _tapes: Tapes
-    _legs: dict[str, SipLeg]
+    _legs: dict[str, PeerLeg]
     _unfinished: set[str]
     _over: asyncio.Event
     _up: asyncio.Event
@@ -81,21 +80,23 @@ class Ordered(ABC):
                 self._tapes.begin(wanted, sid=sid)
             case ChangeRecording(sid=sid, status=status, skips=skips):
                 self._tapes.move(sid, status, skips=skips)
+            case Said():
+                deliver(self.first, order)
 
     def redirect(self, order: Redirect) -> None:
         """Run another document at once."""
-        if order.url:
-            if order.fallback_url:
-                fallback = Fallback(url=order.fallback_url, method=order.fallback_method)
-                self._hands.fall_back_to(fallback)
-            self._interpreter.start(Goto(url=order.url, method=order.method))
-            return
-        found = self._house.documents.inline(self.line.call, order.twiml)
-        self._hands.keep(found.notes)
-        if isinstance(found, Obtained):
-            self._interpreter.run(found.document, found.base)
-        else:
-            self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=found.reason))
+        documents = self._house.documents
+        reason = run_instead(order, documents, self.line, self._hands, self._interpreter)
+        if reason:
+            self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=reason))
+
+    def redirect_child(self, sid: str, order: Redirect) -> Call | None:
+        """Run another document in a call that `has_child` knows, if it is one that runs any."""
+        found = next((each for run in self._runs() if (each := run.applied(sid))), None)
+        if found is None:
+            return None
+        found.redirect(order)
+        return found.line.call
 
     def has_child(self, sid: str) -> bool:
         """Whether the call `sid` is one that it dialled, or that joined it, and lives."""
@@ -108,10 +109,13 @@ class Ordered(ABC):
         for leg in self._legs_of(sid):
             leg.hang_up(NORMAL if leg.is_up else endings.UNAVAILABLE, reason)
 
-    def amend_child(self, sid: str, order: Amend) -> Call | None:
-        """Change what holds for a call that `has_child` knows; the call as it is then."""
+    def order_child(self, sid: str, order: Amend | Said) -> Call | None:
+        """Do what REST wants of a call that `has_child` knows; the call as it is then."""
         line = self._line_of(sid)
-        if line is not None:
+        if isinstance(order, Said):
+            for leg in self._legs_of(sid):
+                deliver(leg, order)
+        elif line is not None:
             self._amends.make(line, order, partial(self.let_go, sid, TIME_LIMIT))
         return None if line is None else line.call
 
@@ -124,7 +128,7 @@ class Ordered(ABC):
         transferred = [] if self._transfers is None else self._transfers.runs
         return [*transferred, *([] if self._dial is None else [self._dial])]
 
-    def _legs_of(self, sid: str) -> list[SipLeg]:
+    def _legs_of(self, sid: str) -> list[PeerLeg]:
         """Legs of another call than its own that are not let go of yet."""
         legs = [self._legs[each] for each in self._unfinished]
         others = [each for each in legs if each is not self.first and each.record.sid == sid]

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from gateway.calls.call_messages import Said
 from gateway.calls.model import Call
 from gateway.calls.room_orders import ChangePerson, ChangeRoom
 from gateway.recordings.model import RecordingStatus
@@ -62,7 +63,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, tag="place"):
 
     `to` is a number or a SIP address, which is called as `caller`, with `headers` in its INVITE and
     `username` and `password` for its challenge. `timeout` is seconds to ring, `time_limit` seconds
-    to talk, 0 for no limit. `application_sid` is whose settings it runs, "" for none.
+    to talk, 0 for no limit. `application_sid` is whose settings it runs, "" for none, `display` the
+    name that is shown to a SIP peer, `conference_sid` the conference that it is called into.
     """
 
     to: str
@@ -76,6 +78,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, tag="place"):
     send_digits: str = ""
     recording: StartRecording | None = None
     application_sid: str = ""
+    display: str = ""
+    conference_sid: str = ""
 
     def __repr__(self) -> str:
         """Whom it calls: what else there is may be secret."""
@@ -97,6 +101,10 @@ class ChangeRecording(msgspec.Struct, frozen=True, kw_only=True, tag="recording"
     skips: bool = True
 
 
+class CloseQueue(msgspec.Struct, frozen=True, kw_only=True, tag="queue"):
+    """Nobody comes into the queue any more: let go of those who dialled it and wait."""
+
+
 Order = (
     Complete
     | Cancel
@@ -105,6 +113,8 @@ Order = (
     | Place
     | RecordCall
     | ChangeRecording
+    | CloseQueue
+    | Said
     | ChangeRoom
     | ChangePerson
 )
@@ -123,7 +133,7 @@ class Orders(Protocol):
     async def order(self, account_sid: str, sid: str, order: Order) -> Call | None:
         """The call after `order`; None if this process does not have it.
 
-        Of an order to a conference it is the call of one who is in it.
+        Of an order to a conference or a queue it is the call of one who is in it.
 
         An order that its state does not allow changes nothing.
         """

@@ -1,7 +1,8 @@
 """Takes the orders that REST left in the store for the calls of this process.
 
 A hint tells of new ones, and as one may get lost there is a look from time to time. An order for a
-call that another process has is left alone.
+call that another process has is left alone. No order is carried out twice: one whose row could not
+be taken away yet is remembered.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Final
 import structlog
 
 from gateway.calls.orders import HINT, Orders, Waiting, done, waiting
-from gateway.store.base import Store, StoreError
+from gateway.store.base import Store, StoreError, StoreUnavailable
 
 _log = structlog.get_logger(__name__)
 _LOOK: Final = 2.0  # seconds
@@ -24,6 +25,7 @@ class OrderWatcher:
         self._store = store
         self._calls = calls
         self._task: asyncio.Task[None] | None = None
+        self._done: set[tuple[str, str]] = set()  # carried out, and in the store still
 
     def start(self) -> None:
         """Begin to watch."""
@@ -45,17 +47,24 @@ class OrderWatcher:
                 await self._store.commit(done(mine))
             count += len(mine)
             after = page[-1]
+        self._done.clear()
         return count
 
     async def _carried_out(self, order: Waiting) -> bool:
-        if order.order is None:
-            return False
+        key = (order.sid, order.id)
+        if order.order is None or key in self._done:
+            return order.order is not None
         try:
             call = await self._calls.order(order.account_sid, order.sid, order.order)
+        except StoreUnavailable:
+            raise  # it is asked for again
         except Exception:  # a defect in one call must not keep the orders of others waiting
             _log.exception("an order was not carried out", call=order.sid)
-            return True
-        return call is not None
+        else:
+            if call is None:
+                return False
+        self._done.add(key)
+        return True
 
     async def _watch(self) -> None:
         hinted = self._store.watch(HINT)

@@ -5,12 +5,12 @@ https://www.twilio.com/docs/voice/api/receiving-sip.
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 import msgspec
 
 from gateway.calls.model import Call, CallStatus
+from protocols.addresses import address_of
 from protocols.sip.message import Request
 from protocols.sip.transport import Flow
 from protocols.sip.uri import SipUri, Uri, format_uri
@@ -73,24 +73,15 @@ def sip_parameters(request: Request, flow: Flow, *, username: str = "") -> Param
     those are told whose names begin with `X-`.
     """
     known = [("SipUsername", username)] if username else []
+    source = flow.remote[0]  # a socket for both families shows IPv4 in IPv6
     return sendable(
         (
             ("SipCallId", request.call_id),
-            ("SipSourceIp", _address(flow.remote[0])),
+            ("SipSourceIp", str(address_of(source) or source)),
             *known,
             *header_parameters("SipHeader_", request.headers),
         )
     )
-
-
-def _address(text: str) -> str:
-    """An IP address as its owner writes it: a socket for both families shows IPv4 in IPv6."""
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return text
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
 
 
 def sip_address(uri: Uri) -> str:

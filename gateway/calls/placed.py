@@ -11,12 +11,16 @@ import msgspec
 
 from carriers.caller_id import Caller
 from gateway.calls import endings
+from gateway.calls.apology import apologise
 from gateway.calls.branch import Branch
+from gateway.calls.browser import CLIENT
+from gateway.calls.browser_reach import arms_of
+from gateway.calls.callbacks import sound_of
 from gateway.calls.calling import Calling
 from gateway.calls.dial import TOO_LATE
 from gateway.calls.endings import Ended
 from gateway.calls.house import House
-from gateway.calls.leg import Answered, Event, Gone, Leg
+from gateway.calls.leg import Answered, Event, Gone, Leg, PeerLeg
 from gateway.calls.media import NoMedia
 from gateway.calls.model import Call, CallStatus
 from gateway.calls.ordered import NORMAL
@@ -24,19 +28,22 @@ from gateway.calls.orders import Amend, Order, Place, Redirect
 from gateway.calls.places import Find
 from gateway.calls.reach import Asked
 from gateway.calls.recording import of_start
+from gateway.calls.room_announced import Announced
 from gateway.calls.scoped import Scoped
-from gateway.calls.sip_leg import SipLeg
-from gateway.recordings.model import RecordingSource
+from gateway.core.runner import Job
+from gateway.recordings.model import Recording, RecordingSource
 from twiml.call import Ending
-from twiml.nouns import Noun, Number, Sip, SipUri
-from twiml.verbs import RejectReason
+from twiml.nouns import Client, Noun, Number, Sip, SipUri
+from twiml.verbs import RejectReason, StartRecording
 from twiml.voice import Pickup
 
 _CANCELLED: Final = 487
 
 
-def noun_of(place: Place) -> Noun:
+def noun_of(place: Place) -> Noun | Client:
     """Whom it calls."""
+    if place.to.startswith(CLIENT):
+        return Client(identity=place.to.removeprefix(CLIENT), parameters=place.headers)
     if place.to.startswith("+") or place.to.isdecimal():
         return Number(number=place.to)
     uri = SipUri(uri=place.to, username=place.username, password=place.password)
@@ -55,7 +62,7 @@ class Placed(Scoped):
             house,
             call,
             find,
-            caller=Caller(number=place.caller),
+            caller=Caller(number=place.caller, display=place.display),
             pickup=Pickup.ANSWERED,
             extra=(("ApplicationSid", sid),) if sid else (),
         )
@@ -73,6 +80,16 @@ class Placed(Scoped):
     def _is_ours(self) -> bool:
         return self._house.reach.is_user(self._noun)
 
+    async def run(self) -> None:
+        """See `Scoped`; who was called into a conference is in it no more then."""
+        house, call, conference_sid = self._house, self.line.call, self._place.conference_sid
+        try:
+            await super().run()
+        finally:
+            if conference_sid:
+                over = Announced(house.store, lease=house.lease, clock=house.clock).over
+                await over(call.account_sid, conference_sid, call.sid)
+
     async def _begin(self) -> None:
         """Wait for its turn, find it a place, and let them ring."""
         await asyncio.sleep(self._wait)
@@ -83,7 +100,7 @@ class Placed(Scoped):
             return
         self.line.move(CallStatus.INITIATED)
         asked = Asked(call=self.line.call, caller=self._caller)
-        arms = self._house.reach.arms(self._noun, asked)
+        arms = arms_of(self._house, self._noun, asked)
         branch = self._branch = Branch(0, self._noun, self.line, arms)
         loop = asyncio.get_running_loop()
         late = Ended(status=CallStatus.NO_ANSWER, reason=TOO_LATE)
@@ -112,7 +129,15 @@ class Placed(Scoped):
 
     def hang_up(self, ending: Ending) -> None:
         """See `twiml.call.Call`."""
-        self._end(*endings.ENDINGS[ending])
+        code, ended = endings.ENDINGS[ending]
+        if ending is Ending.FAILED:
+            self._spawn(self._apologise(code, ended))
+        else:
+            self._end(code, ended)
+
+    async def _apologise(self, code: int, ended: Ended) -> None:
+        await apologise(self._hands.prompting)
+        self._end(code, ended)
 
     # What legs tell
 
@@ -122,7 +147,7 @@ class Placed(Scoped):
             self._on_answered(branch.leg)
         super()._take(leg, event)
 
-    def _on_answered(self, leg: SipLeg) -> None:
+    def _on_answered(self, leg: PeerLeg) -> None:
         if self._over.is_set():
             leg.hang_up(_CANCELLED, self._ending.reason)
         elif self.first is None:
@@ -130,16 +155,24 @@ class Placed(Scoped):
             self.first = leg
             self._up.set()
             if self._place.recording is not None:
-                source = RecordingSource.OUTBOUND_API
-                self._tapes.begin(of_start(self._place.recording, source))
+                self._record(self._place.recording)
             self._limit(self._time_limit)
             self._spawn(self._run_documents(leg))
+
+    def _record(self, start: StartRecording) -> None:
+        """Record all of it; what came of that is told with its end, as Twilio does."""
+        wanted = of_start(start, RecordingSource.OUTBOUND_API)
+        if self._tapes.begin(wanted, also=self._sounded):
+            self.line.await_sound()
+
+    def _sounded(self, recording: Recording) -> list[Job]:
+        return self.line.sounded(sound_of(recording, self._tapes.url(recording)))
 
     def _on_gone(self, gone: Gone) -> None:
         self._hush()
         super()._on_gone(gone)
 
-    async def _run_documents(self, leg: SipLeg) -> None:
+    async def _run_documents(self, leg: PeerLeg) -> None:
         if self._place.send_digits:
             await self._media.press(leg.id, self._place.send_digits)
         self._has_begun = True

@@ -16,7 +16,7 @@ from gateway.calls.dial_run import DialRun
 from gateway.calls.documents import NotObtained, Obtained
 from gateway.calls.hop import Hop
 from gateway.calls.house import House
-from gateway.calls.leg import Leg
+from gateway.calls.leg import Leg, PeerLeg
 from gateway.calls.line import Line
 from gateway.calls.model import CallDirection, CallLeg
 from gateway.calls.seats import NOBODY, First, Move, Occupant, Plain, Seat
@@ -47,7 +47,7 @@ class Joint(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     line: Line
-    leg: SipLeg
+    leg: PeerLeg
     is_ours: bool
     around: Around
     dial: Callable[[], DialRun | None]

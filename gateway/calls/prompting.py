@@ -5,8 +5,11 @@ a player of the call's media then, which goes when nobody waits for it any more.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from functools import partial
+from itertools import count
+from typing import Final
 
+from gateway.calls.ahead import Make, Maker
 from gateway.calls.documents import Note
 from gateway.calls.media import CallMedia
 from gateway.media.graph import Clip, File, Player
@@ -14,17 +17,7 @@ from gateway.speech.model import INVALID_PLAY_TYPE, NoPrompt, Prompt
 from twiml.errors import Level
 from twiml.verbs import Play, Say
 
-
-class Maker(Protocol):
-    """Who makes prompts: `gateway/speech/prompts.py`."""
-
-    async def say(self, say: Say, account_sid: str) -> Prompt | NoPrompt:
-        """What `say` says, once."""
-        ...
-
-    async def sound(self, url: str, account_sid: str) -> Prompt | NoPrompt:
-        """The sound at an absolute URL."""
-        ...
+_NUMBERS: Final = count(1)
 
 
 class Prompting:
@@ -46,28 +39,29 @@ class Prompting:
         self._account_sid = account_sid
         self._keep = keep
         self._ready = ready
-        self._count = 0
 
-    async def say(self, say: Say) -> bool:
-        """Speak a text; whether it was heard."""
-        return await self._hear(await self._maker.say(say, self._account_sid), say.loop)
+    async def say(self, say: Say, make: Make | None = None) -> bool:
+        """Speak a text, which `make` makes if that is known; whether it was heard."""
+        make = make or partial(self._maker.say, say, self._account_sid)
+        return await self._hear(await make(), say.loop)
 
-    async def play(self, play: Play) -> bool:
+    async def play(self, play: Play, make: Make | None = None) -> bool:
         """Play a file, or press keys; whether that was heard."""
         if play.digits:
             await self._ready()
             await self._media.press(self._leg(), play.digits)
             return True
-        return await self._hear(await self._maker.sound(play.url, self._account_sid), play.loop)
+        make = make or partial(self._maker.sound, play.url, self._account_sid)
+        return await self._hear(await make(), play.loop)
 
     async def clips(self, clips: Sequence[Clip], loop: int = 1) -> str:
         """Let these be heard; why they could not be, "" if they were. None of them is to wait."""
         await self._ready()
         if not clips:
             return ""
-        self._count += 1
         leg = self._leg()
-        player = Player(id=f"{leg}.{self._count}", clips=tuple(clips), loop=loop)
+        # Others may let the same leg hear something: a player's name is never used again.
+        player = Player(id=f"{leg}.{next(_NUMBERS)}", clips=tuple(clips), loop=loop)
         return await self._media.hear(leg, player)
 
     async def _hear(self, made: Prompt | NoPrompt, loop: int) -> bool:

@@ -5,7 +5,6 @@ in it, and what REST has changed of it counts when it is at work again. Two who 
 their own calls, wherever those are: what they say goes by a hop.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +15,7 @@ from gateway.calls import queues as machine
 from gateway.calls.hop import Hop
 from gateway.calls.leg import Event, Finished, Gone, Leg
 from gateway.calls.media import NoMedia
-from gateway.calls.model import CallDirection, CallLeg
+from gateway.calls.model import Call, CallDirection, CallLeg
 from gateway.calls.queue_tables import MemberRow, QueueRow
 from gateway.calls.queues import Agent, Do, Full, Greeting, Queue
 from gateway.calls.visitor import Visitor
@@ -91,14 +90,23 @@ class QueueRun:
         """Who dialled hung up, was sent elsewhere, or has waited long enough."""
         self._do(self.queue.go(agent.sid, self._house.clock()))
 
+    def close(self) -> Call | None:
+        """The queue is removed: the call of one who dialled it, of whom it lets go, if any wait."""
+        dos = self.queue.close()
+        freed = [self._agents[each.agent] for each in dos if isinstance(each, machine.Freed)]
+        self._do(dos)
+        return freed[0].visitor.line.call if freed else None
+
     def _do(self, dos: Sequence[Do]) -> None:
         for each in dos:
             match each:
                 case machine.Greets(call_sid=call_sid, agent=agent):
                     self._taken(call_sid)
+                    self._agents[agent].taken()
                     self._members[call_sid].greet(self._agents[agent])
                 case machine.Joins(call_sid=call_sid, agent=agent):
                     self._taken(call_sid)
+                    self._agents[agent].taken()
                     member = self._members[call_sid]
                     member.hush()
                     member.visitor.spawn(self._join(member, self._agents[agent]))
@@ -160,11 +168,10 @@ def _told(leg: Leg, event: Event) -> None:
 
 
 class Queues:
-    """Those at work, by account and name."""
+    """Those at work, by their SIDs: a name may be another queue's by now."""
 
     def __init__(self) -> None:
-        self._runs: dict[tuple[str, str], QueueRun] = {}
-        self._lock = asyncio.Lock()
+        self._runs: dict[str, QueueRun] = {}
 
     def __len__(self) -> int:
         """How many there are with somebody in them."""
@@ -174,18 +181,23 @@ class Queues:
         self, house: "House", account_sid: str, name: str, size: int = 0
     ) -> QueueRun | None:
         """The queue of this name; one of `size` is made if there is none, unless that is 0."""
-        key = account_sid, name
-        async with self._lock:
-            run = self._runs.get(key)
-            if run is None:
-                row = await _row(house, account_sid, name, size)
-                if row is None:
-                    return None
-                run = self._runs[key] = QueueRun(house, row, self._empty)
-            return run
+        row = await _row(house, account_sid, name, size)
+        if row is None:
+            return None
+        run = self._runs.get(row.sid)
+        if run is None:
+            run = self._runs[row.sid] = QueueRun(house, row, self._empty)
+        return run
+
+    def close(self, account_sid: str, sid: str) -> Call | None:
+        """A queue is removed: the call of one who waits here for its members, None for nobody."""
+        run = self._runs.get(sid)
+        if run is None or run.row.account_sid != account_sid:
+            return None
+        return run.close()
 
     def _empty(self, run: QueueRun) -> None:
-        self._runs.pop((run.row.account_sid, run.row.friendly_name), None)
+        self._runs.pop(run.row.sid, None)
 
 
 async def _row(house: "House", account_sid: str, name: str, size: int) -> QueueRow | None:

@@ -10,6 +10,7 @@ from gateway.calls.aside import Aside, InQueue
 from gateway.calls.dial import LIMIT, STAR
 from gateway.calls.hold_music import Pastime
 from gateway.calls.queues import Freed, Full
+from gateway.calls.taped import Taped
 from gateway.calls.visitor import Visitor
 from gateway.store.base import StoreError
 from twiml.call import DialEnded, DialStatus, Ending, QueueLeft, QueueResult
@@ -170,6 +171,7 @@ class Serving:
         self._entering: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._since = 0.0
+        self._taped = Taped(visitor.tapes, dial)
         self._is_over = False
 
     @property
@@ -194,6 +196,7 @@ class Serving:
             return
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._dial.timeout, self.stop, "nobody came in time")
+        self._taped.rings()
         run.dial(self)
 
     def stop(self, reason: str) -> None:
@@ -215,17 +218,21 @@ class Serving:
         """It is in this queue."""
         self._run = run
 
+    def taken(self) -> None:
+        """It has somebody, who may hear a document first: nobody need come any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
     def joined(self) -> None:
         """It is joined to who waited."""
         if self._is_over:
             return
         self._since = self._house.clock()
-        if self._timer is not None:
-            self._timer.cancel()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._dial.time_limit, self.stop, LIMIT)
         if self._dial.hangup_on_star:
             self.visitor.media.listen(self.visitor.leg().id)
+        self._taped.joined()
 
     def freed(self, freed: Freed) -> None:
         """It is in the queue no more."""
@@ -234,6 +241,8 @@ class Serving:
             status = DialStatus.COMPLETED
         elif freed.call_sid:
             status = DialStatus.CANCELED
+        elif freed.result is QueueResult.QUEUE_NOT_FOUND:
+            status = DialStatus.FAILED
         self._end(status, freed)
 
     def _end(self, status: DialStatus, freed: Freed) -> None:
@@ -245,15 +254,14 @@ class Serving:
             self._timer.cancel()
         self.visitor.media.part(self.visitor.leg().id)
         talked = round(self._house.clock() - self._since) if self._since else None
-        self.visitor.give(
-            DialEnded(
-                ask=self._ask,
-                status=status,
-                call_sid=freed.call_sid,
-                duration=talked,
-                bridged=bool(self._since),
-                queue_sid="" if run is None else run.row.sid,
-                queue_result=freed.result.value,
-                queue_time=freed.seconds,
-            )
+        ended = DialEnded(
+            ask=self._ask,
+            status=status,
+            call_sid=freed.call_sid,
+            duration=talked,
+            bridged=bool(self._since),
+            queue_sid="" if run is None else run.row.sid,
+            queue_result=freed.result.value,
+            queue_time=freed.seconds,
         )
+        self._taped.end(ended, self.visitor.give)

@@ -191,6 +191,11 @@ class Queue:
         del self._members[member.call_sid]
         return self._part(member, _PARTED[member.stage], now)
 
+    def close(self) -> list[Do]:
+        """The queue is removed: nobody comes any more for whom an agent could wait."""
+        agents, self._agents = self._agents, {}
+        return [Freed(agent, QueueResult.QUEUE_NOT_FOUND) for agent in agents]
+
     # Inside
 
     def _waiting(self) -> list[_Member]:

@@ -21,6 +21,7 @@ from carriers.routing import Plan
 from carriers.trunk import Trunks
 from carriers.trunk_places import Door
 from carriers.trunks import Srtp, Trunk, gateway_uri
+from gateway.calls.browser import AnyWay
 from gateway.calls.leg import Gone
 from gateway.calls.model import Call, Party
 from gateway.calls.redirects import led_to, may_follow
@@ -83,7 +84,7 @@ class Users(Protocol):
 class Arm(Protocol):
     """Ways that are tried in turn."""
 
-    async def next(self, outcome: CallOutcome | None, gone: Gone | None) -> Way | None:
+    async def next(self, outcome: CallOutcome | None, gone: Gone | None) -> AnyWay | None:
         """The way to try after `outcome`, None at first; None if there is no other."""
         ...
 
@@ -132,7 +133,7 @@ class Reach:
         """Whether a host is a domain of ours, or the gateway itself."""
         return self._users.is_ours(host) or host == self.host()
 
-    def is_user(self, noun: nouns.Noun) -> bool:
+    def is_user(self, noun: nouns.Rung) -> bool:
         """Whether a noun is a user of a domain of ours."""
         first = _uri(noun.uris[0].uri) if isinstance(noun, nouns.Sip) else None
         return first is not None and self._users.is_ours(first.host)
@@ -151,7 +152,8 @@ class Reach:
         """What is spoken with a phone; keys go only where nobody can read along."""
         secure = destination.transport in SECURE
         codecs = _named(only) or PHONES
-        policy = MediaPolicy(codecs=codecs, srtp=srtp if secure else SrtpPolicy.OFF)
+        srtp = srtp if secure else SrtpPolicy.OFF
+        policy = MediaPolicy(codecs=codecs, dtmf=DtmfMode.AUTO, srtp=srtp)
         return preferring(policy, asked.codecs)
 
     def from_(self, asked: Asked) -> NameAddr:
@@ -333,13 +335,7 @@ class PeerArm(_Located):
 class NumberArm(_Located):
     """A telephone number: carriers in their order, the gateways of each, the hops of those."""
 
-    def __init__(
-        self,
-        reach: Reach,
-        number: str,
-        asked: Asked,
-        plan: Plan,
-    ) -> None:
+    def __init__(self, reach: Reach, number: str, asked: Asked, plan: Plan) -> None:
         super().__init__(reach)
         self._number = number
         self._asked = asked

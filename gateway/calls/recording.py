@@ -16,10 +16,19 @@ from gateway.calls.hands import Spawn
 from gateway.calls.keeping import Keeping, NotKept
 from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.model import Call
+from gateway.core.runner import Job
+from gateway.core.runner import insert as job_inserted
 from gateway.media import graph
 from gateway.media.wire import RecordingEnded
 from gateway.recordings.book import Book, Change
-from gateway.recordings.model import Recording, RecordingSource, RecordingStatus, Told, Wanted
+from gateway.recordings.model import (
+    Recording,
+    RecordingSource,
+    RecordingStatus,
+    Told,
+    Trouble,
+    Wanted,
+)
 from twiml.nouns import RecordingTrack, RecordMode, Trim
 from twiml.verbs import Dial, Record, StartRecording
 
@@ -28,15 +37,24 @@ _log = structlog.get_logger(__name__)
 MOST: Final = 8
 """Recordings of one call at once."""
 
+_ENOUGH: Final = Trouble(
+    error_code=16108, reason=f"{MOST} recordings of the call run, and no more can"
+)
 _DUAL: Final = frozenset({RecordMode.FROM_ANSWER_DUAL, RecordMode.FROM_RINGING_DUAL})
 FROM_RINGING: Final = frozenset({RecordMode.FROM_RINGING, RecordMode.FROM_RINGING_DUAL})
 
 Ended = Callable[[Recording, RecordingEnded], None]
+Also = Callable[[Recording], list[Job]]
+
+
+def _nobody(recording: Recording) -> list[Job]:
+    return []
 
 
 class _Tape(msgspec.Struct):
     recording: Recording
     ended: Ended | None
+    also: Also
 
 
 class Tapes:
@@ -59,15 +77,23 @@ class Tapes:
         self._keeping = keeping
         self._leg = leg
         self._tapes: dict[str, _Tape] = {}
+        self._named: set[str] = set()  # whatever has become of them
 
-    def begin(self, wanted: Wanted, ended: Ended | None = None, *, sid: str = "") -> str:
+    def begin(
+        self, wanted: Wanted, ended: Ended | None = None, *, sid: str = "", also: Also = _nobody
+    ) -> str:
         """Record from now on; the recording's SID, which is `sid` if that is given.
 
-        `ended` is told when its file is closed. "" if it can't be: that is in the log.
+        `ended` is told when its file is closed, `also` says what that makes due beside what the
+        recording does, in the same commit. "" if it can't be, which the app is told. A SID that was
+        given before is that recording, which goes on as it is.
         """
         call, book = self._call(), self._book
+        if sid in self._named:
+            return sid
         if len(self._tapes) >= MOST:
             _log.warning("a call is recorded often enough", call=call.sid, most=MOST)
+            self._fail(wanted, _ENOUGH, sid)
             return ""
         change = book.begun(call.account_sid, wanted, call_sid=call.sid, sid=sid)
         recording = change.recording
@@ -77,9 +103,13 @@ class Tapes:
             self._media.record(recorder, self._on_ended)
         except (OSError, NoMedia) as error:
             _log.error("a call can't be recorded", call=call.sid, reason=str(error))
-            book.files.remove(recording.account_sid, recording.sid)
+            with contextlib.suppress(OSError):
+                book.files.remove(recording.account_sid, recording.sid)
+            if isinstance(error, OSError):  # otherwise its leg is gone, which is told
+                self._fail(wanted, Trouble(), sid)
             return ""
-        self._tapes[recording.sid] = _Tape(recording, ended)
+        self._named.add(recording.sid)
+        self._tapes[recording.sid] = _Tape(recording, ended, also)
         self._keep(change)
         return recording.sid
 
@@ -115,17 +145,29 @@ class Tapes:
         """Those that are not over."""
         return [tape.recording for tape in self._tapes.values()]
 
+    def _fail(self, wanted: Wanted, trouble: Trouble, sid: str) -> None:
+        """Tell the app that a recording can't be made; over REST it was told of `sid` already."""
+        call = self._call()
+        change = self._book.failed(call.account_sid, wanted, trouble, call_sid=call.sid)
+        if sid:
+            self._keeping.put(self._book.noted(change.recording, trouble))
+        else:
+            self._keep(change)
+
     def _on_ended(self, event: RecordingEnded) -> None:
         tape = self._tapes.pop(event.recorder)
         book, recording = self._book, tape.recording
         if event.fault:
             _log.error("a recording is not whole", sid=recording.sid, reason=event.fault)
+            self._keeping.put(book.noted(recording, Trouble()))
             change = book.broken(recording)
         else:
             change = book.ended(recording, event.seconds, spoke=event.spoke)
         if change is not None:
             recording = change.recording
-            self._keep(change)
+            jobs = tape.also(recording)
+            writes = [*change.writes, *map(job_inserted, jobs)]
+            self._keeping.put(writes, [*change.jobs, *jobs])
         if tape.ended is not None:
             self._errand(self._tell(tape.ended, recording, event))
 

@@ -17,9 +17,11 @@ import structlog
 from gateway.calls import callbacks, tables
 from gateway.calls.book import advanced
 from gateway.calls.house import House
-from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Party
+from gateway.calls.model import OVER, Call, CallDirection, CallLeg, CallStatus, Party
 from gateway.calls.orders import STALE
 from gateway.core.runner import Job
+from gateway.recordings import model as recordings
+from gateway.recordings.model import Recording, RecordingSource
 from gateway.store.base import Stale, StoreError
 from protocols.sip.agent_commands import Reply
 from protocols.sip.errors import ProtocolError
@@ -120,7 +122,7 @@ class Restart:
             owner=house.owner,
         )
         assert ended is not None, "only calls that are not over are read"
-        jobs = self._jobs(call, ended, now)
+        jobs = await self._jobs(call, ended, now)
         writes = [tables.leg_updated(leg) for leg in freed[:-1]]
         writes += house.book.ended(ended, freed[-1] if freed else None, jobs=jobs)
         try:
@@ -132,8 +134,32 @@ class Restart:
         self._told.append((call.sid, [leg.call_id for leg in freed]))
         _log.warning("a call of a dead process was ended", call=call.sid, status=str(ended.status))
 
-    def _jobs(self, call: Call, ended: Call, now: float) -> list[Job]:
+    async def _jobs(self, call: Call, ended: Call, now: float) -> list[Job]:
         """Whom to tell that it is over; `call` is as its process left it."""
+        whole = None
+        if call.direction is CallDirection.OUTBOUND_API and call.started:
+            whole = await self._house.recordings.whole_of(call.account_sid, call.sid)
+        if whole is not None and whole.status not in recordings.OVER:
+            return []  # `recorded` tells it
+        return self._told_of(call, ended, now, whole)
+
+    async def recorded(self, recording: Recording) -> list[Job]:
+        """Whom to tell of the end of a call which waited for a recording that ends now."""
+        house = self._house
+        if recording.source is not RecordingSource.OUTBOUND_API:
+            return []
+        ended = await house.book.get(recording.account_sid, recording.call_sid)
+        if ended is None or ended.status not in OVER:
+            return []
+        before = msgspec.structs.replace(
+            ended, status=CallStatus.IN_PROGRESS, version=ended.version - 1
+        )
+        return self._told_of(before, ended, house.clock(), recording)
+
+    def _told_of(self, call: Call, ended: Call, now: float, whole: Recording | None) -> list[Job]:
+        sound = None
+        if whole is not None:
+            sound = callbacks.sound_of(whole, self._house.recordings.url(whole))
         ours = call.direction is not CallDirection.INBOUND
         told = {
             CallEvent.INITIATED: ours and call.status is not CallStatus.QUEUED,
@@ -150,13 +176,17 @@ class Restart:
             sequence=sequence,
             now=now,
             policy=self._house.patience,
+            sound=sound,
         )
 
     async def _free(self, leg: CallLeg, call: Call) -> CallLeg:
         """The leg as it is now that its far end was told."""
         house, saved = self._house, leg.saved
         up = call.status is CallStatus.IN_PROGRESS
-        stood = up and saved is not None and saved.dialog is not None
+        if saved is None:  # a browser, which comes back and hears that there is no such call
+            stood = up and leg.direction is CallDirection.INBOUND
+        else:
+            stood = up and saved.dialog is not None
         if saved is not None:
             house.ladder.expect(leg.call_id)
             try:

@@ -4,7 +4,7 @@ Every change is put into its `Keeping` in the order in which it happened: rows, 
 callback that it makes due, together.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -15,42 +15,59 @@ from gateway.core.runner import Job
 from gateway.core.runner import insert as job_inserted
 from gateway.events import FactType, fact
 from gateway.store.base import Write
-from gateway.webhooks.callbacks import Payload, callback
+from gateway.webhooks.callbacks import Patience, Payload, callback
 from twiml.nouns import Conference as Noun
 from twiml.parameters import Happening, conference_parameters
 
 if TYPE_CHECKING:
     from gateway.calls.house import House
 
-__all__ = ["KIND", "RoomBook"]
+__all__ = ["KIND", "RoomBook", "told_of"]
 
 KIND: Final = "conference_status"
 
 
 class RoomBook:
-    """See the module; `noun` is that of the first one."""
+    """See the module; `noun` is that of the first one, `announced` what is stored already."""
 
     def __init__(
-        self, house: "House", account_sid: str, conference: Conference, noun: Noun
+        self,
+        house: "House",
+        account_sid: str,
+        conference: Conference,
+        noun: Noun,
+        announced: ConferenceRow | None,
     ) -> None:
         self._house = house
         self._conference = conference
-        self._url = noun.status_callback or noun.event_callback_url
-        self._method = noun.status_callback_method
         self.keeping: Final = house.keeping(conference.sid)
         now = house.clock()
+        self._is_announced = announced is not None
+        asked: dict[str, Any] = {
+            "owner": house.owner,
+            "date_updated": now,
+            "status_callback": noun.status_callback or noun.event_callback_url,
+            "status_callback_method": noun.status_callback_method,
+            "status_callback_events": " ".join(sorted(conference.events)),
+        }
+        if announced is not None:
+            version = announced.version + 1
+            self.row = msgspec.structs.replace(announced, version=version, **asked)
+            return
         self.row = ConferenceRow(
             account_sid=account_sid,
             sid=conference.sid,
             friendly_name=conference.name,
             status=conference.status.value,
-            owner=house.owner,
             date_created=now,
-            date_updated=now,
+            **asked,
         )
 
     def begin(self) -> None:
-        """Keep it for the first time."""
+        """Keep it for the first time, or that somebody has it now."""
+        if self._is_announced:
+            self.keeping.put([tables.updated(self.row)])
+            return
         self._put([tables.inserted(self.row)], FactType.CONFERENCE_CREATED)
 
     def move(self) -> None:
@@ -70,7 +87,7 @@ class RoomBook:
 
     def came(self, person: Person) -> None:
         """Somebody is in."""
-        self._put([tables.came(self._row(person))], FactType.PARTICIPANT_JOINED, person.call_sid)
+        self._put(tables.came_in(self._row(person)), FactType.PARTICIPANT_JOINED, person.call_sid)
 
     def changed(self, person: Person) -> None:
         """Somebody is otherwise than before."""
@@ -85,18 +102,10 @@ class RoomBook:
 
     def tell(self, happening: Happening) -> None:
         """Have the room's status callback told."""
-        job = self._job(happening)
-        self.keeping.put([job_inserted(job)], [job])
-
-    def _job(self, happening: Happening) -> Job:
-        account_sid = self.row.account_sid
-        payload = Payload(
-            url=self._url,
-            method=self._method,
-            parameters=[("AccountSid", account_sid), *conference_parameters(happening)],
-        )
         house = self._house
-        return callback(KIND, account_sid, self.row.sid, payload, house.clock(), house.patience)
+        self.row = msgspec.structs.replace(self.row, told=happening.sequence)
+        job = told_of(self.row, happening, house.clock(), house.patience)
+        self.keeping.put([job_inserted(job), tables.told(self.row)], [job])
 
     def _row(self, person: Person) -> ParticipantRow:
         return ParticipantRow(
@@ -118,3 +127,13 @@ class RoomBook:
         data = {"call_sid": call_sid} if call_sid else {}
         happened = fact(row.account_sid, row.sid, row.version, kind, self._house.clock(), data)
         self.keeping.put([*writes, happened])
+
+
+def told_of(row: ConferenceRow, happening: Happening, now: float, patience: Patience) -> Job:
+    """The job that tells the status callback of a conference."""
+    payload = Payload(
+        url=row.status_callback,
+        method=row.status_callback_method,
+        parameters=[("AccountSid", row.account_sid), *conference_parameters(happening)],
+    )
+    return callback(KIND, row.account_sid, row.sid, payload, now, patience)

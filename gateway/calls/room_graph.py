@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from gateway.calls.conference import Conference, Ear
-from gateway.media.graph import Graph, Guest, Join, Leg, Mixer, Node, Player, Recorder
+from gateway.media.graph import BUFFERS, Graph, Guest, Join, Leg, Mixer, Node, Player, Recorder
 
 __all__ = ["MIXER", "Seat", "graph_of", "seats_of"]
 
@@ -18,11 +18,15 @@ MIXER: Final = "room"
 
 
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody at the node `id`; `is_heard` by all, or by the node `only` if that is not ""."""
+    """Somebody at the node `id`; `is_heard` by all, or by the node `only` if that is not "".
+
+    `buffer` is for how many seconds their packets may be waited for.
+    """
 
     id: str
     is_heard: bool = True
     only: str = ""
+    buffer: float = BUFFERS["large"]
 
 
 def seats_of(conference: Conference, nodes: Mapping[str, str]) -> tuple[Seat, ...]:
@@ -41,6 +45,7 @@ def seats_of(conference: Conference, nodes: Mapping[str, str]) -> tuple[Seat, ..
             id=nodes[person.call_sid],
             is_heard=not person.muted and (not person.coached or person.coached in there),
             only=there.get(person.coached, ""),
+            buffer=BUFFERS[person.buffer.value],
         )
         for person in talking
     )
@@ -65,6 +70,6 @@ def graph_of(
         if seat.id in known:
             joins.append(Join(source=mixer.id, hearer=seat.id))
         if seat.id in known and seat.is_heard and (not seat.only or seat.only in known):
-            joins.append(Join(source=seat.id, hearer=mixer.id, only=seat.only))
+            joins.append(Join(source=seat.id, hearer=mixer.id, only=seat.only, buffer=seat.buffer))
     joins += [Join(source=each.id, hearer=mixer.id) for each in sounds]
     return Graph(call=call, version=version, nodes=nodes, joins=tuple(joins))

@@ -24,7 +24,8 @@ class ChangeRoom(msgspec.Struct, frozen=True, kw_only=True, tag="room"):
 class ChangePerson(msgspec.Struct, frozen=True, kw_only=True, tag="person"):
     """Change one who is in, by the SID of their call; None is no change.
 
-    On hold they hear the document at `hold_url`, "" for music; `removed` sends them out.
+    On hold they hear the document at `hold_url`, "" for music, and before it starts the one at
+    `wait_url`, "" for silence; `removed` sends them out.
     """
 
     call_sid: str
@@ -35,6 +36,8 @@ class ChangePerson(msgspec.Struct, frozen=True, kw_only=True, tag="person"):
     beep_on_exit: bool | None = None
     hold_url: str = ""
     hold_method: str = "POST"
+    wait_url: str | None = None
+    wait_method: str = "POST"
     announce_url: str = ""
     announce_method: str = "POST"
     removed: bool = False
@@ -57,6 +60,8 @@ def carry_out(room: "Room", order: ChangeRoom | ChangePerson) -> None:
     )
     hold = Goto(url=order.hold_url, method=order.hold_method) if order.hold_url else None
     room.change(order.call_sid, change, hold)
+    if order.wait_url is not None:
+        room.wait_with(order.call_sid, Goto(url=order.wait_url, method=order.wait_method))
     if order.announce_url:
         announced = Goto(url=order.announce_url, method=order.announce_method)
         room.announce(announced, order.call_sid)

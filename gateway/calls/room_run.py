@@ -23,6 +23,8 @@ from gateway.calls.model import Call, CallDirection, CallLeg
 from gateway.calls.room_book import RoomBook
 from gateway.calls.room_graph import MIXER, seats_of
 from gateway.calls.room_media import RoomMedia, mixer_of
+from gateway.calls.room_tables import ConferenceRow
+from gateway.calls.room_tape import RoomTape
 from gateway.media import graph
 from gateway.media.wire import (
     PlayerEnded,
@@ -32,15 +34,12 @@ from gateway.media.wire import (
     SpeechEnded,
     Told,
 )
-from gateway.recordings.book import Change as Kept
-from gateway.recordings.model import Recording, RecordingSource, Wanted
-from gateway.recordings.model import Told as ToldOf
+from gateway.recordings.model import RecordingStatus
 from gateway.sids import CONFERENCE, new_sid
 from protocols.rtp.tones import Sound
 from twiml.call import Ending
 from twiml.call import Event as TwimlEvent
-from twiml.nouns import Conference as Noun
-from twiml.nouns import ConferenceEvent, Trim
+from twiml.nouns import ConferenceEvent
 from twiml.outcome import Goto
 
 if TYPE_CHECKING:
@@ -60,34 +59,37 @@ async def _at_once() -> None:
 
 
 class Room:
-    """See the module; `gone` is told when nothing of it is left, `over` when nobody may come."""
+    """See the module; `announced` is what REST has made of it before anybody came.
+
+    `gone` is told when nothing of it is left, `over` when nobody may come.
+    """
 
     def __init__(
         self,
         house: "House",
         first: "Attending",
+        announced: ConferenceRow | None,
         *,
         over: Callable[["Room"], None],
         gone: Callable[["Room"], None],
     ) -> None:
         noun = first.noun
-        self.sid: Final = new_sid(CONFERENCE, house.clock())
+        self.sid: Final = announced.sid if announced else new_sid(CONFERENCE, house.clock())
         self.name: Final = noun.name
         self.account_sid: Final = first.visitor.line.call.account_sid
         self.conference: Final = Conference(self.sid, noun)
-        self._noun: Final[Noun] = noun
         self._house = house
         self._over = over
         self._gone = gone
         speaker = ConferenceEvent.SPEAKER in self.conference.events
         self.media: Final = RoomMedia(house.plane, self.sid, mixer_of(tells_speech=speaker))
-        self._book = RoomBook(house, self.account_sid, self.conference, noun)
+        self._book = RoomBook(house, self.account_sid, self.conference, noun, announced)
         self._here: dict[str, Attending] = {}
         self._nodes: dict[str, str] = {}
         self._hops: dict[str, Hop] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._announced: Aside | None = None
-        self._recording: Recording | None = None
+        self._tape = RoomTape(house.recordings, noun, self.media, self._book.keeping)
         self._count = 0
         self.media.settle(first.visitor.media.call)
         self._book.begin()
@@ -127,13 +129,19 @@ class Room:
         one = self._here.get(call_sid)
         if one is None:
             return
-        if change.hold:
+        if change.hold or hold is not None:
             one.held_with(hold)
         dos = self.conference.change(call_sid, change, self._house.clock())
         person = self.conference.person(call_sid)
         if dos and person is not None:
             self._book.changed(person)
         self._do(dos)
+
+    def wait_with(self, call_sid: str, goto: Goto) -> None:
+        """Have somebody hear something else until it starts."""
+        one = self._here.get(call_sid)
+        if one is not None:
+            one.waits_with(goto)
 
     def announce(self, goto: Goto, call_sid: str = "") -> None:
         """Have a document heard by one, or by all."""
@@ -145,6 +153,10 @@ class Room:
         self._hush()
         self._announced = aside = Aside(self._hands_of, self._announced_to_all)
         aside.start(goto)
+
+    def change_recording(self, sid: str, status: RecordingStatus, *, skips: bool) -> None:
+        """Pause what is recorded, go on with it, or stop it."""
+        self._tape.move(sid, status, skips=skips)
 
     def end(self) -> None:
         """Send everybody out."""
@@ -180,7 +192,8 @@ class Room:
                     self._spawn(self._beep())
                 case machine.Starts():
                     self._book.move()
-                    self._record()
+                    if self.conference.records:
+                        self._tape.begin(self.account_sid, self.sid)
                 case machine.Dismiss(call_sid=call_sid):
                     self._dismiss(call_sid)
                 case machine.Tell(happening=happening):
@@ -239,7 +252,17 @@ class Room:
             self._spawn(self._reach(one))
 
     async def _reach(self, one: "Attending") -> None:
-        """Open the way to somebody whose call is in another worker."""
+        """Open the way to somebody whose call is in another worker; they go if it can't be."""
+        try:
+            await self._open_way(one)
+        except NoMedia as error:
+            _log.warning("a call can't reach its conference", call=one.sid, reason=str(error))
+            self.remove(one.sid)
+        except Exception:  # a defect in the way to one must not send everybody out
+            _log.exception("a call fell on its way into a conference", call=one.sid)
+            self.remove(one.sid)
+
+    async def _open_way(self, one: "Attending") -> None:
         leg = one.visitor.leg()
         if leg.stream is None:
             return
@@ -247,12 +270,7 @@ class Room:
         theirs = self._hop(one, one.visitor.media, f"{one.sid}.room{self._count}")
         ours = self._hops[one.sid] = self._hop(one, self.media, f"{one.sid}.{self._count}")
         ours.tie(theirs)
-        try:
-            await ours.open(leg.stream, leg.codecs)
-        except NoMedia as error:
-            _log.warning("a call can't reach its conference", call=one.sid, reason=str(error))
-            self._do(self.conference.leave(one.sid, Leaving.REMOVED, self._house.clock()))
-            return
+        await ours.open(leg.stream, leg.codecs)
         if self._here.get(one.sid) is one:
             self._nodes[one.sid] = ours.id
             one.joined(theirs)
@@ -304,45 +322,6 @@ class Room:
         if self._announced is not None:
             self._announced.close()
             self._announced = None
-
-    def _record(self) -> None:
-        if not self.conference.records:
-            return
-        noun, recordings = self._noun, self._house.recordings
-        wanted = Wanted(
-            source=RecordingSource.CONFERENCE,
-            trim=noun.trim,
-            told=ToldOf(
-                url=noun.recording_status_callback,
-                method=noun.recording_status_callback_method,
-                events=noun.recording_status_callback_event,
-            ),
-        )
-        kept = recordings.begun(self.account_sid, wanted, conference_sid=self.sid)
-        recording = kept.recording
-        try:
-            path = recordings.files.begin(recording.account_sid, recording.sid)
-        except OSError as error:
-            _log.error("a conference can't be recorded", sid=self.sid, reason=str(error))
-            return
-        self._recording = recording
-        self._keep(kept)
-        recorder = graph.Recorder(
-            id=recording.sid, of=MIXER, path=str(path), trims=noun.trim is Trim.TRIM_SILENCE
-        )
-        self.media.record(recorder, self._recorded)
-
-    def _recorded(self, event: RecordingEnded) -> None:
-        recording, book = self._recording, self._house.recordings
-        if recording is None:
-            return
-        self._recording = None
-        kept = book.broken(recording) if event.fault else book.ended(recording, event.seconds)
-        if kept is not None:
-            self._keep(kept)
-
-    def _keep(self, kept: Kept) -> None:
-        self._book.keeping.put(kept.writes, kept.jobs)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -7,14 +7,17 @@ import msgspec
 from gateway.sids import CONFERENCE, first_sid
 from gateway.store.base import Delete, Insert, Query, Row, Store, Update, Write
 
-__all__ = ["COLUMNS", "PEOPLE", "ConferenceRow", "ParticipantRow"]
+__all__ = ["CALLED", "COLUMNS", "PEOPLE", "ConferenceRow", "ParticipantRow"]
+
+CALLED: Final = "queued"
 
 
 class ConferenceRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One conference; the columns of table `conferences`. Times are seconds of the epoch.
 
     `reason_ended` and `call_sid_ending` are "" while it lives; `owner` is the member whose process
-    has it.
+    has it. `status_callback` is told of the events named, words between blanks, and was `told` of
+    so many.
     """
 
     account_sid: str
@@ -27,10 +30,14 @@ class ConferenceRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     date_created: float
     date_updated: float
     version: int = 1
+    status_callback: str = ""
+    status_callback_method: str = "POST"
+    status_callback_events: str = ""
+    told: int = 0
 
 
 class ParticipantRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One who is in a conference now; the columns of table `participants`."""
+    """One who is in a conference now, or is `CALLED` into it; the columns of `participants`."""
 
     account_sid: str
     conference_sid: str
@@ -43,6 +50,7 @@ class ParticipantRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     end_on_exit: bool
     date_created: float
     date_updated: float
+    status: str = "connected"
 
 
 COLUMNS: Final = ConferenceRow.__struct_fields__
@@ -55,9 +63,13 @@ _INSERT: Final = Insert(table="conferences", columns=COLUMNS)
 _UPDATE: Final = Update(
     table="conferences",
     key=("account_sid", "sid"),
-    columns=("status", "reason_ended", "call_sid_ending", "owner", "date_updated", "version"),
+    columns=(
+        *("status", "reason_ended", "call_sid_ending", "owner", "date_updated", "version"),
+        *("status_callback", "status_callback_method", "status_callback_events", "told"),
+    ),
     guard="version",
 )
+_TOLD: Final = Update(table="conferences", key=("account_sid", "sid"), columns=("told",))
 _DELETE: Final = Delete(table="conferences", key=("account_sid", "sid"))
 _CAME: Final = Insert(table="participants", columns=PEOPLE)
 _CHANGED: Final = Update(
@@ -125,7 +137,16 @@ def updated(row: ConferenceRow) -> Write:
         row.owner,
         row.date_updated,
         row.version,
+        row.status_callback,
+        row.status_callback_method,
+        row.status_callback_events,
+        row.told,
     )
+
+
+def told(row: ConferenceRow) -> Write:
+    """The write that says how many callbacks there were."""
+    return _TOLD, (row.account_sid, row.sid, row.told)
 
 
 def came(row: ParticipantRow) -> Write:
@@ -134,6 +155,11 @@ def came(row: ParticipantRow) -> Write:
         int(value) if name in _SWITCHES else value
         for name, value in zip(PEOPLE, msgspec.structs.astuple(row), strict=True)
     )
+
+
+def came_in(row: ParticipantRow) -> list[Write]:
+    """The writes that have somebody in who may have been called into it."""
+    return [went(row.account_sid, row.conference_sid, row.call_sid), came(row)]
 
 
 def changed(row: ParticipantRow) -> Write:

@@ -8,17 +8,25 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+import structlog
+
+from gateway.calls import room_announced
 from gateway.calls.conference import Refused
 from gateway.calls.model import Call
+from gateway.calls.orders import ChangeRecording, Order
 from gateway.calls.room_orders import ChangePerson, ChangeRoom, carry_out
 from gateway.calls.room_run import Room
+from gateway.calls.room_tables import ConferenceRow
 from gateway.media.wire import Told
+from gateway.store.base import StoreError
 
 if TYPE_CHECKING:
     from gateway.calls.attending import Attending
     from gateway.calls.house import House
 
 __all__ = ["Rooms"]
+
+_log = structlog.get_logger(__name__)
 
 
 class Rooms:
@@ -34,12 +42,25 @@ class Rooms:
         """How many there are of which anything is left."""
         return len(self._by_sid)
 
-    def enter(self, house: "House", one: "Attending") -> Refused | None:
+    async def announced(self, house: "House", one: "Attending") -> ConferenceRow | None:
+        """What REST has made of the room that somebody is to open, None for nothing."""
+        account_sid, name = one.visitor.line.call.account_sid, one.noun.name
+        if (account_sid, name) in self._by_name:
+            return None
+        try:
+            return await room_announced.find(house.store, account_sid, name)
+        except StoreError as error:
+            _log.warning("a conference begins without the store", name=name, reason=str(error))
+            return None
+
+    def enter(
+        self, house: "House", one: "Attending", announced: ConferenceRow | None
+    ) -> Refused | None:
         """Have somebody in the room that their noun names; raises `NoMedia`."""
         key = one.visitor.line.call.account_sid, one.noun.name
         room = self._by_name.get(key)
         if room is None:
-            room = Room(house, one, over=self._over, gone=self._gone)
+            room = Room(house, one, announced, over=self._over, gone=self._gone)
             self._by_name[key] = self._by_sid[room.sid] = room
             self._empty.clear()
         return room.join(one)
@@ -51,13 +72,17 @@ class Rooms:
             return None
         return room
 
-    def order(self, account_sid: str, sid: str, order: ChangeRoom | ChangePerson) -> Call | None:
+    def order(self, account_sid: str, sid: str, order: Order) -> Call | None:
         """Do what REST wants; the call of one who was in, None if the room is not here."""
         room = self.find(account_sid, sid)
         if room is None:
             return None
         call = room.somebody
-        carry_out(room, order)
+        match order:
+            case ChangeRoom() | ChangePerson():
+                carry_out(room, order)
+            case ChangeRecording(sid=recorded, status=status, skips=skips):
+                room.change_recording(recorded, status, skips=skips)
         return call
 
     def told(self, event: Told) -> bool:

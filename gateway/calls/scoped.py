@@ -18,33 +18,35 @@ import structlog
 from carriers.caller_id import Caller
 from gateway.calls import endings, tables
 from gateway.calls.amends import Amends
-from gateway.calls.branch import Branch
-from gateway.calls.caller_ids import caller_as, may_call_as, not_theirs
-from gateway.calls.calling import Around
+from gateway.calls.applied import Applications
 from gateway.calls.dial import CALLER_GONE
-from gateway.calls.dial_run import DialRun, Parent
+from gateway.calls.dial_run import DialRun
+from gateway.calls.dialler import Dialler
 from gateway.calls.elsewhere import Elsewhere, Sending
 from gateway.calls.endings import Ended
 from gateway.calls.hands import Handed, Hands, Mouth
 from gateway.calls.house import House, Scope, untie
 from gateway.calls.info_keys import Key
 from gateway.calls.keeping import NotKept
-from gateway.calls.leg import Answered, Event, Finished, Gone, Leg, Transferred
+from gateway.calls.leg import Answered, Event, Finished, Gone, Leg, PeerLeg, Transferred
 from gateway.calls.line import Line
 from gateway.calls.media import CallMedia, quality_of
 from gateway.calls.meeting import Meeting, Meetings
 from gateway.calls.model import Call, CallStatus, Crossing
 from gateway.calls.ordered import Ordered
-from gateway.calls.places import Find, Joint
-from gateway.calls.reach import Asked
+from gateway.calls.paths import Paths
+from gateway.calls.places import Find
 from gateway.calls.recording import Tapes
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.taking import Takes, Taking, verbs_of
 from gateway.calls.transfer import Transfers
+from gateway.calls.webrtc_leg import WebRtcLeg
 from gateway.calls.whisper import Whisper
 from gateway.media.wire import (
     DigitPressed,
+    Latched,
     LegClosed,
+    PathLost,
     PlayerEnded,
     Pressed,
     RecordingEnded,
@@ -53,9 +55,9 @@ from gateway.media.wire import (
 from gateway.store.base import Write
 from gateway.webhooks.instructions import Fallback
 from protocols.sip.agent_events import TransferProgressed
-from twiml.call import DialEnded, DialStatus, Ending, HungUp, KeyPressed
+from twiml.call import Ending, HungUp, KeyPressed
 from twiml.call import Event as TwimlEvent
-from twiml.verbs import Dial, RejectReason
+from twiml.verbs import RejectReason
 from twiml.voice import Interpreter, Pickup
 
 _log = structlog.get_logger(__name__)
@@ -68,7 +70,7 @@ async def _at_once() -> None:
     """Who is up hears everything."""
 
 
-class Scoped(Handed, Taking, Sending, Meeting, Ordered):
+class Scoped(Handed, Taking, Sending, Meeting, Ordered, Dialler):
     """See the module; `run` it. `find` is `places.Joint`'s."""
 
     def __init__(
@@ -87,9 +89,10 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered):
         self._keeping = house.keeping(call.sid)
         self._media = CallMedia(house.plane, call.sid, partial(self._dare, self._on_key))
         self.line = house.line(call, self._keeping, extra)
-        self.first: SipLeg | None = None  # whose documents run
-        self._legs: dict[str, SipLeg] = {}
+        self.first: PeerLeg | None = None  # whose documents run
+        self._legs: dict[str, PeerLeg] = {}
         self._whispers: dict[str, Whisper] = {}  # by the leg that hears one
+        self._paths = Paths(self._on_path_lost)
         self._unfinished: set[str] = set()
         self._over = asyncio.Event()
         self._empty = asyncio.Event()
@@ -121,6 +124,7 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered):
             give=self._give,
         )
         self._meetings = Meetings(house, self._visitor())
+        self._applications = Applications(house, self._host)
         self._elsewhere = Elsewhere(
             call=lambda: self.line.call,
             leg=lambda: self.leg,
@@ -187,38 +191,20 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered):
         except Exception:
             _log.exception("the media of a call are not released", call=self.line.call.sid)
         await self._empty.wait()
+        self._paths.close()
         self._keep_legs()
         with contextlib.suppress(NotKept):
             await self._keeping.durable()
         self._house.documents.forget(self.line.call.sid)
+        self._applications.forget()
         if not self._unfinished:  # else the process ends
-            untie(*self._legs.values(), self._interpreter, self._hands, self)
+            applied = self._applications.parts()
+            untie(*self._legs.values(), *applied, self._interpreter, self._hands, self)
 
     # What its documents ask: `twiml.call.Call`
 
     def connect(self) -> None:
         """See `twiml.call.Call`: of whispers alone."""
-
-    def dial(self, ask: int, dial: Dial) -> None:
-        """See `twiml.call.Call`."""
-        if not may_call_as(dial.caller_id, dial.nouns, self.line.call, self._house.holder):
-            self._hands.note(not_theirs(dial.caller_id))
-            self._give(DialEnded(ask=ask, status=DialStatus.FAILED))
-            return
-        if self._meetings.dial(ask, dial):
-            return
-        caller = caller_as(dial.caller_id, self._caller)
-        parent = Parent(
-            line=self.line,
-            leg=self.leg,
-            asked=Asked(call=self.line.call, caller=caller, codecs=self.leg.codecs),
-            around=self._around,
-            join=self._join,
-            whisper=self._whisper,
-            ended=self._dial_ended,
-        )
-        self._dial = DialRun(self._house, parent, ask, dial)
-        self._dial.start()
 
     def stop(self, ask: int) -> None:
         """See `twiml.call.Call`."""
@@ -231,31 +217,15 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered):
 
     # What its dial asks
 
-    def _track(self, leg: SipLeg) -> None:
+    def _track(self, leg: PeerLeg) -> None:
         self._legs[leg.id] = leg
         self._unfinished.add(leg.id)
-
-    def _join(self, leg: SipLeg) -> None:
-        self._media.join(self.leg.id, leg.id)
-
-    def _whisper(self, branch: Branch) -> None:
-        leg, dial = branch.leg, self._dial
-        assert leg is not None and dial is not None
-        whisper = self._whispers[leg.id] = Whisper(dial, branch, leg, self.hands_of)
-        whisper.start()
-
-    def _dial_ended(self, ended: DialEnded) -> None:
-        self._dial = None
-        self._unanswered = None if ended.bridged else endings.unanswered(ended)
-        self._give(ended)
-        if self._transfers is not None:
-            self._transfers.parted()
 
     def hands_of(
         self,
         line: Line,
         give: Callable[[TwimlEvent], None],
-        leg: SipLeg | None = None,
+        leg: PeerLeg | None = None,
         fallback: Fallback | None = None,
     ) -> Hands:
         """What a document of this call may ask, for its first leg or for one that is up.
@@ -283,43 +253,16 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered):
         await self._up.wait()
 
     @property
-    def leg(self) -> SipLeg:
+    def leg(self) -> PeerLeg:
         """Its first leg, once there is one."""
         assert self.first is not None, "nobody has answered"
         return self.first
 
     @property
-    def _around(self) -> Around:
-        return Around(
-            media=self._media,
-            keeping=self._keeping,
-            spawn=self._spawn,
-            max_forwards=self._max_forwards,
-            tell=self.on,
-            track=self._track,
-            tapes=self._tapes,
-        )
-
-    # What is asked of it by its parties
-
-    @property
-    def transfers(self) -> Transfers:
-        """Those of this call."""
-        if self._transfers is None:
-            joint = Joint(
-                line=self.line,
-                leg=self.leg,
-                is_ours=self._is_ours,
-                around=self._around,
-                dial=lambda: self._dial,
-                leave=self._leave,
-                handed_over=lambda: self._give(HungUp()),
-                follow=lambda found: self._interpreter.run(found.document, found.base),
-                keep=lambda found: self._hands.keep(found.notes, found.exchanges),
-                find=self._find,
-            )
-            self._transfers = Transfers(self._house, joint)
-        return self._transfers
+    def devices(self) -> list[str]:
+        """The directions of its legs at browsers of the Voice SDK, as long as they last."""
+        legs = [self._legs[each] for each in self._unfinished]
+        return [leg.record.direction.value for leg in legs if isinstance(leg, WebRtcLeg)]
 
     # What legs tell
 
@@ -363,6 +306,15 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered):
                 self._media.played(event)
             case RecordingEnded():
                 self._dare(self._media.recorded, event)
+            case PathLost():
+                self._dare(self._paths.lost, event)
+            case Latched(leg=leg_id):
+                self._paths.found(leg_id)
+
+    def _on_path_lost(self, leg_id: str, reason: str) -> None:
+        """Nobody is heard on a leg, nor will be."""
+        if (leg := self._legs.get(leg_id)) is not None:
+            self._dare(leg.hang_up, endings.TIMEOUT, reason)
 
     def _on_key(self, leg_id: str, key: Key) -> None:
         """The peer of a leg pressed a key, in whichever way."""
@@ -475,8 +427,11 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered):
 
     def _give(self, event: TwimlEvent) -> None:
         """Tell the interpreter, which may be asking at this moment, a little later."""
+        self._later(self._interpreter.on, event)
+
+    def _later(self, take: Callable[..., None], *given: object) -> None:
         if self._scope is not None:
-            asyncio.get_running_loop().call_soon(self._dare, self._interpreter.on, event)
+            asyncio.get_running_loop().call_soon(self._dare, take, *given)
 
     def _dare(self, take: Callable[..., None], *given: object) -> None:
         try:

@@ -14,6 +14,7 @@ from gateway.calls.line import Line
 from gateway.calls.reach import Reach
 from gateway.calls.sip_leg import SipLeg
 from protocols.sip.agent_events import TransferId
+from twiml.nouns import Sip
 
 
 class Seat(StrEnum):
@@ -74,8 +75,8 @@ class Dialled:
     @property
     def is_ours(self) -> bool:
         """See `Occupant`."""
-        branch = self.run.joined
-        return branch is not None and self._reach.is_user(branch.noun)
+        noun = None if self.run.joined is None else self.run.joined.noun
+        return isinstance(noun, Sip) and self._reach.is_user(noun)
 
     def lend(self) -> None:
         """See `Occupant`."""

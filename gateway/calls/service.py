@@ -9,43 +9,39 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from carriers.call_limits import Admission as Kind
-from carriers.caller_id import Caller
 from carriers.trunk import Trunks
 from gateway.calls import endings
-from gateway.calls.apps import App, app_of_domain, app_of_number
+from gateway.calls.arrivals import Arrivals
+from gateway.calls.call_messages import Said
 from gateway.calls.description import objection
 from gateway.calls.house import House
 from gateway.calls.leg import Tell
-from gateway.calls.live import Arrival, Live
+from gateway.calls.live import Live
 from gateway.calls.media import CallMedia
-from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus
-from gateway.calls.orders import Amend, Crowded, Order, Place, Redirect
+from gateway.calls.model import Call, CallDirection
+from gateway.calls.orders import Amend, CloseQueue, Crowded, Order, Place, Redirect
 from gateway.calls.pace import Paces
-from gateway.calls.parameters import DOMAIN, sip_address, sip_parameters
 from gateway.calls.placing import Placing
-from gateway.calls.reach import phone_policy, policy_of, srtp_of
-from gateway.calls.room_orders import ChangePerson, ChangeRoom
 from gateway.calls.scoped import BROKEN, Scoped
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
 from gateway.core.rounds import endlessly
-from gateway.forms import Address
 from gateway.media.plane import Happened, WorkerLost
-from gateway.sip.admission import Admission, Admitted, FromAddress, FromTrunk, FromUser
+from gateway.sids import CONFERENCE, is_sid
+from gateway.sip.admission import Admission, Admitted, FromTrunk
 from gateway.sip.next_hops import NextHops
 from gateway.sip.refusals import Ask, Deny
 from gateway.sip.registrations import Registrations
 from gateway.store.base import StoreError, Write
-from protocols.rtp.latch import LatchPolicy
-from protocols.sdp.media import MediaPolicy
 from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Reply
 from protocols.sip.agent_events import SessionId
+from protocols.sip.binding import Binding
 from protocols.sip.headers import (
     Header,
     Reason,
@@ -57,10 +53,9 @@ from protocols.sip.message import Headers
 from protocols.sip.station import Event, Station, Unread
 from protocols.sip.wire import Closed, Failed, Opened
 
-_log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
-NUMBER: Final = "number:"
-"""How the `origin` of a call begins that came in for a number; the number's SID follows."""
+_log = structlog.get_logger(__name__)
 
 _NOT_YOURS: Final = "the call is not yours to take"
 _FORBIDDEN: Final = 403
@@ -94,6 +89,7 @@ class Calls:
         self._registrations: Registrations
         self._admission: Admission
         self._next_hops: NextHops
+        self._arrivals: Arrivals
         self._placing: Placing
 
     def furnish(
@@ -110,6 +106,7 @@ class Calls:
         self._trunks = trunks
         self._registrations = registrations
         self._admission = admission
+        self._arrivals = Arrivals(house, trunks, self._part)
         self._placing = Placing(
             house, self._paces, full=self._full, begin=self._begin, find=self._standing
         )
@@ -122,12 +119,18 @@ class Calls:
     def counts(self) -> Mapping[str, int]:
         """How many calls live, by direction; of ours each is counted that is being made."""
         made = Counter(leg.record.direction.value for leg in self._legs.values())
+        made.update(each for live in self._live.values() for each in live.devices)
         live = Counter(live.line.call.direction.value for live in self._live.values())
         return {**made, **{each: live[each] for each in _NOT_DIALLED}}
 
     def watch(self, session: SessionId, leg: SipLeg) -> None:
         """Have the events of a session told to a leg."""
         self._legs[session] = leg
+
+    def moved(self, binding: Binding) -> None:
+        """A browser is at another socket than it was: so are its calls."""
+        for leg in self._legs.values():
+            leg.follow(binding)
 
     # What the station tells
 
@@ -168,17 +171,17 @@ class Calls:
 
     def _let_in(self, event: events.Invited, admitted: Admitted) -> None:
         self._house.ladder.claim(event.request.call_id)
-        policy = self._policy(admitted)
+        policy = self._arrivals.policy(admitted)
         host = self._house.tools.advertised or self._house.tools.host
         if event.offer is not None:
             refused = objection(event.offer, policy, host)
             if refused is not None:
                 self._deny(event, refused.reply.status, str(refused), *refused.reply.headers)
                 return
-        arrival = self._arrival(event, admitted, partial(self._admission.note, event))
+        arrival = self._arrivals.arrival(event, admitted, partial(self._admission.note, event))
 
         def make_leg(media: CallMedia, tell: Tell) -> SipLeg:
-            return self._leg(event, arrival, policy, media, tell)
+            return self._arrivals.leg(event, arrival, policy, media, tell)
 
         if event.replaces is not None:
             self._take_place(event, admitted, arrival.call, make_leg)
@@ -199,6 +202,10 @@ class Calls:
         task = asyncio.get_running_loop().create_task(self._run(live, stored))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    def open_to(self, make: Callable[..., T]) -> T:
+        """Make another way by which calls come: it is given what `Placing` is."""
+        return make(full=self._full, begin=self._begin, find=self._standing)
 
     def _has_room(self, event: events.Invited, call: Call) -> bool:
         """Whether the trunk has a channel for another call of the carrier's; it has it then."""
@@ -249,96 +256,6 @@ class Calls:
         """Its channel is free; other legs of the call may not be over for some time."""
         if call.carrier:
             self._trunks.release(call.carrier, call.sid)
-
-    def _arrival(
-        self, event: events.Invited, admitted: Admitted, refused: Callable[[str], None]
-    ) -> Arrival:
-        """What a call is that was let in; `refused` keeps in the log why it came to nothing."""
-        request = event.request
-        match admitted:
-            case FromTrunk():
-                trunk = self._trunks.get(admitted.carrier)
-                app = app_of_number(admitted.number)
-                caller = admitted.caller
-                from_, to = caller.number or "anonymous", admitted.number.phone_number
-                origin = NUMBER + admitted.number.sid
-                latch = LatchPolicy.SIGNALLED if trunk is None else trunk.latch
-                extra = sip_parameters(request, event.flow)
-            case FromUser() | FromAddress():
-                app = app_of_domain(admitted.domain)
-                from_, to = sip_address(request.from_.uri), sip_address(request.uri)
-                caller = Caller(number=from_, display=request.from_.display)
-                origin = DOMAIN + admitted.domain.sid
-                latch = LatchPolicy.SIGNALLED
-                username = admitted.username if isinstance(admitted, FromUser) else ""
-                extra = sip_parameters(request, event.flow, username=username)
-        call = self._call(admitted, app, from_, to, origin, caller)
-        return Arrival(
-            call=call,
-            caller=caller,
-            app=app,
-            refused=refused,
-            parted=partial(self._part, call),
-            latch=latch,
-            extra=extra,
-        )
-
-    def _call(
-        self, admitted: Admitted, app: App, from_: str, to: str, origin: str, caller: Caller
-    ) -> Call:
-        now = self._clock()
-        number_sid = carrier = domain = ""
-        if isinstance(admitted, FromTrunk):
-            number_sid, carrier = admitted.number.sid, admitted.carrier
-        else:
-            domain = admitted.domain.domain_name
-        return Call(
-            account_sid=admitted.account_sid,
-            sid=self._house.sid(),
-            direction=CallDirection.INBOUND,
-            status=CallStatus.RINGING,
-            from_address=from_,
-            to_address=to,
-            caller_name=caller.display,
-            phone_number_sid=number_sid,
-            carrier=carrier,
-            domain=domain,
-            origin=origin,
-            owner=self._house.owner,
-            status_callback=app.status_callback,
-            status_callback_method=app.status_callback_method,
-            date_created=now,
-            date_updated=now,
-        )
-
-    def _leg(
-        self,
-        event: events.Invited,
-        arrival: Arrival,
-        policy: MediaPolicy,
-        media: CallMedia,
-        tell: Tell,
-    ) -> SipLeg:
-        call, flow = arrival.call, event.flow
-        record = CallLeg(
-            account_sid=call.account_sid,
-            sid=call.sid,
-            direction=CallDirection.INBOUND,
-            carrier=call.carrier,
-            peer=str(Address(*flow.remote)),
-            transport=flow.transport,
-            call_id=event.request.call_id,
-            began=self._clock(),
-        )
-        return SipLeg(
-            self._house.tools, media, tell, id=f"{call.sid}.1", record=record, policy=policy
-        )
-
-    def _policy(self, admitted: Admitted) -> MediaPolicy:
-        if not isinstance(admitted, FromTrunk):
-            return phone_policy(srtp_of(admitted.domain))
-        trunk = self._trunks.get(admitted.carrier)
-        return phone_policy() if trunk is None else policy_of(trunk)
 
     def _deny(self, event: events.Invited, status: int, rule: str, *headers: Header) -> None:
         """Refuse by a rule of ours, which the log names as well."""
@@ -413,8 +330,10 @@ class Calls:
         """See `Orders`."""
         if isinstance(order, Place):
             return await self._placing.claim(account_sid, sid, order)
-        if isinstance(order, ChangeRoom | ChangePerson):
+        if is_sid(sid, CONFERENCE):
             return self._house.rooms.order(account_sid, sid, order)
+        if isinstance(order, CloseQueue):
+            return self._house.queues.close(account_sid, sid)
         live = self._live.get(sid) or self._with_child(sid)
         if live is None or live.line.call.account_sid != account_sid:
             return None
@@ -422,9 +341,9 @@ class Calls:
             live.order(order)
             return live.line.call
         if isinstance(order, Redirect):
-            return None  # whoever was dialled runs no document of its own
-        if isinstance(order, Amend):
-            return live.amend_child(sid, order)
+            return live.redirect_child(sid, order)
+        if isinstance(order, Amend | Said):
+            return live.order_child(sid, order)
         live.let_go(sid)
         return await self._house.book.get(account_sid, sid)
 

@@ -8,20 +8,22 @@ peer changes the other need not know.
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
 import structlog
 
-from gateway.calls.description import Description, Disagreed, codecs_of, offered
+from gateway.calls.description import Disagreed, codecs_of, is_webrtc, offered
 from gateway.calls.info_keys import Keypad
 from gateway.calls.leg import Answered, Finished, Gone, Rang, Retried, Tell, Transferred
 from gateway.calls.media import CallMedia
-from gateway.calls.model import CallLeg, Party, Quality
+from gateway.calls.model import CallLeg, Party
+from gateway.calls.sip_changes import OFFERS, Changes
 from gateway.calls.sip_reasons import BY_CAUSE, reason_of, retry_after, said
 from gateway.calls.sip_tools import Tools
-from gateway.calls.way import Way
+from gateway.calls.spoken_leg import SpokenLeg
+from gateway.calls.way import Way, over_ice
 from gateway.media import graph
+from gateway.sip.gate import host_of, user_of
 from protocols.rtp.latch import LatchPolicy
-from protocols.sdp.media import DtmfMode, MediaPolicy, Stream
+from protocols.sdp.media import DtmfMode, MediaPolicy
 from protocols.sip import agent_events as events
 from protocols.sip.agent import Agent
 from protocols.sip.agent_commands import (
@@ -34,11 +36,13 @@ from protocols.sip.agent_commands import (
     Reply,
 )
 from protocols.sip.agent_events import SessionId, Source, TransferId
+from protocols.sip.binding import Binding
 from protocols.sip.headers import write_reason
-from protocols.sip.message import Headers
+from protocols.sip.message import Headers, NameAddr
 from protocols.sip.session_offers import Body, Exchange
 from protocols.sip.status import phrase
-from protocols.sip.transport import Destination
+from protocols.sip.transport import SOCKETS, Destination, Flow
+from protocols.sip.uri import Uri, equivalent
 
 _log = structlog.get_logger(__name__)
 
@@ -54,8 +58,8 @@ _FAULTY: Final = "the gateway had a fault"
 _RELIABLE: Final = "100rel"
 
 
-class SipLeg:
-    """See the module, and `Leg` for what others may ask."""
+class SipLeg(SpokenLeg):
+    """See the module, and `PeerLeg` for what others may ask."""
 
     def __init__(
         self,
@@ -67,21 +71,18 @@ class SipLeg:
         record: CallLeg,
         policy: MediaPolicy,
     ) -> None:
-        self.id = id
-        self.record = record
+        super().__init__(tools, media, tell, id=id, record=record, policy=policy)
         self.session = SessionId(0)
-        self.policy = policy
-        self._tools = tools
-        self._media = media
-        self._tell = tell
-        self._description: Description | None = None
+        # Who speaks by WebSocket is a browser.
+        self.webrtc = graph.WebRtc(is_offerer=True) if record.transport in SOCKETS else None
+        if self.webrtc is not None:
+            self.policy = over_ice(policy)
         self._invited: events.Invited | None = None
-        self._told_gone = False
         self._body: Body | None = None  # of the 2xx, if it has one
         self._is_described = False  # our answer to the INVITE's offer went out
         self._keypad = Keypad(self, tools.station, media.told_key)
-        self.is_up = False
-        self.is_heard = False  # the peer of our INVITE said something, if only 100
+        self._changes: Changes = Changes(self, tools.station)
+        self._peer: tuple[Uri, NameAddr] | None = None  # its contact, and as whom it registers
 
     # What a call asks
 
@@ -94,23 +95,13 @@ class SipLeg:
     def codecs(self) -> tuple[str, ...]:
         """See `Leg`: before there is an answer, those of the offer."""
         if self.has_media or self._invited is None or self._invited.offer is None:
-            return codecs_of(None if self._description is None else self._description.stream)
-        return offered(self._invited.offer)
+            return codecs_of(self.stream)
+        return offered(self._invited.offer, self.policy)
 
     @property
     def has_media(self) -> bool:
         """Whether there is something to hear, or soon will be."""
-        return self._description is not None and self._description.stream is not None
-
-    @property
-    def stream(self) -> Stream | None:
-        """What was agreed on last; None before that."""
-        return None if self._description is None else self._description.stream
-
-    @property
-    def call_of(self) -> str:
-        """The call that came in among whose media it is."""
-        return self._media.call
+        return self.stream is not None
 
     @property
     def saved(self) -> CallLeg:
@@ -130,39 +121,21 @@ class SipLeg:
         assert self._invited is not None, "it is a call of ours"
         return self._invited
 
-    def measured(self, received: Quality, sent: Quality) -> None:
-        """Keep how its media was."""
-        self._keep(received=received, sent=sent)
-
     def receive(self, event: events.Invited) -> None:
         """Become the leg of a call that came in; nothing is answered yet."""
         self._invited = event
         self.session = event.session
+        if event.request.contacts:
+            self._peer = event.request.contacts[0].uri, event.request.from_
+        if event.offer is not None:
+            self.webrtc = graph.WebRtc() if is_webrtc(event.offer) else None
+            self.policy = self.policy if self.webrtc is None else over_ice(self.policy)
         self._tools.watch(event.session, self)
 
     async def prepare(self, signalling: str, latch: LatchPolicy) -> None:
         """Get ports for its media; raises `NoMedia`."""
-        tools = self._tools
-        place = await self._media.place(
-            graph.Leg(
-                id=self.id,
-                host=tools.host,
-                signalling=signalling,
-                latch=latch,
-                dtmf=self.policy.dtmf,
-                silence=tools.silence,
-            ),
-            press=self._keypad.press if self.policy.dtmf is DtmfMode.INFO else None,
-        )
-        self._description = Description(
-            self._media,
-            self.id,
-            address=tools.advertised or place.address[0],
-            place=place,
-            policy=self.policy,
-            session_id=tools.number(),
-            key=tools.key,
-        )
+        press = self._keypad.press if self.policy.dtmf is DtmfMode.INFO else None
+        await self._place(signalling, latch, self.webrtc, press)
 
     def call(self, way: Way, destination: Destination, max_forwards: int) -> None:
         """Send the INVITE, prepared; it goes out when this turn ends. `confirm` ends it well."""
@@ -171,6 +144,7 @@ class SipLeg:
         station = self._tools.station
         call_id = self._tools.key(_CALL_ID_OCTETS).hex()
         self._keep(call_id=call_id)
+        self._peer = way.uri, way.to
         command = Invite(
             call_id=call_id,
             uri=way.uri,
@@ -178,7 +152,7 @@ class SipLeg:
             to=way.to,
             routes=way.routes,
             headers=way.headers,
-            body=self._described.offer(),
+            body=self.described.offer(),
             max_forwards=max_forwards,
             refresh=way.refresh,
             replaces=way.replaces,
@@ -187,6 +161,18 @@ class SipLeg:
         self.session = station.agent.invite(command, destination, station.now(), way.sessions)
         self._tools.watch(self.session, self)
         station.wake()
+
+    def follow(self, binding: Binding) -> None:
+        """A browser registered by another socket: if it is this peer it is reached there."""
+        way = self._agent.way(self.session)
+        if self._peer is None or not isinstance(way, Flow) or way.transport not in SOCKETS:
+            return
+        contact, who = self._peer
+        is_user = f"{user_of(who)}@{host_of(who).lower()}" == binding.aor
+        if is_user and equivalent(contact, binding.uri):
+            self._agent.redirect(self.session, binding.flow)
+            if self.is_up and way.remote[0] != binding.flow.remote[0]:
+                self._changes.mend()
 
     def confirm(self) -> None:
         """Send the ACK of the peer's answer, now that what a restart needs is durable."""
@@ -220,7 +206,7 @@ class SipLeg:
         if self._invited is None or self._told_gone or self.is_up or self._is_described:
             return
         offer = self._invited.offer
-        self._body = self._described.offer() if offer is None else self._answer_offer()
+        self._body = self.described.offer() if offer is None else self._answer_offer()
         self._is_described = True
 
     async def answer(self) -> None:
@@ -232,9 +218,8 @@ class SipLeg:
         await self._media.settled()
         if self._told_gone or self.is_up:  # two may have asked meanwhile
             return
-        self.is_up = True
-        self._keep(answered=self._tools.clock(), sip_code=_OK)
-        self._keep_codecs()
+        self._keep_answered(_OK)
+        self.agreed()
         self._agent.accept(self.session, Accept(body=body), self._now())
         self._tools.station.wake()
 
@@ -292,7 +277,7 @@ class SipLeg:
             return
         if event.body is not None and event.exchange in (Exchange.ANSWER, Exchange.PREVIEW):
             try:
-                self._described.accept(event.fork, event.body)
+                self.described.accept(event.fork, event.body)
             except Disagreed as error:
                 if event.exchange is Exchange.ANSWER:
                     self.hang_up(_NOT_ACCEPTABLE, str(error))
@@ -304,18 +289,18 @@ class SipLeg:
         self._tell(self, Retried())
 
     def _on_answered(self, event: events.Answered) -> None:
-        self.is_up = self.is_heard = True
-        self._keep(answered=self._tools.clock(), sip_code=event.response.status)
+        self.is_heard = True
+        self._keep_answered(event.response.status)
         try:
             if event.body is not None and event.exchange is Exchange.ANSWER:
-                self._described.accept(event.fork, event.body)
+                self.described.accept(event.fork, event.body)
         except Disagreed as error:
             self.hang_up(_NOT_ACCEPTABLE, str(error))
             return
         if not self.has_media:
             self.hang_up(_NOT_ACCEPTABLE, "the answer describes no audio")
             return
-        self._keep_codecs()
+        self.agreed()
         self._tell(self, Answered(headers=event.response.headers))
 
     def _on_refused(self, event: events.Refused) -> None:
@@ -342,11 +327,11 @@ class SipLeg:
                 self.hang_up(_NOT_ACCEPTABLE, "the ACK has no answer to our offer")
                 return
             try:
-                self._described.accept("", event.body)
+                self.described.accept("", event.body)
             except Disagreed as error:
                 self.hang_up(_NOT_ACCEPTABLE, str(error))
                 return
-        self._keep_codecs()
+        self.agreed()
         self._tell(self, Answered())
 
     def _on_cancelled(self, event: events.Cancelled) -> None:
@@ -369,33 +354,6 @@ class SipLeg:
         by, status = BY_CAUSE.get(event.cause, (Party.NOBODY, 0))
         self._gone(by, status, Source.PEER, str(event.cause))
         self._tell(self, Finished())
-
-    def _on_offer_received(self, event: events.OfferReceived) -> None:
-        if event.unchanged:
-            self._agent.answer(self.session, None, self._now(), fork=event.fork)
-            return
-        try:
-            body = self._described.answer(event.fork, event.body)
-        except Disagreed as error:
-            self._agent.refuse_offer(self.session, self._now(), error.reply, fork=event.fork)
-            return
-        self._keep_codecs()
-        self._agent.answer(self.session, body, self._now(), fork=event.fork)
-
-    def _on_offer_wanted(self, event: events.OfferWanted) -> None:
-        body = self._described.offer(event.fork)
-        self._agent.answer(self.session, body, self._now(), fork=event.fork)
-
-    def _on_offer_answered(self, event: events.OfferAnswered) -> None:
-        try:
-            self._described.accept_again(event.fork, event.body)
-        except Disagreed as error:
-            self.hang_up(_NOT_ACCEPTABLE, str(error))
-            return
-        self._keep_codecs()
-
-    def _on_offer_refused(self, event: events.OfferRefused) -> None:
-        self._described.withdraw(event.fork)
 
     def _on_info(self, event: events.InfoReceived) -> None:
         self._keypad.receive(event)
@@ -425,18 +383,13 @@ class SipLeg:
 
     # Inside
 
-    @property
-    def _described(self) -> Description:
-        assert self._description is not None, "the leg has no ports"
-        return self._description
-
     def _answer_offer(self) -> Body | None:
         """Our answer to the offer of the INVITE, once; None if it wants ours."""
         offer = self._invited.offer if self._invited is not None else None
         if offer is None:
             return None
         self._is_described = True
-        return self._described.answer("", offer)
+        return self.described.answer("", offer)
 
     @property
     def _agent(self) -> Agent:
@@ -448,28 +401,9 @@ class SipLeg:
     def _gone(self, by: Party, status: int, source: Source, reason: str, **more: Any) -> None:
         if self._told_gone:
             return
-        self._told_gone = True
-        self.is_up = False
-        self._keep(
-            ended=self._tools.clock(),
-            cause=reason,
-            released_by=by,
-            sip_code=self.record.sip_code if self.record.answered else status,
-        )
+        self._changes.end()
+        self._keep_end(by, status, reason)
         self._tell(self, Gone(by=by, status=status, source=source, reason=reason, **more))
-
-    def _keep(self, **changes: Any) -> None:
-        self.record = msgspec.structs.replace(self.record, **changes)
-
-    def _keep_ringing(self) -> None:
-        if not self.record.ringing:
-            self._keep(ringing=self._tools.clock())
-
-    def _keep_codecs(self) -> None:
-        stream = self._described.stream
-        if stream is not None and stream.codecs:
-            first = stream.codecs[0]
-            self._keep(codec_sent=first.sent.name, codec_received=first.received.name)
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
@@ -492,8 +426,5 @@ _HANDLERS: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
 _WHILE_HERE: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
     events.Progressed: SipLeg._on_progressed,
     events.Confirmed: SipLeg._on_confirmed,
-    events.OfferReceived: SipLeg._on_offer_received,
-    events.OfferWanted: SipLeg._on_offer_wanted,
-    events.OfferAnswered: SipLeg._on_offer_answered,
-    events.OfferRefused: SipLeg._on_offer_refused,
+    **dict.fromkeys(OFFERS, lambda leg, event: leg._changes.take(event)),
 }

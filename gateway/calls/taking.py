@@ -90,6 +90,14 @@ class Takes:
         if take is not None and take.sid:
             self._tapes.finish(take.sid)
 
+    def close(self) -> None:
+        """Nobody is recorded any more: what there is is kept, and told of as after a hang-up."""
+        for take in self._takes.values():
+            if take.task is not None:
+                take.task.cancel()
+        for row in self._tapes.running():
+            self._tapes.finish(row.sid)
+
     def start_recording(self, start: StartRecording) -> None:
         """See `twiml.call.Recording`."""
         sid = self._tapes.begin(of_start(start))

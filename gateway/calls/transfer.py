@@ -180,7 +180,9 @@ class Transfers(Places):
             origin="transfer",
             around=joint.around,
             join=lambda leg: self._joined(leg),
-            whisper=_no_whisper,
+            answer=_nothing,
+            whisper=_no_document,
+            apply=_no_document,
             ended=lambda ended: self._run_ended(run, ended),
         )
         run = DialRun(self._house, parent, 0, Dial(nouns=(noun,)))
@@ -342,7 +344,11 @@ def _is_of(occupant: Occupant, run: DialRun) -> bool:
     return isinstance(occupant, Dialled) and occupant.run is run
 
 
-def _no_whisper(branch: Branch) -> None:
+def _nothing() -> None:
+    """The caller of a transfer's dial has answered long since."""
+
+
+def _no_document(run: DialRun, branch: Branch) -> Any:
     """A transfer's noun has no document."""
 
 

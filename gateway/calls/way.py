@@ -8,7 +8,7 @@ from carriers.call_outcomes import STOP_CODES
 from carriers.trunks import EarlyMedia
 from protocols.rtp.latch import LatchPolicy
 from protocols.sdp.formats import G722, L16_16000, OPUS, PCMA, PCMU, Codec
-from protocols.sdp.media import MediaPolicy, SrtpPolicy
+from protocols.sdp.media import MediaPolicy, Preference, SrtpPolicy
 from protocols.sip.digest import Sessions
 from protocols.sip.headers import Replaces
 from protocols.sip.message import NO_HEADERS, Headers, NameAddr
@@ -28,6 +28,22 @@ CODECS: Final[dict[str, Codec]] = {
 
 PHONES: Final = (PCMU, PCMA, G722, OPUS)
 """What is spoken with phones and peers that nothing was said of."""
+
+BROWSERS: Final = MediaPolicy(
+    codecs=(PCMU, PCMA, OPUS, G722), preference=Preference.OURS, rtcp_mux=True
+)
+"""What is spoken with browsers, over ICE and DTLS. They would rather have Opus, and all of them
+have PCMU, which passes on to a carrier as it is; Opus is for who is spoken with in it."""
+
+CLIENTS: Final = msgspec.structs.replace(BROWSERS, preference=Preference.OFFERED)
+"""The same with clients of the Voice SDK, whose order is their app's choice."""
+
+
+def over_ice(policy: MediaPolicy) -> MediaPolicy:
+    """`policy` as it is for browsers: its codecs in our order, and keys that DTLS makes."""
+    return msgspec.structs.replace(
+        policy, preference=BROWSERS.preference, rtcp_mux=True, srtp=SrtpPolicy.OFF
+    )
 
 
 # Octets of an INVITE of ours: what all have, a codec in its description, the keys of SRTP.

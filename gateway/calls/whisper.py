@@ -6,8 +6,8 @@ from gateway.calls import endings
 from gateway.calls.branch import Branch
 from gateway.calls.dial_run import DialRun
 from gateway.calls.hands import Handed, Hands
+from gateway.calls.leg import PeerLeg
 from gateway.calls.line import Line
-from gateway.calls.sip_leg import SipLeg
 from twiml.call import Ending, Event, HungUp, KeyPressed
 from twiml.outcome import Goto
 from twiml.verbs import Dial, RejectReason
@@ -21,8 +21,8 @@ class Whisper(Handed):
         self,
         dial: DialRun,
         branch: Branch,
-        leg: SipLeg,
-        hands_of: Callable[[Line, Callable[[Event], None], SipLeg], Hands],
+        leg: PeerLeg,
+        hands_of: Callable[[Line, Callable[[Event], None], PeerLeg], Hands],
     ) -> None:
         self._dial = dial
         self._branch = branch

@@ -11,7 +11,7 @@ from typing import IO, Annotated, Any, Final
 
 import typer
 
-from gateway.cli import ladder, show
+from gateway.cli import ladder, notices, show
 from gateway.cli.client import Gateway, GatewayError, Refused, program, segment
 from gateway.cli.messages import first_number
 
@@ -32,6 +32,7 @@ class Format(StrEnum):
 
 _EMPTY: Final = 24  # octets of a capture without packets
 _POLL: Final = 0.2  # seconds
+_INTERRUPTED: Final = 130  # as a shell has it
 _COMPLETED: Final = "completed"
 _OVER: Final = frozenset({_COMPLETED, "busy", "failed", "no-answer", "canceled"})
 
@@ -49,11 +50,15 @@ def call(
     from_: Annotated[
         str, typer.Option("--from", help="The number that calls; default: the account's first.")
     ] = "",
+    time_limit: Annotated[
+        int | None, typer.Option(min=1, help="End it so many seconds after the answer.")
+    ] = None,
     data: show.Data = show.DATA,
 ) -> None:
     """Call somebody, print the call's SID, and follow it until it is over.
 
-    Exit status: 0 if it was answered, 1 if it was refused or nobody answered.
+    Exit status: 0 if it was answered and its documents were right; 1 if it was refused, nobody
+    answered, or a document failed. Ctrl-C leaves the call to itself.
     """
     if bool(url) == bool(twiml):
         raise GatewayError("say what the call is to run: --url or --twiml, one of them")
@@ -64,7 +69,26 @@ def call(
         From=from_ or first_number(gateway),
         Url=url or None,
         Twiml=twiml or None,
+        TimeLimit=None if time_limit is None else str(time_limit),
     )
+    sid = made["sid"]
+    try:
+        status = _followed(gateway, made)
+        noted = notices.of_call(gateway, sid)
+    except KeyboardInterrupt:
+        print(f"the call goes on; end it: {program()} calls hangup {sid}", file=sys.stderr)
+        raise typer.Exit(_INTERRUPTED) from None
+    for each in noted:
+        show.console().print(notices.told(each), soft_wrap=True)
+    errors = sum(map(notices.is_error, noted))
+    if status != _COMPLETED or errors:
+        what = f", with {errors} error{'s' if errors > 1 else ''}" if errors else ""
+        raise GatewayError(f"{status}{what}; see: {program()} calls show {sid}")
+
+
+def _followed(gateway: Gateway, made: dict[str, Any]) -> str:
+    """The state that a call ends in; each on the way is printed."""
+    path = f"{gateway.account_path}/Calls/{segment(made['sid'])}.json"
     status = ""
     while True:
         if made["status"] != status:
@@ -72,11 +96,9 @@ def call(
             talked = f"  {made['duration']} s" if status == _COMPLETED else ""
             show.line(f"{made['sid']}  {show.state(status)}{talked}")
         if status in _OVER:
-            break
+            return status
         time.sleep(_POLL)
-        made = gateway.get(f"{gateway.account_path}/Calls/{segment(made['sid'])}.json")
-    if status != _COMPLETED:
-        raise GatewayError(f"{status}; see: {program()} calls show {made['sid']}")
+        made = gateway.get(path)
 
 
 @commands.command("list")

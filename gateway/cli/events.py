@@ -6,10 +6,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli import show
-from gateway.cli.client import ConnectionLost, Gateway, GatewayError
+from gateway.cli import notices, show
+from gateway.cli.client import ConnectionLost, Gateway, GatewayError, segment
 
 _AGAIN_AFTER: Final = 1.0  # seconds
+_NOTIFICATION: Final = "notification.created"
 
 
 def register(app: typer.Typer) -> None:
@@ -24,10 +25,14 @@ def tail(
 ) -> None:
     """Print events until Ctrl-C; a restart of the gateway is waited for, nothing is missed."""
     gateway = Gateway.find(data)
+    gateway.get("/v1/carriers")  # whether it is there, and lets us in
+    print("waiting for events; Ctrl-C ends it", file=sys.stderr)
     while True:
         try:
             for event_id, event in gateway.events(after):
                 _print(event, json)
+                if event["type"] == _NOTIFICATION and not json:
+                    _print_note(gateway, event["data"].get("notification", ""))
                 after = event_id
         except ConnectionLost as error:
             print(f"{error}; waiting for it", file=sys.stderr)
@@ -44,6 +49,15 @@ def _found_again(gateway: Gateway, data: show.Data) -> Gateway:
         except GatewayError:
             continue
         return gateway
+
+
+def _print_note(gateway: Gateway, sid: str) -> None:
+    """What a notification says: facts hold its code alone."""
+    try:
+        noted = gateway.get(f"{gateway.account_path}/Notifications/{segment(sid)}.json")
+    except GatewayError:  # it went with its call, or the gateway with it
+        return
+    show.console().print(f"    {notices.told(noted)}", soft_wrap=True)
 
 
 def _print(event: dict[str, Any], as_json: bool) -> None:

@@ -126,7 +126,7 @@ def check_document(
         place = f"line {each.line}" if each.line else "document"
         show.line(f"{place}: {each.level} {each.code}: {show.plain(each.message)}")
     if any(each.level is Level.ERROR for each in found):
-        raise GatewayError(f"{source} can't be run")
+        raise GatewayError(f"{source} can't be run: the document is refused whole")
     show.line(f"It says: {', '.join(verbs) or 'nothing'}.")
 
 

@@ -3,7 +3,8 @@
 import json as written
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -15,6 +16,9 @@ from gateway.cli.client import Gateway, GatewayError, Refused, program, segment
 
 commands = typer.Typer(no_args_is_help=True, help="Simulated carriers, customers, apps, phones.")
 
+_POLL: Final = 0.2  # seconds
+_OVER: Final = frozenset({"ended", "dropped"})
+_INTERRUPTED: Final = 130  # as a shell has it
 _NOBODYS: Final = 0x0B  # ESME_RINVDSTADR
 # The simulator reads its own options, --help among them.
 _THROUGH: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -85,15 +89,25 @@ def calls(number: Number, json: show.AsJson = False, data: show.Data = show.DATA
         show.as_json(found)
         return
     for call in found:
-        code = "" if call["sip_code"] is None else f" {call['sip_code']}"
         show.line(
             f"[dim]{show.plain(call['started_at'])}[/] {show.plain(call['from'])} ->"
-            f" {show.plain(call['to'])}: {show.plain(call['state'])}{show.plain(code)}"
+            f" {show.plain(call['to'])}: {_state(call)}"
         )
         for step in call["steps"]:
-            mark = "[green]ok[/]" if step["ok"] else "[red]missed[/]"
-            heard = "" if step["heard"] is None else f", heard {step['heard']}"
-            show.line(f"  {mark} {show.plain(written.dumps(step['step']))}{show.plain(heard)}")
+            show.line(_step(step))
+
+
+def _state(call: Mapping[str, Any]) -> str:
+    """How far a call is, or what it came to."""
+    code = "" if call["sip_code"] is None else f" {call['sip_code']}"
+    why = f" ({call['reason']})" if call.get("reason") else ""
+    return show.plain(f"{call['state']}{code}{why}")
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    mark = "[green]ok[/]" if step["ok"] else "[red]missed[/]"
+    heard = "" if step["heard"] is None else f", heard {step['heard']}"
+    return f"  {mark} {show.plain(written.dumps(step['step']))}{show.plain(heard)}"
 
 
 @commands.command("call")
@@ -101,14 +115,62 @@ def call_in(
     from_: Annotated[str, typer.Option("--from", help="The phone's number, in E.164.")],
     to: Annotated[str, typer.Option(help="A number of the gateway.")],
     script: Annotated[str, typer.Option(help="What it does, as JSON: a list of steps.")] = "[]",
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Follow the call until it is over.")
+    ] = True,
     data: show.Data = show.DATA,
 ) -> None:
-    """Call in from a simulated phone."""
+    """Call in from a simulated phone, print its steps, and follow the call until it is over.
+
+    Ctrl-C hangs up. Exit status: 0 if it was answered and its steps came to what they should.
+    """
     path = f"/sim/phones/{segment(_handset(from_))}/calls"
     dialling = {"to": _held(to), "script": _steps(script)}
     with _explained():
-        Gateway.find(data).post_json(path, dialling)
-    show.line(f"It calls; see: {show.plain(program())} sim calls {show.plain(from_)}")
+        gateway = Gateway.find(data)
+        placed = gateway.post_json(path, dialling)
+    if not wait:
+        show.line(f"It calls; see: {show.plain(program())} sim calls {show.plain(from_)}")
+        return
+    try:
+        call = _followed(gateway, path, placed["id"])
+    except KeyboardInterrupt:
+        gateway.delete(f"{path}/{segment(placed['id'])}")
+        print("it hung up", file=sys.stderr)
+        raise typer.Exit(_INTERRUPTED) from None
+    missed = _missed(call, dialling["script"])
+    if missed:
+        raise GatewayError(f"{missed}; see: {program()} calls list")
+
+
+def _followed(gateway: Gateway, path: str, id: str) -> dict[str, Any]:
+    """A simulated call that is over; states and steps are printed as they come."""
+    state, steps = "", 0
+    while True:
+        found = (each for each in gateway.get(path) if each["id"] == id)
+        call: dict[str, Any] | None = next(found, None)
+        if call is None:
+            raise GatewayError("somebody had the phones forget their calls (DELETE /sim)")
+        is_over = call["state"] in _OVER
+        if call["state"] != state and not is_over:
+            show.line(_state(call))
+        for step in call["steps"][steps:]:
+            show.line(_step(step))
+        state, steps = call["state"], len(call["steps"])
+        if is_over:
+            show.line(_state(call))
+            return call
+        time.sleep(_POLL)
+
+
+def _missed(call: Mapping[str, Any], script: Sequence[Mapping[str, Any]]) -> str:
+    """What a call did not come to; empty if all is well."""
+    if call["answered_at"] is None:
+        return "it was not answered"
+    missed = sum(not step["ok"] for step in call["steps"])
+    # Whoever hangs up first leaves nothing to wait for, but much to hear.
+    missed += sum("expect" in step or "press" in step for step in script[len(call["steps"]) :])
+    return f"{missed} of {len(script)} steps missed" if missed else ""
 
 
 def _steps(script: str) -> Any:

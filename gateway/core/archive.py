@@ -220,7 +220,8 @@ class Bucket:
             from obstore.store import S3Store
         except ImportError as error:
             raise ArchiveError(
-                f"{_KEY} is {url}, which needs one more package: pip install 'trunkline[aws]'"
+                f"{_KEY} is {url}, which needs one more package:"
+                " pip install '.[aws]' in the checkout"
             ) from error
         self._obstore = obstore
         self._failures = (obstore.exceptions.BaseError, OSError)

@@ -350,6 +350,7 @@ class Gateway:
             ice_servers=ground.ice_servers,
             is_local=ground.is_local,
             calls=voice.calls_of(self._voice, ground),
+            faces={} if self._voice is None else self._voice.browsers.handlers,
             replay=Replay(ground.store, ground.archive, self._runner.offer, self._clock),
             unready=self._why_unready,
             clock=self._clock,

@@ -27,14 +27,17 @@ class CarrierEstate:
         stack: AsyncExitStack,
         opened: Callable[[str], Awaitable[None]],
     ) -> None:
-        """`opened` is told when a carrier is served; `stack` ends simulators with the daemon."""
+        """`opened` is told when a carrier is served; `stack` ends simulators with the daemon.
+
+        They end after the binds that it opens from here on: what drains has to be answered.
+        """
         self._ground = ground
         self._network = network
         self._follower = follower
-        self._stack = stack
         self._opened = opened
         self._served: dict[str, Carrier] = {}
         self._simulators: dict[str, simulators.Simulator] = {}
+        stack.push_async_callback(self._end_simulators)
 
     async def take_over(self, name: str, lease: Lease) -> None:
         """`Estate.take_over`."""
@@ -87,9 +90,12 @@ class CarrierEstate:
         simulator = self._simulators.get(carrier.name)
         if simulator is None:
             simulator = await simulators.start(carrier, self._ground.data)
-            self._stack.push_async_callback(simulator.close)
             self._simulators[carrier.name] = simulator
         return simulator.reached(carrier)
+
+    async def _end_simulators(self) -> None:
+        for each in self._simulators.values():
+            await each.close()
 
 
 class CustomerEstate:

@@ -15,6 +15,7 @@ from carriers.routing import Medium, Plan, RouteRequest
 from carriers.trunk import Trunks
 from gateway import trunk_log
 from gateway.calls.book import Book
+from gateway.calls.call_messages import CallMessages
 from gateway.calls.documents import Documents
 from gateway.calls.house import Accept, House
 from gateway.calls.ladder import Ladder
@@ -31,12 +32,14 @@ from gateway.calls.service import Calls
 from gateway.calls.sip_tools import Tools
 from gateway.config import Config
 from gateway.core.runner import Job
+from gateway.daemon.browsers import Browsers
 from gateway.daemon.ground import Ground, chance
 from gateway.daemon.prompts import prompts
 from gateway.forms import Address
 from gateway.media.workers import Workers, WorkersConfig, default_workers
 from gateway.recordings.book import Book as Recordings
 from gateway.recordings.restart import Closer
+from gateway.sids import Dice
 from gateway.sip.admission import Admission
 from gateway.sip.directory import SipDirectory
 from gateway.sip.floods import Floods
@@ -68,7 +71,7 @@ SOFTWARE: Final = "trunkline"
 _UNREGISTER_WITHIN: Final = 2.0  # seconds
 _NOWHERE: Final = "nobody carries calls: [sip] udp, tcp and tls name no address to listen at"
 _SECRET: Final = 32  # octets
-_TOKEN: Final = 12
+_dice: Final = Dice(24)  # hex digits of a token
 # By whether it is IPv6: an address of nobody, to ask the system where it speaks from.
 _ANYBODY: Final = {False: "192.0.2.1", True: "2001:db8::1"}
 _LOOPBACK: Final = {False: "127.0.0.1", True: "::1"}
@@ -110,6 +113,7 @@ class Voice:
         )
         self.trunks: Trunks
         self.station: Station
+        self.browsers: Browsers
         self._workers: Workers
         self._prompts: Prompts
         self._registrations: Registrations
@@ -140,6 +144,8 @@ class Voice:
             refused=self._refusals.counts,
             prompts_waiting=self._prompts.under_way,
             prompts_kept=self._prompts.octets,
+            sockets=len(self.browsers.door),
+            clients=self.browsers.desk.ledger(),
         )
 
     async def open(self, stack: AsyncExitStack) -> None:
@@ -165,20 +171,34 @@ class Voice:
         self.station = await open_station(
             _terms_of(config),
             self.calls.take,
-            token=lambda: secrets.token_hex(_TOKEN),
+            token=_dice.throw,
             chance=chance,
             tap=ladder.see,
         )
         stack.push_async_callback(self.station.close)
         self._note_ports()
+        self.browsers = Browsers(self._ground, self._messages())
+        stack.push_async_callback(self.browsers.desk.close)
         self._registrations = registrations = self._furnish(workers, ladder, stack)
         await registrations.start()
         stack.push_async_callback(registrations.close)
         self.trunks.reload(self._carriers())
         await self.trunks.start()
         stack.push_async_callback(lambda: self.trunks.close(_UNREGISTER_WITHIN))
-        closer = Closer(self._recordings, self._ground.store, lease=self._lease, offer=self._offer)
-        rooms = RoomCloser(self._ground.store, lease=self._lease, clock=self._ground.clock)
+        closer = Closer(
+            self._recordings,
+            self._ground.store,
+            lease=self._lease,
+            offer=self._offer,
+            also=self._restart.recorded,
+        )
+        rooms = RoomCloser(
+            self._ground.store,
+            lease=self._lease,
+            clock=self._ground.clock,
+            offer=self._offer,
+            patience=self._patience,
+        )
 
         async def end_what_is_left() -> None:
             await closer.look()
@@ -212,7 +232,9 @@ class Voice:
         ground, config, station = self._ground, self._ground.config, self.station
         resolver = self._resolver(stack)
         challenger = Challenger(secrets.token_bytes(_SECRET), algorithms=config.sip.digest)
-        gate = Gate(ground.sip, ground.accounts, challenger, Floods())
+        gate = Gate(
+            ground.sip, ground.accounts, challenger, Floods(), proved=station.endpoint.proved
+        )
         refusals = self._refusals
         registrations = Registrations(
             ground.store,
@@ -225,13 +247,15 @@ class Voice:
             ),
             fence=self._lease,
             log=refusals,
+            sockets=_sockets_of(config),
+            moved=self.calls.moved,
         )
         self.trunks = Trunks(
             station,
             resolver,
             clock=ground.clock,
             chance=chance,
-            token=lambda: secrets.token_hex(_TOKEN),
+            token=_dice.throw,
             report=trunk_log.told,
         )
         admission = Admission(
@@ -241,6 +265,7 @@ class Voice:
         self.calls.furnish(
             house, trunks=self.trunks, registrations=registrations, admission=admission
         )
+        self.browsers.open_to(self.calls, house)
         self._restart = Restart(house, is_shared=lambda: ground.shared)
         return registrations
 
@@ -267,8 +292,9 @@ class Voice:
                 plan=self._plan,
                 host=self._host,
                 clock=ground.clock,
-                cnonce=lambda: secrets.token_hex(_TOKEN),
+                cnonce=_dice.throw,
             ),
+            browsers=self.browsers.desk,
             documents=Documents(ground.fetcher, ground.tokens, ground.clock),
             prompts=self._prompts,
             recordings=self._recordings,
@@ -284,6 +310,16 @@ class Voice:
             sizes=Sizes(),
             holder=ground.numbers.holder,
             owner=self._owner,
+            clock=ground.clock,
+        )
+
+    def _messages(self) -> CallMessages:
+        ground = self._ground
+        return CallMessages(
+            ground.store,
+            lease=self._lease,
+            offer=self._offer,
+            patience=self._patience,
             clock=ground.clock,
         )
 
@@ -349,6 +385,8 @@ def _workers_of(config: Config) -> WorkersConfig:
         first=first,
         last=last,
         calls=config.media.calls,
+        advertised=config.rtp.advertised,
+        set_ups=config.media.set_ups,
         cname=SOFTWARE,
     )
 
@@ -385,6 +423,12 @@ def _listen(transport: Transport, address: Address, advertised: str) -> Listen:
         port=address.port,
         advertised=(advertised.strip("[]"), 0),
     )
+
+
+def _sockets_of(config: Config) -> tuple[tuple[str, int], ...]:
+    """Where browsers come in."""
+    listens = (config.http.listen, config.http.tls_listen)
+    return tuple((each.host, each.port) for each in listens if each is not None)
 
 
 def _files_of(config: Config) -> Tls:

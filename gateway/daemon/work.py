@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.calls import call_messages, room_book
 from gateway.calls import callbacks as call_callbacks
-from gateway.calls import room_book
 from gateway.core.jobs import QueuePolicy, RetryPolicy, Scheduler, policies
 from gateway.core.owned import EVERYTHING, NOTHING
 from gateway.core.runner import Bounds, Handler, Job, JobRunner
@@ -56,6 +56,7 @@ def handlers(
         call_callbacks.KIND: told,
         recording_callbacks.KIND: told,
         room_book.KIND: told,
+        call_messages.KIND: told,
         inbound.KIND: texts,
         customer_jobs.KIND: deliveries,
     }

@@ -46,6 +46,7 @@ class Scope(StrEnum):
     SUBMIT = "submit:"
     REFUSED = "refused:"
     TRACK = "track:"
+    CALL = "call:"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

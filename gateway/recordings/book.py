@@ -11,13 +11,22 @@ import msgspec
 from gateway.core.runner import Job
 from gateway.core.runner import insert as job_inserted
 from gateway.events import FactType, fact
+from gateway.messages.notifications import noted
 from gateway.recordings import callbacks, tables
 from gateway.recordings.encoding import Encoder
 from gateway.recordings.files import Files, mended
-from gateway.recordings.model import Recording, RecordingSource, RecordingStatus, Wanted, advanced
+from gateway.recordings.model import (
+    Recording,
+    RecordingSource,
+    RecordingStatus,
+    Trouble,
+    Wanted,
+    advanced,
+)
 from gateway.sids import RECORDING, new_sid
 from gateway.store.base import Store, Write, member_name
 from gateway.webhooks.callbacks import Patience
+from twiml.errors import Level
 
 _PAGE = 200
 
@@ -80,8 +89,42 @@ class Book:
         sid: str = "",
     ) -> Change:
         """A recording begins; `sid` is a new one unless it is given."""
+        recording = self._made(account_sid, wanted, call_sid, conference_sid, sid)
+        return self._change(recording, [tables.inserted(recording)])
+
+    def failed(
+        self,
+        account_sid: str,
+        wanted: Wanted,
+        trouble: Trouble,
+        *,
+        call_sid: str = "",
+        conference_sid: str = "",
+    ) -> Change:
+        """A recording can't be made: there is one with nothing in it, and its app is told why."""
+        made = self._made(account_sid, wanted, call_sid, conference_sid)
+        absent = msgspec.structs.replace(
+            made, status=RecordingStatus.ABSENT, error_code=trouble.error_code
+        )
+        writes = [tables.inserted(absent), *self.noted(absent, trouble)]
+        return self._change(absent, writes)
+
+    def noted(self, recording: Recording, trouble: Trouble) -> list[Write]:
+        """The writes that tell the developer of its app what is wrong with a recording."""
+        return noted(
+            recording.account_sid,
+            recording.call_sid or recording.conference_sid,
+            trouble.error_code,
+            Level.ERROR.value,
+            self._clock(),
+            message=trouble.reason,
+        )
+
+    def _made(
+        self, account_sid: str, wanted: Wanted, call_sid: str, conference_sid: str, sid: str = ""
+    ) -> Recording:
         now = self._clock()
-        recording = Recording(
+        return Recording(
             account_sid=account_sid,
             sid=sid or self.sid(),
             call_sid=call_sid,
@@ -97,7 +140,6 @@ class Book:
             date_created=now,
             date_updated=now,
         )
-        return self._change(recording, [tables.inserted(recording)])
 
     def moved(self, recording: Recording, status: RecordingStatus) -> Change | None:
         """A recording goes on in another state; None if that can't follow."""
@@ -148,6 +190,11 @@ class Book:
     async def get(self, account_sid: str, sid: str) -> Recording | None:
         """A recording of the account."""
         rows = await self._store.fetch(tables.GET, account_sid, sid)
+        return tables.recording_of(rows[0]) if rows else None
+
+    async def whole_of(self, account_sid: str, call_sid: str) -> Recording | None:
+        """The recording of all of a call that REST made, if it asked for one."""
+        rows = await self._store.fetch(tables.WHOLE, call_sid, account_sid)
         return tables.recording_of(rows[0]) if rows else None
 
     async def orphaned(self) -> list[str]:

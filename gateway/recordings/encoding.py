@@ -1,6 +1,7 @@
 """A recording in other forms than the one that it is kept in: MP3, and two channels as one.
 
-Each is made once, beside the recording, by a process: as many at once as `MOST`, the others wait.
+Each is made once, beside the recording, by a process: as many at once as `MOST`, and one for an
+account; the others wait.
 """
 
 import asyncio
@@ -9,12 +10,15 @@ import os
 import sys
 from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
+from gateway.children import environment
 from gateway.recordings.files import WAV, Files, sound_of
 
 MOST: Final = 2
+DEADLINE: Final = 600.0  # seconds for one; four hours of two channels take three minutes
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +38,7 @@ class Encoder:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._room = asyncio.Semaphore(MOST)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by account
         self._making: dict[Path, asyncio.Task[None]] = {}
 
     async def file(self, account_sid: str, sid: str, form: Form) -> Path:
@@ -51,14 +56,15 @@ class Encoder:
         target = self._files.path(account_sid, sid, f"{mark}{form.suffix}")
         making = self._making.get(target)
         if making is None:
-            work = self._make(source, target, channels)
+            turn = self._turns.setdefault(account_sid, asyncio.Lock())
+            work = self._make(turn, source, target, channels)
             making = self._making[target] = asyncio.get_running_loop().create_task(work)
             making.add_done_callback(lambda _: self._making.pop(target, None))
         await asyncio.shield(making)  # others may wait for the same
         return target
 
-    async def _make(self, source: Path, target: Path, channels: int) -> None:
-        async with self._room:
+    async def _make(self, turn: asyncio.Lock, source: Path, target: Path, channels: int) -> None:
+        async with turn, self._room:
             scratch = await asyncio.to_thread(_begin, target)
             if scratch is None:
                 return
@@ -88,13 +94,20 @@ async def _convert(source: Path, target: Path, suffix: str, channels: int) -> No
     form = suffix.removeprefix(".")
     program = (sys.executable, "-m", "gateway.recordings.conversion")
     process = await asyncio.create_subprocess_exec(
-        *program, str(source), str(target), form, str(channels), stdin=asyncio.subprocess.DEVNULL
+        *program,
+        *(str(source), str(target), form, str(channels)),
+        stdin=asyncio.subprocess.DEVNULL,
+        env=environment(),
     )
     try:
-        failed = await process.wait()
-    except BaseException:
+        async with asyncio.timeout(DEADLINE):
+            failed = await process.wait()
+    except TimeoutError as error:
+        raise Unplayable(
+            f"it took longer than {DEADLINE:.0f} s to be made into that form"
+        ) from error
+    finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        raise
     if failed:
         raise Unplayable("it can't be made into that form")

@@ -6,7 +6,6 @@ They are WAV with samples of 16 bits. Whatever a process that died has written s
 
 import os
 import struct
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ import msgspec
 FOLDER: Final = "recordings"
 WAV: Final = ".wav"
 MP3: Final = ".mp3"
+_FORMS: Final = (WAV, MP3, f".1{WAV}", f".1{MP3}")  # with `.1`, two channels as one
 
 _RIFF: Final = 12  # octets before the first chunk
 _CHUNK: Final = struct.Struct("<4sI")
@@ -57,10 +57,9 @@ class Files:
 
     def remove(self, account_sid: str, sid: str) -> None:
         """Take a recording's sound away, in each form that there is; none is fine."""
-        # What else was made of it is named after it.
-        for path in self.path(account_sid, sid).parent.glob(f"{sid}.*"):
-            with suppress(FileNotFoundError):
-                path.unlink()
+        # By their names: the folder of an account may have any number of others.
+        for suffix in _FORMS:
+            self.path(account_sid, sid, suffix).unlink(missing_ok=True)
 
 
 def sound_of(path: Path) -> Sound | None:

@@ -68,6 +68,16 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     told: Told = Told()
 
 
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """Why there is no recording, or not the whole of it, as an app is told; the code is Twilio's.
+
+    What it is on this machine is for its operator, and in the log.
+    """
+
+    error_code: int = 12400
+    reason: str = "the gateway could not write all of the recording; its log says why"
+
+
 class Recording(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One recording, whole; the columns of table `recordings`. Times are seconds of the epoch.
 

@@ -1,11 +1,12 @@
 """Recordings whose process died: they end with as much of their files as there is."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from gateway.core.runner import Job
+from gateway.core.runner import insert as job_inserted
 from gateway.recordings.book import Book
 from gateway.recordings.model import Recording
 from gateway.store.base import Lease, Stale, Store, StoreError
@@ -14,7 +15,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Closer:
-    """See the module; `offer` takes jobs that are durable, `lease` fences each commit."""
+    """See the module; `offer` takes jobs that are durable, `lease` fences each commit.
+
+    `also` says what the end of a recording makes due beside what it does itself.
+    """
 
     def __init__(
         self,
@@ -23,11 +27,13 @@ class Closer:
         *,
         lease: Callable[[], Lease | None],
         offer: Callable[[Job], None],
+        also: Callable[[Recording], Awaitable[list[Job]]],
     ) -> None:
         self._book = book
         self._store = store
         self._lease = lease
         self._offer = offer
+        self._also = also
 
     async def look(self) -> None:
         """End those of processes that are no more."""
@@ -49,11 +55,12 @@ class Closer:
         change = await asyncio.to_thread(self._book.broken, recording)
         if change is None:
             return
+        also = await self._also(change.recording)
         try:
-            await self._store.commit(change.writes, self._lease())
+            await self._store.commit([*change.writes, *map(job_inserted, also)], self._lease())
         except Stale:  # another process was quicker
             return
-        for job in change.jobs:
+        for job in (*change.jobs, *also):
             self._offer(job)
         status = str(change.recording.status)
         _log.warning("a recording of a dead process was ended", sid=recording.sid, status=status)

@@ -22,11 +22,22 @@ DELETE: Final = Delete(table="recordings", key=("account_sid", "sid"))
 
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM recordings"
 GET: Final = Query("recording_get", f"{_SELECT} WHERE account_sid = $1 AND sid = $2")
-# Those of a call that are not over: few, whatever the call has behind it.
+# Those of a call, or of a conference, that are not over: few, whatever it has behind it.
 RUNNING: Final = Query(
     "recordings_running",
     f"{_SELECT} WHERE call_sid <> '' AND call_sid = $1 AND account_sid = $2 AND {_OPEN}"
     " ORDER BY sid",
+)
+RUNNING_IN: Final = Query(
+    "recordings_running_in",
+    f"{_SELECT} WHERE conference_sid <> '' AND conference_sid = $1 AND account_sid = $2 AND {_OPEN}"
+    " ORDER BY sid",
+)
+# That of the whole of a call which REST made with Record=true.
+WHOLE: Final = Query(
+    "recording_whole",
+    f"{_SELECT} WHERE call_sid <> '' AND call_sid = $1 AND account_sid = $2"
+    f" AND source = '{RecordingSource.OUTBOUND_API}' ORDER BY sid LIMIT 1",
 )
 # For a restart: whose recordings are not over, and which they are, page by page.
 OPEN_OWNERS: Final = Query(

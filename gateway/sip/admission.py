@@ -2,8 +2,9 @@
 
 In this order: a domain that the request is for, then a trunk that calls from its address, then a
 domain that the caller says to be of, then a trunk that proves its username. Who is none of these
-is asked for a password like a user with a wrong name: there is nothing to learn by asking. Nothing
-here waits; what is not let in says by which rule.
+is asked for a password like a user with a wrong name: there is nothing to learn by asking. An
+address proves nothing that comes by WebSocket: any page that runs there may send it, and a proxy
+sends what all the world does. Nothing here waits; what is not let in says by which rule.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ from protocols.sip.agent_events import Invited
 from protocols.sip.challenger import Accepted
 from protocols.sip.codec import Malformed
 from protocols.sip.message import Request
-from protocols.sip.transport import Flow
+from protocols.sip.transport import SOCKETS, Flow
 from protocols.sip.uri import SipUri, TelUri, Uri
 
 
@@ -86,6 +87,7 @@ Admitted = FromTrunk | FromUser | FromAddress
 Verdict = Admitted | Ask | Deny
 
 _NOBODY: Final[Mapping[str, str]] = {}
+_NOWHERE: Final = ""  # an address that no trunk calls from
 _MAX_SHOWN: Final = 160  # characters, some of them a peer's
 
 
@@ -141,7 +143,7 @@ class Admission:
         self._refusals.tell(refused, self._clock())
 
     def _verdict(self, request: Request, flow: Flow, now: float) -> Verdict:
-        whose = self._trunks.whose(flow.remote[0])
+        whose = self._trunks.whose(_NOWHERE if flow.transport in SOCKETS else flow.remote[0])
         domain = self._gate.domain(request.uri, request.to)
         if domain is None and isinstance(whose, Belongs):
             return self._of_address(whose, request, flow, now)

@@ -1,9 +1,11 @@
 """Whether a domain lets a request in: by its lists, for calls and for registrations alike.
 
 One challenger serves all domains and trunks, for they share a realm. What a stranger learns is
-little: a user that doesn't exist is asked for a password as any other.
+little: a user that doesn't exist is asked for a password as any other. Who comes by WebSocket has
+to prove a user, wherever it comes from.
 """
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 
@@ -20,7 +22,7 @@ from protocols.sip import challenger as digest
 from protocols.sip.agent_commands import Reply
 from protocols.sip.challenger import Accepted, Challenged, Challenger, Demand
 from protocols.sip.message import Headers, NameAddr, Request
-from protocols.sip.transport import SECURE, Flow
+from protocols.sip.transport import SECURE, SOCKETS, Flow
 from protocols.sip.uri import SipUri, Uri, format_uri
 
 _PURPOSES: Final = {"REGISTER": Purpose.REGISTRATIONS}
@@ -34,11 +36,21 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate:
-    """See the module; `now` is always in seconds of the epoch."""
+    """See the module; `now` is always in seconds of the epoch.
+
+    `proved` is told of each flow by which somebody's password came.
+    """
 
     def __init__(
-        self, directory: SipDirectory, accounts: Accounts, challenger: Challenger, floods: Floods
+        self,
+        directory: SipDirectory,
+        accounts: Accounts,
+        challenger: Challenger,
+        floods: Floods,
+        *,
+        proved: Callable[[Flow], None] | None = None,
     ) -> None:
+        self._proved = proved
         self._directory = directory
         self._accounts = accounts
         self._challenger = challenger
@@ -120,6 +132,8 @@ class Gate:
             case Accepted():
                 self._floods.proved(source)
                 self._offers.proved(source, claimed)
+                if self._proved is not None:
+                    self._proved(flow)
                 return found
             case Challenged(status=status, headers=headers):
                 return Ask(reply=Reply(status=status, headers=Headers(headers)))
@@ -139,6 +153,8 @@ class Gate:
             return Rule.INSECURE
         if not needs:
             return Rule.UNMAPPED
+        if flow.transport in SOCKETS and Need.CREDENTIALS not in needs:
+            return Rule.SOCKET
         if Need.ADDRESS in needs:
             address = ip_address(flow.remote[0])
             if not self._directory.allows(domain, purpose, address):

@@ -10,7 +10,7 @@ What can't be taken out then is owed, and tried again.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -25,12 +25,12 @@ from gateway.sip.targets import Target, targets_of
 from gateway.store.base import Lease, Store, StoreError, Write
 from protocols.sip.agent_commands import Reply
 from protocols.sip.agent_events import RegisterReceived
-from protocols.sip.binding import Binding
+from protocols.sip.binding import REMOVED, Binding
 from protocols.sip.message import Headers
 from protocols.sip.registrar import Answer, Changes, Limits, Registrar
 from protocols.sip.sockets.addresses import is_any
 from protocols.sip.station import Station
-from protocols.sip.transport import Flow, Transport
+from protocols.sip.transport import SOCKETS, Flow, Transport
 
 _log = structlog.get_logger(__name__)
 
@@ -63,7 +63,11 @@ class _Pending:
 
 
 class Registrations:
-    """See the module. `clock` gives seconds of the epoch, `fence` this process's lease."""
+    """See the module. `clock` gives seconds of the epoch, `fence` this process's lease.
+
+    `sockets` are the addresses at which its WebSockets come in; `moved` is told of a browser that
+    is bound over another one.
+    """
 
     def __init__(
         self,
@@ -76,8 +80,12 @@ class Registrations:
         limits: Limits = Limits(),  # noqa: B008  # immutable
         fence: Callable[[], Lease | None] = lambda: None,
         log: RefusalLog | None = None,
+        sockets: Sequence[tuple[str, int]] = (),
+        moved: Callable[[Binding], None] = lambda binding: None,
     ) -> None:
+        self._moved = moved
         self._store = store
+        self._sockets = sockets
         self._directory = directory
         self._station = station
         self._gate = gate
@@ -231,6 +239,7 @@ class Registrations:
         pending, now = self._pending.pop(aor), self._clock()
         if _succeeded(future):
             self._respond(pending.event, _reply_of(pending.answer))
+            self._tell_moved(pending)
         else:
             self._go_back(aor, pending)
             self._refuse(pending.event, deny(Rule.STORE), now)
@@ -241,6 +250,14 @@ class Registrations:
             self._pending[aor].waiting = waiting
         self._station.wake()
         self._arm()
+
+    def _tell_moved(self, pending: _Pending) -> None:
+        known = {each.id: each.flow for each in pending.before}
+        for change in pending.changes:
+            flow = change.binding.flow
+            is_new = change.cause not in REMOVED and known.get(change.binding.id) != flow
+            if is_new and flow.transport in SOCKETS:
+                self._moved(change.binding)
 
     def _go_back(self, aor: str, pending: _Pending) -> None:
         alive = [each for each in pending.before if each.connection not in pending.closed]
@@ -325,11 +342,12 @@ class Registrations:
 
     def _is_ours(self, flow: Flow) -> bool:
         """Whether we listen at the address that it came to."""
+        ours = self._sockets
+        if flow.transport not in SOCKETS:
+            addresses = self._station.endpoint.addresses()
+            ours = [each for transport, each in addresses if transport is flow.transport]
         return any(
-            transport is flow.transport
-            and port == flow.local[1]
-            and (host == flow.local[0] or is_any(host))
-            for transport, (host, port) in self._station.endpoint.addresses()
+            port == flow.local[1] and (host == flow.local[0] or is_any(host)) for host, port in ours
         )
 
     def _flow_of(self, flow: Flow) -> Flow | None:

@@ -452,12 +452,17 @@ def _certificate_fault(error: Exception, target: Target) -> Fault:
     )
 
 
+def _resolved(host: str, address: str) -> str:
+    """A host, and the address that was found for it if that is not how it was written."""
+    return host if host.strip("[]") == address else f"{host} is {address}"
+
+
 def _connect_fault(error: OSError, target: Target) -> Fault:
     match error:
         case AddressRefused(address=address):
             return Fault(
                 error_code=CONNECTION_FAILURE,
-                message=f"{target.host} is {address}: {error}",
+                message=f"{_resolved(target.host, address)}: {error}",
             )
         case ConnectionRefusedError():
             code, message = CONNECT_REFUSED, f"nobody listens on {target.authority}"

@@ -59,15 +59,13 @@ async def instructions(
         return first
     if fallback is None or not fallback.url:
         return Failed(failures=(first,))
+    failed = (("ErrorCode", str(first.error_code)), ("ErrorUrl", first.url))
+    told = dict(failed)  # what a verb came to may have these names too
     again = msgspec.structs.replace(
         request,
         url=fallback.url,
         method=fallback.method,
-        parameters=(
-            *request.parameters,
-            ("ErrorCode", str(first.error_code)),
-            ("ErrorUrl", first.url),
-        ),
+        parameters=(*(each for each in request.parameters if each[0] not in told), *failed),
     )
     second = await _document(fetcher, again, parse)
     if isinstance(second, Failure):

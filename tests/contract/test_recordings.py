@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.core.runner import Job
 from gateway.events import FactType
 from gateway.recordings import callbacks
 from gateway.recordings.book import Book, Change
@@ -170,7 +171,17 @@ async def test_what_a_dead_process_left_ends_with_what_there_is(store: Store, bo
         unclosed.seek(40)
         unclosed.write(bytes(4))
     offered: list[str] = []
-    closer = Closer(book, store, lease=lambda: None, offer=lambda job: offered.append(job.kind))
+
+    async def nothing(recording: Recording) -> list[Job]:
+        return []
+
+    closer = Closer(
+        book,
+        store,
+        lease=lambda: None,
+        offer=lambda job: offered.append(job.kind),
+        also=nothing,
+    )
     await closer.look()
     await closer.look()  # there is nothing left to do
     found = [await book.get(ACCOUNT, each.recording.sid) for each in (heard, empty)]

@@ -22,6 +22,7 @@ from carriers.health import Health, HealthState, Intake
 from carriers.model import Carrier, CarrierKind, Route
 from carriers.routing import Medium, Plan, RouteRequest, RoutingTable, plan
 from carriers.trunks import Trunk
+from gateway.access.keys import Keys
 from gateway.accounts import Accounts, new_token
 from gateway.api.app import build_app
 from gateway.api.services import ApiLimits, Services
@@ -281,6 +282,7 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
     services = Services(
         store=store,
         accounts=accounts,
+        keys=await Keys.load(store),
         phone_numbers=numbers,
         sip=sip,
         messages=messages,

@@ -6,11 +6,13 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -207,6 +209,40 @@ LISTEN_THEN_SPEAK = [
     {"expect": "tone:800", "within": 20},
     {"hangup": True},
 ]
+
+
+def ask_servers(gateway: RunningGateway, token: str) -> Any:
+    """What the gateway tells who shows it `token`."""
+    form = urlencode({"Token": token}).encode()
+    with urllib.request.urlopen(f"{gateway.url}/phone/ice", form, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_token_server_gives_tokens_that_the_gateway_believes(start_gateway: StartGateway) -> None:
+    servers = ["stun:turn.example:3478"]
+    gateway = start_gateway(TRUNKLINE_TURN__URLS=json.dumps(servers))
+    with example(gateway, "token_server.py") as output:
+        wait_for(lambda: "softphone of alice" in output.read_text(), "the app serves")
+        tokens, softphone = output.read_text().splitlines()
+        url = tokens.removeprefix("tokens: ").partition("?")[0]
+        with urllib.request.urlopen(f"{url}?identity=bob", timeout=30) as answer:
+            given = json.load(answer)
+        with urllib.request.urlopen(url.replace("/token", "/turn"), timeout=30) as answer:
+            told = json.load(answer)
+        assert given["identity"] == "bob"
+        page, _, of_alice = softphone.removeprefix("softphone of alice: ").partition("#")
+        assert page == f"{gateway.url}/phone"
+        assert [each["urls"] for each in told["ice_servers"]] == servers
+        for token in (given["token"], of_alice):
+            assert ask_servers(gateway, token) == told
+        listed = get(gateway, f"/2010-04-01/Accounts/{gateway.account_sid}/Applications.json")
+        assert [each["voice_url"] for each in listed["applications"]] == [
+            url.replace("/token", "/voice")
+        ]
+    with pytest.raises(urllib.error.HTTPError) as error:  # its key went with it
+        ask_servers(gateway, given["token"])
+    assert error.value.code == 401
+    error.value.close()
 
 
 @pytest.mark.waiting

@@ -9,7 +9,7 @@ import pytest
 from twilio.base.exceptions import TwilioRestException
 
 from tests.integration.gateway_process import NUMBER, get, wait_for_status
-from tests.running import RunningGateway
+from tests.running import RunningGateway, children_of
 
 TO = "+447700900123"
 
@@ -18,7 +18,8 @@ def limit_files(gateway: RunningGateway, octets: int) -> None:
     """No file of the gateway may grow beyond `octets` any more."""
     assert gateway.process is not None
     limits = (octets, resource.RLIM_INFINITY)
-    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, limits)
+    for pid in (gateway.process.pid, *children_of(gateway.process.pid)):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
 
 
 def readiness(gateway: RunningGateway) -> tuple[int, str]:

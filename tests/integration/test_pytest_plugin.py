@@ -52,6 +52,21 @@ def test_the_next_one(trunkline, messages):
     made = calls.create(to="+447700900123", from_=trunkline.number, twiml=waits)
     trunkline.phone("+447700900123").expect_answer()  # it refuses no more
     assert made.sid == trunkline.calls()[0]["sid"]
+
+def test_how_a_call_ends(trunkline, webapp):
+    trunkline.answer_calls(webapp.url("/voice"))
+    caller = trunkline.phone("+447700900456")
+    webapp["/voice"] = "<Response><Gather action='/bye' numDigits='1'/></Response>"
+    webapp["/bye"] = "<Response><Hangup/></Response>"
+    caller.call(trunkline.number)
+    caller.press("1")  # which ends the call
+    assert (caller.expect_end(), caller.state) == (200, "ended")
+    webapp["/voice"] = "<Response><Say>"
+    caller.call(trunkline.number)
+    with pytest.raises(AssertionError) as failed:
+        caller.expect_answer()
+    assert "error 12100: " in str(failed.value) and webapp.url("/voice") in str(failed.value)
+    assert f"the gateway's log: {trunkline.log}" in str(failed.value)
 """
 
 
@@ -63,7 +78,7 @@ def test_a_project_tests_its_app(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_shown=shown[1], test_told=TESTS)
     pytester.makeini("[pytest]\nfilterwarnings = error\n")
     result = pytester.runpytest_subprocess(*QUIET)
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=4)
     (log,) = pytester.path.glob("runpytest-0/trunkline0/gateway.log")
     url = re.findall(r"http +(http://\S+)", log.read_text())[0]
     with pytest.raises(urllib.error.URLError):  # the gateway ended with the run

@@ -310,6 +310,8 @@ async def test_a_call_runs_another_document(
     found = await world.call(lambda: client.calls(call.sid).update(**form))
     assert found.status == "in-progress"
     assert held.orders == [wanted or Redirect(twiml=form["twiml"])]
+    noted = await world.services.store.fetch(notifications.OF_RESOURCE, call.sid)
+    assert [row[3] for row in noted] == ([32019] if {"url", "twiml"} <= form.keys() else [])
 
 
 @pytest.mark.parametrize(
@@ -336,12 +338,17 @@ async def test_a_call_runs_another_document(
                 Complete(),
             ],
         ),
+        (
+            {"status_callback_method": "GET"},
+            [Amend(status_callback="https://a.example/before", status_callback_method="GET")],
+        ),
     ],
 )
 async def test_what_holds_for_a_call_is_changed(
     world: World, form: dict[str, Any], wanted: list[Order]
 ) -> None:
-    call = made(world, status=CallStatus.IN_PROGRESS, started=NOW)
+    before = "https://a.example/before"
+    call = made(world, status=CallStatus.IN_PROGRESS, started=NOW, status_callback=before)
     await stored(world, call)
     held = hold(world, call)
     client = world.sdk(world.main)
@@ -370,7 +377,7 @@ REFUSED = [
     (CallStatus.IN_PROGRESS, {"Url": "ftp://a.example"}, 21205),
     (CallStatus.IN_PROGRESS, {"Url": "https://a.example", "FallbackUrl": "x"}, 21205),
     (CallStatus.IN_PROGRESS, {"Url": "https://a.example", "Method": "PUT"}, 21209),
-    (CallStatus.IN_PROGRESS, {"Twiml": "x" * 4001}, 20001),
+    (CallStatus.IN_PROGRESS, {"Twiml": "x" * 4001}, 32018),
     (CallStatus.IN_PROGRESS, {"Status": "paused"}, 20001),
     (CallStatus.IN_PROGRESS, {"StatusCallback": "a.example"}, 21609),
     (CallStatus.IN_PROGRESS, {"TimeLimit": "0"}, 20001),

@@ -66,6 +66,7 @@ RECORDING = Recording(
     account_sid="",
     sid=f"RE{1:032x}",
     call_sid=CALL.sid,
+    conference_sid=f"CF{1:032x}",
     source=RecordingSource.DIAL_VERB,
     status=RecordingStatus.COMPLETED,
     status_callback="https://private",
@@ -213,7 +214,8 @@ async def stored_sids(world: World) -> list[str]:
     await world.services.store.commit([recording_tables.inserted(recording)])
     await world.services.store.commit(rooms_of(world.main.sid))
     mine = (message, number, CALL, APPLICATION, RECORDING, ROOM, QUEUE, *ENTRIES)
-    return [*(each.sid for each in mine), noted]
+    key = await world.services.keys.add(world.main.sid, "private key", 1.0)
+    return [*(each.sid for each in mine), key.sid, noted]
 
 
 def rooms_of(account_sid: str) -> list[Write]:

@@ -508,3 +508,10 @@ async def test_openapi_describes_what_is_served(world: World) -> None:
         if word.startswith("#/components/schemas/")
     }
     assert {name.rsplit("/", 1)[1] for name in references} <= set(document["components"]["schemas"])
+
+
+async def test_where_no_calls_are_carried_there_is_nothing_for_browsers(world: World) -> None:
+    for path in ("/signal", "/sip"):
+        status, body, _ = await world.ask("GET", path, world.main)
+        assert (status, body["code"]) == (404, 20404)
+        assert path in body["message"]

@@ -17,8 +17,9 @@ from protocols.sdp.media import DtmfMode, LocalMedia
 from protocols.sdp.negotiation import Negotiation
 from protocols.sdp.offer_answer import Answered
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import Invite
-from protocols.sip.message import NameAddr
+from protocols.sip.agent_commands import HangUp, Invite
+from protocols.sip.headers import Reason, write_reason
+from protocols.sip.message import Headers, NameAddr
 from protocols.sip.registration_events import Failed, Registered
 from protocols.sip.session_offers import Body
 from protocols.sip.station import Station, Terms, open_station
@@ -125,15 +126,22 @@ async def test_a_number_greets_and_echoes(start: StartCarrier, caller: Carrier) 
 
 
 @pytest.mark.parametrize(
-    ("digits", "status"), [("0486", 486), ("0603", 603), ("0503", 503), ("0555", 302)]
+    ("digits", "status", "reason"),
+    [
+        ("0486", 486, "Busy Here"),
+        ("0603", 603, "Decline"),
+        ("0503", 503, "Service Unavailable"),
+        ("0555", 302, "Moved Temporarily"),
+    ],
 )
 async def test_a_number_refuses(
-    start: StartCarrier, caller: Carrier, digits: str, status: int
+    start: StartCarrier, caller: Carrier, digits: str, status: int, reason: str
 ) -> None:
     called = await start('0555={"redirect": "sip:+15550001111@127.0.0.1:9"}')
     await join(caller, called)
     (call,) = await ended(dial(caller, f"+1555000{digits}", [{"wait": 1}]))
     assert (call.sip_code, call.answered_at, call.steps) == (status, None, [])
+    assert call.reason == reason
     (other,) = await ended(*called.calls.of(f"+1555000{digits}"))
     assert other.sip_code == status
     await free(caller, called)
@@ -237,6 +245,19 @@ async def test_what_waits_at_the_end_of_a_call_was_missed(
     await join(caller, called)
     (call,) = await ended(dial(caller, "+15550001234", [{"expect": "tone:440", "within": 30}]))
     assert said(call) == [({"expect": "tone:440", "within": 30}, False)]
+
+
+@pytest.mark.parametrize("dtmf", list(DtmfMode))
+@pytest.mark.parametrize(("keys", "ok"), [("1", True), ("1W2", False)])
+async def test_a_key_that_ends_the_call_was_pressed(
+    start: StartCarrier, dtmf: DtmfMode, keys: str, ok: bool
+) -> None:
+    caller, called = [await start(stand=Stand(dtmf=dtmf)) for _ in range(2)]
+    await join(caller, called)
+    script = [{"expect": "dtmf:1", "within": 20}, {"hangup": True}]
+    called.set_phone("+15550001234", read_manner({"script": script}))
+    (call,) = await ended(dial(caller, "+15550001234", [{"press": keys}, {"wait": 30}]))
+    assert said(call) == [({"press": keys}, ok)]
 
 
 async def test_nothing_is_done_after_hanging_up(start: StartCarrier, caller: Carrier) -> None:
@@ -581,6 +602,19 @@ async def test_session_timers_are_as_the_manner_says(start: StartCarrier, refres
     await agent.station.close()
 
 
+async def test_why_the_other_side_ended_a_call_is_written_down(start: StartCarrier) -> None:
+    carrier = await start('*={"script": [{"wait": 30}]}')
+    agent = Agent(carrier)
+    session = await agent.call("+15550001234")
+    await agent.until(events.Answered)
+    why = write_reason(Reason(protocol="SIP", cause=408, text="nobody speaks"))
+    agent.station.agent.hang_up(session, agent.station.now(), HangUp(headers=Headers([why])))
+    agent.station.wake()
+    (call,) = await ended(*carrier.calls.of("+15550001234"))
+    assert (call.sip_code, call.reason) == (200, "nobody speaks")
+    await agent.station.close()
+
+
 async def test_an_offer_is_made_where_one_is_wanted(start: StartCarrier) -> None:
     """A re-INVITE without an offer, and the answer in its ACK: after it the script can offer."""
     carrier = await start(
@@ -644,7 +678,7 @@ async def test_phones_are_steered_over_http(caller: Carrier, http: TestClient[An
     assert shown["id"] == placed["id"]
     assert set(shown) == {
         *("id", "from", "to", "direction", "state", "sip_code", "started_at", "answered_at"),
-        *("ended_at", "dtmf", "steps"),
+        *("reason", "ended_at", "dtmf", "steps"),
     }
     assert [(each["step"], each["ok"]) for each in shown["steps"]] == [(s, True) for s in script]
     assert shown["steps"][0]["heard"] == "tone:700"

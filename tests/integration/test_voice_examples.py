@@ -185,7 +185,6 @@ def test_conference_lets_in_who_knows_the_pin(trunkline: Trunkline, start: Start
     conference.expect("is a conference line")
     for each in (caller, third):
         each.call(trunkline.number)
-    for each in (caller, third):
         each.expect_speech(PATIENCE)
         each.press("1234")
     moderator.call(trunkline.number)

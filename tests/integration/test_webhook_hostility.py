@@ -283,8 +283,13 @@ async def test_a_name_for_an_internal_address_is_refused(monkeypatch: pytest.Mon
         failure = await fetcher.fetch(asked(f"http://innocent.example:{port}/"))
         assert isinstance(failure, Failure)
         assert failure.error_code == 11205
+        assert failure.message.startswith("innocent.example is 1")
         assert "not public" in failure.message
         assert inside.connections == 0
+        for written in ("10.0.0.1", "[fd00::1]"):
+            failure = await fetcher.fetch(asked(f"http://{written}/"))
+            assert isinstance(failure, Failure)
+            assert failure.message.startswith(f"{written.strip('[]')}: the address is not public")
 
 
 async def test_of_two_addresses_the_permitted_one_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

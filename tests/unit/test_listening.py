@@ -53,6 +53,18 @@ def test_a_taken_port_names_its_key_and_the_remedy(section: str) -> None:
     listening.check(given, EVERY_ROLE)  # it is free now
 
 
+def test_all_taken_ports_are_told_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("", 0)) as other:
+        ports = [each.getsockname()[1] for each in (one, other)]
+        given = config(*(Address("127.0.0.1", each) for each in ports))
+        with pytest.raises(listening.ListenError) as error:
+            listening.check(given, EVERY_ROLE)
+    assert [line.split()[:3] for line in str(error.value).split("\n")] == [
+        ["[http]", "listen", f"127.0.0.1:{ports[0]}"],
+        ["[smpp]", "listen", f"127.0.0.1:{ports[1]}"],
+    ]
+
+
 def test_an_address_of_another_machine_is_refused_in_words() -> None:
     with pytest.raises(listening.ListenError, match="can't be listened on: Cannot assign"):
         listening.check(config(Address("192.0.2.1", 8080), None), EVERY_ROLE)

@@ -201,7 +201,7 @@ def test_every_bound_of_the_config_is_shown_beside_its_gauge() -> None:
         if name.startswith("max_")
     }
     no_bounds = {"messages.max_body", "sip.max_expires"}
-    others = {"store.trace_rows", "webhooks.workers", "media.calls"}
+    others = {"store.trace_rows", "webhooks.workers", "media.calls", "media.set_ups"}
     assert set(limits) == bounds - no_bounds | others
     assert limits["webhooks.max_in_memory_per_host"] == 2000
 
@@ -238,6 +238,8 @@ def test_calls_and_what_carries_them_are_counted() -> None:
         workers=2,
         media={0: 7},
         refused={"flood": 8},
+        sockets=10,
+        clients={"registered": 11},
     )
     samples = scraped([voice_collector(lambda: stats)])
     assert samples["calls", (("direction", "outbound-dial"),)] == 1
@@ -250,6 +252,8 @@ def test_calls_and_what_carries_them_are_counted() -> None:
     assert samples["call_mos_bucket", (("le", "4.4"),)] == samples["call_mos_count", ()] == 1
     assert samples["media_calls", (("worker", "0"),)] == 7
     assert samples["sip_refused_total", (("rule", "flood"),)] == 8
+    assert samples["http_sockets", ()] == 10
+    assert samples["voice_clients", (("what", "registered"),)] == 11
     names = ("sip_sessions", "sip_transactions", "sip_connections", "sip_registrations")
     assert [samples[name, ()] for name in (*names, "media_workers")] == [3, 4, 5, 6, 2]
 

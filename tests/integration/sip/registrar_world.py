@@ -89,6 +89,7 @@ class World:
         self.settings: dict[str, str] = options.pop("settings", {})
         self.limits: Limits = options.pop("limits", Limits(min_expires=1))
         self.log: RefusalLog | None = options.pop("log", None)
+        self.sockets: tuple[tuple[str, int], ...] = ()
         self.secret = secrets.token_bytes(32)
         self.clock = time.time
 
@@ -121,6 +122,7 @@ class World:
             clock=lambda: self.clock(),
             limits=self.limits,
             log=self.log,
+            sockets=self.sockets,
         )
         await self.registrations.start()
 

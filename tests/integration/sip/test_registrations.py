@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -19,9 +20,11 @@ from gateway.sip.model import Domain, Mapping, Purpose
 from gateway.sip.refusals import RefusalLog, Refused
 from gateway.sip.registrations import MAX_WAITING
 from gateway.store.base import StoreUnavailable
+from protocols.sip.binding import Cause
 from protocols.sip.headers import read_reason, read_retry_after, read_warning
 from protocols.sip.message import Response
-from protocols.sip.transport import Hop, Transport
+from protocols.sip.registrar import Change
+from protocols.sip.transport import Flow, Hop, Transport
 from protocols.sip.uri import SipUri
 from protocols.sip.wire import Listen, Tls
 from tests.integration.sip.peers import Authority
@@ -290,6 +293,23 @@ async def test_a_restart_elsewhere_leaves_what_may_be_anothers(start: Start) -> 
         await world.restart()
         await world.registrations.close()
         assert await rows(world) == []
+
+
+async def test_a_restart_forgets_the_browsers_of_the_last_run_and_no_others(start: Start) -> None:
+    world = await start(sockets=(("0.0.0.0", 8080),))
+    async with phone() as alice:
+        await alice.register(world.hop())
+    [before] = world.registrations.bindings(ALICE)
+    for name, port in (("ours", 8080), ("another's", 9090)):
+        flow = Flow(
+            id=7, transport=Transport.WSS, local=("127.0.0.1", port), remote=("127.0.0.1", 50000)
+        )
+        browser = msgspec.structs.replace(before, id=name, flow=flow)
+        change = Change(binding=browser, cause=Cause.REGISTERED)
+        await world.store.commit(stored.writes_of(world.account.sid, (change,)))
+    await world.restart()
+    await world.registrations.close()
+    assert sorted(await rows(world)) == sorted([before.id, "another's"])
 
 
 async def test_a_binding_ends_with_its_connection(start: Start) -> None:

@@ -212,12 +212,16 @@ async def test_of_several_the_first_to_answer_is_joined(
 
 
 async def test_one_after_the_other(tmp_path: Path, alice: Phone, bob: Phone, carol: Phone) -> None:
-    bob.on_call = Phone.refusing(486)
+    bob.on_call = Phone.ringing
     twiml = dial(user("bob"), user("carol"), sequential="true", answerOnBridge="true")
     async with gateway(tmp_path, twiml, bob, carol) as here:
         alice.call("all", here.hop())
-        await alice.until(events.Answered)
         invited = await bob.until(events.Invited)
+        await asyncio.sleep(0.3)  # carol would ring by now
+        assert not any(isinstance(each, events.Invited) for each in carol.told)
+        bob.station.agent.refuse(invited.session, Reply(status=486), bob.station.now())
+        bob.station.wake()
+        await alice.until(events.Answered)
         assert invited.request.uri.user == "bob"
         await asyncio.gather(alice.sound.hears(1300), carol.sound.hears(440))
         carol.hang_up()

@@ -9,6 +9,7 @@ from protocols.sip import agent_events as events
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
 from tests.integration.voice.test_endings import CONFIG, DOMAIN
+from tests.integration.voice.test_spoken import FAKE
 from tests.integration.voice.world import ACCOUNT, World, world
 from tests.integration.webhook_servers import (
     Reply,
@@ -84,7 +85,7 @@ async def test_each_wrong_has_its_code_and_leads_to_the_fallback(
 ) -> None:
     fallback = '\nvoice_fallback_url = "{app}/fallback"\nvoice_status'
     config = CONFIG.replace("\nvoice_status", fallback, 1)
-    config = config.replace("{first}", "").replace("{second}", "9").replace("{limits}", "")
+    config = config.replace("{first}", "").replace("{second}", "9").replace("{limits}", FAKE)
     now: list[Reply] = []
 
     async def reply(server: Server, seen: Seen, writer: asyncio.StreamWriter) -> None:
@@ -110,7 +111,7 @@ async def test_each_wrong_has_its_code_and_leads_to_the_fallback(
         codes = {name: str(code) for name, (_, code) in WRONG.items()}
         codes |= {"TLS": "11237", "internal": "11205"}
         assert found == {name: (code, "completed") for name, code in codes.items()}
-        # And where the fallback is no better the call ends, answered as it is.
+        # And where the fallback is no better that is said, and the call ends, answered as it is.
         here.app.pages["/fallback"] = "<Response>"
         now[:] = [answer("500 Oops")]
         form, status = await called(here, alice, server.origin)
@@ -118,4 +119,5 @@ async def test_each_wrong_has_its_code_and_leads_to_the_fallback(
         noted = await here.get(
             f"/2010-04-01/Accounts/{ACCOUNT}/Calls/{form['CallSid']}/Notifications.json"
         )
-        assert {each["error_code"] for each in noted["notifications"]} == {"11200", "12100"}
+        said = {each["error_code"] for each in noted["notifications"]}
+        assert said == {"11200", "12100"}

@@ -301,6 +301,7 @@ async def test_a_document_may_come_with_the_call(tmp_path: Path, carrier: Phone)
 async def test_a_call_may_be_recorded_from_its_answer(tmp_path: Path, carrier: Phone) -> None:
     async with gateway(tmp_path, carrier) as here:
         more = {"Record": "true", "RecordingChannels": "dual"}
+        more["StatusCallback"] = f"{here.app.url}/status"
         made = await make(here, RecordingStatusCallback=f"{here.app.url}/recording", **more)
         await here.app.until("/voice")
         await asyncio.sleep(0.3)  # of sound
@@ -308,6 +309,10 @@ async def test_a_call_may_be_recorded_from_its_answer(tmp_path: Path, carrier: P
         form = await here.app.until("/recording")
         assert (form["CallSid"], form["RecordingStatus"]) == (made["sid"], "completed")
         assert (form["RecordingSource"], form["RecordingChannels"]) == ("OutboundAPI", "2")
+        ended = await over(here, made["sid"])
+        names = ("RecordingUrl", "RecordingSid", "RecordingDuration")
+        assert [ended[each] for each in names] == [form[each] for each in names]
+        assert len(told(here)) == 1
 
 
 async def test_an_application_says_what_runs_and_who_is_told(

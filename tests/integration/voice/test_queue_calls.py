@@ -9,13 +9,13 @@ from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
 from tests.integration.voice.test_endings import CONFIG, DOMAIN
 from tests.integration.voice.test_rooms import hears
-from tests.integration.voice.test_spoken import tone_file
+from tests.integration.voice.test_spoken import RATE, sound, tone_file, tones_of
 from tests.integration.voice.world import World, world
 
 WAITS = '<Response><Enqueue action="/dequeued" waitUrl="/wait">support</Enqueue></Response>'
 SERVES = (
-    '<Response><Dial action="/served" timeout="{timeout}"><Queue url="{url}">{name}</Queue></Dial>'
-    "</Response>"
+    '<Response><Dial action="/served" timeout="{timeout}" record="record-from-answer-dual">'
+    '<Queue url="{url}">{name}</Queue></Dial></Response>'
 )
 SETUP = CONFIG.replace("{first}", "").replace("{second}", "9").replace("{limits}", "")
 
@@ -70,6 +70,8 @@ async def test_who_waits_is_joined_to_who_dials(
         served = await here.app.until("/served")
         assert (served["DialCallStatus"], served["QueueResult"]) == ("completed", "bridged")
         assert served["DialCallSid"] == waiting["CallSid"]
+        inbound, outbound = await sound(here, served["RecordingUrl"])
+        assert {*tones_of(inbound[-RATE // 2 :]), *tones_of(outbound[-RATE // 2 :])} == {440, 880}
         await alice.until(events.HungUp)
         await left(here)
 

@@ -83,12 +83,42 @@ async def test_a_file_is_played_and_then_the_next_document_goes_on(
         await alice.until(events.HungUp)
 
 
+async def test_the_next_file_is_fetched_while_one_is_heard(tmp_path: Path, alice: Phone) -> None:
+    twiml = '<Response><Play loop="0">/tone.wav</Play><Play>/next.wav</Play></Response>'
+    async with gateway(tmp_path, twiml, alice) as here:
+        here.app.sounds |= dict.fromkeys(("/tone.wav", "/next.wav"), tone_file(1000, 0.5))
+        alice.call("anybody", here.hop())
+        async with asyncio.timeout(10):
+            await here.app.until("/next.wav")
+        alice.hang_up()
+
+
 async def test_a_text_is_spoken(tmp_path: Path, alice: Phone) -> None:
     twiml = "<Response><Say>Hello there</Say><Redirect>/next</Redirect></Response>"
     async with gateway(tmp_path, twiml, alice, limits=FAKE) as here:
         alice.call("anybody", here.hop())
         await here.app.until("/next")
         assert max(np.abs(decoded(each)).max() for each in alice.sound.heard) > 1000
+
+
+LEADS_ASTRAY = '<Response><Pause length="1"/><Redirect>/astray</Redirect></Response>'
+
+
+@pytest.mark.parametrize(
+    ("twiml", "end", "status"),
+    [("astray", events.Refused, "failed"), (LEADS_ASTRAY, events.HungUp, "completed")],
+)
+async def test_where_no_app_says_what_to_do_the_caller_hears_that(
+    tmp_path: Path, alice: Phone, twiml: str, end: type[events.Event], status: str
+) -> None:
+    async with gateway(tmp_path, twiml, alice, limits=FAKE) as here:
+        here.app.pages["/astray"] = "<Response>"
+        alice.call("anybody", here.hop())
+        await alice.until(end)
+        assert max(np.abs(decoded(each)).max() for each in alice.sound.heard) > 1000
+        await here.ended()
+        call = await here.call((await here.app.until("/voice"))["CallSid"])
+        assert (call.status, call.error_code) == (status, 11200)
 
 
 def inform(phone: Phone, key: str) -> None:
@@ -125,6 +155,35 @@ async def test_keys_are_gathered_while_a_prompt_plays(tmp_path: Path, way: str) 
         assert (form["Digits"], form["msg"]) == ("12", "Gather End")
         await alice.until(events.HungUp)
     await alice.close()
+
+
+@pytest.mark.parametrize("way", PRESSES)
+async def test_who_is_dialled_takes_the_call_by_a_key(
+    tmp_path: Path, alice: Phone, way: str
+) -> None:
+    twiml = (
+        f'<Response><Dial action="/after"><Sip url="/screen">sip:bob@{DOMAIN}</Sip></Dial>'
+        "</Response>"
+    )
+    mode, press = PRESSES[way]
+    bob = KeyPhone("bob", DOMAIN, 880.0, "pb", dtmf=mode)
+    await bob.open()
+    async with gateway(tmp_path, twiml, alice, bob) as here:
+        here.app.sounds["/tone.wav"] = tone_file(1000, 1.0)
+        here.app.pages["/screen"] = (
+            '<Response><Gather numDigits="1" action="/taken"><Play loop="0">/tone.wav</Play>'
+            "</Gather><Hangup/></Response>"
+        )
+        alice.call("anybody", here.hop())
+        await bob.sound.hears(1000)
+        press(bob, "7")
+        form = await here.app.until("/taken")
+        assert form["Digits"] == "7"
+        await bob.sound.hears(440)
+        alice.hang_up()
+        after = await here.app.until("/after")
+        assert (after["DialCallSid"], after["DialBridged"]) == (form["CallSid"], "true")
+    await bob.close()
 
 
 async def test_a_message_is_recorded_after_a_beep(tmp_path: Path, alice: Phone) -> None:
@@ -189,6 +248,27 @@ async def test_both_sides_of_a_dial_are_recorded(tmp_path: Path, bob: Phone) -> 
         assert (told["RecordingSource"], told["RecordingChannels"]) == ("DialVerb", "2")
         (shown,) = await recordings(here, f"/Calls/{form['CallSid']}")
         assert (shown["source"], shown["channels"]) == ("DialVerb", 2)
+    await alice.close()
+
+
+async def test_a_star_that_comes_before_two_are_joined_is_not_lost(
+    tmp_path: Path, bob: Phone
+) -> None:
+    alice = KeyPhone("alice", DOMAIN, 440.0, "pa", dtmf=DtmfMode.INFO)
+    await alice.open()
+    twiml = (
+        '<Response><Dial action="/after" hangupOnStar="true">'
+        f'<Sip url="/first">sip:bob@{DOMAIN}</Sip></Dial></Response>'
+    )
+    async with gateway(tmp_path, twiml, alice, bob) as here:
+        here.app.pages["/first"] = '<Response><Pause length="1"/></Response>'
+        alice.call("anybody", here.hop())
+        await alice.until(events.Answered)
+        await here.app.until("/first")
+        inform(alice, "*")
+        form = await here.app.until("/after")
+        await bob.until(events.HungUp)
+        assert form["DialCallStatus"] == "completed"
     await alice.close()
 
 

@@ -35,7 +35,8 @@ async def until(held: Callable[[], Awaitable[T | None]]) -> T:
 class App:
     """Answers `/voice` with `twiml`, other paths with what `pages` and `sounds` have.
 
-    `callers` have documents of their own at `/voice`, by who calls. It keeps what it was asked.
+    `callers` have documents of their own at `/voice`, by who calls. It keeps what it was asked,
+    and by which methods in `ways`.
     """
 
     twiml: str = SILENT
@@ -43,12 +44,14 @@ class App:
     pages: dict[str, str] = field(default_factory=dict)
     sounds: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    ways: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.Request) -> web.Response:
-        form = await request.post()
+        form = {**request.query, **await request.post()}
         self.asked.append((request.path, {name: str(value) for name, value in form.items()}))
+        self.ways.append((request.method, request.path))
         self.news.set()
         if (sound := self.sounds.get(request.path)) is not None:
             return web.Response(body=sound, content_type="audio/wav")
@@ -165,6 +168,7 @@ class World:
 BASE = """
 [http]
 listen = "127.0.0.1:0"
+{http}
 [smpp]
 listen = ""
 [sip]
@@ -178,9 +182,15 @@ workers = {workers}
 
 @asynccontextmanager
 async def world(
-    folder: Path, config: str, twiml: str = SILENT, *, workers: int = 1, sip: str = ""
+    folder: Path,
+    config: str,
+    twiml: str = SILENT,
+    *,
+    workers: int = 1,
+    http: str = "",
+    sip: str = "",
 ) -> AsyncIterator[World]:
-    """`{app}` in `config` stands for the app's URL; `sip` are more keys of its section."""
+    """`{app}` in `config` stands for the app's URL; `http`, `sip` are more keys of theirs."""
     app = App(twiml=twiml)
     web_app = web.Application()
     web_app.router.add_route("*", "/{path:.*}", app.answer)
@@ -190,7 +200,7 @@ async def world(
     await site.start()
     app.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     file = folder / "trunkline.toml"
-    base = BASE.replace("{workers}", str(workers)).replace("{sip}", sip)
+    base = BASE.replace("{workers}", str(workers)).replace("{http}", http).replace("{sip}", sip)
     file.write_text(base + config.replace("{app}", app.url))
     data = folder / "var"
     data.mkdir(exist_ok=True)
@@ -199,8 +209,8 @@ async def world(
     await gateway.start()
     basic = b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
     try:
-        async with aiohttp.ClientSession(headers={"Authorization": f"Basic {basic}"}) as http:
-            yield World(gateway, app, http)
+        async with aiohttp.ClientSession(headers={"Authorization": f"Basic {basic}"}) as client:
+            yield World(gateway, app, client)
     finally:
         await gateway.close()
         await runner.cleanup()

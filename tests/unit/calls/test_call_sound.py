@@ -17,15 +17,17 @@ from gateway.calls.prompting import Prompting
 from gateway.calls.recording import MOST, Tapes, of_dial, of_record, of_start
 from gateway.calls.taking import Takes
 from gateway.media.graph import File, Graph, Leg, Player, Recorder
-from gateway.media.wire import Applied, PlayerEnded, Pressed, RecordingEnded
+from gateway.media.wire import Applied, Place, PlayerEnded, Pressed, RecordingEnded
+from gateway.messages import notifications
+from gateway.recordings import tables
 from gateway.recordings.book import Book
 from gateway.recordings.files import Files
-from gateway.recordings.model import Recording, RecordingSource, RecordingStatus, Wanted
+from gateway.recordings.model import Recording, RecordingSource, RecordingStatus, Told, Wanted
 from gateway.speech.model import NoPrompt, Prompt
 from gateway.webhooks.callbacks import Patience
 from twiml.call import Event, Recorded, RecordEnd
 from twiml.errors import Level
-from twiml.nouns import RecordingTrack, RecordMode, Trim
+from twiml.nouns import RecordingEvent, RecordingTrack, RecordMode, Trim
 from twiml.verbs import Dial, Play, Record, Say, StartRecording
 
 CALL = Call(
@@ -56,7 +58,8 @@ class Plane:
     def apply(self, graph: Graph) -> "asyncio.Future[Any]":
         self.graph = graph
         done = asyncio.get_running_loop().create_future()
-        done.set_result(Applied(call=graph.call, version=graph.version, places={LEG: None}))
+        places = {LEG: Place(address=("127.0.0.1", 2), control=3)}
+        done.set_result(Applied(call=graph.call, version=graph.version, places=places))
         return done
 
     def press(self, call: str, leg: str, digits: str, duration: float = 0.1) -> None:
@@ -117,6 +120,7 @@ class World:
         plane: Any = self.plane
         self.media = CallMedia(plane, "CA1", lambda leg, key: self.keys.append((leg, key.digit)))
         store: Any = Store()
+        self.store = store
         self.files = Files(folder)
         self.book = Book(
             store=store,
@@ -367,6 +371,66 @@ async def test_a_call_is_recorded_so_often_and_not_more(world: World) -> None:
     assert len(set(sids)) == MOST + 1 and sids[-1] == ""
     await turn()
     assert len(world.plane.nodes(Recorder)) == MOST
+
+
+def troubles(world: World) -> list[object]:
+    """The codes of the notifications that were kept."""
+    return [row[3] for kind, row in world.store.took if kind is notifications.INSERT]
+
+
+def absent(world: World) -> list[object]:
+    """The codes of the recordings that were kept without anything in them."""
+    rows = [row for kind, row in world.store.took if kind is tables.INSERT]
+    status, code = (tables.COLUMNS.index(name) for name in ("status", "error_code"))
+    return [row[code] for row in rows if row[status] == "absent"]
+
+
+async def test_an_app_is_told_of_a_recording_that_is_one_too_many(world: World) -> None:
+    told = Told(url="https://a.example/taped", events=(RecordingEvent.ABSENT,))
+    wanted = Wanted(source=RecordingSource.START_CALL_TWIML, told=told)
+    for _ in range(MOST + 1):
+        world.tapes.begin(wanted)
+    await turn()
+    assert (troubles(world), absent(world)) == ([16108], [16108])
+    (job,) = (row for _, row in world.store.took if "RecordingUrl" in str(row))
+    assert "ErrorCode" in str(job)
+    world.tapes.begin(wanted, sid="RE1")  # over REST, which says it
+    await turn()
+    assert (troubles(world), absent(world)) == ([16108] * 2, [16108])
+
+
+async def test_an_app_is_told_that_the_disk_has_failed(world: World, tmp_path: Path) -> None:
+    (tmp_path / "recordings").write_text("no folder")
+    assert world.tapes.begin(Wanted(source=RecordingSource.DIAL_VERB)) == ""
+    await turn()
+    assert (troubles(world), absent(world)) == ([12400], [12400])
+    assert str(tmp_path) not in str(world.store.took)
+
+
+async def test_an_app_is_told_that_a_recording_is_not_whole(world: World) -> None:
+    sid = world.tapes.begin(Wanted(source=RecordingSource.DIAL_VERB))
+    await turn()
+    world.media.recorded(
+        RecordingEnded(
+            call="CA1", recorder=sid, seconds=0.0, cause="fault", spoke=False, fault="no room"
+        )
+    )
+    await turn()
+    assert troubles(world) == [12400]
+
+
+async def test_a_recording_that_is_asked_for_again_goes_on_as_it_is(world: World) -> None:
+    wanted = Wanted(source=RecordingSource.START_CALL_API)
+    world.tapes.begin(wanted, sid="RE1")
+    path = world.files.path("AC1", "RE1")
+    path.write_bytes(b"sound")
+    assert world.tapes.begin(wanted, sid="RE1") == "RE1"
+    assert [each.sid for each in world.tapes.running()] == ["RE1"]
+    assert path.read_bytes() == b"sound"
+    await turn()
+    world.recorded(1.0, "told")
+    world.tapes.begin(wanted, sid="RE1")
+    assert world.tapes.running() == []
 
 
 async def test_where_nothing_can_be_recorded_nothing_is_left(world: World) -> None:

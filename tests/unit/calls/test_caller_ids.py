@@ -3,7 +3,7 @@
 import pytest
 
 from carriers.caller_id import Caller
-from gateway.calls.caller_ids import caller_as, may_call_as
+from gateway.calls.caller_ids import caller_as, may_call_as, not_theirs
 from gateway.calls.model import Call, CallDirection, CallStatus
 from gateway.model import PhoneNumber
 from twiml.nouns import Number, Sip, SipUri
@@ -61,6 +61,15 @@ def test_a_sip_caller_goes_by_its_own_name() -> None:
     for name in ("alice", "sip:alice@office.example", "+447700900002"):
         assert may_call_as(name, (NUMBER,), mine, holder)
     assert not may_call_as("bob", (NUMBER,), mine, holder)
+
+
+def test_a_client_calls_a_number_under_one_of_the_accounts_alone() -> None:
+    mine = call("client:alice", "+15550009000")
+    for name in ("", "client:alice", "alice"):
+        assert not may_call_as(name, (NUMBER,), mine, holder)
+    assert may_call_as("+15550001000", (NUMBER,), mine, holder)
+    assert may_call_as("", (PEER,), mine, holder)
+    assert "should be one of the account" in not_theirs("").message
 
 
 def test_who_stays_unknown_does_so_under_its_own_number_alone() -> None:

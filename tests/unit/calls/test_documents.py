@@ -95,8 +95,8 @@ async def test_a_document_is_asked_for_and_read() -> None:
         (seen,) = server.seen
         assert seen.form == [
             *call_parameters(CALL),
-            ("SipCallId", "c1"),
             ("Digits", "1"),
+            ("SipCallId", "c1"),
         ]
         assert valid(server, seen)
         (exchange,) = got.exchanges
@@ -119,6 +119,25 @@ async def test_another_status_can_be_told_and_a_get_has_it_in_its_query() -> Non
         (seen,) = server.seen
         assert seen.method == "GET" and "CallStatus=in-progress" in seen.path
         assert valid(server, seen)
+
+
+async def test_each_name_is_told_once_and_a_verb_goes_before_what_came_with_the_call() -> None:
+    async with app(answer("500 Oops", b""), Clock()) as (server, documents):
+        goto = Goto(
+            url=server.origin,
+            method="POST",
+            parameters=(("Digits", "1"), ("ErrorCode", "30003"), ("CallSid", "another")),
+        )
+        extra = [("Digits", "9"), ("CallSid", "forged"), ("x", "1"), ("x\udc80", "2"), ("x?", "3")]
+        fallback = Fallback(url=f"{server.origin}/fallback")
+        await documents.fetch(CALL, goto, fallback, extra=extra)
+        await documents.report(CALL, goto, extra=extra)
+        first, again, told = (seen.form for seen in server.seen)
+        said = [("Digits", "1"), ("ErrorCode", "30003"), ("x", "1"), ("x?", "2")]
+        assert first == told == [*call_parameters(CALL), *said]
+        del said[1]
+        failed = [("ErrorCode", "11200"), ("ErrorUrl", f"{server.origin}/")]
+        assert again == [*call_parameters(CALL), *said, *failed]
 
 
 async def test_each_request_has_a_token_of_its_own() -> None:
@@ -380,8 +399,8 @@ async def test_a_report_passes_its_answer_over() -> None:
         (seen,) = server.seen
         assert seen.form == [
             *call_parameters(CALL, status=CallStatus.COMPLETED),
-            ("X", "1"),
             ("DialCallStatus", "busy"),
+            ("X", "1"),
         ]
         assert valid(server, seen) and told.notes == ()
         assert [(each.at, each.status, each.error_code) for each in told.exchanges] == [

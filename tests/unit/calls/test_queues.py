@@ -33,6 +33,17 @@ def test_who_dials_an_empty_queue_waits_too() -> None:
     assert empty.enqueue("CA2", 4.0) == [Joins("CA2", "CAlater")]
 
 
+def test_who_dials_waits_for_nobody_in_a_queue_that_is_removed() -> None:
+    empty = queue()
+    empty.dial(AGENT, 1.0)
+    empty.dial(Agent(call_sid="CAlater"), 2.0)
+
+    gone = QueueResult.QUEUE_NOT_FOUND
+    assert empty.close() == [Freed("CAagent", gone), Freed("CAlater", gone)]
+    assert empty.close() == []
+    assert empty.go("CAagent", 3.0) == []
+
+
 def test_who_dials_may_have_waited_enough() -> None:
     empty = queue()
     empty.dial(AGENT, 1.0)

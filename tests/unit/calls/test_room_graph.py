@@ -4,6 +4,7 @@ from gateway.calls.conference import Change, Conference, Refused
 from gateway.calls.room_graph import MIXER, Seat, graph_of, seats_of
 from gateway.media.graph import Guest, Join, Mixer, Player, Silence, fault
 from twiml.nouns import Conference as Noun
+from twiml.nouns import JitterBuffer
 
 NODES = {f"CA{number}": f"seat{number}" for number in (1, 2, 3)}
 GUESTS = [Guest(id=node, call=sid, leg=f"{sid}.1") for sid, node in NODES.items()]
@@ -31,6 +32,17 @@ def both(*nodes: str) -> set[tuple[str, str, str]]:
 
 def test_all_hear_the_room_and_are_heard_in_it() -> None:
     assert joins(conference(PLAIN, PLAIN, PLAIN)) == both("seat1", "seat2", "seat3")
+
+
+def test_packets_are_waited_for_as_long_as_each_wants() -> None:
+    nouns = (
+        PLAIN,
+        *(Noun(name="room", jitter_buffer=size) for size in (JitterBuffer.SMALL, JitterBuffer.OFF)),
+    )
+    made = conference(*nouns)
+    graph = graph_of("CF1", 1, mixer=Mixer(id=MIXER), places=GUESTS, seats=seats_of(made, NODES))
+    waits = {each.source: each.buffer for each in graph.joins if each.hearer == MIXER}
+    assert waits == {"seat1": 0.3, "seat2": 0.06, "seat3": 0.02}
 
 
 def test_nobody_is_in_a_room_that_has_not_started() -> None:

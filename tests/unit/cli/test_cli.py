@@ -75,6 +75,8 @@ def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn
         def do_POST(self) -> None:
             found.reply(self)
 
+        do_DELETE = do_GET
+
         def log_message(self, format: str, *args: Any) -> None:
             """Keep quiet."""
 
@@ -478,19 +480,102 @@ def test_sim_calls_from_phones_and_shows_what_they_heard(gateway: StandIn) -> No
         ],
     }
     ringing = {**call, "state": "ringing", "sip_code": None, "steps": []}
-    gateway.answer("GET", path, [call, ringing])
+    refusal = {**ringing, "state": "ended", "sip_code": 480, "reason": "no voice_url"}
+    gateway.answer("GET", path, [call, ringing, refusal])
     gateway.answer("POST", path, {"id": "1"}, status=201)
     assert said("sim", "calls", "+447700900123").splitlines() == [
         "10:00 +447700900123 -> +15550001000: ended 200",
         '  ok {"tone": 440}',
         '  missed {"expect": "dtmf:1"}, heard dtmf:[2]',
         "10:00 +447700900123 -> +15550001000: ringing",
+        "10:00 +447700900123 -> +15550001000: ended 480 (no voice_url)",
     ]
     call_in = ("sim", "call", "--from", "+447700900123", "--to", "+15550001000", "--script")
-    printed = said(*call_in, '[{"press": "1"}]')
+    printed = said(*call_in, '[{"press": "1"}]', "--no-wait")
     assert printed.endswith("sim calls +447700900123\n")
     assert json.loads(gateway.asked[-1][2]) == {"to": "+15550001000", "script": [{"press": "1"}]}
     assert "--script is JSON" in refused(*call_in, "[")
+
+
+def test_tail_says_that_it_waits_and_what_a_notification_says(
+    gateway: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sids = [f"NO{n:032x}" for n in (1, 2)]
+    events = [
+        {"at": "10:00", "sid": "CA1", "type": "notification.created", "data": {"notification": sid}}
+        for sid in sids
+    ]
+    stream = "".join(f"id: {n}\ndata: {json.dumps(each)}\n\n" for n, each in enumerate(events))
+    gateway.answer("GET", "/v1/carriers", {})
+    gateway.answer("GET", "/v1/events", stream.encode())
+    note = {
+        "log": "0",
+        "error_code": "12100",
+        "message_text": "no [XML]",
+        "request_url": "http://a",
+    }
+    gateway.answer("GET", f"{ACCOUNT}/Notifications/{sids[0]}.json", note)  # the other was deleted
+
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupted)
+    result = run("tail")
+    assert result.stderr.startswith("waiting for events; Ctrl-C ends it\n")
+    assert result.stdout.splitlines() == [
+        f"10:00 CA1 notification.created notification={sids[0]}",
+        "    error 12100: no [XML] at http://a",
+        f"10:00 CA1 notification.created notification={sids[1]}",
+    ]
+
+
+REFUSED = "{} can't be run: the document is refused whole"
+PHONE_CALLS = "/sim/phones/%2B447700900123/calls"
+CALL_IN = ("sim", "call", "--from", "+447700900123", "--to", "+15550001000", "--script")
+
+
+def sim_call(state: str, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+    known = {"id": "2", "state": state, "sip_code": None, "reason": "", "answered_at": "10:01"}
+    return {**known, "steps": list(steps), **more}
+
+
+def test_sim_call_follows_the_call_and_fails_with_its_steps(gateway: StandIn) -> None:
+    press, hear = {"press": "1"}, {"expect": "tone:440"}
+    pressed = {"step": press, "ok": True, "heard": None}
+    gateway.answer("POST", PHONE_CALLS, {"id": "2"}, status=201)
+    other = sim_call("ended", id="1")
+    begun = sim_call("calling", answered_at=None)
+    states = (begun, sim_call("answered", pressed), sim_call("ended", pressed, sip_code=200))
+    gateway.answer("GET", PHONE_CALLS, *([other, each] for each in states))
+    printed = said(*CALL_IN, json.dumps([press, {"wait": 9}])).splitlines()
+    assert printed == ["calling", "answered", '  ok {"press": "1"}', "ended 200"]
+    # The other side was first, and a tone that nobody heard is no success.
+    assert refused(*CALL_IN, json.dumps([press, {"wait": 9}, hear])).startswith("1 of 3 steps mis")
+    missed = {"step": hear, "ok": False, "heard": "silence"}
+    gateway.answer("GET", PHONE_CALLS, [sim_call("ended", missed, sip_code=200)])
+    assert refused(*CALL_IN, json.dumps([hear])).startswith("1 of 1 steps missed; see: ")
+    busy = sim_call("ended", answered_at=None, sip_code=486, reason="too many")
+    gateway.answer("GET", PHONE_CALLS, [busy])
+    result = run(*CALL_IN, "[]")
+    assert result.stdout == "ended 486 (too many)\n"
+    assert str(result.exception).startswith("it was not answered; see: ")
+    gateway.answer("GET", PHONE_CALLS, [])
+    assert "had the phones forget" in refused(*CALL_IN, "[]")
+
+
+def test_sim_call_hangs_up_when_it_is_left(
+    gateway: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    gateway.answer("POST", PHONE_CALLS, {"id": "2"}, status=201)
+    gateway.answer("GET", PHONE_CALLS, [sim_call("answered")])
+    gateway.answer("DELETE", f"{PHONE_CALLS}/2", None, status=200)
+    monkeypatch.setattr("time.sleep", interrupted)
+    result = run(*CALL_IN, "[]")
+    assert (result.exit_code, result.stderr) == (130, "it hung up\n")
+    assert gateway.asked[-1][:2] == ("DELETE", f"{PHONE_CALLS}/2")
 
 
 def test_sim_reads_and_writes_handsets(gateway: StandIn) -> None:
@@ -552,7 +637,7 @@ def test_twiml_check_says_what_is_wrong(tmp_path: Path, gateway: StandIn) -> Non
     assert lines[0].startswith("line 3: warning 12200: ")
     assert lines[-1] == "It says: Message."
     path.write_text("<Response><Message>")
-    assert refused("twiml", "check", str(path)) == f"{path} can't be run"
+    assert refused("twiml", "check", str(path)) == REFUSED.format(path)
     gateway.answer("POST", "/sms", b"<Response/>")
     assert (
         "the answer has no Content-Type"
@@ -578,7 +663,7 @@ def test_twiml_check_reads_documents_for_calls(tmp_path: Path) -> None:
     assert told[-1][0] == "It says"
     assert told[-1][1].startswith("Dial")
     path.write_text("")
-    assert refused("twiml", "check", "--for", "calls", str(path)) == f"{path} can't be run"
+    assert refused("twiml", "check", "--for", "calls", str(path)) == REFUSED.format(path)
     assert said("twiml", "check", str(path)).strip() == "It says: nothing."
 
 
@@ -591,6 +676,13 @@ def test_twiml_check_ends_with_1_where_twilio_s_level_is_error(tmp_path: Path) -
     assert result.exit_code == 1
     (line,) = result.stdout.splitlines()
     assert line.startswith("line 2: error 13621: ")
+    path.write_text("<Response>\n<Foo/>\n<Enqueue/>\n<Say bar='1'>x</Say></Response>")
+    lines = run("twiml", "check", "--for", "calls", str(path)).stdout.splitlines()
+    assert [each.split(":")[:2] for each in lines] == [
+        ["line 2", " warning 12200"],
+        ["line 3", " error 14204"],
+        ["line 4", " warning 12200"],
+    ]
 
 
 def test_twiml_check_reads_what_is_piped_in() -> None:

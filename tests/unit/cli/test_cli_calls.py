@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from test_cli import ACCOUNT, StandIn, gateway, refused, said
+from test_cli import ACCOUNT, StandIn, gateway, refused, run, said
 
 from gateway.cli import ladder
 from gateway.cli.client import Gateway
@@ -98,29 +98,74 @@ def timeline(*events: dict[str, Any], **changed: Any) -> dict[str, Any]:
     return known | changed
 
 
+NOTE = {
+    "log": "0",
+    "error_code": "12100",
+    "message_text": "no [XML] (line 3)",
+    "request_url": "http://app/voice",
+}
+
+
+def noted(gateway: StandIn, *notes: dict[str, str]) -> None:
+    """Newest first, as REST has them."""
+    path = f"{ACCOUNT}/Calls/{SID}/Notifications.json"
+    gateway.answer("GET", path, {"notifications": list(notes)})
+
+
 def test_a_call_is_made_and_followed_until_it_is_over(gateway: StandIn) -> None:
     queued = CALL | {"status": "queued"}
     over = CALL | {"status": "completed", "duration": "12"}
     gateway.answer("POST", f"{ACCOUNT}/Calls.json", queued, status=201)
     gateway.answer("GET", f"{ACCOUNT}/Calls/{SID}.json", queued, CALL, over)
+    noted(gateway, NOTE | {"log": "1"})
     url = "https://app.example/voice?a=1&b=2"
-    printed = said("call", "--to", "+447700900123", "--from", "+15550001000", "--url", url)
+    call = ("call", "--to", "+447700900123", "--from", "+15550001000", "--url", url)
+    printed = said(*call, "--time-limit", "60")
     assert printed.splitlines() == [
         f"{SID}  queued",
         f"{SID}  in-progress",
         f"{SID}  completed  12 s",
+        "warning 12100: no [XML] (line 3) at http://app/voice",
     ]
-    _, _, body = gateway.asked[0]
-    assert parse_qs(body) == {"To": ["+447700900123"], "From": ["+15550001000"], "Url": [url]}
+    form = parse_qs(gateway.asked[0][2])
+    assert (form["To"], form["From"], form["Url"]) == (["+447700900123"], ["+15550001000"], [url])
+    assert form["TimeLimit"] == ["60"]
+
+
+def test_a_call_whose_document_failed_is_an_error(gateway: StandIn) -> None:
+    over = CALL | {"status": "completed", "duration": "0"}
+    gateway.answer("POST", f"{ACCOUNT}/Calls.json", over, status=201)
+    noted(gateway, NOTE | {"log": "1", "error_code": "13223", "request_url": ""}, NOTE)
+    result = run("call", "--to", "+447700900123", "--from", "+15550001000", "--twiml", "<Say>")
+    assert result.stdout.splitlines()[1:] == [
+        "error 12100: no [XML] (line 3) at http://app/voice",
+        "warning 13223: no [XML] (line 3)",
+    ]
+    assert str(result.exception).startswith("completed, with 1 error; see: ")
+
+
+def test_a_call_that_is_left_to_itself_can_be_ended(
+    gateway: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    gateway.answer("POST", f"{ACCOUNT}/Calls.json", CALL, status=201)
+    monkeypatch.setattr("time.sleep", interrupted)
+    result = run("call", "--to", "+447700900123", "--from", "+15550001000", "--twiml", "<Say>")
+    assert result.exit_code == 130
+    assert "the call goes on; end it: " in result.stderr
+    assert result.stderr.endswith(f"calls hangup {SID}\n")
 
 
 def test_a_call_that_nobody_answers_is_an_error(gateway: StandIn) -> None:
     numbers = {"incoming_phone_numbers": [{"phone_number": "+15550001000"}]}
     gateway.answer("GET", f"{ACCOUNT}/IncomingPhoneNumbers.json", numbers)
     gateway.answer("POST", f"{ACCOUNT}/Calls.json", CALL | {"status": "busy"}, status=201)
+    noted(gateway)
     why = refused("call", "--to", "+447700900123", "--twiml", "<Response/>")
     assert why.startswith("busy; see: ") and why.endswith(f"calls show {SID}")
-    form = parse_qs(gateway.asked[-1][2])
+    form = parse_qs(gateway.asked[-2][2])
     assert (form["From"], form["Twiml"]) == (["+15550001000"], ["<Response/>"])
 
 

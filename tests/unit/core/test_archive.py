@@ -137,7 +137,7 @@ async def test_where_it_is_and_what_it_says_when_it_cannot_be_used(
     with pytest.raises(ArchiveError, match="s3:// or file://"):
         open_archive("ftp://host", tmp_path)
     monkeypatch.setitem(sys.modules, "obstore", None)
-    with pytest.raises(ArchiveError, match=r"pip install 'trunkline\[aws\]'"):
+    with pytest.raises(ArchiveError, match=r"pip install '\.\[aws\]'"):
         open_archive("s3://bucket", tmp_path)
 
 

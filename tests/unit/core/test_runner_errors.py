@@ -238,7 +238,7 @@ async def test_accounts_and_numbers_are_looked_at_again(
     errors: list[Exception] = list(ERRORS)
     refreshed = asyncio.Event()
     room: Any = Room()
-    directory = Directory(bench.store, room, room, room)
+    directory = Directory(bench.store, room, room, room, room)
     directory.start()
     await asyncio.wait_for(refreshed.wait(), 30)
     await directory.close()

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from gateway.children import environment
+from gateway.recordings import encoding
 from gateway.recordings.encoding import Encoder, Form, Unplayable
 from gateway.recordings.files import MP3, WAV, Files
 
@@ -85,3 +87,49 @@ async def test_what_there_is_not_can_not_be_had(files: Files) -> None:
         await encoder.file("AC1", "RE1", Form(suffix=WAV, channels=2))
     with pytest.raises(Unplayable, match="not here"):
         await encoder.file("AC1", "RE9", Form(suffix=WAV))
+
+
+async def test_one_that_takes_too_long_is_given_up(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "DEADLINE", 0.001)
+    with pytest.raises(Unplayable, match="took longer"):
+        await Encoder(files).file("AC1", "RE1", Form(suffix=MP3))
+    assert {each.name for each in files.path("AC1", "RE1").parent.iterdir()} == {
+        "RE1.wav",
+        "RE2.wav",
+    }
+
+
+async def test_an_account_has_one_at_a_time_made(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, str]] = []
+    go, full = asyncio.Event(), asyncio.Event()
+
+    async def convert(source: Path, target: Path, suffix: str, channels: int) -> None:
+        made.append((source.parent.name, source.stem))
+        if len(made) == encoding.MOST:
+            full.set()
+        await go.wait()
+
+    monkeypatch.setattr(encoding, "_convert", convert)
+    other = files.begin("AC2", "RE3")
+    other.write_bytes(files.path("AC1", "RE1").read_bytes())
+    encoder, form = Encoder(files), Form(suffix=MP3)
+    wanted = [("AC1", "RE1"), ("AC1", "RE2"), ("AC2", "RE3")]
+    making = [asyncio.create_task(encoder.file(*each, form)) for each in wanted]
+    async with asyncio.timeout(10):
+        await full.wait()
+    assert set(made) == {("AC1", "RE1"), ("AC2", "RE3")}
+    go.set()
+    await asyncio.gather(*making)
+    assert len(made) == 3
+
+
+def test_what_is_started_for_strangers_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUNKLINE_AUTH_TOKEN", "secret")
+    monkeypatch.setenv("LANG", "C")
+    given = environment()
+    assert "secret" not in given.values()
+    assert given["LANG"] == "C"

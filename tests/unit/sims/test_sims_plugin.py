@@ -22,6 +22,7 @@ from twilio.twiml.voice_response import VoiceResponse
 from sims import pytest_plugin
 from sims.media_sounds import recording
 from sims.plugin_gateway import Door, GatewayProcess
+from sims.plugin_notices import pass_over
 from sims.plugin_phones import Phone
 from sims.plugin_texts import Messages
 from sims.plugin_webapp import Reply, WebApp
@@ -118,6 +119,7 @@ class HeldDoor(Door):
         self.texts: list[dict[str, Any]] = []
         self.calls: list[dict[str, Any]] = []
         self.numbers: list[dict[str, str]] = []
+        self.notes: list[dict[str, Any]] = []  # newest first
         self.asked: list[tuple[str, str, object]] = []
 
     def ask(
@@ -131,6 +133,8 @@ class HeldDoor(Door):
         self.asked.append((method, path, content or form))
         if "Calls.json" in path:
             return {"calls": []}
+        if "Notifications.json" in path:
+            return {"notifications": self.notes}
         if "IncomingPhoneNumbers" in path:
             return {"incoming_phone_numbers": self.numbers}
         if path.endswith("/scripts"):
@@ -156,6 +160,7 @@ def test_each_text_is_given_once() -> None:
 
 def call(state: str, **more: Any) -> dict[str, Any]:
     shown: dict[str, Any] = {"id": "c1", "from": "+1", "to": "+44", "direction": "inbound"}
+    shown["started_at"] = "2026-11-22T08:49:34.483Z"
     shown |= {"state": state, "sip_code": None, "answered_at": None, "dtmf": "", "steps": []}
     return shown | more
 
@@ -179,6 +184,57 @@ def test_an_expectation_says_what_was_there_instead() -> None:
     with pytest.raises(AssertionError, match=r"hear dtmf:1 within 5 s, and it heard dtmf:2\n.*\n"):
         phone.expect_dtmf("1", within=5)
     assert door.asked[-2][2] is None or phone.calls[0].keys == "2"
+
+
+def note(sid: str, at: int, **more: Any) -> dict[str, Any]:
+    date = f"Sun, 22 Nov 2026 08:49:{at} +0000"
+    shown = {"sid": sid, "message_date": date, "log": "0", "error_code": "12100"}
+    shown |= {"message_text": "no XML (line 3)", "request_url": "http://app/voice"}
+    return {**shown, "call_sid": "CA1", **more}
+
+
+def test_a_call_that_fails_says_what_the_gateway_noted_of_it() -> None:
+    door = HeldDoor()
+    door.log = Path("/tmp/gateway.log")
+    phone = Phone(door, "+44")
+    door.calls = [call("ended", sip_code=500)]
+    texts = note("NO3", 34, call_sid=None, message_text="a text's")
+    warned = note("NO4", 36, log="1", error_code="13223", request_url="", message_text="odd")
+    door.notes = [warned, texts, note("NO2", 34), note("NO1", 33, message_text="before")]
+    with pytest.raises(AssertionError) as failed:
+        phone.expect_tone(440)
+    assert str(failed.value).splitlines()[2:] == [
+        "  error 12100: no XML (line 3) at http://app/voice (CA1)",
+        "  warning 13223: odd (CA1)",
+        "  the gateway's log: /tmp/gateway.log",
+    ]
+    pass_over(door)
+    door.calls = []
+    door.notes = [note("NO5", 40, message_text="in this test"), *door.notes]
+    with pytest.raises(AssertionError, match=r"none\n  error 12100: in this test at .*\n  the gat"):
+        phone.expect_call(within=0.0)
+
+
+def test_what_the_end_of_a_call_cuts_off_is_no_failure() -> None:
+    class EndsLater(HeldDoor):
+        def ask(self, method: str, path: str, **what: Any) -> Any:
+            if method == "GET" and len(self.asked) > 8:
+                self.calls = [call("ended", answered_at="now", sip_code=200)]
+            return super().ask(method, path, **what)
+
+    door = EndsLater()
+    door.calls = [call("answered", answered_at="now")]
+    phone = Phone(door, "+44")
+    phone.tone(440, seconds=60)
+    phone.hang_up()  # which waits until all is said
+    assert phone.state == "ended"
+
+
+def test_a_phone_tells_of_its_newest_call() -> None:
+    door = HeldDoor()
+    door.calls = [call("ended"), call("answered", id="c2", dtmf="12")]
+    phone = Phone(door, "+44")
+    assert (phone.state, phone.keys, phone.shown()["id"]) == ("answered", "12", "c2")
 
 
 def test_each_call_is_given_once() -> None:

@@ -98,8 +98,13 @@ class Desk:
         for name, lists in DOMAINS.items():
             entries += domain(name, lists, (idle if name.startswith("idle") else main).sid)
         directory.declare(entries)
+        self.proved: list[str] = []  # from where
         self.gate = Gate(
-            directory, accounts, Challenger(bytes(32)), Floods(options.get("floods", FloodLimits()))
+            directory,
+            accounts,
+            Challenger(bytes(32)),
+            Floods(options.get("floods", FloodLimits())),
+            proved=lambda flow: self.proved.append(flow.remote[0]),
         )
         self.admission = Admission(self.gate, Trunks(), numbers.get, clock=lambda: self.now)
 
@@ -259,6 +264,16 @@ def test_a_user_proves_itself(desk: Desk, uri: str, options: dict[str, Any]) -> 
     assert verdict.account_sid == desk.main.sid
 
 
+def test_only_a_password_proves_who_has_a_socket(desk: Desk) -> None:
+    uri = "sip:bob@users.example"
+    desk.judge(uri, transport=Transport.WSS)
+    desk.judge(uri, transport=Transport.WSS, user=("alice", "wrong"))
+    desk.judge("sip:b@addresses.example", OFFICE)
+    assert desk.proved == []
+    desk.judge(uri, OFFICE, transport=Transport.WSS, user=ALICE)
+    assert desk.proved == [OFFICE]
+
+
 def test_an_address_is_enough_where_no_user_is_asked(desk: Desk) -> None:
     verdict = desk.judge(TelUri(number="+15550001111"), OFFICE, to="sip:x@addresses.example")
     assert isinstance(verdict, FromAddress)
@@ -269,6 +284,7 @@ def test_an_address_is_enough_where_no_user_is_asked(desk: Desk) -> None:
 ADDRESS = "no list of addresses of the domain has this address"
 INACTIVE = "the account is suspended or closed"
 NO_NUMBER = "no account has the number"
+SOCKET = "an address proves nothing by WebSocket: the domain has no list of users for this"
 
 
 @pytest.mark.parametrize(
@@ -353,6 +369,24 @@ def test_a_trunk_proves_what_it_must(
         assert isinstance(verdict, Ask) and verdict.reply.status == 401
     else:
         assert isinstance(verdict, FromTrunk) and verdict.carrier == carrier
+
+
+@pytest.mark.parametrize("transport", [Transport.WS, Transport.WSS])
+def test_an_address_proves_nothing_by_websocket(desk: Desk, transport: Transport) -> None:
+    """A page that runs beside a trunk, or behind a proxy there, is not the trunk."""
+    for source in (CARRIER, BOTH):
+        verdict = desk.judge(f"sip:{NUMBER}@192.0.2.1", source, transport=transport)
+        assert isinstance(verdict, Ask) and verdict.reply.status == 401
+    careful = desk.judge(
+        f"sip:{NUMBER}@192.0.2.1", BOTH, transport=transport, user=("careful", "secret")
+    )
+    assert isinstance(careful, Ask)
+    verdict = desk.judge("sip:bob@addresses.example", OFFICE, transport=transport)
+    assert refused(verdict) == (403, SOCKET)
+    for uri in ("sip:bob@users.example", "sip:bob@both.example"):
+        assert isinstance(desk.judge(uri, OFFICE, transport=transport), Ask)
+        assert isinstance(desk.judge(uri, OFFICE, transport=transport, user=ALICE), FromUser)
+    assert refused(desk.judge("sip:bob@both.example", transport=transport)) == (403, ADDRESS)
 
 
 @pytest.mark.parametrize(

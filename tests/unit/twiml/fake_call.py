@@ -125,6 +125,8 @@ class FakeCall(FullCall):
         self.reported: list[Asked] = []
         self.findings: list[Finding] = []
         self.says: list[Say] = []
+        self.foreseen: list[tuple[float, Say | Play]] = []
+        self.ahead: Say | Play | None = None
         self.dials: list[Dial] = []
         self.records: list[Record] = []
         self.starts: list[StartRecording] = []
@@ -222,6 +224,12 @@ class FakeCall(FullCall):
             self._sound(ask, "press", play.digits, play.digits, play.loop, seconds)
         else:
             self._sound(ask, "play", play.url, play.url, play.loop)
+
+    def foresee(self, prompt: Say | Play | None) -> None:
+        assert not self.is_over and not self.is_gone
+        if prompt is not None:
+            self.foreseen.append((self.now, prompt))
+        self.ahead = prompt
 
     def dial(self, ask: int, dial: Dial) -> None:
         self.dials.append(dial)

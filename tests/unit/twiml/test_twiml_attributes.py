@@ -17,6 +17,7 @@ from twiml.nouns import (
     CallEvent,
     ConferenceEvent,
     ConferenceRecord,
+    JitterBuffer,
     RecordingEvent,
     RecordingTrack,
     RecordMode,
@@ -200,7 +201,6 @@ DIALS: Mapping[str, Row] = {
     "Dial timeLimit": Row(number('timeLimit="7"'), dial("time_limit"), 7),
     "Dial hangupOnStar": Row(number('hangupOnStar="true"'), dial("hangup_on_star"), True),
     "Dial callerId": Row(number('callerId="+15550003000"'), dial("caller_id"), "+15550003000"),
-    "Dial callReason": Row(number('callReason="A visit"'), dial("call_reason"), "A visit"),
     "Dial answerOnBridge": Row(
         number('answerOnBridge="true"'),
         timeline,
@@ -313,6 +313,7 @@ _ROOM: Mapping[str, tuple[str, str, object]] = {
     "waitMethod": ("GET", "wait_method", "GET"),
     "coach": (COACHED, "coach", COACHED),
     "participantLabel": ("agent", "participant_label", "agent"),
+    "jitterBufferSize": ("small", "jitter_buffer", JitterBuffer.SMALL),
     "record": ("record-from-start", "record", ConferenceRecord.FROM_START),
     "trim": ("do-not-trim", "trim", Trim.KEEP),
     "statusCallback": ("next", "status_callback", NEXT),

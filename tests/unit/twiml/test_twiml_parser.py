@@ -5,6 +5,7 @@ from twiml.errors import Level, ParseFailure
 from twiml.messaging_dialect import MESSAGING
 from twiml.parser import MAX_BODY, MAX_WARNINGS, Document, findings, parse
 from twiml.verbs import Message, MessagingVerb, Redirect
+from twiml.voice_dialect import VOICE
 
 XML = "text/xml"
 
@@ -192,6 +193,18 @@ def test_a_failure_says_where() -> None:
     assert failure.line == 3
     assert "nope" in failure.message
     assert findings(failure)[0].level is Level.ERROR
+
+
+def test_what_refuses_a_document_hides_nothing_else_that_is_wrong() -> None:
+    bad = "<Enqueue/>\n<Foo/>\n<Enqueue method='x'>a</Enqueue>\n<Say bar='1'>x</Say>"
+    failure = parse(f"<Response>{bad}</Response>".encode(), XML, VOICE)
+    assert isinstance(failure, ParseFailure)
+    assert [(each.line, each.code, each.level) for each in findings(failure)] == [
+        (1, 14204, Level.ERROR),
+        (3, 14201, Level.ERROR),
+        (2, 12200, Level.WARNING),
+        (4, 12200, Level.WARNING),
+    ]
 
 
 @pytest.mark.parametrize(

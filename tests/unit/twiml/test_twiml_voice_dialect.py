@@ -153,7 +153,6 @@ HONOURED = {
         ("referUrl", "/t", "refer_url", "/t"),
         ("referMethod", "GET", "refer_method", "GET"),
         ("hangupOnStar", "true", "hangup_on_star", True),
-        ("callReason", "birthday", "call_reason", "birthday"),
         ("record", "true", "record", RecordMode.FROM_ANSWER),
         ("record", "record-from-ringing-dual", "record", RecordMode.FROM_RINGING_DUAL),
         ("trim", "trim-silence", "trim", Trim.TRIM_SILENCE),

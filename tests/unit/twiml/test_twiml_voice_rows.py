@@ -16,6 +16,7 @@ from twiml.nouns import (
     Conference,
     ConferenceEvent,
     ConferenceRecord,
+    JitterBuffer,
     Queue,
     RecordingEvent,
     RecordingTrack,
@@ -148,6 +149,7 @@ HONOURED = {
         ("waitMethod", "GET", "wait_method", "GET"),
         ("coach", COACHED, "coach", COACHED),
         ("participantLabel", "Joe &amp; co", "participant_label", "Joe & co"),
+        ("jitterBufferSize", "off", "jitter_buffer", JitterBuffer.OFF),
         ("record", "record-from-start", "record", ConferenceRecord.FROM_START),
         ("trim", "do-not-trim", "trim", Trim.KEEP),
         ("statusCallback", "/s", "status_callback", "/s"),
@@ -239,6 +241,7 @@ BAD = [
     ("Conference", "waitUrl", "data:x", 13233),
     ("Conference", "waitMethod", "PUT", 13234),
     ("Conference", "participantLabel", "x" * 129, 12200),
+    ("Conference", "jitterBufferSize", "huge", 12200),
     ("Conference", "record", "true", 12200),
     ("Conference", "statusCallback", "data:x", 12200),
     ("Conference", "statusCallbackEvent", "join shout", 12200),
@@ -537,6 +540,20 @@ def test_a_room_and_a_queue_stand_alone(nouns: str, code: int, expected: object)
     assert one(f"<Dial>{nouns}</Dial>") == expected
 
 
+def test_the_reason_of_a_call_is_told_to_nobody() -> None:
+    document = read('<Dial callReason="A visit">+15550002000</Dial>')
+    assert codes(document) == [12200]
+    assert "callReason of <Dial> has no effect here" in document.warnings[0].message
+    assert codes(read(f'<Dial callReason="{"x" * 51}">+15550002000</Dial>')) == [12200, 12200]
+
+
+def test_who_has_a_dial_recorded_is_told_that_a_room_is_not_recorded_by_it() -> None:
+    record = 'record="record-from-answer"'
+    assert codes(read(f"<Dial {record}><Conference>r</Conference></Dial>")) == [12200]
+    assert codes(read(f"<Dial {record}><Queue>q</Queue></Dial>")) == []
+    assert codes(read('<Dial record="false"><Conference>r</Conference></Dial>')) == []
+
+
 def test_ten_of_any_kind_are_rung() -> None:
     nouns = "<Client>a</Client><Number>+15550002000</Number><Sip>sip:a@b</Sip>" * 4
     document = read(f"<Dial>{nouns}</Dial>")
@@ -556,7 +573,7 @@ def test_what_the_sdk_writes_is_read_without_a_warning() -> None:
     gather.play("/b.mp3")
     response.record(max_length=30, play_beep=True, finish_on_key="#", trim="do-not-trim")
     response.enqueue("support", wait_url="/wait", max_queue_size=5)
-    dial = response.dial(record="record-from-answer-dual")
+    dial = response.dial(recording_track="both", hangup_on_star=True)
     dial.conference("room", beep="onEnter", status_callback_event="start end join leave")
     started = response.start()
     started.recording(channels="mono", recording_status_callback="/r")

@@ -1,0 +1,252 @@
+"""One call at one device: what is told goes to the socket that it has now, or waits for one.
+
+A socket that drops takes no call with it that was answered. For `AWAY` seconds the call goes on as
+it was, media and all; whoever comes back proves by the token of this call that it is theirs.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import structlog
+
+from gateway.browsers import trace
+from gateway.calls.browser import Hearer
+from gateway.calls.call_messages import Said
+from protocols.sip.station import Crossed
+from protocols.voicesdk.errors import Fault
+from protocols.voicesdk.events import (
+    Answered,
+    HungUp,
+    Messaged,
+    Pressed,
+    Reinvited,
+    Rejected,
+)
+from protocols.voicesdk.session import USER_DEFINED
+
+if TYPE_CHECKING:
+    from gateway.browsers.client import Client
+
+_log = structlog.get_logger(__name__)
+
+AWAY: Final = 30.0
+"""Seconds for which a call outlives its socket."""
+
+LOST: Final = f"its socket dropped and did not come back within {AWAY:.0f} s"
+
+UNANSWERED: Final = "its socket dropped before the call was answered"
+
+Tap = Callable[[str, Crossed], None]
+"""Keep a message in the ladder, under the name of its leg."""
+
+Told = Answered | Reinvited | Pressed | Messaged | Rejected | HungUp
+
+
+class Unsaid(msgspec.Struct, frozen=True, kw_only=True):
+    """How a call ended whose client was away, for when it comes back until `until`."""
+
+    fault: Fault | None
+    until: float
+
+
+class Dialogue:
+    """See the module, and `browser.Dialogue` for what a leg may say.
+
+    `sid` is the call's, `name` that of its leg; `proof` is what its client has to show to have it
+    on another socket, `ended` is told that it is over.
+    """
+
+    def __init__(
+        self,
+        socket: "Client",
+        hearer: Hearer,
+        *,
+        sid: str,
+        name: str,
+        proof: str,
+        tap: Tap,
+        ended: Callable[["Dialogue"], None],
+    ) -> None:
+        self.sid = sid
+        self.account_sid = socket.account_sid
+        self.identity = socket.identity
+        self._name = name
+        self._proof = proof
+        self._tap = tap
+        self._ended = ended
+        self._hearer: Hearer | None = hearer
+        self._socket: Client | None = socket
+        self._flow = socket.flow
+        self._is_up = False  # answered by either side, and its client has the proof
+        self._last = ""  # the last description of ours in an answer
+        self._owed: list[tuple[str, dict[str, Any]]] = []  # for who is back
+        self._away: asyncio.TimerHandle | None = None
+        self.unsaid: Unsaid | None = None
+
+    def proves(self, token: str) -> bool:
+        """Whether a token is the one of this call; how long that takes says nothing of it."""
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self._proof.encode())
+
+    # What its leg says: `browser.Dialogue`
+
+    def invite(self, sdp: str, parameters: Mapping[str, str]) -> None:
+        """See `browser.Dialogue`."""
+        told = {"sdp": sdp, "reconnect": self._proof, "parameters": dict(parameters)}
+        self._say("invite", **told)
+
+    def ring(self, sdp: str) -> None:
+        """See `browser.Dialogue`."""
+        self._say("ringing", **({"sdp": sdp} if sdp else {}))
+
+    def answer(self, sdp: str) -> None:
+        """See `browser.Dialogue`."""
+        self._last = sdp or self._last
+        more = {"sdp": self._last} if self._last else {}
+        self._is_up = True
+        self._say("answer", reconnect=self._proof, **more)
+
+    def cancel(self) -> None:
+        """See `browser.Dialogue`."""
+        self._say("cancel")
+        self._end()
+
+    def hang_up(self, fault: Fault | None) -> None:
+        """See `browser.Dialogue`."""
+        if self._away is not None:
+            self.unsaid = Unsaid(fault=fault, until=self._away.when())
+        error = {} if fault is None else {"error": {"code": fault.code, "message": fault.message}}
+        self._say("hangup", **error)
+        self._end()
+
+    def message(self, said: Said) -> None:
+        """See `browser.Dialogue`."""
+        self._say(
+            "message",
+            content=said.content,
+            contenttype=said.content_type,
+            messagetype=USER_DEFINED,
+            voiceeventsid=said.sid,
+        )
+
+    # What its client says
+
+    def take(self, event: Told) -> None:
+        """Take what the client says of this call; what its leg can't cope with ends it alone."""
+        hearer = self._hearer
+        if hearer is None:
+            return
+        try:
+            self._take(event, hearer)
+        except Exception:
+            _log.exception("a call at a client fell", call=self.sid, at=type(event).__name__)
+            hearer.on_fault()
+
+    def _take(self, event: Told, hearer: Hearer) -> None:
+        match event:
+            case Answered(sdp=sdp):
+                self._note("answer", sdp=sdp)
+                self._is_up = True
+                hearer.on_answered(sdp)
+            case Reinvited(sdp=sdp):
+                self._note("reinvite", sdp=sdp)
+                hearer.on_offered(sdp)
+            case Pressed(digits=digits):
+                self._note("dtmf", dtmf=digits)
+                hearer.on_pressed(digits)
+            case Rejected():
+                self._note("reject")
+                self._end()
+                hearer.on_rejected()
+            case HungUp(message=message):
+                self._note("hangup", **({"message": message} if message else {}))
+                self._end()
+                hearer.on_hung_up(message)
+            case Messaged():
+                self._note("message", voiceeventsid=event.voice_event_sid)
+
+    def acknowledge(self, voice_event_sid: str, fault: Fault | None) -> None:
+        """A message of the client's is safe, or was refused."""
+        if self._socket is None:
+            return
+        if fault is None:
+            self._socket.acknowledge(self.sid, voice_event_sid)
+        else:
+            self._socket.refuse_message(self.sid, voice_event_sid, fault)
+
+    # Its sockets
+
+    def come_back(self, socket: "Client", sdp: str) -> None:
+        """Its client has it on this socket from now on, and says what it offers."""
+        before, self._socket = self._socket, socket
+        if before is not None and before is not socket:
+            before.part(self.sid)
+        self._flow = socket.flow
+        self._stay()
+        socket.join(self)
+        owed, self._owed = self._owed, []
+        self.take(Reinvited(callsid=self.sid, sdp=sdp))
+        for kind, payload in owed:
+            self._say(kind, **payload)
+
+    def drop(self) -> None:
+        """Its socket is gone."""
+        self._socket = None
+        if self._hearer is None:
+            return
+        if self._is_up:
+            loop = asyncio.get_running_loop()
+            self._away = loop.call_later(AWAY, self._lose, LOST)
+        else:
+            self._lose(UNANSWERED)
+
+    def _lose(self, reason: str) -> None:
+        hearer = self._hearer
+        self._away = None
+        self._end()
+        if hearer is not None:
+            hearer.on_lost(reason)
+
+    # Inside
+
+    def _say(self, kind: str, **payload: Any) -> None:
+        if self._hearer is None:
+            return
+        if self._socket is None:
+            if kind in _OWED:
+                self._owed.append((kind, payload))
+                del self._owed[:-_MOST_OWED]
+            return
+        self._see(kind, payload, came=False)
+        self._socket.say(kind, self.sid, payload)
+
+    def _note(self, kind: str, **payload: Any) -> None:
+        self._see(kind, payload, came=True)
+
+    def _see(self, kind: str, payload: dict[str, Any], *, came: bool) -> None:
+        octets = trace.shown(kind, self._name, {"callsid": self.sid, **payload})
+        now = asyncio.get_running_loop().time()
+        crossed = Crossed(content=octets, way=self._flow, came=came, at=now, octets=octets)
+        self._tap(self._name, crossed)
+
+    def _end(self) -> None:
+        self._hearer = None
+        self._owed.clear()
+        self._stay()
+        if self._socket is not None:
+            self._socket.part(self.sid)
+            self._socket = None
+        self._ended(self)
+
+    def _stay(self) -> None:
+        if self._away is not None:
+            self._away.cancel()
+            self._away = None
+
+
+_OWED: Final = frozenset({"message"})
+"""What is said again to who was away: the rest is asked for by the client itself."""
+
+_MOST_OWED: Final = 32

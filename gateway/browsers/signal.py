@@ -1,0 +1,137 @@
+"""The WebSocket at `/signal`: frames of the Voice SDK in and out, and time, for `client`."""
+
+import asyncio
+import secrets
+from typing import Final
+
+from aiohttp import WSMsgType, web
+
+from gateway.browsers.client import Client
+from gateway.browsers.desk import Desk
+from gateway.browsers.dialogue import Tap
+from gateway.browsers.sockets import LARGEST_FRAME, Door
+from protocols.sip.transport import Flow, Transport
+from protocols.voicesdk.session import NORMAL, Limits, Session
+
+PATH: Final = "/signal"
+_PROOF: Final = 24  # octets
+_CLOSE_WITHIN: Final = 2.0  # seconds for a client to say that it closes too
+
+_WRITE_WITHIN: Final = 10.0  # seconds for a frame to leave
+
+
+class Signal:
+    """See the module; `tap` keeps what passes in calls."""
+
+    def __init__(self, door: Door, desk: Desk, tap: Tap, limits: Limits | None = None) -> None:
+        self._door = door
+        self._desk = desk
+        self._tap = tap
+        self._limits = limits or Limits()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Serve one socket until it is closed."""
+        socket = web.WebSocketResponse(
+            max_msg_size=LARGEST_FRAME, timeout=_CLOSE_WITHIN, compress=False
+        )
+        if not socket.can_prepare(request).ok:
+            return web.Response(status=426, text="this is for WebSockets\n")
+        refused = self._door.enter(request)
+        if refused is not None:
+            return refused.response()
+        try:
+            await socket.prepare(request)
+            await _Served(self, request, socket).run()
+        finally:
+            self._door.leave(request)
+        return socket
+
+    def client(self, request: web.Request, wake: asyncio.Event) -> Client:
+        """Who has just come."""
+        loop = asyncio.get_running_loop()
+        return Client(
+            self._desk,
+            Session(loop.time(), self._limits),
+            _flow(request),
+            now=loop.time,
+            proof=lambda: secrets.token_urlsafe(_PROOF),
+            tap=self._tap,
+            wake=wake.set,
+        )
+
+
+class _Served:
+    """One socket: what comes is read here, what goes is written by a task beside it."""
+
+    def __init__(self, signal: Signal, request: web.Request, socket: web.WebSocketResponse) -> None:
+        self._request = request
+        self._socket = socket
+        self._wake = asyncio.Event()
+        self._client = signal.client(request, self._wake)
+
+    async def run(self) -> None:
+        """Serve it until either side ends it."""
+        writing = asyncio.ensure_future(self._write())
+        try:
+            async for message in self._socket:
+                if message.type is WSMsgType.TEXT:
+                    self._client.receive_text(message.data)
+                elif message.type is WSMsgType.BINARY:
+                    self._client.receive_garbage()
+                if self._client.closed is not None:
+                    break
+            if self._client.closed is not None:
+                await writing  # what it is told last
+        finally:
+            writing.cancel()
+            self._client.drop()
+
+    async def _write(self) -> None:
+        """Write to the end; a client that reads nothing is cut off."""
+        try:
+            await self._write_on()
+        except ConnectionError:
+            pass  # the reader sees it too
+        except TimeoutError:
+            if self._request.transport is not None:
+                self._request.transport.abort()
+
+    async def _write_on(self) -> None:
+        """Send what there is, when there is some or something is due."""
+        client, loop = self._client, asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            while client.outbox:
+                async with asyncio.timeout(_WRITE_WITHIN):
+                    await self._socket.send_str(client.outbox.popleft())
+            if client.closed is not None:
+                await self._socket.close(code=client.closed.status or NORMAL)
+                return
+            due = client.session.timer()
+            try:
+                async with asyncio.timeout_at(due):
+                    await self._wake.wait()
+            except TimeoutError:
+                if due is not None and loop.time() >= due:
+                    client.handle_timer()
+
+
+def _flow(request: web.Request) -> Flow:
+    """Both ends of its connection, as the ladder shows them."""
+    transport = request.transport
+    known = transport.get_extra_info if transport is not None else lambda name: None
+    local, remote = known("sockname"), known("peername")
+    return Flow(
+        id=0,
+        transport=Transport.WSS if request.secure else Transport.WS,
+        local=_end(local),
+        remote=_end(remote),
+    )
+
+
+def _end(address: object) -> tuple[str, int]:
+    match address:
+        case (str(host), int(port), *_):
+            return host, port
+        case _:
+            return "", 0

@@ -1,0 +1,202 @@
+"""Whom a call dials, and what that takes of it: a part of `scoped.Scoped`, which has the rest."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from carriers.caller_id import Caller
+from gateway.calls import endings
+from gateway.calls.applied import Applications, Host
+from gateway.calls.branch import Branch
+from gateway.calls.caller_ids import caller_as, may_call_as, not_theirs
+from gateway.calls.calling import Around
+from gateway.calls.dial_run import DialRun, Parent
+from gateway.calls.endings import Ended
+from gateway.calls.hands import Hands
+from gateway.calls.keeping import Keeping
+from gateway.calls.leg import Event, Leg, PeerLeg
+from gateway.calls.line import Line
+from gateway.calls.media import CallMedia
+from gateway.calls.meeting import Meetings
+from gateway.calls.places import Find, Joint
+from gateway.calls.reach import Asked
+from gateway.calls.recording import Tapes
+from gateway.calls.transfer import Transfers
+from gateway.calls.whisper import Whisper
+from twiml.call import DialEnded, DialStatus, HungUp
+from twiml.call import Event as TwimlEvent
+from twiml.verbs import Dial
+from twiml.voice import Interpreter
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from gateway.calls.house import House
+
+__all__ = ["Dialler"]
+
+
+class Dialler(ABC):
+    """See the module."""
+
+    line: Line
+    _house: "House"
+    _caller: Caller
+    _media: CallMedia
+    _keeping: Keeping
+    _hands: Hands
+    _interpreter: Interpreter
+    _tapes: Tapes
+    _meetings: Meetings
+    _applications: Applications
+    _whispers: dict[str, Whisper]
+    _dial: DialRun | None
+    _unanswered: tuple[int, Ended] | None
+    _find: Find
+    _transfers: Transfers | None
+
+    @property
+    @abstractmethod
+    def leg(self) -> PeerLeg:
+        """Its first leg, once there is one."""
+
+    @property
+    @abstractmethod
+    def _max_forwards(self) -> int:
+        """How often an INVITE of its may be passed on."""
+
+    @property
+    @abstractmethod
+    def _is_ours(self) -> bool:
+        """Whether its first leg is a user of a domain of ours."""
+
+    @abstractmethod
+    def on(self, leg: Leg, event: Event) -> None:
+        """Take what a leg of this call tells."""
+
+    @abstractmethod
+    def answer(self) -> None:
+        """See `twiml.call.Call`."""
+
+    @abstractmethod
+    def hands_of(
+        self, line: Line, give: Callable[[TwimlEvent], None], leg: PeerLeg | None = None
+    ) -> Hands:
+        """What a document of this call may ask."""
+
+    @abstractmethod
+    def _taken(self) -> Awaitable[None]:
+        """Answer who still rings, and return when they can hear."""
+
+    @abstractmethod
+    def _track(self, leg: PeerLeg) -> None:
+        """Await the end of a leg."""
+
+    @abstractmethod
+    def _leave(self, reason: str) -> None:
+        """Nobody has the caller's place any more."""
+
+    @abstractmethod
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run something that ends with the call."""
+
+    @abstractmethod
+    def _errand(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run something that the end of the call does not end."""
+
+    @abstractmethod
+    def _give(self, event: TwimlEvent) -> None:
+        """Tell the call's own documents."""
+
+    @abstractmethod
+    def _later(self, take: Callable[..., None], *given: object) -> None:
+        """Call something in a turn of its own; what raises there ends the call."""
+
+    # What its documents ask
+
+    def dial(self, ask: int, dial: Dial) -> None:
+        """See `twiml.call.Call`."""
+        if not may_call_as(dial.caller_id, dial.nouns, self.line.call, self._house.holder):
+            self._hands.note(not_theirs(dial.caller_id))
+            self._give(DialEnded(ask=ask, status=DialStatus.FAILED))
+            return
+        if self._meetings.dial(ask, dial):
+            return
+        caller = caller_as(dial.caller_id, self._caller)
+        parent = Parent(
+            line=self.line,
+            leg=self.leg,
+            asked=Asked(call=self.line.call, caller=caller, codecs=self.leg.codecs),
+            around=self._around,
+            join=self._join,
+            answer=self.answer,
+            whisper=self._whisper,
+            apply=self._applications.apply,
+            ended=self._dial_ended,
+        )
+        self._dial = DialRun(self._house, parent, ask, dial)
+        self._dial.start()
+
+    # What its dials ask
+
+    def _join(self, leg: PeerLeg) -> None:
+        self._media.join(self.leg.id, leg.id)
+
+    def _whisper(self, dial: DialRun, branch: Branch) -> None:
+        leg = branch.leg
+        assert leg is not None
+        whisper = self._whispers[leg.id] = Whisper(dial, branch, leg, self.hands_of)
+        whisper.start()
+
+    def _dial_ended(self, ended: DialEnded) -> None:
+        self._dial = None
+        self._unanswered = None if ended.bridged else endings.unanswered(ended)
+        self._give(ended)
+        if self._transfers is not None:
+            self._transfers.parted()
+
+    @property
+    def _around(self) -> Around:
+        return Around(
+            media=self._media,
+            keeping=self._keeping,
+            spawn=self._spawn,
+            max_forwards=self._max_forwards,
+            tell=self.on,
+            track=self._track,
+            tapes=self._tapes,
+        )
+
+    def _host(self) -> Host:
+        """The call as applications that it dials see it."""
+        return Host(
+            around=self._around,
+            leg=self.leg,
+            hands_of=self.hands_of,
+            taken=self._taken,
+            errand=self._errand,
+            later=self._later,
+            join=self._join,
+            whisper=self._whisper,
+        )
+
+    # What is asked of it by its parties
+
+    @property
+    def transfers(self) -> Transfers:
+        """Those of this call."""
+        if self._transfers is None:
+            joint = Joint(
+                line=self.line,
+                leg=self.leg,
+                is_ours=self._is_ours,
+                around=self._around,
+                dial=lambda: self._dial,
+                leave=self._leave,
+                handed_over=lambda: self._give(HungUp()),
+                follow=lambda found: self._interpreter.run(found.document, found.base),
+                keep=lambda found: self._hands.keep(found.notes, found.exchanges),
+                find=self._find,
+            )
+            self._transfers = Transfers(self._house, joint)
+        return self._transfers

@@ -1,0 +1,149 @@
+"""The WebSocket itself: who is let in, what is too much, and that nothing is left of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
+from aiohttp.test_utils import TestServer
+
+from gateway.browsers.signal import PATH, Signal
+from gateway.browsers.sockets import LARGEST_FRAME, Door, Origins
+from protocols.voicesdk.session import Limits
+from tests.unit.browsers.desks import OURS, World
+
+EMPTY = {"clients": 0, "registered": 0, "calls": 0, "tasks": 0, "held": 0}
+
+
+class Server:
+    """`/signal` alone, on a port of its own."""
+
+    def __init__(self, world: World, door: Door, url: str, session: ClientSession) -> None:
+        self.world = world
+        self.door = door
+        self._url = url
+        self._session = session
+
+    async def opens(self, **headers: str) -> ClientWebSocketResponse:
+        return await self._session.ws_connect(self._url, headers=headers)
+
+    async def status(self, **headers: str) -> int:
+        upgrade = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        }
+        async with self._session.get(self._url, headers={**upgrade, **headers}) as response:
+            return response.status
+
+    async def plain(self) -> int:
+        async with self._session.get(self._url) as response:
+            return response.status
+
+    async def empties(self) -> None:
+        for _ in range(1000):
+            if not len(self.door) and self.world.desk.ledger() == EMPTY:
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError(self.world.desk.ledger())
+
+
+@asynccontextmanager
+async def serving(limits: Limits | None = None, **bounds: int) -> AsyncIterator[Server]:
+    world = World()
+    door = Door(Origins(), **bounds)
+    app = web.Application()
+    app.router.add_get(PATH, Signal(door, world.desk, world.tap, limits).handle)
+    async with TestServer(app) as server, ClientSession() as session:
+        yield Server(world, door, str(server.make_url(PATH)), session)
+
+
+def frame(kind: str, **payload: Any) -> dict[str, Any]:
+    return {"type": kind, "payload": payload, "version": "1.6"}
+
+
+async def test_a_client_comes_registers_and_leaves() -> None:
+    async with serving() as server:
+        socket = await server.opens()
+        await socket.send_json(frame("listen", token="alice"))
+        await socket.send_json(frame("register", media={"audio": True}))
+        assert [(await socket.receive_json())["type"] for _ in range(2)] == ["connected", "ready"]
+        (client,) = server.world.desk.of(OURS, "alice")
+        assert client.flow.remote[0] == "127.0.0.1"
+        await socket.close()
+        await server.empties()
+
+
+async def test_a_page_of_a_stranger_is_refused() -> None:
+    async with serving() as server:
+        assert await server.status(Origin="https://evil.example") == 403
+        assert len(server.door) == 0
+
+
+async def test_what_is_no_websocket_is_told_so() -> None:
+    async with serving() as server:
+        assert await server.plain() == 426
+
+
+async def test_a_frame_of_a_megabyte_closes_the_socket_alone() -> None:
+    async with serving() as server:
+        other = await server.opens()
+        socket = await server.opens()
+        await socket.send_str("x" * 1_000_000)
+        assert (await socket.receive()).type in (WSMsgType.CLOSE, WSMsgType.CLOSED)
+        assert socket.close_code == 1009
+        await other.send_json(frame("listen", token="alice"))
+        assert (await other.receive_json())["type"] == "connected"
+
+
+async def test_the_largest_frame_that_may_be_is_read() -> None:
+    async with serving() as server:
+        socket = await server.opens()
+        await socket.send_str("x" * (LARGEST_FRAME - 1))
+        assert (await socket.receive_json())["payload"]["error"]["code"] == 31100
+
+
+async def test_a_wrong_token_is_told_and_then_the_socket_is_closed() -> None:
+    async with serving() as server:
+        socket = await server.opens()
+        await socket.send_json(frame("listen", token="forged"))
+        assert (await socket.receive_json())["payload"]["error"]["code"] == 31204
+        assert (await socket.receive()).type is WSMsgType.CLOSE
+        assert socket.close_code == 1008
+        await server.empties()
+
+
+async def test_idle_sockets_are_bounded_and_closed() -> None:
+    limits = Limits(listen=0.5)
+    async with serving(limits, most=12, per_address=10) as server:
+        sockets = [await server.opens() for _ in range(10)]
+        assert await server.status() == 429
+        for socket in sockets:
+            assert (await socket.receive_json())["payload"]["error"]["code"] == 31102
+            assert (await socket.receive()).type is WSMsgType.CLOSE
+        await server.empties()
+        socket = await server.opens()
+        await socket.send_json(frame("listen", token="alice"))
+        assert (await socket.receive_json())["type"] == "connected"
+
+
+async def test_heartbeats_come_and_who_answers_none_is_let_go() -> None:
+    async with serving(Limits(heartbeat=0.02, silence=0.1)) as server:
+        socket = await server.opens()
+        await socket.send_json(frame("listen", token="alice"))
+        await socket.receive_json()
+        assert await socket.receive_str() == "\n"
+        while (message := await socket.receive()).type is WSMsgType.TEXT:
+            pass
+        assert message.type is WSMsgType.CLOSE
+        assert socket.close_code == 1001
+        await server.empties()
+
+
+async def test_octets_that_are_no_text_are_told() -> None:
+    async with serving() as server:
+        socket = await server.opens()
+        await socket.send_bytes(b"\x00\xff")
+        assert (await socket.receive_json())["payload"]["error"]["code"] == 31100

@@ -1,0 +1,97 @@
+"""A call's media when a leg finds no place, or is taken away while it waits for one."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.calls.media import CallMedia, NoMedia
+from gateway.media.graph import Graph, Leg, Note, Player
+from gateway.media.wire import Applied, Place, Refused
+from protocols.rtp.tones import Sound
+
+BEEP = Player(id="beep", clips=(Note(sound=Sound(frequencies=(440.0,)), seconds=1.0),))
+
+
+def leg(id: str) -> Leg:
+    return Leg(id=id, host="127.0.0.1", signalling="127.0.0.1")
+
+
+class Plane:
+    """Has ports for so many legs; answers when it is let to."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.graphs: list[Graph] = []
+        self.go = asyncio.Event()
+        self.go.set()
+        self._answering: set[asyncio.Task[None]] = set()
+
+    def apply(self, graph: Graph) -> "asyncio.Future[Any]":
+        self.graphs.append(graph)
+        done = asyncio.get_running_loop().create_future()
+        task = asyncio.get_running_loop().create_task(self._answer(graph, done))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+        return done
+
+    async def _answer(self, graph: Graph, done: "asyncio.Future[Any]") -> None:
+        await self.go.wait()
+        legs = [each.id for each in graph.nodes if isinstance(each, Leg)]
+        call, version = graph.call, graph.version
+        if len(legs) > self.most:
+            reason = "no port is free"
+            done.set_result(Refused(call=call, version=version, reason=reason, is_full=True))
+        else:
+            places = {each: Place(address=("127.0.0.1", 2), control=3) for each in legs}
+            done.set_result(Applied(call=call, version=version, places=places))
+
+
+def made(most: int) -> tuple[CallMedia, Plane]:
+    plane = Plane(most)
+    return CallMedia(plane, "CA1"), plane  # type: ignore[arg-type]
+
+
+async def test_what_was_said_with_a_leg_that_finds_no_place_is_said_again() -> None:
+    media, plane = made(1)
+    await media.place(leg("first"))
+    hearing = asyncio.create_task(media.hear("first", BEEP))
+    with pytest.raises(NoMedia, match="no port is free"):
+        await media.place(leg("second"))
+    await media.settled()
+    assert {each.id for each in plane.graphs[-1].nodes} == {"first", "beep"}
+    hearing.cancel()
+
+
+async def test_what_can_not_be_made_true_is_not_tried_for_ever() -> None:
+    media, plane = made(1)
+    await media.place(leg("first"))
+    plane.most = 0  # it takes not even what it has
+    media.play("first", BEEP)
+    with pytest.raises(NoMedia):
+        await media.settled()
+    await asyncio.sleep(0)
+    assert len(plane.graphs) == 2
+
+
+async def test_a_leg_that_is_taken_away_while_it_waits_has_no_place() -> None:
+    media, plane = made(2)
+    await media.place(leg("first"))
+    plane.go.clear()
+    media.play("first", BEEP)  # under way, so that the leg waits
+    await asyncio.sleep(0)
+    placing = asyncio.create_task(media.place(leg("second")))
+    await asyncio.sleep(0)
+    media.remove("second")
+    plane.go.set()
+    with pytest.raises(NoMedia, match="the leg is gone"):
+        await placing
+
+
+async def test_who_hears_something_on_a_leg_that_goes_is_told() -> None:
+    media, _ = made(1)
+    await media.place(leg("first"))
+    hearing = asyncio.create_task(media.hear("first", BEEP))
+    await asyncio.sleep(0)
+    media.remove("first")
+    assert await hearing == "the leg is gone"
