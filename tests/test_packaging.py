@@ -145,9 +145,46 @@ def test_the_scaled_profile_has_two_processes_of_each_role() -> None:
     assert roles == {role.value: 2 for role in Role}
     everything = compose()["services"]
     others = {name for name in everything if name not in scaled()} - {"trunkline"}
-    assert others == {"postgres", "kafka"}
-    for name in (*scaled(), *others):
+    assert others == {"postgres", "kafka", "turn"}
+    for name in (*scaled(), *others - {"turn"}):
         assert everything[name]["profiles"] == ["scaled"]
+
+
+def test_a_relay_reaches_the_gateway_alone_and_begins_with_a_secret(tmp_path: Path) -> None:
+    """The profile `turn`: its command writes a configuration of ours, filled in."""
+    service = compose()["services"]["turn"]
+    assert service["profiles"] == ["turn"]
+    (mounted,) = service["volumes"]
+    source, target, _ = mounted.split(":")
+    assert "docs/turn.md" in (ROOT / source).read_text()
+    turnserver = tmp_path / "turnserver"
+    turnserver.write_text('#!/bin/sh\ncat "$2"\n')
+    turnserver.chmod(0o755)
+    (script,) = service["command"]
+    script = script.replace("$$", "$").replace(target, str(ROOT / source))
+    script = script.replace("/tmp/turnserver.conf", str(tmp_path / "made.conf"))
+    given = {"TURN_ADVERTISED": "203.0.113.9", "VOICE_ADVERTISED": "203.0.113.8"}
+    assert service["environment"].keys() == {"TURN_SECRET", *given}
+
+    def started(secret: str) -> subprocess.CompletedProcess[str]:
+        environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TURN_SECRET": secret, **given}
+        command = [*service["entrypoint"], script]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+    assert started("").returncode != 0
+    made = [line for line in started("a/secret").stdout.splitlines() if line[:1] not in ("", "#")]
+    assert {"use-auth-secret", "static-auth-secret=a/secret", "no-cli"} <= set(made)
+    assert "external-ip=203.0.113.9" in made
+    assert [line for line in made if "peer-ip" in line] == [
+        "denied-peer-ip=0.0.0.0-255.255.255.255",
+        "denied-peer-ip=::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        "allowed-peer-ip=203.0.113.8",
+    ]
+    ports = dict(line.split("=") for line in made if "port=" in line)
+    relayed = f"{ports['min-port']}-{ports['max-port']}"
+    wanted = {f"{ports['listening-port']}/{each}" for each in ("udp", "tcp")} | {f"{relayed}/udp"}
+    inside = {each.rpartition(":")[2] for each in service["ports"]}
+    assert inside == wanted
 
 
 def test_voice_is_published_at_the_ports_that_peers_are_told() -> None:
@@ -211,7 +248,7 @@ def test_no_two_scaled_processes_share_a_folder_or_a_port() -> None:
     for name, port in published:
         address, _, inside = port.split(":")
         assert address == "127.0.0.1"
-        assert inside in exposed or name.startswith("voice-")
+        assert inside in exposed or name.startswith(("voice-", "turn"))
 
 
 def test_the_broker_is_the_one_that_is_tested() -> None:
@@ -240,7 +277,7 @@ def test_the_images_commands_install_and_start_a_gateway(tmp_path: Path) -> None
 
     service = compose()["services"]["trunkline"]
     variables = dict(re.findall(r'(\w+)=("[^"]*"|\S+)', only(final, "ENV")))
-    variables |= service["environment"]
+    variables |= {name: with_defaults(each) for name, each in service["environment"].items()}
     gateway = RunningGateway(
         tmp_path,
         environ={

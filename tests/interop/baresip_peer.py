@@ -96,6 +96,7 @@ class Baresip:
         self._folder, self._log = folder, folder / "baresip.log"
         self.account = account
         self.port, control, rtp = free_port(host), free_port(host), free_port(host)
+        self.media_ports = range(rtp, rtp + 21)
         tls = [f"sip_certificate {certificate}"] if certificate else []
         tls += [f"sip_cafile {authority}"] if authority else []
         (folder / "config").write_text(
@@ -105,7 +106,7 @@ class Baresip:
                 certificate="\n".join(tls),
                 folder=folder,
                 rtp=rtp,
-                rtp_last=rtp + 20,
+                rtp_last=self.media_ports[-1],
                 control=control,
                 modules=_modules(),
             )

@@ -5,6 +5,7 @@ import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.integration.gateway_process import wait_for
@@ -16,6 +17,16 @@ _STREAM = re.compile(r"0x[0-9A-Fa-f]{8}\s+(.+?)\s+(\d+)\s+(-?\d+) \(")
 _NOT_TCPS = "not tcp.analysis.flags and not tcp.connection.rst"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datagram:
+    """What went from one port to another, and when: seconds since the epoch."""
+
+    at: float
+    source: int
+    target: int
+    octets: bytes
+
+
 class SipCapture:
     """All that goes to and from `ports`, and all between `media`, until `stop`.
 
@@ -25,7 +36,7 @@ class SipCapture:
 
     def __init__(self, folder: Path, ports: Iterable[int], media: tuple[int, int]) -> None:
         self._file, self._log = folder / "sip.pcapng", folder / "tshark.log"
-        self._ports = tuple(ports)
+        self._ports, self._media = tuple(ports), media
         self._bell = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._bell.bind((_HOST, 0))
         bell = self._bell.getsockname()[1]
@@ -75,6 +86,18 @@ class SipCapture:
         command = ["tshark", "-r", str(self._file), *self._decoded(), "-q", "-z", "rtp,streams"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         return [(found[1], int(found[2]), int(found[3])) for found in _STREAM.finditer(done.stdout)]
+
+    def datagrams(self) -> list[Datagram]:
+        """All of them between `media`, in order."""
+        first, last = self._media
+        shown = ("frame.time_epoch", "udp.srcport", "udp.dstport", "udp.payload")
+        rows = self._fields(f"udp.port >= {first} and udp.port <= {last}", *shown)
+        return [
+            Datagram(
+                at=float(at), source=int(source), target=int(target), octets=bytes.fromhex(octets)
+            )
+            for at, source, target, octets in (row.split("\t") for row in rows)
+        ]
 
     def faults(self) -> list[str]:
         """Frames that are malformed, or of which a dissector has a warning or an error to tell.
