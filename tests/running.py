@@ -133,5 +133,14 @@ class RunningGateway:
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that `pid` started: of a gateway, its media workers."""
+    """The processes that `pid` started: of a gateway, its media workers and its store's writer."""
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def workers_of(pid: int) -> list[int]:
+    """The media workers of the gateway `pid`."""
+    return [
+        each
+        for each in children_of(pid)
+        if b"gateway.media.worker" in Path(f"/proc/{each}/cmdline").read_bytes().split(b"\0")
+    ]

@@ -26,7 +26,7 @@ from tests.crash.points import CALL_POINTS, Point
 from tests.crash.world import KILLABLE
 from tests.integration.gateway_process import ROOT
 from tests.ports import free_port
-from tests.running import RunningGateway, children_of
+from tests.running import RunningGateway, workers_of
 
 NUMBER: Final = "+15550001000"
 REASON: Final = "the gateway was restarted"
@@ -327,7 +327,7 @@ async def fifty(
         far = {each.number[_KIND_AT:]: each for each in world.callee.sides.values()}
         world.callee.drops = _cancels_of(far[late.number[_KIND_AT:]])
         assert world.gateway.process is not None
-        workers = children_of(world.gateway.process.pid)
+        workers = workers_of(world.gateway.process.pid)
         world.kill()
         began = time.monotonic()
         await world.start()

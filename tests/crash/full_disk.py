@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from tests.crash.load import Refusal
 from tests.crash.world import World
 from tests.disks import Tmpfs
+from tests.running import children_of
 
 RATE: Final = 100.0
 _SIZE: Final = 12 * 2**20  # octets
@@ -53,7 +54,7 @@ class Mounted(Tmpfs):
 
 
 class Limited:
-    """A limit on the size of any file of the process (RLIMIT_FSIZE), set from outside."""
+    """A limit on the size of any file of the processes (RLIMIT_FSIZE), set from outside."""
 
     how = "limit on the size of files"
 
@@ -77,7 +78,8 @@ class Limited:
         process = self._world.gateway.process
         assert process is not None
         limits = (octets, resource.RLIM_INFINITY)
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limits)
+        for pid in (process.pid, *children_of(process.pid)):  # one of which writes the database
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
 
 
 DISKS: Final[dict[str, Callable[[Path, World], Disk]]] = {"mount": Mounted, "limit": Limited}

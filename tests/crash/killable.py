@@ -1,5 +1,8 @@
 """`python -m tests.crash.killable serve …`: the gateway, which may end itself at a named point.
 
+A point of the store's writer is passed in the process that writes, which runs this file as well:
+there it ends the gateway, and then itself.
+
 The file that `CRASH_ORDER` names says where, and at which passage; without the file this is the
 plain command line. What it does at the point is `kill -9` to itself: no handler, no flush.
 """
@@ -10,11 +13,12 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from gateway.cli import main
+from gateway.store import sqlite_apart, sqlite_process
 from tests.crash.points import BY_NAME, arm
 
 ORDER: Final = "CRASH_ORDER"
@@ -26,8 +30,10 @@ def soon(die: Callable[[], None]) -> None:
     loop.call_soon(loop.call_soon, die)
 
 
-def obey(path: Path) -> None:
+def obey(path: Path, dying: Sequence[int]) -> None:
     """Arm what the order at `path` says, and leave a mark beside it when it is carried out.
+
+    `dying` are the processes that end, this one last.
 
     Passages count from the first one if the point belongs to the start, else from the moment
     when the file beside it says that the load is on.
@@ -42,13 +48,16 @@ def obey(path: Path) -> None:
 
     def die() -> None:
         mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+        for pid in dying:
+            os.kill(pid, signal.SIGKILL)
 
     arm(point, is_due, die, soon)
 
 
 if __name__ == "__main__":
     order = os.environ.get(ORDER)
+    writes = not sys.argv[1].isalpha()  # the number of its socket
     if order and Path(order).exists():
-        obey(Path(order))
-    sys.exit(main())
+        obey(Path(order), (os.getppid(), os.getpid()) if writes else (os.getpid(),))
+        sqlite_process.MODULE = "tests.crash.killable"
+    sys.exit(sqlite_apart.main() if writes else main())

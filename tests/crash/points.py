@@ -48,16 +48,16 @@ def _always(*_: Any) -> bool:
 
 
 def _accepts(_: Any, commits: Sequence[Any]) -> bool:
-    return any(statement is records.INSERT for writes, *_ in commits for statement, _ in writes)
+    return any(statement == records.INSERT for writes, *_ in commits for statement, _ in writes)
 
 
 def _begins(_: Any, commits: Sequence[Any]) -> bool:
-    return any(statement is tables.INSERT for writes, *_ in commits for statement, _ in writes)
+    return any(statement == tables.INSERT for writes, *_ in commits for statement, _ in writes)
 
 
 def _is_answered(_: Any, commits: Sequence[Any]) -> bool:
     return any(
-        statement is tables.UPDATE and CallStatus.IN_PROGRESS in row
+        statement == tables.UPDATE and CallStatus.IN_PROGRESS in row
         for writes, *_ in commits
         for statement, row in writes
     )

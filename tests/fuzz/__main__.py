@@ -24,8 +24,11 @@ from tests.fuzz import (
     sip,
     sip_sockets,
     smpp,
+    tokens,
     voice_documents,
+    voicesdk,
     webhooks,
+    webrtc,
 )
 
 TARGETS: Final[dict[str, Callable[[int], None]]] = {
@@ -42,6 +45,9 @@ TARGETS: Final[dict[str, Callable[[int], None]]] = {
     "audio": audio.check,
     "rtp": rtp.check,
     "sdp": sdp.check,
+    "webrtc": webrtc.check,
+    "voicesdk": voicesdk.check,
+    "tokens": tokens.check,
 }
 
 

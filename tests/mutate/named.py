@@ -14,6 +14,19 @@ _ENDINGS: Final = f"{_VOICE}test_endings.py::"
 _SPOKEN: Final = f"{_VOICE}test_spoken.py::"
 _MESSAGE: Final = f"{_SPOKEN}test_a_message_is_recorded_after_a_beep"
 _SIDES: Final = f"{_SPOKEN}test_both_sides_of_a_dial_are_recorded"
+_TEXTED: Final = f"{_SPOKEN}test_a_text_leaves_a_call_and_then_the_caller_does"
+_SCREENED: Final = f"{_SPOKEN}test_who_is_dialled_takes_the_call_by_a_key[events]"
+_RINGS: Final = f"{_VOICE}test_ringback.py::test_who_was_answered_hears_it_ring"
+_TWELVE: Final = f"{_VOICE}test_big_rooms.py::test_each_of_twelve_hears_whom_it_should"
+_ROOM: Final = f"{_VOICE}test_room_attributes.py::"
+_WAITS: Final = f"{_ROOM}test_who_waits_for_a_room_to_start_hears_the_documents_of_its_app"
+_TOLD: Final = f"{_ROOM}test_what_happens_in_a_room_is_told_as_it_says"
+_BEEPS: Final = f"{_ROOM}test_a_room_beeps_for_who_wants_that_and_the_older_url_is_told"
+_QUEUES: Final = f"{_VOICE}test_queue_calls.py::"
+_JOINED: Final = f"{_QUEUES}test_who_waits_is_joined_to_who_dials[1-False]"
+_TAKEN: Final = f"{_QUEUES}test_who_waits_is_joined_to_who_dials[2-True]"
+_APP: Final = f"{_VOICE}test_dialled_applications.py::"
+_HEARD: Final = f"{_APP}test_a_caller_hears_an_application_and_presses_keys_for_it"
 _GREETED: Final = f"{_SPOKEN}test_who_is_dialled_is_pressed_to_and_hears_a_document_first"
 
 GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
@@ -27,17 +40,53 @@ GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
     "Dial timeout": (f"{_ENDINGS}test_what_a_dial_comes_to_that_nobody_answers[no answer]",),
     "Dial>Sip statusCallback": (f"{_ENDINGS}test_status_callbacks_come_in_order",),
     "Dial>Sip statusCallbackEvent": (f"{_ENDINGS}test_status_callbacks_come_in_order",),
-    "Dial>Sip url": (f"{_ENDINGS}test_a_whisper_that_hangs_up_joins_nobody",),
+    "Dial>Sip url": (f"{_ENDINGS}test_a_whisper_that_hangs_up_joins_nobody", _SCREENED),
     "Dial hangupOnStar": (_SIDES,),
     "Dial record": (_SIDES,),
     "Dial recordingStatusCallback": (_SIDES,),
     "Dial>Number sendDigits": (_GREETED,),
     "Dial>Number url": (_GREETED,),
+    "Dial ringTone": (
+        f"{_VOICE}test_ringback.py::test_who_was_answered_hears_it_ring[us-it-frequencies4-1.0]",
+    ),
+    "Dial sequential": (f"{_ENDINGS}test_one_after_the_other",),
+    "Dial>Application copyParentTo": (f"{_APP}test_whom_an_application_dials_talks_to_the_caller",),
+    "Dial>Application customerId": (_HEARD,),
+    "Dial>Application statusCallback": (_HEARD,),
+    "Dial>Application statusCallbackEvent": (_HEARD,),
+    "Dial>Application>Parameter name": (_HEARD,),
+    "Dial>Application>Parameter value": (_HEARD,),
+    "Dial>Conference beep": (_BEEPS,),
+    "Dial>Conference coach": (
+        f"{_VOICE}test_big_rooms.py::test_each_of_twelve_hears_whom_it_should",
+    ),
+    "Dial>Conference endConferenceOnExit": (_TOLD,),
+    "Dial>Conference eventCallbackUrl": (_BEEPS,),
+    "Dial>Conference maxParticipants": (_WAITS,),
+    "Dial>Conference muted": (_BEEPS,),
+    "Dial>Conference participantLabel": (_TOLD,),
+    "Dial>Conference record": (_TOLD,),
+    "Dial>Conference recordingStatusCallback": (_TOLD,),
+    "Dial>Conference recordingStatusCallbackEvent": (_TOLD,),
+    "Dial>Conference recordingStatusCallbackMethod": (_TOLD,),
+    "Dial>Conference startConferenceOnEnter": (_WAITS,),
+    "Dial>Conference statusCallback": (_TOLD,),
+    "Dial>Conference statusCallbackEvent": (_TOLD,),
+    "Dial>Conference statusCallbackMethod": (_TOLD,),
+    "Dial>Conference waitMethod": (_WAITS,),
+    "Dial>Conference waitUrl": (_WAITS,),
+    "Dial>Queue url": (_TAKEN,),
+    "Enqueue action": (_JOINED,),
+    "Enqueue waitUrl": (_JOINED,),
     "Gather action": (f"{_SPOKEN}test_keys_are_gathered_while_a_prompt_plays[events]",),
     "Record maxLength": (_MESSAGE,),
     "Record recordingStatusCallback": (_MESSAGE,),
     "Record recordingStatusCallbackEvent": (_MESSAGE,),
+    "Refer action": (_TEXTED,),
     "Reject reason": (f"{_ENDINGS}test_a_call_that_is_rejected[busy-486]",),
+    "Sms action": (_TEXTED,),
+    "Sms from": (_TEXTED,),
+    "Sms to": (_TEXTED,),
 }
 
 

@@ -23,7 +23,7 @@ from aiohttp import web
 from protocols.sip.station import Crossed
 from tests.callers import Party, Side
 from tests.integration.gateway_process import get
-from tests.running import RunningGateway, children_of
+from tests.running import RunningGateway, workers_of
 from tests.soak.watch import Sample, Watch, file_problems, growth, memory_problems, rest_problems
 
 NUMBER: Final = "+15550001000"
@@ -227,7 +227,7 @@ async def _soak(
 ) -> list[str]:
     assert gateway.process is not None
     pid = gateway.process.pid
-    (worker,) = children_of(pid)
+    (worker,) = workers_of(pid)
     watched = {"gateway": pid, "media worker": worker}
     await load.run(seconds=_STEP_WITHIN, count=2, silent=0)  # what is made once is there
     before = {name: Watch(each, gateway.data).look() for name, each in watched.items()}
