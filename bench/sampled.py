@@ -4,7 +4,8 @@
 
 Every 2 ms of CPU the stack is noted with what the main thread used since the last note, so that
 the notes sum to its CPU. SIGUSR1 writes what was noted so far to PROFILE (JSON): stacks, outermost
-frame first, in seconds; and the CPU of each thread by name.
+frame first, in seconds; and the CPU of each thread by name, the process of the store's writer among
+them.
 """
 
 import json
@@ -17,9 +18,12 @@ from collections import defaultdict
 from pathlib import Path
 from types import CodeType, FrameType
 
+from processes import cpu_of, family
+
 _EVERY = 0.002  # CPU seconds
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROOT = str(Path(__file__).parent.parent) + os.sep
+_WRITER = b"gateway.store.sqlite_apart"
 
 
 class Sampler:
@@ -68,6 +72,9 @@ def threads() -> dict[str, float]:
         fields = (task / "stat").read_text().rpartition(")")[2].split()
         used = (int(fields[11]) + int(fields[12])) / _TICKS
         found[names.get(task.name, "unnamed")] += used
+    for child in family(os.getpid())[1:]:
+        if _WRITER in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+            found["store-write"] += cpu_of(child)
     return found
 
 

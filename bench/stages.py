@@ -1,10 +1,10 @@
 """Where the CPU of a text goes, stage by stage, in microseconds of CPU per message.
 
-The rows sum to the CPU of the process. `store` is what the writer's thread used and what the main
-thread spent in gateway/store for whichever stage; the others are the main thread, by the outermost
-room of ours on its stack. What comes over SMPP in one read belongs to responses and receipts:
-where the stack cannot tell them apart, half goes to each. `loop` is the event loop itself: polling
-and reading and writing sockets.
+The rows sum to the CPU of the process and of its store's writer. `store` is what the writer used
+and what the main thread spent in gateway/store for whichever stage; the others are the main thread,
+by the outermost room of ours on its stack. What comes over SMPP in one read belongs to responses
+and receipts: where the stack cannot tell them apart, half goes to each. `loop` is the event loop
+itself: polling and reading and writing sockets.
 
     python bench/stages.py --seconds 10 --callbacks 1
 """
@@ -178,7 +178,7 @@ def main() -> int:
     print(
         f"\n{result['submitted']} messages, {result['callbacks_per_message']} callbacks each, "
         f"{result['messages_per_cpu_s']} per CPU-second while sampled; "
-        f"of the store {result['writer']:.0f} µs are its writer's thread"
+        f"of the store {result['writer']:.0f} µs are its writer's"
     )
     if not sms.told_whole(result):
         return 1
