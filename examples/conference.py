@@ -5,7 +5,7 @@
 Callers enter the PIN. Music plays until the moderator comes, whose calls need no PIN; the line
 closes when the moderator hangs up. Events of the conference are printed as they come:
 
-    .venv/bin/trunkline sim call --from +447700900456 --to +15550001000 \
+    .venv/bin/trunkline sim call --from +447700900456 --to +15550001000 --no-wait \
       --script '[{"wait": 3}, {"press": "1234"}, {"wait": 30}]'
     .venv/bin/trunkline sim call --from +447700900123 --to +15550001000 \
       --script '[{"tone": 440, "for": 10}, {"hangup": true}]'
