@@ -109,5 +109,6 @@ async def _convert(source: Path, target: Path, suffix: str, channels: int) -> No
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
+        await process.wait()
     if failed:
         raise Unplayable("it can't be made into that form")

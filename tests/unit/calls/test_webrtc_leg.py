@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.calls import endings, webrtc_leg
+from gateway.calls import endings, spoken_leg
 from gateway.calls.browser import BrowserWay, Hearer
 from gateway.calls.call_messages import Said
 from gateway.calls.description import Disagreed
@@ -41,7 +41,7 @@ class Media:
         self.pressed: list[tuple[str, float]] = []  # and when
         self.fault: NoMedia | None = None
 
-    async def place(self, leg: Any) -> Any:
+    async def place(self, leg: Any, press: Any = None) -> Any:
         self.nodes.append(leg)
         return SimpleNamespace(address=("127.0.0.1", 20_000), control=0, ice=None)
 
@@ -136,7 +136,7 @@ class World:
     """One leg, and who is told by it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(webrtc_leg, "Description", Described)
+        monkeypatch.setattr(spoken_leg, "Description", Described)
         self.media: Any = Media()
         self.client = Client()
         self.events: list[Event] = []
