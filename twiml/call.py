@@ -190,6 +190,9 @@ Event = Told | KeyPressed | HungUp
 class Running(Protocol):
     """What any document needs, whoever it is for."""
 
+    def clock(self) -> float:
+        """Seconds on a clock that only goes forward, from whenever."""
+
     def pause(self, ask: int, seconds: int) -> None:
         """Keep the line for so long, then give `Paused`."""
 

@@ -1,9 +1,12 @@
 """Documents, run one after the other, verb by verb.
 
-It is pure: it asks a call for what is to happen and is told by events what did; it has no clock and
-does no I/O. Which verbs there are is a table. What was asked for has a number, and an event with
+It is pure: it asks a call for what is to happen, and for the time, and is told by events what did;
+it does no I/O. Which verbs there are is a table. What was asked for has a number, and an event with
 any other is a late one and changes nothing: documents that are left in the middle of a verb have
 one outcome, whichever comes first. Who runs them says what comes of their end.
+
+Documents may lead to each other for as long as the call lasts, as with Twilio, but not without end
+in no time: `Pace` holds them to that.
 """
 
 from abc import ABC, abstractmethod
@@ -11,29 +14,30 @@ from functools import partial
 from typing import Final
 
 from twiml.ahead import upcoming
-from twiml.call import (
-    DialEnded,
-    DialStatus,
-    Event,
-    Fetched,
-    HungUp,
-    KeyPressed,
-    NotFetched,
-    Prompted,
-    QueueLeft,
-    QueueResult,
-    Referred,
-    ReferStatus,
-    Running,
-    Texted,
-    Told,
-)
+from twiml.call import Event, Fetched, HungUp, KeyPressed, NotFetched, Running, Told
 from twiml.errors import DOCUMENT_LIMIT, Finding, Level
 from twiml.machine import Debt, Desk, Instant, Machine, Verbs
 from twiml.outcome import Begun, End, Goto, Next, Over, Wait
 from twiml.parser import Document
 from twiml.references import absolute
 from twiml.verbs import MAX_DOCUMENTS, Pause, Play, Redirect, Say, VoiceVerb
+
+PER_SECOND: Final = 5.0
+"""Documents that may lead on in the long run: more than keys and short sounds ever take."""
+
+
+class Pace:
+    """How many documents led on lately: `MAX_DOCUMENTS` may at once, and then `PER_SECOND`."""
+
+    def __init__(self) -> None:
+        self._count = 0.0
+        self._counted_at = 0.0
+
+    def lets(self, now: float) -> bool:
+        """Count one more; whether it may be run."""
+        self._count = max(0.0, self._count - (now - self._counted_at) * PER_SECOND) + 1
+        self._counted_at = now
+        return self._count <= MAX_DOCUMENTS
 
 
 class Runner(ABC):
@@ -45,7 +49,8 @@ class Runner(ABC):
         self._verbs: tuple[VoiceVerb, ...] = ()
         self._at = 0
         self._base = ""
-        self._hops = 0
+        self._began = 0.0  # when the document that runs did
+        self._pace = Pace()
         self._asks = 0
         self._awaited: int | None = None
         self._machine: Machine | None = None
@@ -122,7 +127,7 @@ class Runner(ABC):
         self.let_go()
         self._call.foresee(None)
         self._machine = None
-        self._hops = 0
+        self._pace = Pace()
         return True
 
     def _end(self, debt: Debt) -> None:
@@ -141,8 +146,6 @@ class Runner(ABC):
             self._call.report(outcome)
 
     def _told(self, event: Told) -> None:
-        if _took_time(event):
-            self._hops = 0
         match event:
             case Fetched(document=document, base=base):
                 self._begin_document(document, base)
@@ -155,11 +158,11 @@ class Runner(ABC):
     def _pressed(self, key: str) -> None:
         """A key is for the verb that runs; between verbs it is lost, as with Twilio."""
         if self._machine is not None and self._awaited is not None:
-            self._hops = 0
             self._go(self._machine.pressed(key))
 
     def _begin_document(self, document: Document[VoiceVerb], base: str) -> None:
         self._verbs, self._at, self._base = document.verbs, 0, base
+        self._began = self._call.clock()
         if not document.verbs:
             self._before(None)
         self._go(Next())
@@ -197,9 +200,11 @@ class Runner(ABC):
         return begun
 
     def _fetch(self, goto: Goto) -> None:
-        self._hops += 1
-        if self._hops > MAX_DOCUMENTS:
-            why = f"more than {MAX_DOCUMENTS} documents in a row did nothing but lead to the next"
+        if not self._pace.lets(self._call.clock()):
+            why = (
+                f"documents lead to the next without doing anything: of {MAX_DOCUMENTS} and more,"
+                f" {PER_SECOND:g} in a second are run; let the caller hear something in between"
+            )
             self._note(DOCUMENT_LIMIT, Level.ERROR, why)
             self._fail()
         elif goto.url:
@@ -220,23 +225,3 @@ def redirecting() -> Verbs:
         return Goto(url=absolute(desk.base, verb.url), method=verb.method)
 
     return {Redirect: partial(Instant, redirect)}
-
-
-_NO_WAIT: Final = frozenset({QueueResult.QUEUE_FULL, QueueResult.SYSTEM_ERROR, QueueResult.ERROR})
-
-
-def _took_time(event: Told) -> bool:
-    """Documents that lead to themselves by what takes no time would spin."""
-    match event:
-        case Fetched() | NotFetched() | Texted():
-            return False
-        case DialEnded(status=status):
-            return status is not DialStatus.FAILED
-        case Prompted(is_heard=is_heard):
-            return is_heard
-        case QueueLeft(result=result):
-            return result not in _NO_WAIT
-        case Referred(status=refer_status):
-            return refer_status is not ReferStatus.FAILED
-        case _:
-            return True

@@ -20,6 +20,7 @@ from twiml.verbs import Hangup, Leave, VoiceVerb
 __all__ = ["Waiter", "in_queue", "in_room"]
 
 _BREATH: Final = 1  # seconds
+_NO_TIME: Final = 0.1  # seconds
 
 
 class Waiter(Runner):
@@ -44,7 +45,7 @@ class Waiter(Runner):
         return Next()
 
     def _documents_ended(self) -> None:
-        if self._hops:  # nothing has taken time since the document was fetched
+        if self._call.clock() - self._began < _NO_TIME:
             self._machine = _Breath(self._call, self, self._beginning)
             self._machine.begin()
         else:

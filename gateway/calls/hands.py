@@ -183,6 +183,10 @@ class Handed:
 
     _hands: Hands
 
+    def clock(self) -> float:
+        """See `twiml.call.Running`."""
+        return asyncio.get_running_loop().time()
+
     def pause(self, ask: int, seconds: int) -> None:
         """See `twiml.call.Call`."""
         self._hands.pause(ask, seconds)

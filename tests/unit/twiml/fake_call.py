@@ -194,6 +194,9 @@ class FakeCall(FullCall):
 
     # What documents ask
 
+    def clock(self) -> float:
+        return self.now
+
     def answer(self) -> None:
         self._log("answer")
 

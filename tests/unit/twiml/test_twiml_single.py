@@ -151,7 +151,10 @@ def test_documents_that_come_to_nothing_do_not_go_round_for_ever(verb: VoiceVerb
         app={BASE: (verb, Redirect())},
         unheard=frozenset({"x"}),
         queued=QueueLeft(ask=0, result=QueueResult.QUEUE_FULL),
+        queue_takes=0.0,
+        text_takes=0.0,
         referred=Referred(ask=0, status=ReferStatus.FAILED),
+        refer_takes=0.0,
     )
     call = run(Redirect(), world=world)
     assert len(call.asked) == MAX_DOCUMENTS

@@ -45,6 +45,9 @@ class Recorded(Call):
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
 
+    def clock(self) -> float:
+        return 0.0
+
     def answer(self) -> None:
         self.asked.append(("answer",))
 
@@ -319,38 +322,6 @@ def test_documents_that_only_lead_to_the_next_come_to_an_end() -> None:
     assert isinstance(finding, Finding)
     assert (finding.code, finding.level) == (14106, Level.ERROR)
     assert hung_up == ("hang up", Ending.FAILED)
-
-
-@pytest.mark.parametrize("slow", [Pause(), ACTION])
-def test_documents_that_take_their_time_may_go_round_for_ever(slow: VoiceVerb) -> None:
-    story = Story(slow, Redirect())
-    for _ in range(3 * MAX_DOCUMENTS):
-        (asked,) = story.then()
-        assert isinstance(asked[1], int)
-        story.interpreter.on(
-            Paused(ask=asked[1])
-            if asked[0] == "pause"
-            else DialEnded(ask=asked[1], status=DialStatus.NO_ANSWER)
-        )
-        (asked,) = story.then()
-        assert asked[0] == "fetch"
-        assert isinstance(asked[1], int)
-        story.interpreter.on(Fetched(ask=asked[1], document=document(slow, Redirect()), base=BASE))
-
-
-def test_dials_that_fail_at_once_do_not_go_round_for_ever() -> None:
-    story = Story(ACTION)
-    for _ in range(MAX_DOCUMENTS):
-        (asked,) = story.then()
-        assert isinstance(asked[1], int)
-        story.interpreter.on(DialEnded(ask=asked[1], status=DialStatus.FAILED))
-        fetches(story, lambda ask: Fetched(ask=ask, document=document(ACTION), base=BASE), 1)
-    (asked,) = story.then()
-    assert isinstance(asked[1], int)
-    assert story.after(DialEnded(ask=asked[1], status=DialStatus.FAILED))[-1] == (
-        "hang up",
-        Ending.FAILED,
-    )
 
 
 RUNNING: dict[str, tuple[VoiceVerb, Event]] = {
