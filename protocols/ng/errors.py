@@ -1,0 +1,13 @@
+"""What can go wrong in the ng protocol, by whose fault it is."""
+
+
+class ProtocolError(Exception):
+    """The protocol was broken."""
+
+
+class LocalProtocolError(ProtocolError):
+    """Our side wants to send what can't be written."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """What came can't be read."""
