@@ -26,7 +26,7 @@ from gateway.webhooks.request import Answer, Failure, Request
 from twiml.errors import Finding, Level, ParseFailure
 from twiml.outcome import Goto
 from twiml.parameters import once
-from twiml.parser import Document, parse
+from twiml.parser import Document, findings, parse
 from twiml.verbs import Play, VoiceVerb
 from twiml.voice_dialect import VOICE
 
@@ -130,7 +130,7 @@ class Documents:
         fetched = await instructions(self._cache, request, fallback, _parse)
         methods = (goto.method, fallback.method if fallback else "")
         exchanges = _exchanges(fetched, methods, began)
-        notes = tuple(map(_failed, fetched.failures))
+        notes = tuple(note for each in fetched.failures for note in _failed(each))
         _warn(call, notes)
         if isinstance(fetched, Failed):
             last = fetched.failures[-1]
@@ -156,7 +156,7 @@ class Documents:
         """The document `text`, which came with the call instead of a URL; it has no base."""
         document = parse(text.encode("utf-8", "replace"), _XML, VOICE)
         if isinstance(document, ParseFailure):
-            notes = found((document.finding,))
+            notes = found(findings(document))
             _warn(call, notes)
             return NotObtained(error_code=document.code, reason=document.message, notes=notes)
         return Obtained(document=document, base="", notes=found(document.warnings))
@@ -180,7 +180,7 @@ class Documents:
         answer = await self._fetcher.notify(request)
         exchanges = (_exchange(answer, goto.method, began),)
         if isinstance(answer, Failure):
-            notes = (_failed(answer),)
+            notes = _failed(answer)
             _warn(call, notes)
             return Reported(notes=notes, exchanges=exchanges)
         self._cookies.remember((call.sid,), answer.cookies)
@@ -248,23 +248,26 @@ def _closed(call: Call) -> NotObtained:
     return NotObtained(error_code=0, reason=reason)
 
 
-def _failed(failure: Failure) -> Note:
-    return Note(
+def _failed(failure: Failure) -> tuple[Note, ...]:
+    """What made it fail, and what else is wrong with the document that was refused."""
+    note = Note(
         error_code=failure.error_code,
         level=Level.ERROR,
         message=failure.message,
         url=failure.url,
     )
+    return (note, *found(failure.others, failure.url))
 
 
 def _warn(call: Call, notes: Sequence[Note]) -> None:
     for note in notes:
-        _log.warning(
-            "an app gave no document for a call",
-            code=note.error_code,
-            reason=note.message,
-            call=call.sid,
-        )
+        if note.level is Level.ERROR:
+            _log.warning(
+                "an app gave no document for a call",
+                code=note.error_code,
+                reason=note.message,
+                call=call.sid,
+            )
 
 
 def _exchanges(

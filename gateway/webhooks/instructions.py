@@ -90,5 +90,6 @@ async def _document(
             elapsed=answer.elapsed,
             content_type=answer.content_type,
             body=answer.body,
+            others=document.others,
         )
     return Fetched(document=document, answer=answer)

@@ -3,6 +3,7 @@
 import msgspec
 
 from gateway.webhooks.cookies import Cookie
+from twiml.errors import Finding
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +57,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """No usable answer: one of Twilio's codes, and what happened, for a person.
 
     `url` is the one that failed, without userinfo and fragment; `status` is 0 when no answer came.
-    `content_type` and `body` (cut) are those of an answer that was refused, for the notification.
+    `content_type` and `body` (cut) are those of an answer that was refused, for the notification,
+    and `others` are what else was found in it.
     """
 
     error_code: int
@@ -66,3 +68,4 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     elapsed: float = 0.0
     content_type: str = ""
     body: bytes = b""
+    others: tuple[Finding, ...] = ()

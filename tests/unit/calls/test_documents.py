@@ -41,7 +41,9 @@ from tests.integration.webhook_servers import (
 )
 from twiml.errors import Finding, Level
 from twiml.outcome import Goto
+from twiml.parser import MAX_WARNINGS, findings, parse
 from twiml.verbs import Dial, Hangup, Play, Redirect, Say
+from twiml.voice_dialect import VOICE
 
 CALL = Call(
     account_sid="AC1",
@@ -432,6 +434,41 @@ async def test_what_failed_is_logged_with_its_call() -> None:
         ]
         (note,) = got.notes
         assert note.message == logged[0]["reason"] and "500" in note.message
+
+
+REFUSED = """<Response>
+<Nod/>
+<Enqueue/>
+<Say voice="nobody" loop="x">Hello</Say>
+<Enqueue/>
+</Response>"""
+
+
+async def test_of_a_document_that_is_refused_all_is_noted_that_is_wrong() -> None:
+    async with app(twiml(REFUSED)) as (server, documents):
+        got = await documents.fetch(CALL, Goto(url=server.origin, method="POST"))
+        fallen = await documents.fetch(
+            CALL, Goto(url="http://", method="POST"), Fallback(url=server.origin)
+        )
+        came = documents.inline(CALL, REFUSED)
+    checked = findings(parse(REFUSED.encode(), "text/xml", VOICE))
+    assert {each.code for each in checked} >= {12200, 14204} and len(checked) >= 4
+    for refused in (got, fallen, came):
+        assert isinstance(refused, NotObtained) and refused.error_code == 14204
+        notes = refused.notes[-len(checked) :]
+        assert [(note.error_code, note.level) for note in notes] == [
+            (each.code, each.level) for each in checked
+        ]
+        assert [note.line for note in notes[1:]] == [each.line for each in checked[1:]]
+    assert {note.url for note in got.notes} == {f"{server.origin}/"}
+    assert [note.error_code for note in fallen.notes[: -len(checked)]] == [11100]
+
+
+async def test_what_is_noted_of_a_refused_document_has_an_end() -> None:
+    many = f"<Response>{'<Nod/>' * 500}{'<Enqueue/>' * 500}</Response>"
+    async with app(twiml(many)) as (server, documents):
+        got = await documents.fetch(CALL, Goto(url=server.origin, method="POST"))
+    assert len(got.notes) == 1 + MAX_WARNINGS
 
 
 async def test_a_report_that_nobody_takes_is_noted() -> None:
