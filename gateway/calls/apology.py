@@ -1,7 +1,7 @@
 """What a caller hears when neither an app nor its fallback says what to do: Twilio's words.
 
-Who is not answered yet hears them before the refusal, as early media: so whoever calls by a carrier
-pays nothing for a fault of the app's, and the call has failed, as it has without them.
+Who is not answered yet is answered for them, as at Twilio: such a call is `completed`, with the
+error that its app came to.
 """
 
 import asyncio

@@ -28,7 +28,6 @@ from twiml.outcome import Goto
 from twiml.verbs import RejectReason
 from twiml.voice import Pickup
 
-_PROGRESS: Final = 183
 _REJECTED: Final = {RejectReason.BUSY: 486, RejectReason.REJECTED: 603}
 
 
@@ -158,6 +157,7 @@ class Live(Scoped):
         code, ended = endings.ENDINGS[ending]
         if ending is Ending.FAILED:
             self._ending = ended  # if the caller does not wait for it
+            self.answer()
             self._spawn(self._apologise(code, ended))
             return
         if self._unanswered is not None:
@@ -165,13 +165,7 @@ class Live(Scoped):
         self._part_with(code, ended)
 
     async def _apologise(self, code: int, ended: Ended) -> None:
-        prompting = self._hands.prompting
-        if not self._is_taken and not self.leg.is_up:
-            with contextlib.suppress(Disagreed):
-                self.leg.ring(status=_PROGRESS)
-            prompting = self.hands_of(self.line, self._interpreter.on, self.leg).prompting
-        if self._is_taken or self.leg.stream is not None:
-            await apologise(prompting)
+        await apologise(self._hands.prompting)
         self._part_with(code, ended)
 
     def _part_with(self, code: int, ended: Ended) -> None:

@@ -104,21 +104,26 @@ async def test_a_text_is_spoken(tmp_path: Path, alice: Phone) -> None:
 LEADS_ASTRAY = '<Response><Pause length="1"/><Redirect>/astray</Redirect></Response>'
 
 
-@pytest.mark.parametrize(
-    ("twiml", "end", "status"),
-    [("astray", events.Refused, "failed"), (LEADS_ASTRAY, events.HungUp, "completed")],
+BRIDGES_ASTRAY = (
+    '<Response><Dial answerOnBridge="true" action="/astray">'
+    f"<Sip>sip:nobody@{DOMAIN}</Sip></Dial></Response>"
 )
-async def test_where_no_app_says_what_to_do_the_caller_hears_that(
-    tmp_path: Path, alice: Phone, twiml: str, end: type[events.Event], status: str
+
+
+@pytest.mark.parametrize("twiml", ["astray", LEADS_ASTRAY, BRIDGES_ASTRAY])
+async def test_where_no_app_says_what_to_do_the_caller_is_answered_and_hears_that(
+    tmp_path: Path, alice: Phone, twiml: str
 ) -> None:
     async with gateway(tmp_path, twiml, alice, limits=FAKE) as here:
         here.app.pages["/astray"] = "<Response>"
         alice.call("anybody", here.hop())
-        await alice.until(end)
+        await alice.until(events.Answered)
+        await alice.until(events.HungUp)
         assert max(np.abs(decoded(each)).max() for each in alice.sound.heard) > 1000
         await here.ended()
         call = await here.call((await here.app.until("/voice"))["CallSid"])
-        assert (call.status, call.error_code) == (status, 11200)
+        assert (call.status, call.sip_code, call.error_code) == ("completed", 200, 11200)
+        assert call.duration > 0
 
 
 def inform(phone: Phone, key: str) -> None:
