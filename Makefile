@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := gateway protocols twiml carriers sims
 SPEECH := $(VENV)/.speech
 PEERS := smpplib image node browsers coturn kannel tshark postgres kafka kcat \
-  sipp sip_tshark kamailio baresip aiosipua sippy speech
+  sipp sip_tshark kamailio baresip aiosipua sippy rtpengine speech
 
 export TRUNKLINE_CACHE
 export PIP_CACHE_DIR := $(TRUNKLINE_CACHE)/pip
