@@ -224,7 +224,7 @@ class Door:
             return self._missing(request.path)
         services = self._services
         header = request.headers.get(hdrs.AUTHORIZATION)
-        caller = self._caller(operation, header, lambda: request.remote or "", now)
+        caller = self._caller(operation, header, lambda: services.proxies.peer(request).host, now)
         if not isinstance(caller, Caller):
             return caller
         if match is None:

@@ -28,6 +28,8 @@ from gateway.messages.idempotency import Replayed
 from gateway.metrics import HttpCounters
 from gateway.model import Message
 from gateway.phone_numbers import PhoneNumbers
+from gateway.proxies import NONE as NO_PROXIES
+from gateway.proxies import Proxies
 from gateway.recordings.book import Book as Recordings
 from gateway.sip.directory import SipDirectory
 from gateway.sources import Sources
@@ -108,7 +110,8 @@ class Services:
     too many facts wait to be told elsewhere: events of sources are not taken. `replay` makes jobs
     again from old ones. `calls` are those that this process carries. `faces` are served as they
     are at paths of their own, such as WebSockets. `ice_servers` are what browsers are told of.
-    `is_local` is whether HTTP is listened at for this machine alone.
+    `is_local` is whether HTTP is listened at for this machine alone, `proxies` are those that are
+    believed of who asks.
     """
 
     store: Store
@@ -136,6 +139,7 @@ class Services:
     replay: Replay | None = None
     ice_servers: Callable[[], IceServers] = IceServers
     is_local: bool = False
+    proxies: Proxies = NO_PROXIES
     calls: Orders = field(default_factory=NoCalls)
     faces: Mapping[str, Face] = field(default_factory=dict)
     ingest: Gate = field(init=False)

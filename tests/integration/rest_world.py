@@ -36,6 +36,8 @@ from gateway.messages.idempotency import Replayed
 from gateway.messages.timeline import timeline
 from gateway.model import Account, AccountKind, AccountStatus, Direction, Message, MessageStatus
 from gateway.phone_numbers import PhoneNumbers, declared_number
+from gateway.proxies import NONE as NO_PROXIES
+from gateway.proxies import Proxies
 from gateway.recordings.book import Book as Recordings
 from gateway.recordings.files import Files
 from gateway.sids import ACCOUNT, MMS, SMS, new_sid
@@ -258,7 +260,9 @@ def _price(message: Message) -> Decimal | None:
 
 
 @asynccontextmanager
-async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIterator[World]:
+async def rest_world(
+    folder: Path, limits: ApiLimits | None = None, proxies: Proxies = NO_PROXIES
+) -> AsyncIterator[World]:
     """A gateway on a free port, with a main account, a stranger's and test credentials."""
     store = await SqliteStore.open(folder / "trunkline.db", max_queued=1000, clock=time.time)
     accounts = Accounts(store)
@@ -304,6 +308,7 @@ async def rest_world(folder: Path, limits: ApiLimits | None = None) -> AsyncIter
         clock=time.time,
         simulators=lambda: simulators,
         limits=limits or ApiLimits(),
+        proxies=proxies,
         replay=Replay(store, Folder(folder / "archive"), offered.append, time.time),
     )
     runner = web.AppRunner(build_app(services), access_log=None, lingering_time=2.0)
