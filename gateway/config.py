@@ -337,7 +337,8 @@ def _named_carriers(found: Mapping[str, Any]) -> tuple[Carrier, ...] | None:
 
 
 def _on_loopback_alone(http: Http) -> bool:
-    return all(
+    """Whether HTTP is for this machine alone: through a proxy others come in."""
+    return not http.proxies and all(
         _is_loopback(listen.host) for listen in (http.listen, http.tls_listen) if listen is not None
     )
 

@@ -153,6 +153,7 @@ def notes(config: "Config") -> Iterator[Finding]:
     trunks = {each.name: each.trunk for each in config.carriers if each.trunk is not None}
     yield from _shared(trunks)
     yield from _unrouted(config)
+    yield from _hidden(config.http)
     if not (config.sip.udp or config.sip.tcp or config.sip.tls):
         names = ", ".join((*trunks, *(each.name for each in config.domains)))
         if names:
@@ -171,6 +172,18 @@ def notes(config: "Config") -> Iterator[Finding]:
         weak = ", ".join(each.username for each in domain.users if _is_weak(each.password))
         if weak:
             yield Finding(where, f"weak passwords: {weak}", _STRONG)
+
+
+def _hidden(http: Http) -> Iterator[Finding]:
+    """Proxies that hide where we are, or that anybody can be."""
+    if http.proxies and not http.public_url:
+        remedy = 'give the URL of the proxy, such as public_url = "https://gw.example.com"'
+        problem = "behind a proxy apps and pages know no other way to us than our own listener"
+        yield Finding("[http] public_url", problem, remedy)
+    for each in http.proxies:
+        if not each.prefixlen:
+            problem = f"{each} is everybody: whoever asks may say that it is somebody else"
+            yield Finding("[http] proxies", problem, "name the addresses of your proxies alone")
 
 
 def _refused(where: str, calls: str) -> Finding:

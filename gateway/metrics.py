@@ -229,6 +229,11 @@ _LIMITS: Final[tuple[tuple[str, Callable[[Config], int]], ...]] = (
     ("http.max_event_streams", lambda config: config.http.max_event_streams),
     ("http.max_sockets", lambda config: config.http.max_sockets),
     ("http.max_sockets_per_address", lambda config: config.http.max_sockets_per_address),
+    ("http.max_unproven_sockets", lambda config: config.http.max_unproven_sockets),
+    (
+        "http.max_unproven_sockets_per_address",
+        lambda config: config.http.max_unproven_sockets_per_address,
+    ),
     ("store.max_queued", lambda config: config.store.max_queued),
     ("store.trace_rows", lambda config: config.store.trace_rows),
     ("bus.max_backlog", lambda config: config.bus.max_backlog),
@@ -371,6 +376,9 @@ def voice_collector(stats: Callable[[], VoiceStats]) -> Collector:
         yield _one_gauge("sip_connections", "Connections of SIP.", now.connections)
         yield _one_gauge("sip_registrations", "Phones' registrations.", now.registrations)
         yield _one_gauge("http_sockets", "WebSockets of browsers.", now.sockets)
+        yield _one_gauge(
+            "http_unproven_sockets", "Those of them that have yet to prove a user.", now.strangers
+        )
         clients = _gauge("voice_clients", "Clients of the Voice SDK, and what they have.", "what")
         for what, count in now.clients.items():
             clients.add_metric([what], count)

@@ -15,6 +15,7 @@ from gateway import forms
 from gateway.events import KINDS
 from gateway.forms import Address, Network, Secret
 from gateway.model import BusSecurity, Engine, MessageStates, SaslMechanism, SpeechFormat
+from gateway.proxies import HopHeader
 from gateway.sip.rules import DOMAIN_NAME, USERNAME
 from gateway.tables import REQUIRED, key
 from protocols.sip.codec import Names
@@ -65,11 +66,34 @@ class Http:
     max_sockets_per_address: int = key(
         1000, forms.whole_number(1), "and of one address; over that: 429"
     )
+    max_unproven_sockets: int = key(
+        1000,
+        forms.whole_number(1),
+        "sockets at /sip open at once, beside those, that have proved no user yet; over that: 503",
+    )
+    max_unproven_sockets_per_address: int = key(
+        200, forms.whole_number(1), "and of one address; over that: 429"
+    )
+    prove_within: float = key(
+        30.0, forms.duration(1.0), "the time that such a socket has; after it: closed"
+    )
     origins: tuple[str, ...] = key(
         (),
         forms.list_of(forms.matching(r"\*|https?://[^\s/]+", 'an origin, or "*" for all')),
         "whose pages may open WebSockets beside our own, such as "
         '["https://app.example.com"]; "*": any',
+    )
+    proxies: tuple[Network, ...] = key(
+        (),
+        forms.list_of(forms.network()),
+        "trusted proxies before HTTP, such as "
+        '["127.0.0.1", "10.0.0.0/8"]: they say whose address counts, and X-Forwarded-Proto whether '
+        "it came by TLS",
+    )
+    proxy_header: HopHeader = key(
+        HopHeader.X_FORWARDED_FOR,
+        forms.one_of(HopHeader),
+        "in which header they say it; the other is not looked at",
     )
 
 

@@ -9,8 +9,9 @@ from aiohttp import WSMsgType, web
 from gateway.browsers.client import Client
 from gateway.browsers.desk import Desk
 from gateway.browsers.dialogue import Tap
-from gateway.browsers.sockets import LARGEST_FRAME, Door
-from protocols.sip.transport import Flow, Transport
+from gateway.browsers.places import Refused
+from gateway.browsers.sockets import LARGEST_FRAME, Door, flow_of, refusal
+from protocols.sip.transport import Flow
 from protocols.voicesdk.session import NORMAL, Limits, Session
 
 PATH: Final = "/signal"
@@ -36,23 +37,23 @@ class Signal:
         )
         if not socket.can_prepare(request).ok:
             return web.Response(status=426, text="this is for WebSockets\n")
-        refused = self._door.enter(request)
-        if refused is not None:
-            return refused.response()
+        visit = self._door.enter(request)
+        if isinstance(visit, Refused):
+            return refusal(visit)
         try:
             await socket.prepare(request)
-            await _Served(self, request, socket).run()
+            await _Served(self, request, socket, flow_of(request, visit)).run()
         finally:
-            self._door.leave(request)
+            visit.leave()
         return socket
 
-    def client(self, request: web.Request, wake: asyncio.Event) -> Client:
+    def client(self, flow: Flow, wake: asyncio.Event) -> Client:
         """Who has just come."""
         loop = asyncio.get_running_loop()
         return Client(
             self._desk,
             Session(loop.time(), self._limits),
-            _flow(request),
+            flow,
             now=loop.time,
             proof=lambda: secrets.token_urlsafe(_PROOF),
             tap=self._tap,
@@ -63,11 +64,13 @@ class Signal:
 class _Served:
     """One socket: what comes is read here, what goes is written by a task beside it."""
 
-    def __init__(self, signal: Signal, request: web.Request, socket: web.WebSocketResponse) -> None:
+    def __init__(
+        self, signal: Signal, request: web.Request, socket: web.WebSocketResponse, flow: Flow
+    ) -> None:
         self._request = request
         self._socket = socket
         self._wake = asyncio.Event()
-        self._client = signal.client(request, self._wake)
+        self._client = signal.client(flow, self._wake)
 
     async def run(self) -> None:
         """Serve it until either side ends it."""
@@ -114,24 +117,3 @@ class _Served:
             except TimeoutError:
                 if due is not None and loop.time() >= due:
                     client.handle_timer()
-
-
-def _flow(request: web.Request) -> Flow:
-    """Both ends of its connection, as the ladder shows them."""
-    transport = request.transport
-    known = transport.get_extra_info if transport is not None else lambda name: None
-    local, remote = known("sockname"), known("peername")
-    return Flow(
-        id=0,
-        transport=Transport.WSS if request.secure else Transport.WS,
-        local=_end(local),
-        remote=_end(remote),
-    )
-
-
-def _end(address: object) -> tuple[str, int]:
-    match address:
-        case (str(host), int(port), *_):
-            return host, port
-        case _:
-            return "", 0

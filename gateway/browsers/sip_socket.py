@@ -1,7 +1,7 @@
 """The WebSocket at `/sip`: SIP of browsers (RFC 7118), frames in and out of the SIP endpoint.
 
-Who proves nobody is closed, for its place is another's; so is who answers no ping, reads nothing or
-sends what is no SIP.
+Who proves nobody is closed, and until then has a place of the few that strangers have; so is closed
+who answers no ping, reads nothing or sends what is no SIP.
 All else is as by any other connection: what is bound over it ends with it.
 """
 
@@ -13,11 +13,11 @@ from typing import Final
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
-from gateway.browsers.sockets import LARGEST_FRAME, Door
+from gateway.browsers.places import Refused, Visit
+from gateway.browsers.sockets import LARGEST_FRAME, Door, flow_of, refusal
+from protocols.sip import wire
 from protocols.sip.endpoint import Endpoint
 from protocols.sip.sockets.attached import Attached
-from protocols.sip.transport import Transport
-from protocols.sip.wire import Address, Refused
 
 PATH: Final = "/sip"
 SUBPROTOCOL: Final = "sip"
@@ -30,7 +30,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     for a frame to leave; and for the client to say that it closes too.
     """
 
-    proof: float = 60.0
+    proof: float = 30.0
     heartbeat: float = 25.0
     write: float = 10.0
     close: float = 2.0
@@ -61,14 +61,14 @@ class SipSockets:
         if SUBPROTOCOL not in _offered(request):
             said = f'Sec-WebSocket-Protocol has to name "{SUBPROTOCOL}" (RFC 7118)\n'
             return web.Response(status=400, text=said)
-        refused = self._door.enter(request)
-        if refused is not None:
-            return refused.response()
+        visit = self._door.enter_stranger(request)
+        if isinstance(visit, Refused):
+            return refusal(visit)
         try:
             await socket.prepare(request)
-            await _Served(request, socket, patience).run(self._endpoint())
+            await _Served(request, socket, visit, patience).run(self._endpoint())
         finally:
-            self._door.leave(request)
+            visit.leave()
         return socket
 
 
@@ -76,10 +76,15 @@ class _Served:
     """One socket: what comes is read here, what goes is written by a task beside it."""
 
     def __init__(
-        self, request: web.Request, socket: web.WebSocketResponse, patience: Patience
+        self,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        visit: Visit,
+        patience: Patience,
     ) -> None:
         self._request = request
         self._socket = socket
+        self._visit = visit
         self._patience = patience
         self._outbox: deque[bytes] = deque()
         self._unsent = 0
@@ -89,11 +94,10 @@ class _Served:
 
     async def run(self, endpoint: Endpoint) -> None:
         """Serve it until either side ends it."""
-        local, remote = _ends(self._request)
-        transport = Transport.WSS if self._request.secure else Transport.WS
+        flow = flow_of(self._request, self._visit)
         self._most = endpoint.bounds.unsent
-        attached = endpoint.attach(self, transport, local=local, remote=remote)
-        if isinstance(attached, Refused):
+        attached = endpoint.attach(self, flow.transport, local=flow.local, remote=flow.remote)
+        if isinstance(attached, wire.Refused):
             await self._socket.close(
                 code=WSCloseCode.TRY_AGAIN_LATER, message=attached.reason[:100].encode()
             )
@@ -123,6 +127,10 @@ class _Served:
         """See `attached.Link`."""
         self._closing = reason
         self._wake.set()
+
+    def proved(self) -> None:
+        """See `attached.Link`."""
+        self._visit.prove()
 
     # Inside
 
@@ -186,18 +194,3 @@ class _Served:
 def _offered(request: web.Request) -> list[str]:
     said = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "")
     return [each.strip().lower() for each in said.split(",")]
-
-
-def _ends(request: web.Request) -> tuple[Address, Address]:
-    """Both ends of its connection."""
-    transport = request.transport
-    assert transport is not None, "it has just been upgraded"
-    return _end(transport.get_extra_info("sockname")), _end(transport.get_extra_info("peername"))
-
-
-def _end(address: object) -> Address:
-    match address:
-        case (str(host), int(port), *_):
-            return host, port
-        case _:
-            return "127.0.0.1", 0  # a socket of this machine's without an address

@@ -7,7 +7,6 @@ who it is in another way.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
@@ -16,26 +15,18 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from aiohttp import hdrs, web
 
+from gateway.browsers.places import Places, Refused, Visit
+from gateway.proxies import NONE, Proxies
 from gateway.sip import refusals
 from gateway.sip.refusals import RefusalLog
 from protocols.addresses import address_of
 from protocols.sip.sockets.addresses import peer_of
+from protocols.sip.transport import Flow, Transport
 
 LARGEST_FRAME: Final = 64 * 1024  # octets; a description of a browser has some 4,000
 EVERYBODY: Final = "*"
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _LONGEST_SHOWN: Final = 100
-
-
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a socket is not opened, with the status of HTTP that says so."""
-
-    status: int
-    reason: str
-
-    def response(self) -> web.Response:
-        """As an answer."""
-        return web.Response(status=self.status, text=f"{self.reason}\n")
 
 
 class Origins(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +62,9 @@ class Origins(msgspec.Struct, frozen=True, kw_only=True):
 class Door:
     """What stands before the sockets: `most` at once, `per_address` from one place.
 
-    A place is an IPv4 address or a /64. Who is turned away is in the log, as those of SIP are.
+    Strangers, who have shown nothing yet, have places of their own where their sockets say when
+    that changes: so many of them, and so many of one place, but never one of those that others
+    have. Who is turned away is in the log, as those of SIP are.
     """
 
     def __init__(
@@ -80,40 +73,55 @@ class Door:
         *,
         most: int = 10_000,
         per_address: int = 200,
+        strangers: int = 1000,
+        strangers_per_address: int = 200,
+        proxies: Proxies = NONE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._origins = origins
+        self._proxies = proxies
         self._clock = clock
         self._log = RefusalLog(what="a socket was refused")
-        self._most = most
-        self._per_address = per_address
-        self._open: Counter[str] = Counter()
-        self._count = 0
+        self._seats = Places(most, per_address, "sockets")
+        self._strangers = Places(
+            strangers, strangers_per_address, "sockets that have proved no user"
+        )
 
     def __len__(self) -> int:
         """How many are open."""
-        return self._count
+        return len(self._seats) + len(self._strangers)
 
-    def enter(self, request: web.Request) -> Refused | None:
-        """Let a socket in, or say why not; who was let in has to `leave`."""
-        place = _place(request)
-        refused = self._objection(request, place)
+    @property
+    def strangers(self) -> int:
+        """How many of them have yet to prove a user."""
+        return len(self._strangers)
+
+    def enter(self, request: web.Request) -> Visit | Refused:
+        """Let a socket in, or say why not; a visit has to `leave`."""
+        return self._let_in(request, self._seats)
+
+    def enter_stranger(self, request: web.Request) -> Visit | Refused:
+        """The same for a socket whose visit will `prove` who it is."""
+        return self._let_in(request, self._strangers)
+
+    def _let_in(self, request: web.Request, held: Places) -> Visit | Refused:
+        peer = self._proxies.peer(request)
+        place = _place(peer.host)
+        refused = self._objection(request, place, held)
         if refused is None:
-            self._open[place] += 1
-            self._count += 1
-            self._log.flush(self._clock())
-        else:
-            told = refusals.Refused(
-                method=request.method,
-                domain=request.host,
-                user="",
-                source=place,
-                rule=refused.reason,
-            )
-            self._log.tell(told, self._clock())
+            self._flush()
+            return Visit(peer, place, held, self._seats, self._flush)
+        told = refusals.Refused(
+            method=request.method,
+            domain=request.host,
+            user="",
+            source=place,
+            rule=refused.reason,
+        )
+        self._log.tell(told, self._clock())
         return refused
 
-    def _objection(self, request: web.Request, place: str) -> Refused | None:
+    def _objection(self, request: web.Request, place: str, held: Places) -> Refused | None:
         origin = request.headers.get(hdrs.ORIGIN)
         if not self._origins.allow(origin, request.host):
             shown = (origin or "")[:_LONGEST_SHOWN].encode("utf-8", "backslashreplace").decode()
@@ -122,26 +130,41 @@ class Door:
                 reason=f"pages of {shown} may not come in: [http] origins does not name them, and "
                 "[http] public_url is another",
             )
-        if self._count >= self._most:
-            return Refused(status=503, reason=f"{self._count} sockets are open, the most there are")
-        if self._open.get(place, 0) >= self._per_address:
-            return Refused(status=429, reason=f"{place} has {self._per_address} sockets open")
-        return None
+        return self._seats.objection(place) or held.objection(place)
 
-    def leave(self, request: web.Request) -> None:
-        """A socket that was let in is closed."""
-        place = _place(request)
-        self._count -= 1
-        self._open[place] -= 1
-        if not self._open[place]:
-            del self._open[place]
+    def _flush(self) -> None:
         self._log.flush(self._clock())
 
 
-def _place(request: web.Request) -> str:
-    """Whom a socket is counted as; a socket of this machine's has no address."""
-    address = address_of(request.remote or "")
-    return "" if address is None else peer_of(str(address))
+def refusal(refused: Refused) -> web.Response:
+    """A refusal as an answer."""
+    return web.Response(status=refused.status, text=f"{refused.reason}\n")
+
+
+def flow_of(request: web.Request, visit: Visit) -> Flow:
+    """Both ends of a socket's connection, the far one as proxies tell of it."""
+    transport = request.transport
+    known = None if transport is None else transport.get_extra_info("sockname")
+    peer = visit.peer
+    return Flow(
+        id=0,
+        transport=Transport.WSS if peer.is_secure else Transport.WS,
+        local=_end(known),
+        remote=(peer.host, peer.port),
+    )
+
+
+def _end(address: object) -> tuple[str, int]:
+    match address:
+        case (str(host), int(port), *_):
+            return host, port
+        case _:
+            return "127.0.0.1", 0  # a socket of this machine's without an address
+
+
+def _place(host: str) -> str:
+    """Whom a socket is counted as."""
+    return peer_of(str(address_of(host) or host))
 
 
 def _is_address(host: str) -> bool:

@@ -47,8 +47,8 @@ class VoiceStats(msgspec.Struct, frozen=True, kw_only=True):
     `calls` are those that are up or being made, by direction, and `ended` those that ended, by
     direction and status; `queued` of REST wait for their turn. `media` are calls by worker, of
     `workers` that should run; one that is missing there is being replaced. `refused` counts
-    requests by the rule that said no. `sockets` are WebSockets of browsers, `clients` what those
-    of the Voice SDK come to.
+    requests by the rule that said no. `sockets` are WebSockets of browsers, `strangers` those of
+    them that have yet to prove a user, `clients` what those of the Voice SDK come to.
     """
 
     calls: Mapping[str, int]
@@ -66,4 +66,5 @@ class VoiceStats(msgspec.Struct, frozen=True, kw_only=True):
     prompts_waiting: int = 0
     prompts_kept: int = 0
     sockets: int = 0
+    strangers: int = 0
     clients: Mapping[str, int] = {}

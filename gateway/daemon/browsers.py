@@ -10,7 +10,7 @@ from gateway.browsers import insights, signal, sip_socket
 from gateway.browsers.desk import Desk
 from gateway.browsers.insights import Insights
 from gateway.browsers.signal import Signal
-from gateway.browsers.sip_socket import SipSockets
+from gateway.browsers.sip_socket import Patience, SipSockets
 from gateway.browsers.sockets import Door, Origins, is_loopback
 from gateway.browsers.verdicts import Judge
 from gateway.calls.browser_calls import BrowserCalls
@@ -42,8 +42,14 @@ class Browsers:
         )
         self._judge = judge.judge
         http = ground.config.http
+        self._patience = Patience(proof=http.prove_within)
         self.door = Door(
-            origins_of(http), most=http.max_sockets, per_address=http.max_sockets_per_address
+            origins_of(http),
+            most=http.max_sockets,
+            per_address=http.max_sockets_per_address,
+            strangers=http.max_unproven_sockets,
+            strangers_per_address=http.max_unproven_sockets_per_address,
+            proxies=ground.proxies,
         )
         self.handlers: Mapping[str, Handler] = {}
 
@@ -51,7 +57,7 @@ class Browsers:
         """Let them call and be called."""
         self.desk.furnish(calls.open_to(lambda **given: BrowserCalls(house, **given)))
         sockets = Signal(self.door, self.desk, house.ladder.add)
-        phones = SipSockets(self.door, lambda: house.tools.station.endpoint)
+        phones = SipSockets(self.door, lambda: house.tools.station.endpoint, self._patience)
         told = Insights(
             judge=self._judge,
             find=house.book.get,
@@ -72,5 +78,5 @@ def origins_of(http: Http) -> Origins:
     return Origins(
         named=http.origins,
         public_url=http.public_url,
-        loopback=all(map(is_loopback, listens)),
+        loopback=not http.proxies and all(map(is_loopback, listens)),
     )

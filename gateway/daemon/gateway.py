@@ -349,6 +349,7 @@ class Gateway:
             sources=ground.sources,
             ice_servers=ground.ice_servers,
             is_local=ground.is_local,
+            proxies=ground.proxies,
             calls=voice.calls_of(self._voice, ground),
             faces={} if self._voice is None else self._voice.browsers.handlers,
             replay=Replay(ground.store, ground.archive, self._runner.offer, self._clock),

@@ -29,6 +29,7 @@ from gateway.messages.customers.model import Customer
 from gateway.messages.customers.numbers import Senders
 from gateway.model import AccountStatus, Message, PhoneNumber
 from gateway.phone_numbers import PhoneNumbers, Taken
+from gateway.proxies import Proxies
 from gateway.resting import Resting
 from gateway.sip.directory import SipDirectory
 from gateway.sources import Sources
@@ -194,10 +195,16 @@ class Ground:
 
     @property
     def is_local(self) -> bool:
-        """Whether HTTP is listened at for this machine alone."""
+        """Whether HTTP is listened at for this machine alone: through a proxy others come in."""
         http = self.config.http
         listens = [each.host for each in (http.listen, http.tls_listen) if each is not None]
-        return all(map(is_loopback, listens))
+        return not http.proxies and all(map(is_loopback, listens))
+
+    @property
+    def proxies(self) -> Proxies:
+        """Those that are trusted before HTTP."""
+        http = self.config.http
+        return Proxies(trusted=http.proxies, header=http.proxy_header)
 
     def ice_servers(self) -> IceServers:
         """What browsers are told of."""

@@ -145,6 +145,7 @@ class Voice:
             prompts_waiting=self._prompts.under_way,
             prompts_kept=self._prompts.octets,
             sockets=len(self.browsers.door),
+            strangers=self.browsers.door.strangers,
             clients=self.browsers.desk.ledger(),
         )
 

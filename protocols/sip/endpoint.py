@@ -190,7 +190,7 @@ class Endpoint:
         """The peer of a flow has shown who it is, so its WebSocket may stay."""
         attached = self._flows.get(flow.id)
         if isinstance(attached, Attached):
-            attached.is_proven = True
+            attached.prove()
 
     def drop(self, flow: Flow) -> None:
         """Close the connection of a flow, as soon as what was sent is written."""

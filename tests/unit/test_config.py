@@ -148,6 +148,8 @@ def test_loopback_is_allowed_for_webhooks_only_while_http_is_on_loopback(tmp_pat
     assert read(tmp_path, opened).webhooks.allow == ()
     named = opened + '[webhooks]\nallow = ["127.0.0.1"]'
     assert read(tmp_path, named).webhooks.allow == (ip_network("127.0.0.1/32"),)
+    behind = '[http]\nproxies = ["127.0.0.1"]'  # which is how others come to a listener on loopback
+    assert read(tmp_path, behind).webhooks.allow == ()
 
 
 def test_secrets_come_from_variables_and_files_and_stay_out_of_repr(tmp_path: Path) -> None:

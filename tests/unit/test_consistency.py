@@ -166,6 +166,16 @@ def test_a_leg_takes_an_even_port_and_the_next(
             "[sip]\nudp = []\ntcp = []\n" + ACME,
             "[sip]: SIP is listened for nowhere: no calls for acme",
         ),
+        (
+            '[http]\nproxies = ["10.0.0.0/8"]',
+            "[http] public_url: behind a proxy apps and pages know no other way to us than our own"
+            " listener; give the URL of the proxy, such as",
+        ),
+        (
+            '[http]\nproxies = ["0.0.0.0/0"]\npublic_url = "https://gw.example"',
+            "[http] proxies: 0.0.0.0/0 is everybody: whoever asks may say that it is somebody else;"
+            " name the addresses of your proxies alone",
+        ),
     ],
 )
 def test_what_may_surprise_is_noted(tmp_path: Path, text: str, said: str) -> None:
@@ -184,6 +194,7 @@ def test_what_may_surprise_is_noted(tmp_path: Path, text: str, said: str) -> Non
         ACME + BETA.replace("[]", '["GB"]') + '[[routes]]\ncarriers = ["acme"]',
         "[sip]\nudp = []\ntcp = []",
         DOMAIN + VOICE + ALICE,
+        '[http]\nproxies = ["10.0.0.0/8"]\npublic_url = "https://gw.example"',
     ],
 )
 def test_nothing_is_noted_of_what_is_meant(tmp_path: Path, text: str) -> None:

@@ -239,6 +239,7 @@ def test_calls_and_what_carries_them_are_counted() -> None:
         media={0: 7},
         refused={"flood": 8},
         sockets=10,
+        strangers=4,
         clients={"registered": 11},
     )
     samples = scraped([voice_collector(lambda: stats)])
@@ -253,6 +254,7 @@ def test_calls_and_what_carries_them_are_counted() -> None:
     assert samples["media_calls", (("worker", "0"),)] == 7
     assert samples["sip_refused_total", (("rule", "flood"),)] == 8
     assert samples["http_sockets", ()] == 10
+    assert samples["http_unproven_sockets", ()] == 4
     assert samples["voice_clients", (("what", "registered"),)] == 11
     names = ("sip_sessions", "sip_transactions", "sip_connections", "sip_registrations")
     assert [samples[name, ()] for name in (*names, "media_workers")] == [3, 4, 5, 6, 2]

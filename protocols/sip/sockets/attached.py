@@ -23,6 +23,9 @@ class Link(Protocol):
     def close(self, reason: str) -> None:
         """Close the socket, after what was sent."""
 
+    def proved(self) -> None:
+        """Its peer has shown who it is; said once."""
+
 
 class Keeper(Protocol):
     """What an attached socket needs of the endpoint."""
@@ -64,6 +67,12 @@ class Attached:
         """Write one message."""
         if not self.is_over:
             self._link.send(octets)
+
+    def prove(self) -> None:
+        """Its peer has shown who it is; said again it changes nothing."""
+        if not (self.is_proven or self.is_over):
+            self.is_proven = True
+            self._link.proved()
 
     def end(self, reason: str) -> None:
         """Close it."""

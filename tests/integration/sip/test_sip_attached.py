@@ -21,12 +21,16 @@ class Socket:
     def __init__(self) -> None:
         self.written: list[bytes] = []
         self.closed: list[str] = []
+        self.proofs = 0
 
     def send(self, octets: bytes) -> None:
         self.written.append(octets)
 
     def close(self, reason: str) -> None:
         self.closed.append(reason)
+
+    def proved(self) -> None:
+        self.proofs += 1
 
 
 def attach(box: Box, link: Socket, transport: Transport = Transport.WS) -> Attached:
@@ -50,6 +54,19 @@ async def test_a_frame_is_a_message_and_its_answer_another(start: Start) -> None
     box.endpoint.send(b"SIP/2.0 200 OK\r\n\r\n", received.flow)
     assert link.written == [b"SIP/2.0 200 OK\r\n\r\n"]
     assert box.endpoint.advertised(received.flow) == HERE
+
+
+async def test_who_holds_a_socket_is_told_once_that_its_peer_has_shown_who_it_is(
+    start: Start,
+) -> None:
+    box, link, gone = await start(Transport.UDP), Socket(), Socket()
+    attached, late = attach(box, link), attach(box, gone)
+    for _ in range(2):
+        box.endpoint.proved(attached.flow)
+    late.gone("the peer closed it")
+    box.endpoint.proved(late.flow)
+    assert (attached.is_proven, link.proofs) == (True, 1)
+    assert (late.is_proven, gone.proofs) == (False, 0)
 
 
 async def test_line_ends_keep_a_socket_open(start: Start) -> None:

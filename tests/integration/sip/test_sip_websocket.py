@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from typing import Any
 
 import aiohttp
@@ -13,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.browsers.sip_socket import PATH, Patience, SipSockets
 from gateway.browsers.sockets import Door, Origins
+from gateway.proxies import Proxies
 from protocols.sip.message import Request
 from protocols.sip.sockets import tls
 from protocols.sip.transport import Transport
@@ -105,7 +107,7 @@ async def test_pages_of_strangers_do_not_come_in(start: Start) -> None:
 
 
 async def test_sockets_over_the_limit_and_late_ones_are_told_so(start: Start) -> None:
-    box, door = await start(Transport.UDP), Door(Origins(), per_address=1)
+    box, door = await start(Transport.UDP), Door(Origins(), strangers_per_address=1)
     async with served(box, door) as client:
         async with opened(client):
             with pytest.raises(aiohttp.WSServerHandshakeError) as error:
@@ -132,6 +134,47 @@ async def test_who_proves_nobody_is_closed_whatever_it_says(start: Start) -> Non
         box.endpoint.send(b"SIP/2.0 200 OK\r\n\r\n", received.flow)
         assert await user.receive_str(timeout=LONG)
         await box.calm(1)
+
+
+async def test_sockets_of_strangers_leave_room_for_phones(start: Start) -> None:
+    box, door = await start(Transport.UDP), Door(Origins(), most=2, strangers=3)
+    async with served(box, door, proof=0.5) as client, opened(client) as phone:
+        await phone.send_str(options("phone").decode())
+        (received,) = await box.wait(Received)
+        box.endpoint.proved(received.flow)
+        assert (len(door), door.strangers) == (1, 0)
+        idle = [await opened(client) for _ in range(3)]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as error:
+            await opened(client)
+        assert error.value.status == 503
+        for each in idle:
+            assert (await each.receive(timeout=LONG)).type is aiohttp.WSMsgType.CLOSE
+        async with opened(client) as other:
+            await other.send_str(options("other").decode())
+            _, received = await box.wait(Received, 2)
+            box.endpoint.proved(received.flow)
+            assert (len(door), door.strangers) == (2, 0)
+            box.endpoint.send(b"SIP/2.0 200 OK\r\n\r\n", received.flow)
+            assert await other.receive_str(timeout=LONG)
+
+
+async def test_a_client_behind_a_proxy_is_known_by_its_own_address(start: Start) -> None:
+    box = await start(Transport.UDP)
+    trusted = Proxies(trusted=(ip_network("127.0.0.0/8"),))
+    door = Door(Origins(), strangers_per_address=1, proxies=trusted)
+    told = {"X-Forwarded-For": "198.51.100.9, 203.0.113.1", "X-Forwarded-Proto": "https"}
+    async with served(box, door) as client, opened(client, headers=told) as socket:
+        await socket.send_str(options().decode())
+        (received,) = await box.wait(Received)
+        assert received.flow.transport is Transport.WSS
+        assert received.flow.remote[0] == "203.0.113.1"
+        with pytest.raises(aiohttp.WSServerHandshakeError) as error:
+            await opened(client, headers=told)
+        assert error.value.status == 429
+        async with opened(client, headers={"X-Forwarded-For": "203.0.113.2"}) as other:
+            await other.send_str(options().decode())
+            _, plain = await box.wait(Received, 2)
+            assert plain.flow.transport is Transport.WS
 
 
 async def test_a_megabyte_closes_a_socket_and_no_other(start: Start) -> None:

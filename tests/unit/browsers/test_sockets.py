@@ -1,12 +1,16 @@
 """Whose pages may open a WebSocket, and how many one place may have."""
 
+from ipaddress import ip_network
+
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from structlog.testing import capture_logs
 
+from gateway.browsers.places import Refused, Visit
 from gateway.browsers.sockets import Door, Origins
 from gateway.daemon.browsers import origins_of
+from gateway.proxies import Proxies
 from gateway.sections import Http
 
 HERE = Origins(loopback=True)
@@ -70,16 +74,39 @@ def test_the_config_says_whose_pages_are_ours() -> None:
     assert ours.allow("https://app.example.com", "gw.example")
     assert ours.allow("http://localhost:5173", "127.0.0.1:8080")  # the default's listener
     assert not ours.allow("https://evil.example", "evil.example")
+    behind = origins_of(Http(proxies=(ip_network("127.0.0.1"),)))
+    assert not behind.allow("http://localhost:5173", "gw.example")
 
 
 def asks(**headers: str) -> web.Request:
     return make_mocked_request("GET", "/signal", headers={"Host": "gw.example.com", **headers})
 
 
+def comes_from(address: str, **headers: str) -> web.Request:
+    return asks(**headers).clone(remote=address)
+
+
+def let_in(door: Door, request: web.Request) -> Visit:
+    visit = door.enter(request)
+    assert isinstance(visit, Visit)
+    return visit
+
+
+def let_in_unproven(door: Door, address: str) -> Visit:
+    visit = door.enter_stranger(comes_from(address))
+    assert isinstance(visit, Visit)
+    return visit
+
+
+def status_of(entered: Visit | Refused) -> int:
+    assert isinstance(entered, Refused)
+    return entered.status
+
+
 def test_a_page_of_a_stranger_is_refused_by_name_and_takes_no_place() -> None:
     door = Door(Origins())
     refused = door.enter(asks(Origin="https://evil.example"))
-    assert refused is not None
+    assert isinstance(refused, Refused)
     assert refused.status == 403
     assert "evil.example" in refused.reason
     assert len(door) == 0
@@ -87,47 +114,39 @@ def test_a_page_of_a_stranger_is_refused_by_name_and_takes_no_place() -> None:
 
 def test_places_are_counted_by_address_and_given_back() -> None:
     door = Door(Origins(), most=3, per_address=2)
-    one, other = asks(), asks()
-    assert door.enter(one) is None
-    assert door.enter(other) is None
-    refused = door.enter(asks())
-    assert refused is not None
-    assert refused.status == 429
-    door.leave(one)
-    assert door.enter(asks()) is None
+    one = let_in(door, asks())
+    let_in(door, asks())
+    assert status_of(door.enter(asks())) == 429
+    one.leave()
+    one.leave()  # which changes nothing
+    let_in(door, asks())
     assert len(door) == 2
-
-
-def comes_from(address: str) -> web.Request:
-    return make_mocked_request("GET", "/sip", headers={"Host": "gw.example.com"}).clone(
-        remote=address
-    )
+    assert status_of(door.enter(asks())) == 429
 
 
 def test_a_network_of_ipv6_is_one_place() -> None:
     door = Door(Origins(), per_address=2)
-    inside = [comes_from(f"2001:db8::{each}") for each in (1, 2)]
-    assert [door.enter(each) for each in inside] == [None, None]
+    inside, _ = (let_in(door, comes_from(f"2001:db8::{each}")) for each in (1, 2))
     refused = door.enter(comes_from("2001:db8::ffff:3"))
-    assert refused is not None
+    assert isinstance(refused, Refused)
     assert refused.status == 429
     assert "2001:db8::/64" in refused.reason
-    assert door.enter(comes_from("2001:db8:0:1::1")) is None
+    let_in(door, comes_from("2001:db8:0:1::1"))
     for address in ("::ffff:192.0.2.1", "::ffff:192.0.2.2", "192.0.2.3"):
-        assert door.enter(comes_from(address)) is None
-    door.leave(inside[0])
-    assert door.enter(comes_from("2001:db8::4")) is None
+        let_in(door, comes_from(address))
+    inside.leave()
+    let_in(door, comes_from("2001:db8::4"))
 
 
 def test_a_flood_of_refusals_is_two_lines_of_the_log() -> None:
     now = 100.0
     door = Door(Origins(), per_address=1, clock=lambda: now)
-    assert door.enter(comes_from("192.0.2.1")) is None
+    let_in(door, comes_from("192.0.2.1"))
     with capture_logs() as logs:
         for _ in range(500):
-            assert door.enter(comes_from("192.0.2.1")) is not None
+            assert status_of(door.enter(comes_from("192.0.2.1"))) == 429
         now += 60.0
-        assert door.enter(comes_from("192.0.2.2")) is None
+        let_in(door, comes_from("192.0.2.2"))
     assert [(each["event"], each["source"], each["count"]) for each in logs] == [
         ("a socket was refused", "192.0.2.1", 1),
         ("a socket was refused", "192.0.2.1", 499),
@@ -136,7 +155,50 @@ def test_a_flood_of_refusals_is_two_lines_of_the_log() -> None:
 
 def test_all_places_together_are_bounded() -> None:
     door = Door(Origins(), most=1, per_address=5)
-    assert door.enter(asks()) is None
-    refused = door.enter(asks())
-    assert refused is not None
-    assert refused.status == 503
+    let_in(door, asks())
+    assert status_of(door.enter(asks())) == 503
+
+
+def test_strangers_take_no_place_of_those_who_have_proved_a_user() -> None:
+    door = Door(Origins(), most=3, per_address=3, strangers=2, strangers_per_address=2)
+    phone = let_in_unproven(door, "192.0.2.1")
+    phone.prove()
+    phone.prove()  # which changes nothing
+    assert (len(door), door.strangers) == (1, 0)
+    for _ in range(2):
+        let_in_unproven(door, "192.0.2.9")
+    assert status_of(door.enter_stranger(comes_from("192.0.2.8"))) == 503
+    assert (len(door), door.strangers) == (3, 2)
+    for _ in range(2):
+        let_in(door, comes_from("192.0.2.1"))
+    assert status_of(door.enter(comes_from("192.0.2.2"))) == 503
+    phone.leave()
+    let_in(door, comes_from("192.0.2.2"))
+
+
+def test_strangers_of_one_address_are_bounded_and_may_come_again() -> None:
+    door = Door(Origins(), strangers=10, strangers_per_address=1)
+    idle = let_in_unproven(door, "192.0.2.9")
+    assert status_of(door.enter_stranger(comes_from("192.0.2.9"))) == 429
+    let_in_unproven(door, "192.0.2.8").prove()
+    idle.leave()
+    let_in_unproven(door, "192.0.2.9")
+    assert door.strangers == 1
+
+
+def test_a_stranger_that_could_have_no_place_later_is_not_let_in() -> None:
+    door = Door(Origins(), most=1, per_address=1)
+    let_in_unproven(door, "192.0.2.1").prove()
+    assert status_of(door.enter_stranger(comes_from("192.0.2.2"))) == 503
+
+
+def test_who_comes_through_a_proxy_is_counted_by_its_own_address() -> None:
+    proxies = Proxies(trusted=(ip_network("10.0.0.0/8"),))
+    door = Door(Origins(), per_address=1, proxies=proxies)
+    inside = {"X-Forwarded-For": "203.0.113.1"}
+    visit = let_in(door, comes_from("10.0.0.7", **inside))
+    assert visit.peer.host == "203.0.113.1"
+    let_in(door, comes_from("10.0.0.7", **{"X-Forwarded-For": "203.0.113.2"}))
+    assert status_of(door.enter(comes_from("10.0.0.8", **inside))) == 429
+    let_in(door, comes_from("192.0.2.1", **inside))  # no proxy of ours: it is counted itself
+    assert status_of(door.enter(comes_from("192.0.2.1"))) == 429
