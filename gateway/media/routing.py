@@ -13,7 +13,7 @@ from typing import Protocol
 from gateway.media import transcode
 from gateway.media.node import Listener, Way
 from gateway.media.outlet import Outlet
-from gateway.media.transcode import DigitTranslator, Transcoder
+from gateway.media.transcode import DigitTranslator, Standby
 from protocols.rtp import formats
 from protocols.sdp.formats import Codec, is_same
 from protocols.sdp.media import Chosen, Stream
@@ -34,7 +34,7 @@ class Hearer(Protocol):
 class _Made:
     """The transcoders from one peer to one hearer, by the payload types that each takes."""
 
-    def __init__(self, by_type: dict[int, Transcoder]) -> None:
+    def __init__(self, by_type: dict[int, Standby]) -> None:
         self.by_type = by_type
         self.hushes = tuple(each.hush for each in dict.fromkeys(by_type.values()))
 
@@ -57,7 +57,7 @@ class Routing:
         self._ssrc = ssrc
         self._wake = wake
         self._late = late
-        self._transcoders: dict[object, Transcoder] = {}
+        self._transcoders: dict[object, Standby] = {}
 
     def connect(
         self,
@@ -116,7 +116,7 @@ class Routing:
         return made.hushes
 
     def _make_over(
-        self, stream: Stream, theirs: Stream, outlet: Outlet, kept: dict[object, Transcoder]
+        self, stream: Stream, theirs: Stream, outlet: Outlet, kept: dict[object, Standby]
     ) -> _Made:
         """Transcoders for the codecs that a hearer doesn't speak, one for each RTP clock."""
         said = theirs.codecs[0].sent
@@ -130,7 +130,7 @@ class Routing:
                 continue
             heard = by_clock.setdefault(found.clock_rate, {})
             heard[each.received.payload_type] = found
-        made: dict[int, Transcoder] = {}
+        made: dict[int, Standby] = {}
         for clock_rate, heard in by_clock.items() if to_format is not None else ():
             noises = frozenset(
                 each.received.payload_type
@@ -150,11 +150,11 @@ class Routing:
         noises: frozenset[int],
         theirs: Stream,
         outlet: Outlet,
-    ) -> Transcoder:
-        said = theirs.codecs[0].sent
-        return transcode.between(
+    ) -> Standby:
+        make = partial(
+            transcode.between,
             heard,
-            said,
+            theirs.codecs[0].sent,
             noises=noises,
             ptime=theirs.ptime,
             ssrc=self._ssrc(),
@@ -162,6 +162,7 @@ class Routing:
             wake=self._wake,
             late=self._late,
         )
+        return Standby(make)
 
     # Time
 

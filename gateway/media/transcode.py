@@ -142,6 +142,37 @@ class Transcoder:
         self._speaks = True
 
 
+class Standby:
+    """A transcoder that its first packet makes: of what two agree on most is never spoken.
+
+    Pages agree on Opus beside PCMU, and a decoder of Opus for each call would be for nothing.
+    """
+
+    def __init__(self, make: Callable[[], Transcoder]) -> None:
+        self._make = make
+        self._made: Transcoder | None = None
+
+    def push(self, octets: bytes, now: float) -> None:
+        """See `Transcoder`."""
+        if self._made is None:
+            self._made = self._make()
+        self._made.push(octets, now)
+
+    def hush(self, octets: bytes, now: float) -> None:
+        """See `Transcoder`."""
+        if self._made is not None:
+            self._made.hush(octets, now)
+
+    def timer(self) -> float:
+        """See `Transcoder`."""
+        return inf if self._made is None else self._made.timer()
+
+    def handle_timer(self, now: float) -> None:
+        """See `Transcoder`."""
+        if self._made is not None:
+            self._made.handle_timer(now)
+
+
 def format_of(codec: Codec) -> formats.Format | None:
     """What of ours a codec of SDP is; None if it is none, or no sound by itself."""
     found = formats.find(codec.name, codec.clock_rate)

@@ -72,6 +72,25 @@ async def speak(
         await asyncio.sleep(due - loop.time())
 
 
+async def test_what_two_agree_on_and_do_not_speak_is_not_made_ready_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page agrees on Opus beside PCMU, and speaks PCMU: nobody decodes then."""
+    asked: list[object] = []
+    decoder = codecs.decoder
+    monkeypatch.setattr(codecs, "decoder", lambda format: asked.append(format) or decoder(format))
+    page, phone = world.peer(), world.peer()
+    to_page, _ = world.joined(
+        stream(page.address, chosen(PCMU), chosen(OPUS)), stream(phone.address, chosen(PCMU))
+    )
+    await speak(page, to_page, payloads(PCMU)[:5], PCMU)
+    await until(lambda: len(phone.heard) >= 5)
+    assert asked == []
+    await speak(page, to_page, payloads(OPUS)[:5], OPUS)
+    await until(lambda: len(phone.heard) >= 8)
+    assert asked == [formats.OPUS]
+
+
 def clocks(heard: list[Packet]) -> list[int]:
     return [(each.timestamp - heard[0].timestamp) & 0xFFFF_FFFF for each in heard]
 
