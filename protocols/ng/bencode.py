@@ -51,6 +51,8 @@ def _write(value: Value, pieces: list[bytes], levels: int) -> None:
             pieces.append(b"e")
         case Mapping():
             _may_nest(levels, LocalProtocolError)
+            if not all(isinstance(key, str) for key in value):
+                raise LocalProtocolError("a key is a text")
             pieces.append(b"d")
             for key in sorted(value):
                 pieces.append(_string(key))

@@ -15,7 +15,7 @@ from protocols.ng.errors import LocalProtocolError, RemoteProtocolError
 
 LARGEST: Final = 65_507  # octets of a datagram over IPv4
 _LONGEST_COOKIE: Final = 255
-_FINE: Final = frozenset({"ok", "pong"})
+_FINE: Final = ("ok", "pong")
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from tests.fuzz import (
     audio,
     digest,
     documents,
+    ng,
     parts,
     receipts,
     rest,
@@ -48,6 +49,7 @@ TARGETS: Final[dict[str, Callable[[int], None]]] = {
     "webrtc": webrtc.check,
     "voicesdk": voicesdk.check,
     "tokens": tokens.check,
+    "ng": ng.check,
 }
 
 
