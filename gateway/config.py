@@ -23,6 +23,7 @@ from carriers.model import (
 )
 from gateway import certificates, consistency, forms
 from gateway.forms import Address
+from gateway.media_section import Media
 from gateway.sections import (
     ACCOUNT,
     Bus,
@@ -30,7 +31,6 @@ from gateway.sections import (
     Daemon,
     Domain,
     Http,
-    Media,
     MessagesSection,
     Number,
     Rtp,
@@ -407,7 +407,11 @@ def _check_places(config: Config, reader: Reader) -> None:
 
 
 def _check_helpers(config: Config, reader: Reader) -> None:
-    for each in (*consistency.mute(config.speech), *consistency.unrelayed(config.turn)):
+    for each in (
+        *consistency.mute(config.speech),
+        *consistency.unrelayed(config.turn),
+        *consistency.unasked(config.media),
+    ):
         reader.note(*each)
 
 
@@ -467,7 +471,7 @@ _CHECKS: Final[tuple[tuple[str, Callable[[Config, Reader], None]], ...]] = (
     ("sip domains", _check_sip),
     ("sip rtp", _check_advertised),
     ("http smpp sip rtp media", _check_places),
-    ("speech turn", _check_helpers),
+    ("speech turn media", _check_helpers),
     ("http", _check_http),
 )
 """What is checked of which sections."""

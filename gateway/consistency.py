@@ -7,7 +7,7 @@ are for a person who wrote a file and wonders.
 import ssl
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 from carriers.model import Carrier, CarrierKind
 from carriers.trunks import Inbound, Trunk, gateway_uri
 from gateway.forms import Address
-from gateway.model import Engine
-from gateway.sections import Http, Media, Rtp, Sip, Smpp, Speech, Turn
+from gateway.media_section import Media
+from gateway.model import Engine, MediaPlane
+from gateway.sections import Http, Rtp, Sip, Smpp, Speech, Turn
 from gateway.sip.rules import Invalid, read_password
 from gateway.tables import Finding
 from protocols.sip.locating import numeric
@@ -108,6 +109,26 @@ def _untrusted(authorities: Path) -> Iterator[Finding]:
         known = "" if isinstance(error, ssl.SSLError) else f": {error.strerror}"
         remedy = "give the path of a PEM file of certificates"
         yield Finding("[sip] tls_ca", f"{authorities} can't be used{known}", remedy)
+
+
+def unasked(media: Media) -> Iterator[Finding]:
+    """An rtpengine that can't be spoken to, or that workers on this machine can't."""
+    if media.plane is not MediaPlane.RTPENGINE:
+        return
+    remedy = 'name the address of its listen-ng, such as "127.0.0.1:2223"'
+    if media.rtpengine is None:
+        problem = "[media] plane is rtpengine, and nothing says where it is"
+        yield Finding("[media] rtpengine", problem, remedy)
+    elif not _is_here(media.rtpengine.host):
+        problem = f"{media.rtpengine} is not on this machine, where the media workers are"
+        yield Finding("[media] rtpengine", problem, remedy)
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def mute(speech: Speech) -> Iterator[Finding]:

@@ -369,6 +369,13 @@ def voice_collector(stats: Callable[[], VoiceStats]) -> Collector:
             refused.add_metric([rule], count)
         yield from (up, queued, ended, post_dial, mos, media, refused)
         yield _one_gauge("media_workers", "Media workers that should run.", now.workers)
+        if before := now.rtpengine:
+            yield _one_gauge("rtpengine_up", "Whether rtpengine answers.", before["up"])
+            yield _one_gauge("rtpengine_legs", "Legs that stand in it.", before["fronts"])
+            yield _one_gauge("rtpengine_bridged_legs", "Those it passes on.", before["bridged"])
+            lost = _counter("rtpengine_lost_calls", "Calls that ended by its loss.")
+            lost.add_metric([], before["lost"])
+            yield lost
         yield _one_gauge("speech_waiting", "Prompts that are made or fetched.", now.prompts_waiting)
         yield _one_gauge("speech_cache", "Octets of prompts that are kept.", now.prompts_kept)
         yield _one_gauge("sip_sessions", "Sessions of SIP.", now.sessions)

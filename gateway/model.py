@@ -84,6 +84,13 @@ class SpeechFormat(StrEnum):
     PCM = "pcm"
 
 
+class MediaPlane(StrEnum):
+    """What passes media on that nobody here has to hear."""
+
+    WORKERS = "workers"
+    RTPENGINE = "rtpengine"
+
+
 class SaslMechanism(StrEnum):
     """By which name and password are shown to a broker."""
 

@@ -187,19 +187,6 @@ class Turn:
     ttl: float = key(86_400.0, forms.duration(60.0), "how long credentials count, at most")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Media:
-    """The workers that media lives in."""
-
-    workers: int = key(
-        0, forms.whole_number(0), "processes; 0: one for each core but one, at least one"
-    )
-    calls: int = key(1000, forms.whole_number(1), "that one of them takes; over that: 503")
-    set_ups: int = key(
-        20, forms.whole_number(1), "browsers that one of them takes up each second; over that: 503"
-    )
-
-
 class StandIn(msgspec.Struct, frozen=True, kw_only=True):
     """Who of an engine's speaks for a voice of Twilio's."""
 

@@ -66,7 +66,6 @@ _LATER: Final = write_retry_after(RetryAfter(seconds=10))
 _FULL: Final = 503  # of one trunk: without Retry-After, the others are well
 _OK: Final = 200
 _NOT_DIALLED: Final = (CallDirection.INBOUND.value, CallDirection.OUTBOUND_API.value)
-_MEDIA_LOST: Final = "its media worker died"
 
 
 class Calls:
@@ -303,7 +302,7 @@ class Calls:
             for sid in event.calls:
                 self._house.rooms.end(sid)
                 if sid in self._live:
-                    self._live[sid].end(_MEDIA_LOST)
+                    self._live[sid].end(event.reason)
         elif (live := self._live.get(event.call)) is not None:
             live.told(event)
         else:

@@ -34,9 +34,11 @@ from gateway.config import Config
 from gateway.core.runner import Job
 from gateway.daemon.browsers import Browsers
 from gateway.daemon.ground import Ground, chance
+from gateway.daemon.media import Media, open_media
 from gateway.daemon.prompts import prompts
 from gateway.forms import Address
-from gateway.media.workers import Workers, WorkersConfig, default_workers
+from gateway.media.plane import Plane
+from gateway.media.workers import Workers
 from gateway.recordings.book import Book as Recordings
 from gateway.recordings.restart import Closer
 from gateway.sids import Dice
@@ -114,7 +116,7 @@ class Voice:
         self.trunks: Trunks
         self.station: Station
         self.browsers: Browsers
-        self._workers: Workers
+        self._media: Media
         self._prompts: Prompts
         self._registrations: Registrations
         self.ports: dict[str, int] = {}
@@ -126,9 +128,14 @@ class Voice:
         host, port = self.station.endpoint.addresses()[0][1]
         return (_LOOPBACK[":" in host] if is_any(host) else host), port
 
+    @property
+    def _workers(self) -> Workers:
+        return self._media.workers
+
     def stats(self) -> VoiceStats:
         """What is measured."""
         agent, workers, meters = self.station.agent, self._workers, self._book.meters
+        before = self._media.rtpengine
         return VoiceStats(
             calls=self.calls.counts(),
             queued=self.calls.queued(),
@@ -147,14 +154,13 @@ class Voice:
             sockets=len(self.browsers.door),
             strangers=self.browsers.door.strangers,
             clients=self.browsers.desk.ledger(),
+            rtpengine={} if before is None else before.counts(),
         )
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Begin: media first, then the sockets, then what is registered and where."""
         config = self._ground.config
-        self._workers = workers = Workers(_workers_of(config), self.calls.told)
-        await workers.start()
-        stack.push_async_callback(workers.close)
+        self._media = await open_media(config, self.calls.told, stack)
         self._prompts = prompts(
             config.speech,
             self._ground.data,
@@ -180,7 +186,7 @@ class Voice:
         self._note_ports()
         self.browsers = Browsers(self._ground, self._messages())
         stack.push_async_callback(self.browsers.desk.close)
-        self._registrations = registrations = self._furnish(workers, ladder, stack)
+        self._registrations = registrations = self._furnish(self._media.plane, ladder, stack)
         await registrations.start()
         stack.push_async_callback(registrations.close)
         self.trunks.reload(self._carriers())
@@ -229,7 +235,7 @@ class Voice:
             return host
         return source_to(_ANYBODY[":" in host]) or _LOOPBACK[":" in host]
 
-    def _furnish(self, workers: Workers, ladder: Ladder, stack: AsyncExitStack) -> Registrations:
+    def _furnish(self, plane: Plane, ladder: Ladder, stack: AsyncExitStack) -> Registrations:
         ground, config, station = self._ground, self._ground.config, self.station
         resolver = self._resolver(stack)
         challenger = Challenger(secrets.token_bytes(_SECRET), algorithms=config.sip.digest)
@@ -262,7 +268,7 @@ class Voice:
         admission = Admission(
             gate, self.trunks, ground.numbers.holder, clock=ground.clock, log=refusals
         )
-        house = self._house(workers, ladder, resolver, registrations)
+        house = self._house(plane, ladder, resolver, registrations)
         self.calls.furnish(
             house, trunks=self.trunks, registrations=registrations, admission=admission
         )
@@ -271,7 +277,7 @@ class Voice:
         return registrations
 
     def _house(
-        self, workers: Workers, ladder: Ladder, resolver: Resolver, registrations: Registrations
+        self, plane: Plane, ladder: Ladder, resolver: Resolver, registrations: Registrations
     ) -> House:
         ground, rtp = self._ground, self._ground.config.rtp
         return House(
@@ -285,7 +291,7 @@ class Voice:
                 key=secrets.token_bytes,
                 silence=rtp.silence,
             ),
-            plane=workers,
+            plane=plane,
             reach=Reach(
                 trunks=self.trunks,
                 resolver=resolver,
@@ -377,19 +383,6 @@ class Users:
             )
             for target in self._registrations.targets(f"{user}@{found.domain_name}")
         ]
-
-
-def _workers_of(config: Config) -> WorkersConfig:
-    first, last = config.rtp.ports
-    return WorkersConfig(
-        workers=config.media.workers or default_workers(),
-        first=first,
-        last=last,
-        calls=config.media.calls,
-        advertised=config.rtp.advertised,
-        set_ups=config.media.set_ups,
-        cname=SOFTWARE,
-    )
 
 
 def _terms_of(config: Config) -> Terms:

@@ -34,10 +34,11 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerLost(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker died, and the media of `calls` with it; another takes its place."""
+    """A worker died, or what is before it, and the media of `calls` with it; `reason` says so."""
 
     worker: int
     calls: tuple[str, ...]
+    reason: str = "its media worker died"
 
 
 Happened = Told | WorkerLost

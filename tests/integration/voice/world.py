@@ -177,6 +177,7 @@ tcp = ["127.0.0.1:0"]
 {sip}
 [media]
 workers = {workers}
+{media}
 """
 
 
@@ -189,8 +190,9 @@ async def world(
     workers: int = 1,
     http: str = "",
     sip: str = "",
+    media: str = "",
 ) -> AsyncIterator[World]:
-    """`{app}` in `config` stands for the app's URL; `http`, `sip` are more keys of theirs."""
+    """`{app}` in `config` stands for the app's URL; the last three are more keys of sections."""
     app = App(twiml=twiml)
     web_app = web.Application()
     web_app.router.add_route("*", "/{path:.*}", app.answer)
@@ -201,6 +203,7 @@ async def world(
     app.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     file = folder / "trunkline.toml"
     base = BASE.replace("{workers}", str(workers)).replace("{http}", http).replace("{sip}", sip)
+    base = base.replace("{media}", media)
     file.write_text(base + config.replace("{app}", app.url))
     data = folder / "var"
     data.mkdir(exist_ok=True)

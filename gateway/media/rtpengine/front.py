@@ -1,0 +1,174 @@
+"""One leg's front: a call of rtpengine's with two sides, the leg's peer and what is within.
+
+The side within is described first, by an offer that makes the port for the peer, and again as
+often as it changes; the peer is the answer. Both keep their ports. A side takes packets from where
+it is said to be and from nowhere else; only a peer that has to be learnt may come from anywhere,
+until it did.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from gateway.media.ng import NgRefused
+from gateway.media.rtpengine import descriptions
+from gateway.media.rtpengine.descriptions import Peer
+from gateway.media.wire import Address, Place
+from protocols.ng.bencode import Value
+
+INSIDE: Final = "127.0.0.1"
+"""Where workers receive what comes from rtpengine."""
+_WITHIN: Final = "within"
+_PEER: Final = "peer"
+_FIXED: Final = "asymmetric"  # nothing is learnt from what comes
+_KEPT: Final = ("strict source", "port latching")
+_NOBODY: Final = Peer(address=(INSIDE, descriptions.NOWHERE), control=descriptions.NOWHERE + 1)
+
+
+class Asks(Protocol):
+    """Whoever asks rtpengine: `ng.Ng`, and its errors."""
+
+    async def ask(self, command: str, **fields: Value) -> dict[str, Any]:
+        """What it answers."""
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """How one side is so far: packets and octets that came, and from where, if from anywhere."""
+
+    packets: int = 0
+    octets: int = 0
+    source: Address | None = None
+    ssrc: int | None = None
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What rtpengine says of a front; `ssrcs` is its table of quality by SSRC."""
+
+    peer: Side
+    within: Side
+    ssrcs: Mapping[str, Any] = {}
+
+
+class Front:
+    """`place` is what the peer is told, `inner` where those within send to, once there is a peer.
+
+    Methods raise `NgAway` and `NgRefused`.
+    """
+
+    def __init__(self, ng: Asks, name: str) -> None:
+        self.name: Final = name
+        self.place: Place | None = None
+        self.inner: Place | None = None
+        self.worker: Place | None = None  # the leg's behind it
+        self.turns = 0  # how often the worker has had it back
+        self.was_bridged = False
+        self.peer: Peer | None = None
+        self._ng = ng
+        self._learnt: Address | None = None
+        self._true: tuple[Place, Peer] | None = None
+
+    @property
+    def codec(self) -> str:
+        """What the peer says first of all."""
+        return self.peer.codecs[0].name if self.peer is not None and self.peer.codecs else ""
+
+    @property
+    def sends_from(self) -> str:
+        """The address that those within hear it from: as the peer's, unless that is of IPv6."""
+        host = INSIDE if self.place is None else self.place.address[0]
+        return INSIDE if ":" in host else host
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether it is not known yet where the peer sends from."""
+        return self.peer is not None and self.peer.is_learnt and self._learnt is None
+
+    async def create(self, host: str) -> None:
+        """Have a port for the peer; `host` is the address that it would have in a worker."""
+        family = "IP6" if ":" in host else "IP4"
+        self.place = await self._offer(_NOBODY, address_family=family)
+
+    def describe(self, peer: Peer) -> None:
+        """Say who the peer is, to be made true by `aim`."""
+        if self.peer is None or self.peer.address != peer.address:
+            self._learnt = None
+        self.peer = peer
+
+    async def aim(self, target: Place) -> None:
+        """Have the side within be `target`; nothing is asked if all is as it was."""
+        assert self.peer is not None, "the front has nobody before it"
+        if self.is_learning and self._true is not None:
+            await self.look()  # to change anything lets it be learnt anew
+        peer = self._pinned(self.peer)
+        if self._true == (target, peer):
+            return
+        within = Peer(address=target.address, control=target.control, codecs=peer.codecs)
+        await self._offer(within)
+        flags = list(_KEPT) if peer.is_learnt else [*_KEPT, _FIXED]
+        answer = await self._say("answer", peer, flags=flags, to_tag=_PEER)
+        self.inner = descriptions.read(answer)
+        self._true = (target, peer)
+
+    def _pinned(self, peer: Peer) -> Peer:
+        if not peer.is_learnt or self._learnt is None:
+            return peer
+        host, port = self._learnt
+        control = port + 1 if peer.control == peer.address[1] + 1 else peer.control
+        return msgspec.structs.replace(peer, address=(host, port), control=control, is_learnt=False)
+
+    async def look(self) -> Seen:
+        """How it is; a peer that had to be learnt is known from its first packet on."""
+        seen = read_seen(await self._ng.ask("query", call_id=self.name))
+        if self.is_learning and seen.peer.packets and seen.peer.source is not None:
+            self._learnt = seen.peer.source
+        return seen
+
+    async def delete(self) -> Seen:
+        """Have nothing any more; how it was in the end."""
+        answer = await self._ng.ask("delete", call_id=self.name, from_tag=_WITHIN, delete_delay=0)
+        self.place = None
+        return read_seen(answer)
+
+    async def _offer(self, within: Peer, **fields: Value) -> Place:
+        if self.inner is not None:
+            fields["to_tag"] = _PEER
+        fields["rtcp_mux"] = ["offer"]
+        return descriptions.read(await self._say("offer", within, flags=[*_KEPT, _FIXED], **fields))
+
+    async def _say(self, command: str, side: Peer, **fields: Value) -> dict[str, Any]:
+        return await self._ng.ask(
+            command,
+            call_id=self.name,
+            from_tag=_WITHIN,
+            sdp=descriptions.write(side),
+            ICE="remove",
+            replace=["origin"],
+            **fields,
+        )
+
+
+def read_seen(answer: Mapping[str, Any]) -> Seen:
+    """What `query` and `delete` say; `NgRefused` if it is not what they say."""
+    tags = answer.get("tags", {})
+    try:
+        return Seen(
+            peer=_side(tags.get(_PEER)),
+            within=_side(tags.get(_WITHIN)),
+            ssrcs=answer.get("SSRC", {}),
+        )
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise NgRefused("its answer is none that is known") from error
+
+
+def _side(tag: Mapping[str, Any] | None) -> Side:
+    if not tag or not tag["medias"]:
+        return Side()
+    rtp = tag["medias"][0]["streams"][0]
+    at = rtp.get("endpoint")
+    return Side(
+        packets=int(rtp["stats"]["packets"]),
+        octets=int(rtp["stats"]["bytes"]),
+        source=None if at is None else (str(at["address"]), int(at["port"])),
+        ssrc=rtp.get("SSRC"),
+    )
