@@ -180,6 +180,11 @@ class Client:
         self.session.refuse(fault, self._now())
         self.pump()
 
+    def doubt(self, fault: Fault) -> None:
+        """Its token is none any more, which it hears once: it is called no longer."""
+        self.session.doubt(fault, self._now())
+        self.pump()
+
     def close(self, fault: Fault) -> None:
         """End it; its calls wait for who comes back."""
         self.session.close(self._now(), fault)
@@ -279,6 +284,8 @@ class Client:
         refused = self._desk.register(self)
         if refused is None:
             self.session.ready(now)
+            for each in list(self._dialogues.values()):
+                each.ring_anew()
         else:
             self.session.deny(refused, now)
             self._withdraw(now)

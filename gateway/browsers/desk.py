@@ -11,6 +11,8 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 import structlog
 
+from gateway.access.tokens import Believed
+from gateway.browsers.bearers import Bearers
 from gateway.browsers.call_paces import CallPaces
 from gateway.browsers.client import Access, Client
 from gateway.browsers.dialogue import Dialogue
@@ -41,7 +43,7 @@ _DRAINS: Final = "the gateway goes down"
 
 Verdict = Access | Fault
 Verify = Callable[[str], Awaitable[Verdict]]
-Doubt = Callable[[Access], Fault | None]
+Doubt = Callable[[Believed], Fault | None]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,10 +103,12 @@ class Desk:
         self._gateway = gateway
         self._edge = edge
         self._paces = CallPaces()
+        self._bearers = Bearers(doubt)
         self._callers: Callers
         self._clients: dict[tuple[str, str], list[Client]] = {}
         self._registered: dict[tuple[str, str], list[Client]] = {}
         self._dialogues: dict[str, list[Dialogue]] = {}  # by the SID of the call
+        self._held: dict[tuple[str, str], list[Dialogue]] = {}  # the same, by whose they are
         self._ended: OrderedDict[str, Dialogue] = OrderedDict()  # while their clients were away
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_draining = False
@@ -158,10 +162,30 @@ class Desk:
         if client not in seated and len(seated) >= MOST_SOCKETS:
             client.refuse(Fault(code=Code.TOO_OFTEN, message=_TOO_MANY))
             return
+        missed: Sequence[Dialogue] = ()
         if client not in seated:
             self._clients.setdefault(who, []).append(client)
+            missed = self._wait_for_rings(who, client)
+        self._bearers.add(client, verdict)
         ttl = max(0.0, verdict.expires - self._clock())
         client.accept(verdict, ttl, self._gateway, self._edge)
+        for each in missed:
+            client.say("cancel", each.sid, {})
+
+    def _wait_for_rings(self, who: tuple[str, str], client: Client) -> Sequence[Dialogue]:
+        """Give a device what rang at it when its socket dropped; what is over by now is left.
+
+        Which device of an identity it is nobody says: any with the same browser may be the one.
+        """
+        for each in self._held.get(who, ()):
+            if each.is_missed and each.agent == client.agent:
+                each.wait_at(client)
+        now = asyncio.get_running_loop().time()
+        return [
+            each
+            for each in self._ended.values()
+            if (each.account_sid, each.identity) == who and each.rang_until > now
+        ]
 
     def register(self, client: Client) -> Fault | None:
         """See `client.Desk`: said again it changes nothing."""
@@ -256,10 +280,12 @@ class Desk:
     def begun(self, dialogue: Dialogue) -> None:
         """See `client.Desk`."""
         self._dialogues.setdefault(dialogue.sid, []).append(dialogue)
+        self._held.setdefault((dialogue.account_sid, dialogue.identity), []).append(dialogue)
 
     def ended(self, dialogue: Dialogue) -> None:
         """See `client.Desk`: what its client missed it hears when it is back, if that is soon."""
         _take(self._dialogues, dialogue.sid, dialogue)
+        _take(self._held, (dialogue.account_sid, dialogue.identity), dialogue)
         now = asyncio.get_running_loop().time()
         while self._ended:
             oldest = next(iter(self._ended.values())).unsaid
@@ -272,6 +298,7 @@ class Desk:
     def leave(self, client: Client) -> None:
         """See `client.Desk`."""
         self.unregister(client)
+        self._bearers.remove(client)
         _take(self._clients, (client.account_sid, client.identity), client)
 
     # Its end
@@ -283,6 +310,7 @@ class Desk:
     async def close(self) -> None:
         """Let everybody go; they come back to another process."""
         self.drain()
+        self._bearers.close()
         for clients in list(self._clients.values()):
             for client in list(clients):
                 client.close(Fault(code=Code.TRANSPORT, message=_DRAINS))

@@ -1,7 +1,11 @@
 """One call at one device: what is told goes to the socket that it has now, or waits for one.
 
 A socket that drops takes no call with it that was answered. For `AWAY` seconds the call goes on as
-it was, media and all; whoever comes back proves by the token of this call that it is theirs.
+it was, media and all; whoever comes back proves by the token of this call that it is theirs. A page
+elsewhere takes a call over in the same way, and the one that had it hears that it has it no more.
+
+A device that rings is waited for, too. The SDK takes no call that rang before its socket dropped,
+so one that is back hears that this is off, and rings anew.
 """
 
 import asyncio
@@ -35,9 +39,14 @@ _log = structlog.get_logger(__name__)
 AWAY: Final = 30.0
 """Seconds for which a call outlives its socket."""
 
+RINGS_ON: Final = 15.0
+"""Seconds for which a call that rings outlives its socket: the SDK is back within them."""
+
 LOST: Final = f"its socket dropped and did not come back within {AWAY:.0f} s"
 
 UNANSWERED: Final = "its socket dropped before the call was answered"
+
+UNTAKEN: Final = f"its socket dropped as it rang and did not come back within {RINGS_ON:.0f} s"
 
 Tap = Callable[[str, Crossed], None]
 """Keep a message in the ladder, under the name of its leg."""
@@ -46,10 +55,14 @@ Told = Answered | Reinvited | Pressed | Messaged | Rejected | HungUp
 
 
 class Unsaid(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call ended whose client was away, for when it comes back until `until`."""
+    """How a call ended whose client was away, for when it comes back until `until`.
 
-    fault: Fault | None
+    Who asks for a call that was up hears of `fault`; one that only rang is `cancelled` unasked.
+    """
+
+    fault: Fault | None = None
     until: float
+    cancelled: bool = False
 
 
 class Dialogue:
@@ -73,6 +86,7 @@ class Dialogue:
         self.sid = sid
         self.account_sid = socket.account_sid
         self.identity = socket.identity
+        self.agent = socket.agent
         self._name = name
         self._proof = proof
         self._tap = tap
@@ -81,6 +95,8 @@ class Dialogue:
         self._socket: Client | None = socket
         self._flow = socket.flow
         self._is_up = False  # answered by either side, and its client has the proof
+        self._invitation: dict[str, Any] | None = None  # what rings at a device
+        self._is_unrung = False  # its device is back, and was not told anew
         self._last = ""  # the last description of ours in an answer
         self._owed: list[tuple[str, dict[str, Any]]] = []  # for who is back
         self._away: asyncio.TimerHandle | None = None
@@ -95,6 +111,7 @@ class Dialogue:
     def invite(self, sdp: str, parameters: Mapping[str, str]) -> None:
         """See `browser.Dialogue`."""
         told = {"sdp": sdp, "reconnect": self._proof, "parameters": dict(parameters)}
+        self._invitation = told
         self._say("invite", **told)
 
     def ring(self, sdp: str) -> None:
@@ -110,6 +127,8 @@ class Dialogue:
 
     def cancel(self) -> None:
         """See `browser.Dialogue`."""
+        if self._away is not None:
+            self.unsaid = Unsaid(until=self._away.when(), cancelled=True)
         self._say("cancel")
         self._end()
 
@@ -178,14 +197,36 @@ class Dialogue:
 
     # Its sockets
 
+    @property
+    def is_missed(self) -> bool:
+        """Whether it rings at a device whose socket dropped."""
+        return self._away is not None and not self._is_up
+
+    @property
+    def rang_until(self) -> float:
+        """Until when a device that is back has to hear that it rings no more; 0 for never."""
+        return self.unsaid.until if self.unsaid is not None and self.unsaid.cancelled else 0.0
+
+    def wait_at(self, socket: "Client") -> None:
+        """The device where it rang is back on this socket; it rings there by `ring_anew`."""
+        self._join(socket)
+        self._is_unrung = True
+
+    def ring_anew(self) -> None:
+        """Ring at a device that is back and takes calls; once."""
+        if self._is_unrung and not self._is_up and self._invitation is not None:
+            self._is_unrung = False
+            self._say("cancel")
+            self._say("invite", **self._invitation)
+
     def come_back(self, socket: "Client", sdp: str) -> None:
         """Its client has it on this socket from now on, and says what it offers."""
-        before, self._socket = self._socket, socket
+        before = self._socket
         if before is not None and before is not socket:
             before.part(self.sid)
-        self._flow = socket.flow
-        self._stay()
-        socket.join(self)
+            before.say("hangup" if self._is_up else "cancel", self.sid, {})
+        self._join(socket)
+        self._is_unrung = False
         owed, self._owed = self._owed, []
         self.take(Reinvited(callsid=self.sid, sdp=sdp))
         for kind, payload in owed:
@@ -196,11 +237,16 @@ class Dialogue:
         self._socket = None
         if self._hearer is None:
             return
-        if self._is_up:
-            loop = asyncio.get_running_loop()
-            self._away = loop.call_later(AWAY, self._lose, LOST)
-        else:
+        if not self._is_up and self._invitation is None:
             self._lose(UNANSWERED)
+            return
+        wait, reason = (AWAY, LOST) if self._is_up else (RINGS_ON, UNTAKEN)
+        self._away = asyncio.get_running_loop().call_later(wait, self._lose, reason)
+
+    def _join(self, socket: "Client") -> None:
+        self._socket, self._flow = socket, socket.flow
+        self._stay()
+        socket.join(self)
 
     def _lose(self, reason: str) -> None:
         hearer = self._hearer

@@ -17,7 +17,7 @@ from protocols.sdp import codec as sdp
 from protocols.sdp import webrtc
 from protocols.sdp.description import SessionDescription
 from protocols.sdp.errors import RemoteProtocolError, WarningCode
-from protocols.sdp.ice import IceSide
+from protocols.sdp.ice import IceSide, Setup
 from protocols.sdp.matching import Refused
 from protocols.sdp.media import LocalMedia, MediaPlan, MediaPolicy, Preference, Stream
 from protocols.sdp.negotiation import Negotiation, State
@@ -164,6 +164,16 @@ def is_webrtc(body: Body) -> bool:
         return webrtc.is_webrtc(read(body))
     except Disagreed:
         return False
+
+
+def is_answer(body: Body) -> bool:
+    """Whether it says who begins DTLS, as an answer does and an offer does not (RFC 8842 §5)."""
+    try:
+        media = read(body).media
+    except Disagreed:
+        return False
+    said = [webrtc.setup_of(each) for each in media if each.port]
+    return any(each not in (None, Setup.ACTPASS) for each in said)
 
 
 def _ufrag_in(body: Body) -> str:

@@ -12,7 +12,7 @@ import structlog
 
 from gateway.calls.browser import BrowserWay, Dialogue
 from gateway.calls.call_messages import Said
-from gateway.calls.description import Disagreed, codecs_of, offered
+from gateway.calls.description import Disagreed, codecs_of, is_answer, offered
 from gateway.calls.info_keys import Key
 from gateway.calls.leg import Answered, Finished, Gone, Rang, Tell
 from gateway.calls.media import CallMedia, NoMedia
@@ -61,6 +61,7 @@ class WebRtcLeg(SpokenLeg):
         self._dialogue: Dialogue | None = None
         self._offer: Body | None = None  # of a call that came in
         self._body: Body | None = None  # our answer to it
+        self._rung: str | None = None  # what the client was told as it rang
         self._asked: Body | None = None  # the client's newest offer, while another is answered
         self._answering: asyncio.Task[None] | None = None
         self._moving = asyncio.Lock()  # one description at a time
@@ -96,9 +97,8 @@ class WebRtcLeg(SpokenLeg):
         self._dialogue = dialogue
 
     def receive(self, event: Invited) -> None:
-        """See `PeerLeg`: the client hears at once what its call is called here."""
+        """See `PeerLeg`."""
         self._offer = Body(octets=event.sdp.encode())
-        self._peer.ring("")
 
     async def prepare(self, signalling: str, latch: LatchPolicy) -> None:
         """See `PeerLeg`: ICE finds its peer, whatever its address."""
@@ -134,8 +134,10 @@ class WebRtcLeg(SpokenLeg):
         if status == _PROGRESS:
             self.describe()
         self._keep_ringing()
-        body = self._body
-        self._peer.ring("" if body is None else body.octets.decode())
+        told = "" if self._body is None else self._body.octets.decode()
+        if told != self._rung:  # each that rings says so, and the client hears it once
+            self._rung = told
+            self._peer.ring(told)
 
     def describe(self) -> None:
         """See `Leg`."""
@@ -220,11 +222,31 @@ class WebRtcLeg(SpokenLeg):
         body = Body(octets=sdp.encode())
         if self._answering is not None:
             self._asked = body  # what waited is out of date by now
+        elif self._is_called:
+            self._take_up(body)
         elif self._description.restarts(body):
             self._asked = body
             self._answering = asyncio.get_running_loop().create_task(self._answer_offers())
         else:
             self._say_again()
+
+    @property
+    def _is_called(self) -> bool:
+        """Whether it rings at the client, which has yet to answer our offer."""
+        return self._offer is None and not self.is_up
+
+    def _take_up(self, body: Body) -> None:
+        """Another page of the client takes the call, which rang at the one that told it how.
+
+        It knows nothing of our offer, and makes one of its own. The page that we rang at says the
+        answer of before, where it can't know that this has come.
+        """
+        if is_answer(body):
+            self.on_answered(body.octets.decode())
+            return
+        self.described.withdraw("")
+        self._asked = body
+        self._answering = asyncio.get_running_loop().create_task(self._answer_offers())
 
     def on_pressed(self, digits: str) -> None:
         """See `Hearer`."""
@@ -293,7 +315,8 @@ class WebRtcLeg(SpokenLeg):
             self._answering = None
 
     async def _answer_offer(self, body: Body) -> None:
-        if not self.described.restarts(body):  # it came twice
+        is_called = self._is_called
+        if not is_called and not self.described.restarts(body):  # it came twice
             self._say_again()
             return
         try:
@@ -306,6 +329,12 @@ class WebRtcLeg(SpokenLeg):
         if self._told_gone:
             return
         self._body = answer
+        if is_called:
+            self._keep_answered(_OK)
+            self.agreed()
+            self._peer.answer(answer.octets.decode())
+            self._tell(self, Answered())
+            return
         if self.is_up:
             self.agreed()
         if self._asked not in (None, body):

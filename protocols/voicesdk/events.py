@@ -94,7 +94,7 @@ class CloseReason(StrEnum):
     NEVER_LISTENED = "no token came in time"
     SILENT = "the client answers no heartbeat"
     REFUSED = "the token was refused"
-    EXPIRED = "the token expired, and no newer one came"
+    EXPIRED = "the token is none any more, and no newer one came"
     TOO_OFTEN = "the client sends more than may be"
     MALFORMED = "the client sends what can't be read"
     CLOSED = "we closed it"

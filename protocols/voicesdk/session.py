@@ -28,7 +28,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     is how long it may send nothing; `listen` how long it may take to show its token. It may send
     `rate` frames a second, `burst` at once, `waiting` of them while its token is looked at, and
     `malformed` that can't be read. `calls` is the most that it may have. `overdue` is how long its
-    token may have run out before the socket is closed, if it has no calls then.
+    token may be none any more before the socket is closed, if it has no calls then.
     """
 
     heartbeat: float = 8.0
@@ -72,6 +72,7 @@ _STATUS: Final = {
     CloseReason.CLOSED: NORMAL,
 }
 _OVER: Final = "there is no such call"
+_EXPIRED: Final = "the token expired"
 
 
 class Session:
@@ -90,6 +91,7 @@ class Session:
         self._malformed = 0
         self._is_renewed = False  # a newer token is looked at
         self._expires = self._closes = float("inf")
+        self._doubt: Fault | None = None  # what is wrong with its token by now
 
     @property
     def is_connected(self) -> bool:
@@ -167,9 +169,7 @@ class Session:
             self._tell_error(Fault(code=Code.NO_TOKEN, message=message), now)
             self._close(CloseReason.NEVER_LISTENED)
         elif now >= self._expires:
-            self._expires = float("inf")
-            self._tell_error(Fault(code=Code.TOKEN_EXPIRED, message="the token expired"), now)
-            self._events.append(events.Unregistered())
+            self.doubt(Fault(code=Code.TOKEN_EXPIRED, message=_EXPIRED), now)
         elif now >= self._closes:
             self._on_overdue(now)
         elif now >= self._said + limits.heartbeat:
@@ -181,8 +181,8 @@ class Session:
         if self._names:
             self._closes = now + self._limits.overdue
             return
-        message = CloseReason.EXPIRED.value
-        self._tell_error(Fault(code=Code.TOKEN_EXPIRED, message=message), now)
+        if self._doubt is not None:
+            self._tell_error(self._doubt, now)
         self._close(CloseReason.EXPIRED)
 
     # What is told: the token
@@ -196,7 +196,7 @@ class Session:
             raise LocalProtocolError("no token is looked at")
         if self._state is _State.CLOSED:
             return
-        self._state, self._is_renewed = _State.CONNECTED, False
+        self._state, self._is_renewed, self._doubt = _State.CONNECTED, False, None
         self._expires = now + ttl
         self._closes = self._expires + self._limits.overdue
         token = {"identity": identity, "ttl": int(ttl)}
@@ -214,6 +214,17 @@ class Session:
             self._is_renewed = False
         else:
             self._close(CloseReason.REFUSED)
+
+    def doubt(self, fault: Fault, now: float) -> None:
+        """Its token is none any more, said again it changes nothing: `Unregistered` follows.
+
+        It may show a newer one for as long as it has calls, or `overdue` seconds.
+        """
+        if self._state is _State.CONNECTED and self._doubt is None:
+            self._doubt = fault
+            self._expires, self._closes = float("inf"), now + self._limits.overdue
+            self._tell_error(fault, now)
+            self._events.append(events.Unregistered())
 
     def deny(self, fault: Fault, now: float) -> None:
         """What it asked for, other than a call, can't be; a token that is looked at stays so."""

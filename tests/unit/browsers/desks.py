@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.browsers.client import Access, Client
+from gateway.access.tokens import Believed
+from gateway.browsers.client import Client
 from gateway.browsers.desk import Desk, Wanted
 from gateway.calls.browser import Dialogue
 from gateway.calls.call_messages import Said
@@ -109,6 +110,7 @@ class World:
         self.leg = Leg()
         self.dialogue: Dialogue | None = None
         self.now = NOW
+        self.gone: set[str] = set()  # keys
         self._proofs = 0
         self.desk = Desk(
             verify=self._verify,
@@ -141,7 +143,9 @@ class World:
         found = self.tokens.get(token)
         return found or Fault(code=Code.BAD_TOKEN, message="no token of ours")
 
-    def _doubt(self, access: Access) -> Fault | None:
+    def _doubt(self, access: Believed) -> Fault | None:
+        if access.key_sid in self.gone:
+            return Fault(code=Code.BAD_TOKEN, message="its key is gone")
         expired = Fault(code=Code.TOKEN_EXPIRED, message="it expired")
         return expired if access.expires <= self.now else None
 

@@ -6,12 +6,22 @@ from typing import Any
 
 import pytest
 
-from gateway.browsers import desk, dialogue
-from gateway.calls.browser import MOST_DEVICES
+from gateway.browsers import bearers, desk, dialogue
+from gateway.calls.browser import MOST_DEVICES, Dialogue
 from gateway.calls.call_messages import Said
 from protocols.voicesdk.errors import Code, Fault
 from protocols.voicesdk.session import USER_DEFINED
-from tests.unit.browsers.desks import APPLICATION, OURS, SID, THEIRS, Allowed, Leg, Page, World
+from tests.unit.browsers.desks import (
+    APPLICATION,
+    KEY,
+    OURS,
+    SID,
+    THEIRS,
+    Allowed,
+    Leg,
+    Page,
+    World,
+)
 
 EMPTY = {"clients": 0, "registered": 0, "calls": 0, "tasks": 0, "held": 0}
 
@@ -393,6 +403,121 @@ async def test_a_call_that_nobody_answered_goes_with_its_socket() -> None:
     page.says("invite", callsid="TJS1", sdp="v=0", twilio={})
     page.client.drop()
     assert world.leg.told == [("lost", dialogue.UNANSWERED)]
+
+
+async def test_whose_key_is_gone_hears_so_unasked_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bearers, "LOOK_EVERY", 0.001)
+    world = World()
+    world.tokens["newer"] = Allowed(key_sid="SK" + "6" * 32)
+    page, other = await comes(world), await comes(world, "newer")
+    await calls(world, page)
+    for each in (page, other):
+        each.hears()
+    world.gone.add(KEY)
+    await asyncio.sleep(0.02)
+    (kind, told), offline = page.hears()
+    assert (kind, told["error"]["code"], offline) == ("error", Code.BAD_TOKEN, ("offline", {}))
+    assert other.hears() == []
+    assert world.desk.of(OURS, "alice") == [other.client]
+    page.says("dtmf", callsid=SID, dtmf="1")
+    assert world.leg.told == [("pressed", "1")]
+    page.says("listen", token="newer")
+    await turn()
+    page.says("register", media={"audio": True})
+    assert [kind for kind, _ in page.hears()] == ["connected", "ready"]
+    await asyncio.sleep(0.02)
+    assert page.hears() == []
+    for each in (page, other):
+        each.client.drop()
+    assert len(world.desk._bearers) == 0
+
+
+async def rings(world: World, page: Page, sid: str = SID, leg: Leg | None = None) -> Dialogue:
+    """Let it ring at a device that has heard all else."""
+    page.hears()
+    dialogue = page.client.open(sid, f"{sid}.1", leg or world.leg)
+    dialogue.invite("offer", {"From": "client:bob"})
+    assert [kind for kind, _ in page.hears()] == ["invite"]
+    return dialogue
+
+
+async def test_a_device_that_rings_and_drops_rings_anew_when_it_is_back() -> None:
+    """What rang before the SDK takes no more, so it hears that this is off."""
+    world = World()
+    page, other = await comes(world), await comes(world)
+    other.client.agent = "2.18.5 another browser"
+    await rings(world, page)
+    page.client.drop()
+    assert world.leg.told == []
+    await comes(world, "bob")
+    back, late = await comes(world), await comes(world)
+    (_, ready, cancel, (kind, invite)) = back.hears()
+    assert (ready, cancel) == (("ready", {}), ("cancel", {"callsid": SID}))
+    assert (kind, invite["callsid"], invite["sdp"]) == ("invite", SID, "offer")
+    assert invite["parameters"] == {"From": "client:bob"}
+    assert [kind for kind, _ in late.hears()] == ["connected", "ready"]
+    back.says("register", media={"audio": True})
+    assert back.hears() == [("ready", {})]
+    back.says("answer", callsid=SID, sdp="yes")
+    assert world.leg.told == [("answered", "yes")]
+
+
+async def test_an_answer_that_was_under_way_as_the_socket_dropped_counts() -> None:
+    """The SDK says it again on the next socket, before that is registered."""
+    world = World()
+    page = await comes(world)
+    await rings(world, page)
+    page.client.drop()
+    back = Page(world)
+    back.says("listen", token="alice")
+    back.says("answer", callsid=SID, sdp="yes")
+    back.says("register", media={"audio": True})
+    await turn()
+    assert world.leg.told == [("answered", "yes")]
+    assert [kind for kind, _ in back.hears()] == ["connected", "ready"]
+
+
+async def test_a_device_that_is_back_hears_of_what_rings_no_more() -> None:
+    world = World()
+    page = await comes(world)
+    dialogue = await rings(world, page)
+    page.client.drop()
+    dialogue.cancel()
+    assert world.desk.ledger()["calls"] == 0
+    stranger, back = await comes(world, "bob"), await comes(world)
+    assert ("cancel", {"callsid": SID}) in back.hears()
+    assert [kind for kind, _ in stranger.hears()] == ["connected", "ready"]
+
+
+async def test_a_device_that_does_not_come_back_in_time_rings_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dialogue, "RINGS_ON", 0.0)
+    world = World()
+    page = await comes(world)
+    await rings(world, page)
+    page.client.drop()
+    await asyncio.sleep(0.005)
+    assert world.leg.told == [("lost", dialogue.UNTAKEN)]
+    assert world.desk.ledger()["calls"] == 0
+
+
+async def test_another_page_takes_a_call_and_the_one_that_had_it_hears_so() -> None:
+    """`device.connect({ connectToken })`: of a call that is up, and of one that rings."""
+    world = World()
+    page, other = await comes(world), await comes(world)
+    await calls(world, page)
+    proof = page.hears()[-1][1]["reconnect"]
+    other.says("invite", callsid=SID, sdp="mine", reconnect=proof, twilio={})
+    assert page.hears() == [("hangup", {"callsid": SID})]
+    ringing, sid = Leg(), "CA" + "7" * 32
+    page.client.open(sid, f"{sid}.1", ringing).invite("offer", {})
+    ((_, told),) = page.hears()
+    other.says("invite", callsid=sid, sdp="mine too", reconnect=told["reconnect"], twilio={})
+    assert page.hears() == [("cancel", {"callsid": sid})]
+    page.says("hangup", callsid=SID)
+    page.says("reject", callsid=sid)
+    assert (world.leg.told, ringing.told) == ([("offered", "mine")], [("offered", "mine too")])
 
 
 async def test_messages_of_a_client_are_told_that_they_are_safe_or_not() -> None:

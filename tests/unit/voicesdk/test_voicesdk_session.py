@@ -128,6 +128,30 @@ def test_a_token_that_runs_out_ends_it_unless_a_newer_one_comes() -> None:
     assert told == [Code.TOKEN_EXPIRED] * 2
 
 
+def test_a_token_that_is_doubted_is_told_once_and_ends_it_unless_a_newer_one_comes() -> None:
+    client = connected(ttl=3600)
+    gone = Fault(code=Code.BAD_TOKEN, message="its key is gone")
+    for _ in range(2):
+        client.session.doubt(gone, client.now)
+    assert client.did() == [events.Unregistered()]
+    client.says("listen", token="newer")
+    client.session.connect(client.now, identity="alice", ttl=3600, gateway="gw", edge="e")
+    client.did()
+    client.waits(20)
+    client.session.receive_text("\n", client.now)
+    client.waits(20)
+    assert client.session.is_connected
+    client.session.doubt(gone, client.now)
+    client.session.receive_text("\n", client.now)
+    client.waits(29)
+    assert client.did() == [events.Unregistered()]
+    client.session.receive_text("\n", client.now)
+    client.waits(1)
+    assert client.did() == [Closed(reason=CloseReason.EXPIRED, status=1008)]
+    told = [said["error"]["code"] for kind, said in client.hears() if kind == "error"]
+    assert told == [Code.BAD_TOKEN] * 3
+
+
 def test_a_call_goes_on_when_the_token_runs_out() -> None:
     client = connected(ttl=60)
     client.session.adopt(SID)
