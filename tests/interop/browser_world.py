@@ -17,6 +17,16 @@ from tests.interop.chromium_peer import Chromium, Page
 SDK = "node_modules/@twilio/voice-sdk/dist/twilio.min.js"
 JSSIP = "bundles/jssip.js"
 SIPJS = "bundles/sip.js"
+# Keeps the WebSockets of a page within reach.
+SOCKETS = """
+(() => {
+  const Theirs = WebSocket;
+  window.sockets = [];
+  window.WebSocket = class extends Theirs {
+    constructor(...given) { super(...given); window.sockets.push(this); }
+  };
+})()
+"""
 # What the page of a device has: the newest call, and all that was told of it, in order.
 _DEVICE = """
 (async () => {{
@@ -61,6 +71,10 @@ class Access:
     def __init__(self, key: dict[str, Any], application: str) -> None:
         self._key = key
         self._application = application
+
+    @property
+    def key_sid(self) -> str:
+        return str(self._key["sid"])
 
     def token(self, identity: str, ttl: int = 600) -> str:
         """One that the official library made."""

@@ -49,7 +49,7 @@ class PageError(AssertionError):
 
 
 class Page:
-    """One page, with what it said on its console."""
+    """One page, with what it said on its console, and the URLs that it asked for."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -57,6 +57,7 @@ class Page:
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._reading = asyncio.create_task(self._read())
         self.said: list[str] = []
+        self.asked: list[str] = []
 
     async def _read(self) -> None:
         async for message in self._socket:
@@ -65,6 +66,10 @@ class Page:
                 waiting.set_result(told)
             elif told.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
                 self.said.append(json.dumps(told["params"])[:2000])
+            elif told.get("method") == "Network.requestWillBeSent":
+                self.asked.append(told["params"]["request"]["url"])
+            elif told.get("method") == "Network.webSocketCreated":
+                self.asked.append(told["params"]["url"])
 
     async def command(self, method: str, **given: object) -> dict[str, Any]:
         """What DevTools answer."""
@@ -113,6 +118,10 @@ class Page:
         )
         await self.until(f"{heard}.then((found) => {fits})")
 
+    async def crash(self) -> None:
+        """Have its process end as by a fault; nothing can be asked of it then."""
+        await self._socket.send_json({"id": 0, "method": "Page.crash"})
+
     async def hears_nothing(self, stream: str) -> None:
         """Return when nothing is heard of a stream."""
         await self.until(f"(async () => (await hear({stream})).level < {_LOUD})()")
@@ -147,6 +156,7 @@ class Chromium:
         self._open.append(page)
         await page.command("Runtime.enable")
         await page.command("Page.enable")
+        await page.command("Network.enable")
         await page.command("Page.addScriptToEvaluateOnNewDocument", source=first)
         await page.command("Page.navigate", url=url)
         await page.until("document.readyState === 'complete' && location.href !== 'about:blank'")

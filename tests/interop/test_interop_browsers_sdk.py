@@ -14,22 +14,12 @@ from tests.integration.voice.test_endings import DOMAIN
 from tests.integration.voice.test_queue_calls import SETUP
 from tests.integration.voice.test_rooms import left
 from tests.integration.voice.test_spoken import ask, tone_file
-from tests.interop.browser_world import access, connect, device, gateway, told
+from tests.interop.browser_world import SOCKETS, access, connect, device, gateway, told
 from tests.interop.chromium_peer import Chromium, chromium, pages
 
 __all__ = ["open_phone"]
 pytestmark = pytest.mark.interop
 SPEAKS = '<Response><Play loop="0">tone.wav</Play></Response>'
-# Keeps the WebSockets of a page within reach.
-SOCKETS = """
-(() => {
-  const Theirs = WebSocket;
-  window.sockets = [];
-  window.WebSocket = class extends Theirs {
-    constructor(...given) { super(...given); window.sockets.push(this); }
-  };
-})()
-"""
 REMOTE = "window.call && call.getRemoteStream()"
 
 
