@@ -8,8 +8,8 @@ applications from applications comes to an end: there are `MOST` in one call, an
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -18,31 +18,28 @@ from gateway.calls import endings
 from gateway.calls.apology import apologise
 from gateway.calls.apps import App, app_of_application
 from gateway.calls.branch import Branch
-from gateway.calls.caller_ids import caller_as, may_call_as, not_theirs
+from gateway.calls.caller_ids import caller_as
 from gateway.calls.calling import Around
 from gateway.calls.dial import CALLER_GONE
 from gateway.calls.dial_run import Applied, DialRun, Parent
-from gateway.calls.elsewhere import NOT_BY_SIP, Elsewhere, Sending
+from gateway.calls.documented import Documented
+from gateway.calls.elsewhere import NOT_BY_SIP
 from gateway.calls.endings import Ended
-from gateway.calls.hands import Handed, Hands, Spawn
+from gateway.calls.hands import Hands, Spawn
 from gateway.calls.instead import run_instead
 from gateway.calls.leg import Event, Leg, PeerLeg
 from gateway.calls.line import Line
-from gateway.calls.meeting import Meetings
 from gateway.calls.model import Call, CallDirection, CallStatus
 from gateway.calls.orders import Redirect
 from gateway.calls.reach import Asked
-from gateway.calls.recording import Tapes
-from gateway.calls.taking import Takes, Taking, verbs_of
-from gateway.calls.visitor import Visitor
 from gateway.store.base import StoreError
-from twiml.call import DialEnded, DialStatus, Ending, HungUp, KeyPressed, Referred, ReferStatus
+from twiml.call import DialEnded, Ending, HungUp, KeyPressed, Referred, ReferStatus
 from twiml.call import Event as TwimlEvent
 from twiml.errors import Finding, Level
 from twiml.nouns import Application
 from twiml.outcome import Goto
-from twiml.verbs import Dial, Enqueue, Refer, RejectReason
-from twiml.voice import Interpreter, Pickup
+from twiml.verbs import Dial, Refer, RejectReason
+from twiml.voice import Pickup
 
 if TYPE_CHECKING:
     from gateway.calls.house import House
@@ -102,7 +99,7 @@ class Applications:
         return [part for each in self._calls for part in each.parts()]
 
 
-class ApplicationCall(Handed, Taking, Sending):
+class ApplicationCall(Documented):
     """One of them, a `dial_run.Applied` and a `twiml.call.FullCall`."""
 
     def __init__(
@@ -119,49 +116,18 @@ class ApplicationCall(Handed, Taking, Sending):
         self._house = house
         self._host = host
         self._applications = applications
-        self._dial = dial
+        self.line = branch.line
+        self._media = host.around.media
+        self._keeping = host.around.keeping
+        self._of = dial
         self._branch = branch
         self._noun: Final = branch.noun
         self._refuses = refuses
         self._is_answered = self._is_over = False
         self._beginning: asyncio.Task[None] | None = None  # or what is said at the end
-        self._run: DialRun | None = None  # the dial of its own document
+        self._dial: DialRun | None = None
         self._unanswered: Ended | None = None  # what the last one came to
-        around = host.around
-        self._tapes = Tapes(
-            house.recordings,
-            call=lambda: self.line.call,
-            media=around.media,
-            keeping=around.keeping,
-            leg=lambda: host.leg.id,
-            errand=host.errand,
-        )
-        self._interpreter = Interpreter(self, pickup=Pickup.RINGING, verbs=verbs_of(self))
-        self._hands = host.hands_of(self.line, self._interpreter.on)
-        self._takes = Takes(
-            self._tapes,
-            prompting=self._hands.prompting,
-            beep=house.prompts.beep,
-            spawn=around.spawn,
-            give=self._give,
-        )
-        self._meetings = Meetings(house, self._visitor())
-        self._elsewhere = Elsewhere(
-            call=self._as_it_came,
-            leg=lambda: host.leg,
-            stands=host.taken,
-            station=house.tools.station,
-            accept=house.texts,
-            holder=house.holder,
-            note=self._hands.note,
-            spawn=around.spawn,
-            give=self._give,
-        )
-
-    @property
-    def line(self) -> Line:
-        """That of the child call."""
-        return self._branch.line
+        self._equip(Pickup.RINGING)
 
     def parts(self) -> tuple[object, ...]:
         """What holds each other in a ring."""
@@ -171,7 +137,7 @@ class ApplicationCall(Handed, Taking, Sending):
 
     def start(self) -> None:
         """Find what it runs, and run it."""
-        self._beginning = self._host.around.spawn(self._begin())
+        self._beginning = self._spawn(self._begin())
 
     async def _begin(self) -> None:
         if self._refuses:
@@ -212,8 +178,8 @@ class ApplicationCall(Handed, Taking, Sending):
             self._beginning.cancel()
         self._give(HungUp())
         self._meetings.left()
-        if self._run is not None:
-            self._run.stop(reason)
+        if self._dial is not None:
+            self._dial.stop(reason)
         self._takes.close()
         self._hands.close()
 
@@ -226,27 +192,27 @@ class ApplicationCall(Handed, Taking, Sending):
 
     def applied(self, sid: str) -> Applied | None:
         """See `dial_run.Applied`."""
-        return None if self._run is None else self._run.applied(sid)
+        return None if self._dial is None else self._dial.applied(sid)
 
     def on(self, leg: Leg, event: Event) -> bool:
         """See `dial_run.Applied`."""
-        return self._run is not None and self._run.on(leg, event)
+        return self._dial is not None and self._dial.on(leg, event)
 
     def on_key(self, key: str) -> None:
         """See `dial_run.Applied`."""
-        if self._run is not None:
-            self._run.on_key(self._host.leg.id, key)
+        if self._dial is not None:
+            self._dial.on_key(self._host.leg.id, key)
         self._meetings.on_key(key)
         self._give(KeyPressed(key=key))
 
     def line_of(self, sid: str) -> Line | None:
         """See `dial_run.Applied`."""
-        return None if self._run is None else self._run.line_of(sid)
+        return None if self._dial is None else self._dial.line_of(sid)
 
     def let_go(self, sid: str, reason: str) -> None:
         """See `dial_run.Applied`."""
-        if self._run is not None:
-            self._run.let_go(sid, reason)
+        if self._dial is not None:
+            self._dial.let_go(sid, reason)
 
     # What its documents ask: `twiml.call.FullCall`
 
@@ -255,7 +221,7 @@ class ApplicationCall(Handed, Taking, Sending):
         if not self._is_answered:
             self._is_answered = True
             self.line.move(CallStatus.IN_PROGRESS)
-            self._dial.answered(self._branch)
+            self._of.answered(self._branch)
 
     def reject(self, reason: RejectReason) -> None:
         """See `twiml.call.Call`."""
@@ -265,7 +231,7 @@ class ApplicationCall(Handed, Taking, Sending):
         """See `twiml.call.Call`: the caller goes on below the dial."""
         _, ended = endings.ENDINGS[ending]
         if ending is Ending.FAILED and self._is_answered:
-            self._beginning = self._host.around.spawn(self._apologise(ended))
+            self._beginning = self._spawn(self._apologise(ended))
             return
         if ending is Ending.DONE and self._unanswered is not None:
             ended = self._unanswered
@@ -275,43 +241,22 @@ class ApplicationCall(Handed, Taking, Sending):
         await apologise(self._hands.prompting)
         self._leave(ended)
 
-    def connect(self) -> None:
-        """See `twiml.call.Call`: of whispers alone."""
-
-    def stop(self, ask: int) -> None:
-        """See `twiml.call.Call`."""
-        super().stop(ask)
-        self._takes.stop(ask)
-        self._elsewhere.stop(ask)
-        self._meetings.stop()
-        if self._run is not None:
-            self._run.stop("another document goes on")
-
-    def enqueue(self, ask: int, enqueue: Enqueue) -> None:
-        """See `twiml.call.Queueing`."""
-        self._meetings.enqueue(ask, enqueue)
-
     def refer(self, ask: int, refer: Refer) -> None:
         """See `twiml.call.Sending`: nobody is there who could be sent elsewhere."""
         why = "an application has no SIP peer that could be sent elsewhere"
         self._hands.note(Finding(code=NOT_BY_SIP, level=Level.WARNING, line=0, message=why))
         self._give(Referred(ask=ask, status=ReferStatus.FAILED))
 
-    def dial(self, ask: int, dial: Dial) -> None:
-        """See `twiml.call.Call`."""
-        call, host, asked = self.line.call, self._host, self._dial.asked
-        if not may_call_as(dial.caller_id, dial.nouns, call, self._house.holder):
-            self._hands.note(not_theirs(dial.caller_id))
-            self._give(DialEnded(ask=ask, status=DialStatus.FAILED))
-            return
-        if self._meetings.dial(ask, dial):
-            return
-        caller = caller_as(dial.caller_id, asked.caller)
-        parent = Parent(
+    # What a dial of its document asks
+
+    def _parent(self, dial: Dial) -> Parent:
+        host = self._host
+        caller = caller_as(dial.caller_id, self._of.asked.caller)
+        return Parent(
             line=self.line,
             leg=host.leg,
-            asked=Asked(call=call, caller=caller, codecs=host.leg.codecs),
-            depth=self._dial.depth + 1,
+            asked=Asked(call=self.line.call, caller=caller, codecs=host.leg.codecs),
+            depth=self._of.depth + 1,
             around=msgspec.structs.replace(host.around, tapes=self._tapes),
             join=self._join,
             answer=self.answer,
@@ -319,45 +264,50 @@ class ApplicationCall(Handed, Taking, Sending):
             apply=self._applications.apply,
             ended=self._dial_ended,
         )
-        self._run = DialRun(self._house, parent, ask, dial)
-        self._run.start()
 
     def _join(self, leg: PeerLeg) -> None:
         self.answer()
         self._host.join(leg)
 
     def _dial_ended(self, ended: DialEnded) -> None:
-        self._run = None
+        self._dial = None
         self._unanswered = None if ended.bridged else endings.unanswered(ended)[1]
         self._give(ended)
 
-    # Inside
+    # What its documents stand on: `documented.Documented`
 
-    def _visitor(self) -> Visitor:
-        host = self._host
-        return Visitor(
-            line=self.line,
-            leg=lambda: host.leg,
-            media=host.around.media,
-            tapes=self._tapes,
-            spawn=host.around.spawn,
-            ready=self._taken,
-            hands_of=lambda give: host.hands_of(self.line, give),
-            note=self._hands.note,
-            give=self._give,
-            hang_up=self.hang_up,
-        )
+    @property
+    def leg(self) -> PeerLeg:
+        """That of the caller, who hears it."""
+        return self._host.leg
+
+    def hands_of(
+        self, line: Line, give: Callable[[TwimlEvent], None], leg: PeerLeg | None = None
+    ) -> Hands:
+        """What a document of it may ask; there is but one leg that could hear it."""
+        return self._host.hands_of(line, give)
 
     async def _taken(self) -> None:
         self.answer()
         await self._host.taken()
 
-    def _as_it_came(self) -> Call:
+    async def _stood(self) -> None:
+        await self._host.taken()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._host.around.spawn(work)
+
+    def _errand(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._host.errand(work)
+
+    def _as_told(self) -> Call:
         """To its documents the caller is who came, as if the application had a number."""
         return msgspec.structs.replace(self.line.call, direction=CallDirection.INBOUND)
 
     def _give(self, event: TwimlEvent) -> None:
         self._host.later(self._interpreter.on, event)
+
+    # Inside
 
     def _fail(self, code: int, reason: str) -> None:
         self._hands.note(Finding(code=code, level=Level.ERROR, line=0, message=reason))
@@ -370,4 +320,4 @@ class ApplicationCall(Handed, Taking, Sending):
     def _leave(self, ended: Ended) -> None:
         if not self._is_over:
             self.close(CALLER_GONE)
-            self._dial.left(self._branch, ended)
+            self._of.left(self._branch, ended)

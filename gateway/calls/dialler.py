@@ -1,64 +1,42 @@
 """Whom a call dials, and what that takes of it: a part of `scoped.Scoped`, which has the rest."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from collections.abc import Callable
 
 from carriers.caller_id import Caller
 from gateway.calls import endings
 from gateway.calls.applied import Applications, Host
 from gateway.calls.branch import Branch
-from gateway.calls.caller_ids import caller_as, may_call_as, not_theirs
+from gateway.calls.caller_ids import caller_as
 from gateway.calls.calling import Around
 from gateway.calls.dial_run import DialRun, Parent
+from gateway.calls.documented import Documented
 from gateway.calls.endings import Ended
-from gateway.calls.hands import Hands
-from gateway.calls.keeping import Keeping
 from gateway.calls.leg import Event, Leg, PeerLeg
-from gateway.calls.line import Line
-from gateway.calls.media import CallMedia
-from gateway.calls.meeting import Meetings
 from gateway.calls.places import Find, Joint
 from gateway.calls.reach import Asked
-from gateway.calls.recording import Tapes
 from gateway.calls.transfer import Transfers
 from gateway.calls.whisper import Whisper
-from twiml.call import DialEnded, DialStatus, HungUp
-from twiml.call import Event as TwimlEvent
+from twiml.call import DialEnded, HungUp
 from twiml.verbs import Dial
-from twiml.voice import Interpreter
-
-if TYPE_CHECKING:
-    import asyncio
-
-    from gateway.calls.house import House
+from twiml.voice import Pickup
 
 __all__ = ["Dialler"]
 
 
-class Dialler(ABC):
+class Dialler(Documented):
     """See the module."""
 
-    line: Line
-    _house: "House"
     _caller: Caller
-    _media: CallMedia
-    _keeping: Keeping
-    _hands: Hands
-    _interpreter: Interpreter
-    _tapes: Tapes
-    _meetings: Meetings
-    _applications: Applications
-    _whispers: dict[str, Whisper]
-    _dial: DialRun | None
-    _unanswered: tuple[int, Ended] | None
     _find: Find
-    _transfers: Transfers | None
 
-    @property
-    @abstractmethod
-    def leg(self) -> PeerLeg:
-        """Its first leg, once there is one."""
+    def _equip(self, pickup: Pickup) -> None:
+        self._dial = None
+        self._unanswered: tuple[int, Ended] | None = None  # what the last dial came to
+        self._whispers: dict[str, Whisper] = {}  # by the leg that hears one
+        self._transfers: Transfers | None = None
+        self._applications = Applications(self._house, self._host)
+        super()._equip(pickup)
 
     @property
     @abstractmethod
@@ -75,20 +53,6 @@ class Dialler(ABC):
         """Take what a leg of this call tells."""
 
     @abstractmethod
-    def answer(self) -> None:
-        """See `twiml.call.Call`."""
-
-    @abstractmethod
-    def hands_of(
-        self, line: Line, give: Callable[[TwimlEvent], None], leg: PeerLeg | None = None
-    ) -> Hands:
-        """What a document of this call may ask."""
-
-    @abstractmethod
-    def _taken(self) -> Awaitable[None]:
-        """Answer who still rings, and return when they can hear."""
-
-    @abstractmethod
     def _track(self, leg: PeerLeg) -> None:
         """Await the end of a leg."""
 
@@ -97,33 +61,14 @@ class Dialler(ABC):
         """Nobody has the caller's place any more."""
 
     @abstractmethod
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Run something that ends with the call."""
-
-    @abstractmethod
-    def _errand(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Run something that the end of the call does not end."""
-
-    @abstractmethod
-    def _give(self, event: TwimlEvent) -> None:
-        """Tell the call's own documents."""
-
-    @abstractmethod
     def _later(self, take: Callable[..., None], *given: object) -> None:
         """Call something in a turn of its own; what raises there ends the call."""
 
-    # What its documents ask
+    # What its dials ask
 
-    def dial(self, ask: int, dial: Dial) -> None:
-        """See `twiml.call.Call`."""
-        if not may_call_as(dial.caller_id, dial.nouns, self.line.call, self._house.holder):
-            self._hands.note(not_theirs(dial.caller_id))
-            self._give(DialEnded(ask=ask, status=DialStatus.FAILED))
-            return
-        if self._meetings.dial(ask, dial):
-            return
+    def _parent(self, dial: Dial) -> Parent:
         caller = caller_as(dial.caller_id, self._caller)
-        parent = Parent(
+        return Parent(
             line=self.line,
             leg=self.leg,
             asked=Asked(call=self.line.call, caller=caller, codecs=self.leg.codecs),
@@ -134,10 +79,6 @@ class Dialler(ABC):
             apply=self._applications.apply,
             ended=self._dial_ended,
         )
-        self._dial = DialRun(self._house, parent, ask, dial)
-        self._dial.start()
-
-    # What its dials ask
 
     def _join(self, leg: PeerLeg) -> None:
         self._media.join(self.leg.id, leg.id)

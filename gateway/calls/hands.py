@@ -44,7 +44,6 @@ class Hands:
         line: Line,
         *,
         documents: Documents,
-        fallback: Fallback | None,
         clock: Callable[[], float],
         spawn: Spawn,
         errand: Spawn,
@@ -53,7 +52,7 @@ class Hands:
     ) -> None:
         self.line = line
         self._documents = documents
-        self._fallback = fallback
+        self._fallback: Fallback | None = None
         self._clock = clock
         self._spawn = spawn
         self._errand = errand

@@ -302,7 +302,6 @@ class Room:
         return Hands(
             one.visitor.line,
             documents=self._house.documents,
-            fallback=None,
             clock=self._house.clock,
             spawn=self._spawn,
             errand=self._spawn,

@@ -18,30 +18,22 @@ import structlog
 from carriers.caller_id import Caller
 from gateway.calls import endings, tables
 from gateway.calls.amends import Amends
-from gateway.calls.applied import Applications
 from gateway.calls.dial import CALLER_GONE
-from gateway.calls.dial_run import DialRun
 from gateway.calls.dialler import Dialler
-from gateway.calls.elsewhere import Elsewhere, Sending
 from gateway.calls.endings import Ended
-from gateway.calls.hands import Handed, Hands, Mouth
+from gateway.calls.hands import Hands, Mouth
 from gateway.calls.house import House, Scope, untie
 from gateway.calls.info_keys import Key
 from gateway.calls.keeping import NotKept
 from gateway.calls.leg import Answered, Event, Finished, Gone, Leg, PeerLeg, Transferred
 from gateway.calls.line import Line
 from gateway.calls.media import CallMedia, quality_of
-from gateway.calls.meeting import Meeting, Meetings
 from gateway.calls.model import Call, CallStatus, Crossing
 from gateway.calls.ordered import Ordered
 from gateway.calls.paths import Paths
 from gateway.calls.places import Find
-from gateway.calls.recording import Tapes
 from gateway.calls.sip_leg import SipLeg
-from gateway.calls.taking import Takes, Taking, verbs_of
-from gateway.calls.transfer import Transfers
 from gateway.calls.webrtc_leg import WebRtcLeg
-from gateway.calls.whisper import Whisper
 from gateway.media.wire import (
     DigitPressed,
     Latched,
@@ -55,10 +47,9 @@ from gateway.media.wire import (
 from gateway.store.base import Write
 from gateway.webhooks.instructions import Fallback
 from protocols.sip.agent_events import TransferProgressed
-from twiml.call import Ending, HungUp, KeyPressed
 from twiml.call import Event as TwimlEvent
-from twiml.verbs import RejectReason
-from twiml.voice import Interpreter, Pickup
+from twiml.call import HungUp, KeyPressed
+from twiml.voice import Pickup
 
 _log = structlog.get_logger(__name__)
 
@@ -70,7 +61,7 @@ async def _at_once() -> None:
     """Who is up hears everything."""
 
 
-class Scoped(Handed, Taking, Sending, Meeting, Ordered, Dialler):
+class Scoped(Dialler, Ordered):
     """See the module; `run` it. `find` is `places.Joint`'s."""
 
     def __init__(
@@ -91,51 +82,20 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered, Dialler):
         self.line = house.line(call, self._keeping, extra)
         self.first: PeerLeg | None = None  # whose documents run
         self._legs: dict[str, PeerLeg] = {}
-        self._whispers: dict[str, Whisper] = {}  # by the leg that hears one
         self._paths = Paths(self._on_path_lost)
         self._unfinished: set[str] = set()
         self._over = asyncio.Event()
         self._empty = asyncio.Event()
         self._is_fallen = False
         self._ending = Ended(status=CallStatus.NO_ANSWER)
-        self._dial: DialRun | None = None
         self._amends = Amends(self._spawn, house.clock)
-        self._unanswered: tuple[int, Ended] | None = None  # what the last dial came to
         self._find = find
-        self._transfers: Transfers | None = None
         self._scope: Scope | None = None
         self._up = asyncio.Event()  # its first leg can hear something
         self._stands = asyncio.Event()  # its peer knows that it was answered
-        self._tapes = Tapes(
-            house.recordings,
-            call=lambda: self.line.call,
-            media=self._media,
-            keeping=self._keeping,
-            leg=lambda: self.leg.id,
-            errand=self._errand,
-        )
-        self._interpreter = Interpreter(self, pickup=pickup, verbs=verbs_of(self))
-        self._hands = self.hands_of(self.line, self._interpreter.on, fallback=fallback)
-        self._takes = Takes(
-            self._tapes,
-            prompting=self._hands.prompting,
-            beep=house.prompts.beep,
-            spawn=self._spawn,
-            give=self._give,
-        )
-        self._meetings = Meetings(house, self._visitor())
-        self._applications = Applications(house, self._host)
-        self._elsewhere = Elsewhere(
-            call=lambda: self.line.call,
-            leg=lambda: self.leg,
-            stands=self._stands.wait,
-            station=house.tools.station,
-            accept=house.texts,
-            holder=house.holder,
-            note=self._hands.note,
-            spawn=self._spawn,
-            give=self._give,
-        )
+        self._equip(pickup)
+        if fallback is not None:
+            self._hands.fall_back_to(fallback)
 
     # What calls differ in
 
@@ -146,18 +106,6 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered, Dialler):
     @abstractmethod
     def _let_first_go(self, code: int, ended: Ended) -> None:
         """End the first leg, or what is to become one: `code` refuses who still rings."""
-
-    @abstractmethod
-    def answer(self) -> None:
-        """See `twiml.call.Call`."""
-
-    @abstractmethod
-    def reject(self, reason: RejectReason) -> None:
-        """See `twiml.call.Call`."""
-
-    @abstractmethod
-    def hang_up(self, ending: Ending) -> None:
-        """See `twiml.call.Call`."""
 
     @property
     def _max_forwards(self) -> int:
@@ -201,20 +149,6 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered, Dialler):
             applied = self._applications.parts()
             untie(*self._legs.values(), *applied, self._interpreter, self._hands, self)
 
-    # What its documents ask: `twiml.call.Call`
-
-    def connect(self) -> None:
-        """See `twiml.call.Call`: of whispers alone."""
-
-    def stop(self, ask: int) -> None:
-        """See `twiml.call.Call`."""
-        super().stop(ask)
-        self._takes.stop(ask)
-        self._elsewhere.stop(ask)
-        self._meetings.stop()
-        if self._dial is not None:
-            self._dial.stop("another document goes on")
-
     # What its dial asks
 
     def _track(self, leg: PeerLeg) -> None:
@@ -226,12 +160,8 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered, Dialler):
         line: Line,
         give: Callable[[TwimlEvent], None],
         leg: PeerLeg | None = None,
-        fallback: Fallback | None = None,
     ) -> Hands:
-        """What a document of this call may ask, for its first leg or for one that is up.
-
-        `fallback` is asked where its URL fails.
-        """
+        """What a document of this call may ask, for its first leg or for one that is up."""
         mouth = Mouth(
             maker=self._house.prompts,
             media=self._media,
@@ -241,7 +171,6 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered, Dialler):
         return Hands(
             line,
             documents=self._house.documents,
-            fallback=fallback,
             clock=self._house.clock,
             spawn=self._spawn,
             errand=self._errand,
@@ -251,6 +180,15 @@ class Scoped(Handed, Taking, Sending, Meeting, Ordered, Dialler):
 
     async def _can_hear(self) -> None:
         await self._up.wait()
+
+    async def _taken(self) -> None:
+        """A room and a queue are joined at once, which answers who still rings."""
+        if not self._up.is_set():
+            self.answer()
+        await self._up.wait()
+
+    async def _stood(self) -> None:
+        await self._stands.wait()
 
     @property
     def leg(self) -> PeerLeg:
