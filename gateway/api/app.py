@@ -21,6 +21,7 @@ from gateway.api import (
     call_records,
     calls,
     carriers,
+    clients,
     conference_recordings,
     conferences,
     events,
@@ -112,6 +113,7 @@ _OWN: Final = (
     *bus.OPERATIONS,
     *call_records.OPERATIONS,
     *carriers.OPERATIONS,
+    *clients.OPERATIONS,
     *events.OPERATIONS,
     *explain.OPERATIONS,
     *jobs.OPERATIONS,
@@ -145,11 +147,12 @@ def build_app(services: Services) -> web.Application:
 
 
 def build_status_app(services: Services) -> web.Application:
-    """What a process without the role `api` serves: health and metrics."""
+    """What a process without the role `api` serves: health, metrics, and who is connected to it."""
     app = web.Application(client_max_size=MAX_REQUEST)
     app[events.STREAMS] = set()
     _show(app, services)
-    door = Door(services, Product.OWN, health.OPERATIONS, elsewhere)
+    operations = (*health.OPERATIONS, *clients.OPERATIONS)
+    door = Door(services, Product.OWN, operations, elsewhere)
     app.router.add_route("*", "/{tail:.*}", door.answer)
     return app
 

@@ -20,6 +20,7 @@ from gateway.access.keys import Keys
 from gateway.access.turn import IceServers
 from gateway.accounts import Accounts
 from gateway.api.gate import Gate
+from gateway.browsers.roster import Place, Present
 from gateway.bus.base import Bus
 from gateway.calls.orders import NoCalls, Orders
 from gateway.core.replay import Replay
@@ -88,6 +89,14 @@ class CarrierService(Protocol):
         ...
 
 
+class Clients(Protocol):
+    """The devices of the Voice SDK that are connected to this process."""
+
+    def page(self, account_sid: str, limit: int, after: Place = ("", 0)) -> Sequence[Present]:
+        """The first `limit` of an account behind `after`."""
+        ...
+
+
 class ApiLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of the REST face: code points of a text, event streams open at once, events of
     sources that wait for their commit, calls of an account that wait for another process.
@@ -111,7 +120,7 @@ class Services:
     again from old ones. `calls` are those that this process carries. `faces` are served as they
     are at paths of their own, such as WebSockets. `ice_servers` are what browsers are told of.
     `is_local` is whether HTTP is listened at for this machine alone, `proxies` are those that are
-    believed of who asks.
+    believed of who asks. `clients` are None where no browser can connect.
     """
 
     store: Store
@@ -140,6 +149,7 @@ class Services:
     ice_servers: Callable[[], IceServers] = IceServers
     is_local: bool = False
     proxies: Proxies = NO_PROXIES
+    clients: Clients | None = None
     calls: Orders = field(default_factory=NoCalls)
     faces: Mapping[str, Face] = field(default_factory=dict)
     ingest: Gate = field(init=False)

@@ -14,6 +14,7 @@ from gateway.cli import (
     bus,
     calls,
     carriers,
+    clients,
     events,
     explain,
     jobs,
@@ -39,6 +40,7 @@ explain.register(app)
 calls.register(app)
 carriers.register(app)
 phones.register(app)
+clients.register(app)
 token.register(app)
 bus.register(app)
 jobs.register(app)

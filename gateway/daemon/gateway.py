@@ -352,6 +352,7 @@ class Gateway:
             proxies=ground.proxies,
             calls=voice.calls_of(self._voice, ground),
             faces={} if self._voice is None else self._voice.browsers.handlers,
+            clients=None if self._voice is None else self._voice.browsers.desk.roster,
             replay=Replay(ground.store, ground.archive, self._runner.offer, self._clock),
             unready=self._why_unready,
             clock=self._clock,
@@ -480,14 +481,10 @@ class Gateway:
         )
         await app_runner.setup()
         http = self._config.http
+        secured = tls.server_context(http.tls_cert, http.tls_key)
         for name, key, listen, context in (
             ("http", "listen", http.listen, None),
-            (
-                "https",
-                "tls_listen",
-                http.tls_listen,
-                tls.server_context(http.tls_cert, http.tls_key),
-            ),
+            ("https", "tls_listen", http.tls_listen, secured),
         ):
             if listen is not None:
                 site = web.TCPSite(app_runner, listen.host, listen.port, ssl_context=context)

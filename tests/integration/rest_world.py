@@ -26,6 +26,7 @@ from gateway.access.keys import Keys
 from gateway.accounts import Accounts, new_token
 from gateway.api.app import build_app
 from gateway.api.services import ApiLimits, Services
+from gateway.browsers.roster import Roster
 from gateway.bus.embedded import EmbeddedBus
 from gateway.core.archive import Folder
 from gateway.core.records import Job
@@ -185,6 +186,7 @@ class World:
     messages: HeldMessages
     carriers: HeldCarriers
     session: aiohttp.ClientSession
+    roster: Roster
     unready: list[str]
     simulators: list[str] = field(default_factory=list)
     offered: list[Job] = field(default_factory=list)
@@ -283,6 +285,7 @@ async def rest_world(
     simulators: list[str] = []
     offered: list[Job] = []
     bus = EmbeddedBus(store)
+    roster = Roster(time.time)
     services = Services(
         store=store,
         accounts=accounts,
@@ -309,6 +312,7 @@ async def rest_world(
         simulators=lambda: simulators,
         limits=limits or ApiLimits(),
         proxies=proxies,
+        clients=roster,
         replay=Replay(store, Folder(folder / "archive"), offered.append, time.time),
     )
     runner = web.AppRunner(build_app(services), access_log=None, lingering_time=2.0)
@@ -327,6 +331,7 @@ async def rest_world(
             messages=messages,
             carriers=carriers,
             session=session,
+            roster=roster,
             unready=unready,
             simulators=simulators,
             offered=offered,

@@ -17,6 +17,7 @@ from gateway.api.app import OWN, RESOURCES, V2010
 from gateway.api.declare import Resource
 from gateway.api.resources import JSON, Access, Operation
 from gateway.applications import Application
+from gateway.browsers.client import Client
 from gateway.calls import orders, pcap, queue_tables, room_tables, tables
 from gateway.calls.model import Call, CallDirection, CallLeg, CallStatus, Crossing
 from gateway.messages import notifications
@@ -40,6 +41,8 @@ from protocols.sip.binding import Binding, Cause
 from protocols.sip.registrar import Change
 from protocols.sip.transport import Flow, Transport
 from protocols.sip.uri import SipUri
+from tests.unit.browsers.desks import Allowed, Page
+from tests.unit.browsers.desks import World as Desks
 
 APPLICATION = Application(
     account_sid="",
@@ -203,6 +206,7 @@ async def stored_sids(world: World) -> list[str]:
         bindings.writes_of(world.main.sid, [Change(binding=PHONE, cause=Cause.REGISTERED)])
     )
     await world.services.store.commit(call_of(world.main.sid))
+    world.roster.came(world.main.sid, device_of(world.main.sid))
     application = msgspec.structs.replace(APPLICATION, account_sid=world.main.sid)
     await world.services.store.commit(applications.added(application))
     what = notifications.noted(
@@ -216,6 +220,14 @@ async def stored_sids(world: World) -> list[str]:
     mine = (message, number, CALL, APPLICATION, RECORDING, ROOM, QUEUE, *ENTRIES)
     key = await world.services.keys.add(world.main.sid, "private key", 1.0)
     return [*(each.sid for each in mine), key.sid, noted]
+
+
+def device_of(account_sid: str) -> Client:
+    """A client of the Voice SDK that is connected."""
+    client = Page(Desks()).client
+    client.access = Allowed(account_sid=account_sid, identity="private identity")
+    client.agent = "private browser"
+    return client
 
 
 def rooms_of(account_sid: str) -> list[Write]:
