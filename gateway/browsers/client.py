@@ -139,6 +139,11 @@ class Client:
         """Who it is; "" before that is known."""
         return "" if self.access is None else self.access.identity
 
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """The SIDs of those that it has."""
+        return tuple(self._dialogues)
+
     # What comes
 
     def receive_text(self, text: str) -> None:

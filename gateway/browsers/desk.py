@@ -16,6 +16,7 @@ from gateway.browsers.bearers import Bearers
 from gateway.browsers.call_paces import CallPaces
 from gateway.browsers.client import Access, Client
 from gateway.browsers.dialogue import Dialogue
+from gateway.browsers.roster import Roster
 from gateway.calls.browser import MOST_DEVICES, Hearer
 from gateway.calls.call_messages import Said
 from gateway.store.base import StoreError
@@ -103,6 +104,7 @@ class Desk:
         self._gateway = gateway
         self._edge = edge
         self._paces = CallPaces()
+        self.roster = Roster(clock)
         self._bearers = Bearers(doubt)
         self._callers: Callers
         self._clients: dict[tuple[str, str], list[Client]] = {}
@@ -165,6 +167,7 @@ class Desk:
         missed: Sequence[Dialogue] = ()
         if client not in seated:
             self._clients.setdefault(who, []).append(client)
+            self.roster.came(verdict.account_sid, client)
             missed = self._wait_for_rings(who, client)
         self._bearers.add(client, verdict)
         ttl = max(0.0, verdict.expires - self._clock())
@@ -298,6 +301,7 @@ class Desk:
     def leave(self, client: Client) -> None:
         """See `client.Desk`."""
         self.unregister(client)
+        self.roster.left(client)
         self._bearers.remove(client)
         _take(self._clients, (client.account_sid, client.identity), client)
 
