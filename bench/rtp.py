@@ -113,7 +113,7 @@ class Rtpengine:
         await self._relay.start()
 
     async def place(self, ports: list[int]) -> list[int]:
-        return self._relay.place(ports)
+        return await self._relay.place(ports)
 
     @property
     def pid(self) -> int:

@@ -5,7 +5,8 @@
 A worker is a process as the gateway starts it, the load one of its own, `webrtc_load.py`. A call is
 a leg over ICE and DTLS and a leg of plain RTP that hear each other. First PCMU goes through as it
 is, at rest and while others are set up; then the browser speaks Opus and the phone PCMU; then calls
-come and go. CPU is the worker's, by the system's account. Goals: 1 % of a core for a call that
+come and go. CPU is the worker's, by the system's account. rtpengine does the same beside, in user
+space with one thread for packets, where it is installed. Goals: 1 % of a core for a call that
 passes through; under 0.5 % of the packets later than 20 ms with 40 calls while 5 are set up a
 second; a worker that does not grow.
 """
@@ -21,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import msgspec
+import rtpengine
 from rtp import FIRST, LAST, cpu, leg
 
 from gateway.media.graph import Graph, WebRtc, both_ways
@@ -48,42 +50,85 @@ def graph(call: str, side: IceSide, port: int, codec: str) -> Graph:
     return Graph(call=call, version=1, nodes=legs, joins=both_ways("phone", "browser"))
 
 
-class Bench:
-    """A worker, and a load that asks it for calls."""
+class Worker:
+    """Ours: one media worker, as the gateway starts it."""
 
     def __init__(self, codec: str) -> None:
         config = WorkersConfig(workers=1, first=FIRST, last=LAST, calls=10_000, set_ups=1000)
-        self.plane = Workers(config, lambda happened: None)
+        self._plane = Workers(config, lambda happened: None)
         self._codec = codec
+
+    async def start(self) -> None:
+        await self._plane.start()
 
     @property
     def pid(self) -> int:
-        (found,) = self.plane.pids().values()
+        (found,) = self._plane.pids().values()
         return found
 
-    def memory(self) -> float:
-        """MB that are resident."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-    async def answer(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        if "end" in wanted:
-            await self.plane.end(wanted["end"])
-            return {"call": wanted["end"]}
-        call, side = wanted["open"], msgspec.convert(wanted["side"], IceSide)
-        self.plane.open(call)
-        applied = await self.plane.apply(graph(call, side, wanted["port"], self._codec))
+    async def open(self, call: str, side: IceSide, port: int) -> tuple[IceSide, int]:
+        """Where the browser and the phone of a call are to send to."""
+        self._plane.open(call)
+        applied = await self._plane.apply(graph(call, side, port, self._codec))
         if not isinstance(applied, Applied):
             raise SystemExit(f"{call}: {applied}")
-        places: dict[str, Any] = applied.places
-        said = msgspec.to_builtins(places["browser"].ice)
-        return {"call": call, "side": said, "port": places["phone"].address[1]}
+        ice = applied.places["browser"].ice
+        assert ice is not None
+        return ice, applied.places["phone"].address[1]
+
+    async def end(self, call: str) -> None:
+        await self._plane.end(call)
+
+    async def close(self) -> None:
+        await self._plane.close()
 
 
-async def measure(codec: str, **asked: float) -> dict[str, Any]:
-    """One run, with a worker of its own."""
-    bench = Bench(codec)
-    await bench.plane.start()
+class Rtpengine:
+    """The same by rtpengine in user space."""
+
+    def __init__(self, codec: str) -> None:
+        self._relay = rtpengine.Relay()
+        self._codec = OPUS if codec == "opus" else PCMU
+
+    async def start(self) -> None:
+        await self._relay.start()
+
+    @property
+    def pid(self) -> int:
+        return self._relay.pid
+
+    async def open(self, call: str, side: IceSide, port: int) -> tuple[IceSide, int]:
+        return await self._relay.browse(call, side, port, self._codec)
+
+    async def end(self, call: str) -> None:
+        await self._relay.end(call)
+
+    async def close(self) -> None:
+        await self._relay.close()
+
+
+def memory(pid: int) -> float:
+    """MB that are resident."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+async def answer(relay: Worker | Rtpengine, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What the load is told of the call that it asks for, or for the end of."""
+    if "end" in wanted:
+        await relay.end(wanted["end"])
+        return {"call": wanted["end"]}
+    call, side = wanted["open"], msgspec.convert(wanted["side"], IceSide)
+    ice, port = await relay.open(call, side, wanted["port"])
+    return {"call": call, "side": msgspec.to_builtins(ice), "port": port}
+
+
+async def measure(
+    codec: str, make: type[Worker | Rtpengine] = Worker, **asked: float
+) -> dict[str, Any]:
+    """One run, with a relay of its own."""
+    relay = make(codec)
+    await relay.start()
     wanted = {"calls": 0, "seconds": 1.0, "per_second": 0.0, "grow": 0, "codec": codec, **asked}
     load = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -103,19 +148,20 @@ async def measure(codec: str, **asked: float) -> dict[str, Any]:
             if "outcome" in said:
                 found |= said["outcome"]
             elif "ready" in said:
-                found["cpu"] = -cpu(bench.pid)
+                found["cpu"] = -cpu(relay.pid)
             elif "done" in said:
-                found["cpu"] += cpu(bench.pid)
+                found["cpu"] += cpu(relay.pid)
             else:
-                load.stdin.write(json.dumps(await bench.answer(said)).encode() + b"\n")
+                load.stdin.write(json.dumps(await answer(relay, said)).encode() + b"\n")
                 ended += "end" in said
                 if "end" in said and ended % 100 == 0:
-                    found["memory"].append(round(bench.memory(), 1))
+                    found["memory"].append(round(memory(relay.pid), 1))
+        await load.wait()
     finally:
         if load.returncode is None:
             load.kill()
         await load.wait()
-        await bench.plane.close()
+        await relay.close()
     return found | {"seconds": wanted["seconds"]}
 
 
@@ -146,6 +192,12 @@ async def run(options: argparse.Namespace) -> None:
     print(report(f"passing through, {options.per_second:g} set up a second", found), flush=True)
     found = await measure("opus", calls=calls, seconds=seconds)
     print(report("Opus and PCMU", found), flush=True)
+    if rtpengine.is_installed():
+        for codec, name in (("PCMU", "passing through"), ("opus", "Opus and PCMU")):
+            found = await measure(codec, Rtpengine, calls=calls, seconds=seconds)
+            print(report(f"rtpengine, {name}", found), flush=True)
+    else:
+        print("rtpengine is not installed, so its rows are left out", flush=True)
     if options.grow:
         found = await measure("PCMU", grow=options.grow)
         print(f"{options.grow} came and went: {found['memory']} MB after each hundred", flush=True)
