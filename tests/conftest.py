@@ -1,13 +1,18 @@
 """Fixtures that tests of several rooms share."""
 
+import gc
+import os
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from gateway import sids
+from gateway.store import sqlite_file, sqlite_writer
 from tests import postgres
 from tests.kafka_cluster import KafkaCluster
 from tests.running import RunningGateway
@@ -28,7 +33,11 @@ settings.load_profile("house")
 
 
 def pytest_configure() -> None:
-    """A shell's background ignores SIGINT, and so would the programs that tests end with it."""
+    """A shell's background ignores SIGINT, and so would the programs that tests end with it.
+
+    numpy is told to do with one thread, as in the product: others burn what tests beside need.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -41,6 +50,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 0.0 if marker is None else float(marker.args[0])
 
     items.sort(key=limit, reverse=True)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay as they are: what looks for garbage need not look at them."""
+    gc.collect()
+    gc.freeze()
+
+
+@cache
+def _newest_schema() -> tuple[sqlite3.Connection, list[str]]:
+    """A database in memory with every step of the schema, and the names of the steps."""
+    made = sqlite3.connect(":memory:", check_same_thread=False)
+    made.isolation_level = None
+    return made, sqlite_file.upgrade(made, Path(":memory:"))
+
+
+def _upgrade(connection: sqlite3.Connection, path: Path) -> list[str]:
+    """`sqlite_file.upgrade`; what is empty gets a copy of what its steps come to, made once."""
+    if sqlite_file.schema_version(connection):
+        return sqlite_file.upgrade(connection, path)
+    made, applied = _newest_schema()
+    made.backup(connection)
+    return list(applied)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _schema_made_once() -> Iterator[None]:
+    """Thousands of stores are opened; tests of the steps themselves call them as they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_writer, "upgrade", _upgrade)
+        yield
 
 
 @pytest.fixture(autouse=True)
