@@ -67,12 +67,15 @@ class Ng:
     async def _open(self) -> "_Line":
         loop = asyncio.get_running_loop()
         host, port = self._address
+        name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            _, line = await loop.create_datagram_endpoint(
-                lambda: _Line(f"{host}:{port}"), remote_addr=self._address
-            )
-        except OSError as error:
-            raise NgAway(f"rtpengine at {host}:{port} can't be reached: {error}") from error
+            async with asyncio.timeout(self._patience):  # a name is looked up, maybe
+                _, line = await loop.create_datagram_endpoint(
+                    lambda: _Line(name), remote_addr=self._address
+                )
+        except OSError as error:  # TimeoutError is one
+            reason = str(error) or f"{host} is not found in {self._patience:g} s"
+            raise NgAway(f"rtpengine at {name} can't be reached: {reason}") from error
         return line
 
 

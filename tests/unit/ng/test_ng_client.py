@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
+import uvloop
 
 from gateway.media.ng import Ng, NgAway, NgRefused
 from protocols.ng import message
@@ -119,6 +120,25 @@ async def test_where_nobody_listens_all_are_told_at_once_and_the_next_is_asked_a
     assert (await client.ask("query", call_id="back"))["call"] == "back"
     await client.close()
     transport.close()
+
+
+def test_uvloop_says_as_soon_that_nobody_listens() -> None:
+    """The gateway runs on it, and its sockets tell of errors in a way of their own."""
+
+    async def asks() -> None:
+        client = Ng(("::1", free_port()), patience=600)
+        with pytest.raises(NgAway, match=r"\[::1\]:\d+ is not there: nobody listens"):
+            await client.ask("ping")
+        await client.close()
+
+    uvloop.run(asks())
+
+
+async def test_a_name_that_nobody_has_is_away_too() -> None:
+    client = Ng(("rtpengine.invalid", 2223))
+    with pytest.raises(NgAway, match=r"rtpengine\.invalid:2223 can't be reached"):
+        await client.ask("ping")
+    await client.close()
 
 
 async def test_who_waits_when_it_is_closed_is_told() -> None:
