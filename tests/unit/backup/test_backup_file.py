@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gateway.backup.file import MAGIC, End, Frame, Head, Packer, Rows, Table, Unusable, frames
+from tests.floods import each
 
 HEAD = Head(schema=2, made_at=1.5, program="0.1.0", sequences={"facts": 7})
 TEXTS = Table(name="texts", columns=("id", "body", "octets", "at"))
@@ -40,13 +41,13 @@ def test_frames_longer_than_what_is_read_at_once_come_whole() -> None:
     assert read(octets) == [HEAD, TEXTS, rows, END]
 
 
-@pytest.mark.parametrize("length", range(len(WHOLE)))
+@each("length", range(len(WHOLE)))
 def test_what_was_cut_off_is_found(length: int) -> None:
     with pytest.raises(Unusable, match=r"cut off|no backup"):
         read(WHOLE[:length])
 
 
-@pytest.mark.parametrize("at", range(len(WHOLE)))
+@each("at", range(len(WHOLE)))
 def test_what_was_damaged_is_found(at: int) -> None:
     octets = bytearray(WHOLE)
     octets[at] ^= 0x55

@@ -12,6 +12,7 @@ from carriers.call_outcomes import (
     relayed,
 )
 from protocols.sip.status import PHRASES
+from tests.floods import each
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_what_an_attempt_means(status: int, following: Next, end: CallEnd, error
     assert outcome.sip_code == status
 
 
-@pytest.mark.parametrize("status", [status for status in PHRASES if status >= 200])
+@each("status", [status for status in PHRASES if status >= 200])
 def test_every_code_means_something(status: int) -> None:
     outcome = outcome_of_call(status)
     assert (outcome.next is Next.NOBODY) == (status < 300 or status in STOP_CODES)
@@ -89,7 +90,7 @@ def test_what_the_caller_hears(status: int, told: int) -> None:
     assert relayed(status) == told
 
 
-@pytest.mark.parametrize("status", range(300, 700))
+@each("status", range(300, 700))
 def test_nobody_hears_of_a_carriers_troubles(status: int) -> None:
     assert relayed(status) in PHRASES
     assert relayed(status) not in (401, 407, 503)

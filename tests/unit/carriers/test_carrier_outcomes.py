@@ -11,6 +11,7 @@ from carriers.outcomes import (
 )
 from protocols.smpp.constants import CommandStatus, MessageState
 from protocols.smpp.receipt import Receipt
+from tests.floods import each
 
 K, S, D = OutcomeKind, MessageState, DeliveryStatus
 
@@ -49,7 +50,7 @@ def test_reasons_name_the_status() -> None:
     assert outcome_of(0) is ACCEPTED
 
 
-@pytest.mark.parametrize("status", list(CommandStatus))
+@each("status", list(CommandStatus))
 def test_only_success_is_free_of_an_error_code(status: CommandStatus) -> None:
     outcome = outcome_of(status)
     assert (outcome.error_code == 0) == (outcome.kind is K.ACCEPTED) == (status == 0)

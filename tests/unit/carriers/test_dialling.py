@@ -7,6 +7,7 @@ import pytest
 from carriers.dialling import number_of, request_uri, written
 from carriers.trunks import Gateway, NumberFormat, Trunk
 from protocols.sip.uri import format_uri, parse_uri
+from tests.floods import each
 
 LONDON, BERLIN, NEW_YORK = "+442071838750", "+493012345678", "+12125551234"
 F = NumberFormat
@@ -123,11 +124,11 @@ def test_which_number_a_carrier_means(uri: str, fields: dict[str, Any], number: 
     assert number_of(parse_uri(uri), trunk(**fields)) == number
 
 
-@pytest.mark.parametrize("form", list(NumberFormat))
-@pytest.mark.parametrize("number", [LONDON, BERLIN, NEW_YORK, "+33123456789"])
 @pytest.mark.parametrize(
     "home", [("44", "0"), ("49", "0"), ("1", "1"), ("1", "")], ids=["GB", "DE", "US", "CA"]
 )
+@each("form", list(NumberFormat))
+@each("number", [LONDON, BERLIN, NEW_YORK, "+33123456789"])
 def test_what_is_written_is_read_as_the_same(
     form: NumberFormat, number: str, home: tuple[str, str]
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from protocols.rtp.dtmf import DIGITS, MAX_DURATION, DigitPacket, DigitReceiver, DigitSender
 from protocols.rtp.errors import LocalProtocolError
 from protocols.rtp.events import DigitEnded, DigitEvent, DigitStarted
+from tests.floods import each
 
 RATE = 8000
 Arrival = tuple[float, int, int, bytes]  # time, sequence, timestamp, payload
@@ -207,7 +208,7 @@ def test_sequence_and_timestamp_wrap() -> None:
     assert digits(feed(receiver, arrivals)) == "1234"
 
 
-@pytest.mark.parametrize("seed", range(40))
+@each("seed", range(40))
 def test_a_network_that_loses_doubles_and_delays(seed: int) -> None:
     """Of each digit at least one packet comes, none later than the next digit begins."""
     chance = random.Random(seed)

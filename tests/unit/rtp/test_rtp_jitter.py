@@ -15,6 +15,7 @@ from protocols.rtp.jitter import (
     JitterConfig,
     Squeeze,
 )
+from tests.floods import each
 
 FRAME = 0.02
 PATH = 0.05  # seconds that the best packet takes
@@ -468,7 +469,7 @@ def test_a_length_that_no_frame_has_is_not_believed(said: int, believed: int) ->
     assert jitter.ticks == believed
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each("seed", range(20))
 def test_any_packets_at_any_time_leave_every_frame_played_once_and_in_order(seed: int) -> None:
     chance = random.Random(seed)
     jitter = buffer(packets=30)

@@ -6,6 +6,7 @@ import pytest
 
 from protocols.rtp.events import Address
 from protocols.rtp.latch import LINGER, SILENCE, Latch, LatchPolicy, Verdict, address_of, is_private
+from tests.floods import each
 
 PHONE = "198.51.100.7"  # public, where signalling comes from
 NAT = (PHONE, 40_000)
@@ -325,7 +326,7 @@ def test_rtcp_on_its_own_port_has_no_numbers() -> None:
 # Invariants
 
 
-@pytest.mark.parametrize("seed", range(30))
+@each("seed", range(30))
 def test_whatever_comes_media_goes_only_where_it_may(seed: int) -> None:
     chance = random.Random(seed)
     places = [CLAIM, HOLD, MEDIA, (PHONE, 5004), NAT, STRANGER, (PHONE, 40_001), ("x", 1)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from protocols.rtp.reception import MAX_DROPOUT, MAX_MISORDER, Reception
+from tests.floods import each
 
 RATE = 8000
 STEP = 160
@@ -82,7 +83,7 @@ def test_timestamps_wrap_without_jitter() -> None:
     assert source.jitter == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each("seed", range(20))
 def test_a_stream_that_the_network_bent(seed: int) -> None:
     """Lost, late and double packets are told apart, whatever their order."""
     chance = random.Random(seed)

@@ -17,6 +17,7 @@ from protocols.rtp.rtcp import (
     SenderReport,
     SourceDescription,
 )
+from tests.floods import each
 
 BLOCK = ReportBlock(
     ssrc=0x22222222,
@@ -111,7 +112,7 @@ def test_the_padding_of_the_last_packet() -> None:
     assert rtcp.read(octets) == (SENDER, Goodbye(ssrcs=(0x11111111,)))
 
 
-@pytest.mark.parametrize("end", range(len(SENDER_OCTETS + NAMES_OCTETS + BYE_OCTETS)))
+@each("end", range(len(SENDER_OCTETS + NAMES_OCTETS + BYE_OCTETS)))
 def test_a_compound_cut_at_any_octet(end: int) -> None:
     """Only between two packets is the rest a compound."""
     octets = SENDER_OCTETS + NAMES_OCTETS + BYE_OCTETS

@@ -21,6 +21,7 @@ from protocols.sip.session_offers import Body, Exchange, Pending
 from protocols.sip.session_refresh import Refresher, Wish
 from protocols.sip.transport import Transport
 from protocols.sip.uri import OtherUri, SipUri
+from tests.floods import each
 from tests.unit.sip.parties import OFFER, Party, Wire, finish, pair
 
 METHODS = (*INSIDE, *sorted(OUTSIDE), "SUBSCRIBE", "invite")
@@ -181,8 +182,8 @@ def live(
     return caller, callee
 
 
-@pytest.mark.parametrize("seed", range(100))
 @pytest.mark.parametrize("link", LINKS, ids=lambda link: f"{link[0]} {link[1]} {link[2]}")
+@each("seed", range(100))
 def test_both_sides_end_and_nothing_is_left(
     seed: int, link: tuple[Transport, float, float, float]
 ) -> None:
@@ -246,7 +247,7 @@ def disturb(caller: Party, callee: Party, chance: random.Random) -> None:
             heard.receive(octets, other.host)
 
 
-@pytest.mark.parametrize("seed", range(200))
+@each("seed", range(200))
 def test_peers_that_keep_to_no_rule_leave_nothing_behind(seed: int) -> None:
     chance = random.Random(seed)
     caller, callee = live(seed, LINKS[seed % len(LINKS)], lambda *_: None)

@@ -20,6 +20,7 @@ from protocols.smpp.pdu import (
 )
 from protocols.smpp.session import Role, Session, SessionConfig, State
 from protocols.smpp.states import PEER, TRANSITIONS
+from tests.floods import each
 from tests.unit.smpp.smpp_pair import events_of, frames_of
 
 C = CommandId
@@ -107,9 +108,9 @@ def bind(session: Session, declared: type[Bind], state: State) -> None:
             session.accept_bind(1, "smsc", NOW)
 
 
-@pytest.mark.parametrize("command", REQUESTS, ids=lambda command: command.name.lower())
 @pytest.mark.parametrize("state", LETTERS)
 @pytest.mark.parametrize("role", Role)
+@each("command", REQUESTS)
 def test_every_request_in_every_state(role: Role, state: State, command: CommandId) -> None:
     session = bring_to(role, state)
     session.receive_data(encode(PDUS[command](), sequence_number=99), NOW)
@@ -143,9 +144,9 @@ def after(state: State, command: CommandId) -> State:
     return State.UNBOUND if command is C.UNBIND and state is not State.UNBINDING else state
 
 
-@pytest.mark.parametrize("command", RESPONSES, ids=lambda command: command.name.lower())
 @pytest.mark.parametrize("state", LETTERS)
 @pytest.mark.parametrize("role", Role)
+@each("command", RESPONSES)
 def test_no_response_to_nothing_changes_any_state(
     role: Role, state: State, command: CommandId
 ) -> None:
@@ -157,9 +158,9 @@ def test_no_response_to_nothing_changes_any_state(
     assert session.state is state
 
 
-@pytest.mark.parametrize("command", REQUESTS, ids=lambda command: command.name.lower())
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("role", Role)
+@each("command", REQUESTS)
 def test_every_command_of_ours_in_every_state(role: Role, state: State, command: CommandId) -> None:
     session = bring_to(role, state)
     pdu = PDUS[command]()

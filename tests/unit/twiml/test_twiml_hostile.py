@@ -5,6 +5,7 @@ from encodings.aliases import aliases
 
 import pytest
 
+from tests.floods import each
 from twiml.elements import Dialect
 from twiml.errors import ParseFailure
 from twiml.parser import MAX_BODY, MAX_WARNINGS, Document, findings, parse
@@ -123,7 +124,7 @@ def test_octets_that_are_no_text_are_refused(body: bytes) -> None:
 CHARSETS = sorted({*aliases.values(), "idna", "punycode", "undefined", "unicode_escape"})
 
 
-@pytest.mark.parametrize("charset", [*CHARSETS, "x" * 1000, "utf-8\x00", '"', ""])
+@each("charset", [*CHARSETS, "x" * 1000, "utf-8\x00", '"', ""])
 def test_any_charset_gives_a_value(charset: str) -> None:
     """Texts that can be written again, whatever the octets are said to be."""
     for octets in (
@@ -164,7 +165,7 @@ def test_mistakes_are_not_counted_without_end(body: str) -> None:
     ["voice", "language", "loop", "digits", "finishOnKey", "hints", "timeout", "waitUrl", "coach",
      "callerId", "participantLabel", "sendDigits", "codecs", "statusCallbackEvent", "to", "from"],
 )  # fmt: skip
-@pytest.mark.parametrize("piece", ["1", "a", " ", "(", "a-", "1.", "a:", "a ", "%", "é"])
+@each("piece", ["1", "a", " ", "(", "a-", "1.", "a:", "a ", "%", "é"])
 def test_long_values_cost_no_time(attribute: str, piece: str) -> None:
     value = filled("", piece, "")[: 20_000 // len(piece)]
     for name in ("Say", "Play", "Gather", "Enqueue", "Dial", "Sms", "Record"):

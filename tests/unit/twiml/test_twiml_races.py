@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import pytest
 
+from tests.floods import each
 from tests.unit.twiml.fake_call import BASE, FakeCall, Page, World
 from twiml.nouns import Number
 from twiml.outcome import Goto
@@ -183,9 +184,9 @@ def test_a_call_that_ends_in_any_state_asks_nothing_more(name: str) -> None:
     assert bool(owed) == (name in OWING)
 
 
-@pytest.mark.parametrize("second", Order)
-@pytest.mark.parametrize("first", Order)
 @pytest.mark.parametrize("name", DOCUMENTS)
+@each("second", Order)
+@each("first", Order)
 def test_of_two_orders_the_later_one_has_the_last_word(
     name: str, first: Order, second: Order
 ) -> None:
