@@ -20,12 +20,14 @@ Some tables come in *generations*: `jobs_7` is the seventh of `jobs`. A generati
 being with the first write to it and is dropped whole; reading one that is not there gives no rows.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:  # a writer apart has no loop, and starts in half the time without
+    import asyncio
 
 Row = tuple[Any, ...]
 
@@ -263,7 +265,7 @@ class Store(Protocol):
         """Tell the other members, soon, that there is something new about `subject`."""
         ...
 
-    def watch(self, subject: str) -> asyncio.Event:
+    def watch(self, subject: str) -> "asyncio.Event":
         """The event that is set whenever another member hints at `subject`; clear it yourself."""
         ...
 
