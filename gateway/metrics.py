@@ -384,7 +384,9 @@ def voice_collector(stats: Callable[[], VoiceStats]) -> Collector:
         yield _one_gauge("sip_registrations", "Phones' registrations.", now.registrations)
         yield _one_gauge("http_sockets", "WebSockets of browsers.", now.sockets)
         yield _one_gauge(
-            "http_unproven_sockets", "Those of them that have yet to prove a user.", now.strangers
+            "http_unproven_sockets",
+            "Those of them that have yet to show who they are.",
+            now.strangers,
         )
         clients = _gauge("voice_clients", "Clients of the Voice SDK, and what they have.", "what")
         for what, count in now.clients.items():

@@ -69,13 +69,13 @@ class Http:
     max_unproven_sockets: int = key(
         1000,
         forms.whole_number(1),
-        "sockets at /sip open at once, beside those, that have proved no user yet; over that: 503",
+        "open at once beside those, of whom nothing is known yet; over that: 503",
     )
     max_unproven_sockets_per_address: int = key(
         200, forms.whole_number(1), "and of one address; over that: 429"
     )
     prove_within: float = key(
-        30.0, forms.duration(1.0), "the time that such a socket has; after it: closed"
+        30.0, forms.duration(1.0), "the time that one of them has at /sip; after it: closed"
     )
     origins: tuple[str, ...] = key(
         (),

@@ -59,21 +59,21 @@ class Visit:
     """One socket that was let in: whose it is, and what it takes up until it leaves."""
 
     def __init__(
-        self, peer: Peer, place: str, held: Places, seats: Places, left: Callable[[], None]
+        self, peer: Peer, place: str, strangers: Places, seats: Places, left: Callable[[], None]
     ) -> None:
-        """It is counted in `held`; `seats` are for those who have shown who they are."""
+        """It is one of the `strangers`; `seats` are for those who have shown who they are."""
         self.peer = peer
         self._place = place
-        self._held: Places | None = held
+        self._held: Places | None = strangers
         self._seats = seats
         self._left = left
-        held.take(place)
+        strangers.take(place)
 
     def prove(self) -> None:
         """It has shown who it is, and is a stranger no longer.
 
-        Its seat was free when it came. Since then so many may have proved themselves as were let
-        in without a proof, which is bounded: nobody is sent away for having waited a little.
+        A seat was free when it came. Where others took it since, there is one more, as many as
+        there may be strangers: nobody is sent away for having been slow.
         """
         if self._held is not None and self._held is not self._seats:
             self._held.give(self._place)

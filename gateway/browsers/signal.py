@@ -9,7 +9,7 @@ from aiohttp import WSMsgType, web
 from gateway.browsers.client import Client
 from gateway.browsers.desk import Desk
 from gateway.browsers.dialogue import Tap
-from gateway.browsers.places import Refused
+from gateway.browsers.places import Refused, Visit
 from gateway.browsers.sockets import LARGEST_FRAME, Door, flow_of, refusal
 from protocols.sip.transport import Flow
 from protocols.voicesdk.session import NORMAL, Limits, Session
@@ -42,7 +42,7 @@ class Signal:
             return refusal(visit)
         try:
             await socket.prepare(request)
-            await _Served(self, request, socket, flow_of(request, visit)).run()
+            await _Served(self, request, socket, visit).run()
         finally:
             visit.leave()
         return socket
@@ -65,12 +65,13 @@ class _Served:
     """One socket: what comes is read here, what goes is written by a task beside it."""
 
     def __init__(
-        self, signal: Signal, request: web.Request, socket: web.WebSocketResponse, flow: Flow
+        self, signal: Signal, request: web.Request, socket: web.WebSocketResponse, visit: Visit
     ) -> None:
         self._request = request
         self._socket = socket
+        self._visit = visit
         self._wake = asyncio.Event()
-        self._client = signal.client(flow, self._wake)
+        self._client = signal.client(flow_of(request, visit), self._wake)
 
     async def run(self) -> None:
         """Serve it until either side ends it."""
@@ -104,6 +105,8 @@ class _Served:
         client, loop = self._client, asyncio.get_running_loop()
         while True:
             self._wake.clear()
+            if client.access is not None:
+                self._visit.prove()
             while client.outbox:
                 async with asyncio.timeout(_WRITE_WITHIN):
                     await self._socket.send_str(client.outbox.popleft())

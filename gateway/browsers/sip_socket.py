@@ -61,7 +61,7 @@ class SipSockets:
         if SUBPROTOCOL not in _offered(request):
             said = f'Sec-WebSocket-Protocol has to name "{SUBPROTOCOL}" (RFC 7118)\n'
             return web.Response(status=400, text=said)
-        visit = self._door.enter_stranger(request)
+        visit = self._door.enter(request)
         if isinstance(visit, Refused):
             return refusal(visit)
         try:

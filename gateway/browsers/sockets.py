@@ -62,9 +62,9 @@ class Origins(msgspec.Struct, frozen=True, kw_only=True):
 class Door:
     """What stands before the sockets: `most` at once, `per_address` from one place.
 
-    Strangers, who have shown nothing yet, have places of their own where their sockets say when
-    that changes: so many of them, and so many of one place, but never one of those that others
-    have. Who is turned away is in the log, as those of SIP are.
+    All begin as strangers, who have places of their own until they show a user's password or a
+    token: so many of them, and so many of one place, but never one of those that others have. Who
+    is turned away is in the log, as those of SIP are.
     """
 
     def __init__(
@@ -83,9 +83,7 @@ class Door:
         self._clock = clock
         self._log = RefusalLog(what="a socket was refused")
         self._seats = Places(most, per_address, "sockets")
-        self._strangers = Places(
-            strangers, strangers_per_address, "sockets that have proved no user"
-        )
+        self._strangers = Places(strangers, strangers_per_address, "sockets of strangers")
 
     def __len__(self) -> int:
         """How many are open."""
@@ -93,24 +91,17 @@ class Door:
 
     @property
     def strangers(self) -> int:
-        """How many of them have yet to prove a user."""
+        """How many of them have yet to show who they are."""
         return len(self._strangers)
 
     def enter(self, request: web.Request) -> Visit | Refused:
-        """Let a socket in, or say why not; a visit has to `leave`."""
-        return self._let_in(request, self._seats)
-
-    def enter_stranger(self, request: web.Request) -> Visit | Refused:
-        """The same for a socket whose visit will `prove` who it is."""
-        return self._let_in(request, self._strangers)
-
-    def _let_in(self, request: web.Request, held: Places) -> Visit | Refused:
+        """Let a socket in, or say why not; a visit is to `prove` who it is, and has to `leave`."""
         peer = self._proxies.peer(request)
         place = _place(peer.host)
-        refused = self._objection(request, place, held)
+        refused = self._objection(request, place)
         if refused is None:
             self._flush()
-            return Visit(peer, place, held, self._seats, self._flush)
+            return Visit(peer, place, self._strangers, self._seats, self._flush)
         told = refusals.Refused(
             method=request.method,
             domain=request.host,
@@ -121,7 +112,7 @@ class Door:
         self._log.tell(told, self._clock())
         return refused
 
-    def _objection(self, request: web.Request, place: str, held: Places) -> Refused | None:
+    def _objection(self, request: web.Request, place: str) -> Refused | None:
         origin = request.headers.get(hdrs.ORIGIN)
         if not self._origins.allow(origin, request.host):
             shown = (origin or "")[:_LONGEST_SHOWN].encode("utf-8", "backslashreplace").decode()
@@ -130,7 +121,7 @@ class Door:
                 reason=f"pages of {shown} may not come in: [http] origins does not name them, and "
                 "[http] public_url is another",
             )
-        return self._seats.objection(place) or held.objection(place)
+        return self._seats.objection(place) or self._strangers.objection(place)
 
     def _flush(self) -> None:
         self._log.flush(self._clock())

@@ -48,9 +48,9 @@ class VoiceStats(msgspec.Struct, frozen=True, kw_only=True):
     direction and status; `queued` of REST wait for their turn. `media` are calls by worker, of
     `workers` that should run; one that is missing there is being replaced. `refused` counts
     requests by the rule that said no. `sockets` are WebSockets of browsers, `strangers` those of
-    them that have yet to prove a user, `clients` what those of the Voice SDK come to. `rtpengine`
-    is empty where there is none, else it has "up", 0 or 1, the legs' "fronts" there, those of them
-    that are "bridged", and the calls that were "lost" with it.
+    them that have yet to show who they are, `clients` what those of the Voice SDK come to.
+    `rtpengine` is empty where there is none, else it has "up", 0 or 1, the legs' "fronts" there,
+    those of them that are "bridged", and the calls that were "lost" with it.
     """
 
     calls: Mapping[str, int]

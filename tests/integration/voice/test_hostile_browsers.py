@@ -18,13 +18,14 @@ __all__ = ["on_loopback", "pages"]
 pytestmark = [pytest.mark.hostile, pytest.mark.usefixtures("on_loopback")]
 
 IDLE = 1000
+ROOM = f"max_unproven_sockets_per_address = {IDLE}\nmax_unproven_sockets = {IDLE + 1}"
 FORGED = 200
 FRAMES = 20
 
 
 async def test_a_call_goes_on_through_what_strangers_do(tmp_path: Path, pages: list[Page]) -> None:
     twiml = "<Response><Play loop='0'>/tone.wav</Play></Response>"
-    async with world(tmp_path, "", twiml) as here:
+    async with world(tmp_path, "", twiml, http=ROOM) as here:
         here.app.sounds["/tone.wav"] = tone_file(440.0)
         key = await key_of(here)
         token = token_of(key, "alice", await application_of(here))
@@ -88,8 +89,8 @@ async def shows(here: World, strangers: aiohttp.ClientSession, tokens: list[str]
 
 
 async def stays_idle(here: World, strangers: aiohttp.ClientSession) -> None:
-    """A thousand from one place: one too many beside the page, and all closed soon."""
-    sockets = [await strangers.ws_connect(address(here)) for _ in range(IDLE - 1)]
+    """A thousand from one place, which takes none of the page's, and all closed soon."""
+    sockets = [await strangers.ws_connect(address(here)) for _ in range(IDLE)]
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await strangers.ws_connect(address(here))
     assert refused.value.status == 429

@@ -117,16 +117,23 @@ async def test_a_wrong_token_is_told_and_then_the_socket_is_closed() -> None:
 
 async def test_idle_sockets_are_bounded_and_closed() -> None:
     limits = Limits(listen=0.5)
-    async with serving(limits, most=12, per_address=10) as server:
+    async with serving(limits, strangers=12, strangers_per_address=10) as server:
+        there = await server.opens()
+        await there.send_json(frame("listen", token="alice"))
+        assert (await there.receive_json())["type"] == "connected"
+        assert (len(server.door), server.door.strangers) == (1, 0)
         sockets = [await server.opens() for _ in range(10)]
         assert await server.status() == 429
         for socket in sockets:
             assert (await socket.receive_json())["payload"]["error"]["code"] == 31102
             assert (await socket.receive()).type is WSMsgType.CLOSE
-        await server.empties()
         socket = await server.opens()
         await socket.send_json(frame("listen", token="alice"))
         assert (await socket.receive_json())["type"] == "connected"
+        assert not there.closed
+        for each in (there, socket):
+            await each.close()
+        await server.empties()
 
 
 async def test_heartbeats_come_and_who_answers_none_is_let_go() -> None:

@@ -87,13 +87,14 @@ def comes_from(address: str, **headers: str) -> web.Request:
 
 
 def let_in(door: Door, request: web.Request) -> Visit:
-    visit = door.enter(request)
-    assert isinstance(visit, Visit)
+    visit = stays(door, request)
+    visit.prove()
     return visit
 
 
-def let_in_unproven(door: Door, address: str) -> Visit:
-    visit = door.enter_stranger(comes_from(address))
+def stays(door: Door, request: web.Request) -> Visit:
+    """A stranger."""
+    visit = door.enter(request)
     assert isinstance(visit, Visit)
     return visit
 
@@ -161,14 +162,15 @@ def test_all_places_together_are_bounded() -> None:
 
 def test_strangers_take_no_place_of_those_who_have_proved_a_user() -> None:
     door = Door(Origins(), most=3, per_address=3, strangers=2, strangers_per_address=2)
-    phone = let_in_unproven(door, "192.0.2.1")
+    phone = stays(door, comes_from("192.0.2.1"))
     phone.prove()
     phone.prove()  # which changes nothing
     assert (len(door), door.strangers) == (1, 0)
     for _ in range(2):
-        let_in_unproven(door, "192.0.2.9")
-    assert status_of(door.enter_stranger(comes_from("192.0.2.8"))) == 503
+        idle = stays(door, comes_from("192.0.2.9"))
+    assert status_of(door.enter(comes_from("192.0.2.8"))) == 503
     assert (len(door), door.strangers) == (3, 2)
+    idle.leave()
     for _ in range(2):
         let_in(door, comes_from("192.0.2.1"))
     assert status_of(door.enter(comes_from("192.0.2.2"))) == 503
@@ -178,18 +180,18 @@ def test_strangers_take_no_place_of_those_who_have_proved_a_user() -> None:
 
 def test_strangers_of_one_address_are_bounded_and_may_come_again() -> None:
     door = Door(Origins(), strangers=10, strangers_per_address=1)
-    idle = let_in_unproven(door, "192.0.2.9")
-    assert status_of(door.enter_stranger(comes_from("192.0.2.9"))) == 429
-    let_in_unproven(door, "192.0.2.8").prove()
+    idle = stays(door, comes_from("192.0.2.9"))
+    assert status_of(door.enter(comes_from("192.0.2.9"))) == 429
+    stays(door, comes_from("192.0.2.8")).prove()
     idle.leave()
-    let_in_unproven(door, "192.0.2.9")
+    stays(door, comes_from("192.0.2.9"))
     assert door.strangers == 1
 
 
 def test_a_stranger_that_could_have_no_place_later_is_not_let_in() -> None:
     door = Door(Origins(), most=1, per_address=1)
-    let_in_unproven(door, "192.0.2.1").prove()
-    assert status_of(door.enter_stranger(comes_from("192.0.2.2"))) == 503
+    stays(door, comes_from("192.0.2.1")).prove()
+    assert status_of(door.enter(comes_from("192.0.2.2"))) == 503
 
 
 def test_who_comes_through_a_proxy_is_counted_by_its_own_address() -> None:
