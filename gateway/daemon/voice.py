@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -161,29 +161,8 @@ class Voice:
         """Begin: media first, then the sockets, then what is registered and where."""
         config = self._ground.config
         self._media = await open_media(config, self.calls.told, stack)
-        self._prompts = prompts(
-            config.speech,
-            self._ground.data,
-            fetcher=self._ground.fetcher,
-            tokens=self._ground.tokens,
-            clock=self._ground.clock,
-        )
-        stack.push_async_callback(self._prompts.close)
-        await self._prompts.open()
-        ladder = Ladder(
-            clock=self._ground.clock,
-            steady=asyncio.get_running_loop().time,
-            local=lambda destination: self.station.advertised(destination),
-        )
-        self.station = await open_station(
-            _terms_of(config),
-            self.calls.take,
-            token=_dice.throw,
-            chance=chance,
-            tap=ladder.see,
-        )
-        stack.push_async_callback(self.station.close)
-        self._note_ports()
+        await self._open_prompts(stack)
+        ladder = await self._listen(stack)
         self.browsers = Browsers(self._ground, self._messages())
         stack.push_async_callback(self.browsers.desk.close)
         self._registrations = registrations = self._furnish(self._media.plane, ladder, stack)
@@ -192,6 +171,45 @@ class Voice:
         self.trunks.reload(self._carriers())
         await self.trunks.start()
         stack.push_async_callback(lambda: self.trunks.close(_UNREGISTER_WITHIN))
+        await self._restart.begin(self._end_what_is_left())
+        stack.callback(asyncio.create_task(self.calls.keep_ladders()).cancel)
+        watcher = OrderWatcher(self._ground.store, self.calls)
+        watcher.start()
+        stack.push_async_callback(watcher.close)
+        stack.push_async_callback(self._restart.close)
+        stack.push_async_callback(lambda: self.calls.drain(config.daemon.drain_calls))
+
+    async def _open_prompts(self, stack: AsyncExitStack) -> None:
+        self._prompts = prompts(
+            self._ground.config.speech,
+            self._ground.data,
+            fetcher=self._ground.fetcher,
+            tokens=self._ground.tokens,
+            clock=self._ground.clock,
+        )
+        stack.push_async_callback(self._prompts.close)
+        await self._prompts.open()
+
+    async def _listen(self, stack: AsyncExitStack) -> Ladder:
+        """Open the sockets of SIP; what passes there goes into the ladder."""
+        ladder = Ladder(
+            clock=self._ground.clock,
+            steady=asyncio.get_running_loop().time,
+            local=lambda destination: self.station.advertised(destination),
+        )
+        self.station = await open_station(
+            _terms_of(self._ground.config),
+            self.calls.take,
+            token=_dice.throw,
+            chance=chance,
+            tap=ladder.see,
+        )
+        stack.push_async_callback(self.station.close)
+        self._note_ports()
+        return ladder
+
+    def _end_what_is_left(self) -> Callable[[], Awaitable[None]]:
+        """What ends recordings and rooms whose process died."""
         closer = Closer(
             self._recordings,
             self._ground.store,
@@ -211,13 +229,7 @@ class Voice:
             await closer.look()
             await rooms.look()
 
-        await self._restart.begin(end_what_is_left)
-        stack.callback(asyncio.create_task(self.calls.keep_ladders()).cancel)
-        watcher = OrderWatcher(self._ground.store, self.calls)
-        watcher.start()
-        stack.push_async_callback(watcher.close)
-        stack.push_async_callback(self._restart.close)
-        stack.push_async_callback(lambda: self.calls.drain(config.daemon.drain_calls))
+        return end_what_is_left
 
     def reload(self) -> None:
         """Read the certificates again, for connections from now on."""
