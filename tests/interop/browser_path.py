@@ -75,6 +75,7 @@ class NetworkPath:
         self._front = _End(self._from_page)
         self._backs: dict[Address, _End] = {}
         self._dead: set[Address] = set()
+        self.is_out = False  # carries nothing at all, for as long as it is
         self._opening: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> int:
@@ -114,7 +115,7 @@ class NetworkPath:
             self._carry(self._front, octets, page, page)
 
     def _carry(self, end: _End, octets: bytes, to: Address, page: Address) -> None:
-        if page in self._dead:
+        if self.is_out or page in self._dead:
             return
         late = self._random.uniform(0, 2 * self.jitter)
         asyncio.get_running_loop().call_later(late, end.send, octets, to)

@@ -17,13 +17,16 @@ from tests.interop.chromium_peer import Chromium, Page
 SDK = "node_modules/@twilio/voice-sdk/dist/twilio.min.js"
 JSSIP = "bundles/jssip.js"
 SIPJS = "bundles/sip.js"
-# Keeps the WebSockets of a page within reach.
+# Keeps the WebSockets of a page within reach; while `isOut` new ones lead nowhere.
 SOCKETS = """
 (() => {
   const Theirs = WebSocket;
-  window.sockets = [];
+  window.sockets = []; window.isOut = false;
   window.WebSocket = class extends Theirs {
-    constructor(...given) { super(...given); window.sockets.push(this); }
+    constructor(url, ...given) {
+      super(window.isOut ? "wss://127.0.0.1:9/" : url, ...given);
+      window.sockets.push(this);
+    }
   };
 })()
 """

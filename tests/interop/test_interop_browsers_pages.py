@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.browsers import dialogue
 from protocols.sip import agent_events as events
 from tests.integration.voice.conftest import OpenPhone, open_phone
 from tests.integration.voice.phones import Phone
@@ -146,6 +147,30 @@ async def test_a_device_whose_socket_drops_as_it_rings_rings_anew(
         alice.hang_up()
         await told(page, "disconnect")
         await left(here)
+
+
+async def test_a_page_that_is_away_for_too_long_hears_that_its_call_is_over(
+    tmp_path: Path, browser: Chromium, alice: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The phone hears so as soon as the page is given up, the page once it is back."""
+    monkeypatch.setattr(dialogue, "AWAY", 2.0)
+    async with gateway(tmp_path, SETUP, TO_ALICE) as here:
+        await alice.register(here.hop())
+        token = (await access(here)).token("bob")
+        precise = {"enableImprovedSignalingErrorPrecision": True}
+        page = await registered(await device(here, browser, token, first=SOCKETS, **precise))
+        await connect(page)
+        await both_hear(page, alice)
+        await page.run(f"isOut = true; {DROP}")
+        await told(page, "reconnecting")
+        await alice.until(events.HungUp)
+        await left(here)
+        assert "disconnect" not in await page.run("events")
+        await page.run("isOut = false")
+        await told(page, "disconnect")
+        heard = await page.run("events.slice(events.lastIndexOf('reconnecting') + 1)")
+        assert heard[:2] == ["error 31209", "disconnect"]
+        await page.until("device.state === 'registered'")
 
 
 async def test_a_device_whose_key_is_deleted_hears_so_unasked(

@@ -35,6 +35,7 @@ RECOVERS = 2.0  # seconds
 TRIES = 3  # on a machine that may be busy
 NOTABLE = 0.02  # seconds: one frame
 QUIET = 200  # of 32768
+AWAY = 32.0  # seconds: we have asked for consent in vain (RFC 7675), the SDK has not given up
 WARNS = 6.0  # seconds after which the SDK heeds what its path loses
 
 
@@ -160,3 +161,26 @@ async def test_a_cut_path_is_found_anew(tmp_path: Path, browser: Chromium, alice
             took = monotonic() - began
             assert took < BACK, f"audio was back after {took:.2f} s"
             await told(page, "reconnected")
+
+
+async def test_media_that_were_away_for_long_are_back_by_themselves(
+    tmp_path: Path, browser: Chromium, alice: Phone
+) -> None:
+    """Nothing passes, whatever the SDK opens; the call stands, and what it asked for last works."""
+    async with gateway(tmp_path, SETUP, TO_ALICE) as here, network_path() as (path, first):
+        await alice.register(here.hop())
+        allowed = await access(here)
+        async with joined(here, browser, allowed, alice, path, first) as page:
+            await asyncio.sleep(WARNS)
+            path.is_out, back = True, monotonic() + AWAY
+            await told(page, "reconnecting")
+            await asyncio.sleep(back - monotonic())
+            assert await page.run("events.slice(-2)") == ["accept", "reconnecting"]
+            path.is_out = False
+            began = monotonic()
+            await told(page, "reconnected")
+            alice.sound.heard.clear()
+            await page.hears(REMOTE, 440)
+            await alice.sound.hears(1000)
+            took = monotonic() - began
+            assert took < BACK, f"audio was back after {took:.2f} s"
