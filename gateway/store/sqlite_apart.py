@@ -10,13 +10,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from gateway.store.base import StoreError
-from gateway.store.sqlite_orders import LINGER, MAX_GROUP, Drop, Order, apply, obey
+from gateway.store.sqlite_orders import LINGER, Drop, Order, Outcome, work
 from gateway.store.sqlite_wire import (
     Answered,
     Declare,
@@ -56,12 +54,9 @@ class Service:
                 octets += self._waiting()
             items = self._items(octets)
             self._come_together = len(items) > 1
-            for kind, run in groupby(items, type):
-                if kind is tuple:
-                    self._write(cast(list[Commit], list(run)))
-                else:
-                    for order in cast(list[Order], list(run)):
-                        self._store.sendall(self._obey(order))
+            for commits, came in work(self._writer, items):
+                said = _answered(came) if commits is None else _settled(commits, came)
+                self._store.sendall(said)
 
     def _waiting(self) -> bytes:
         try:
@@ -83,24 +78,23 @@ class Service:
                     items.append(said)
         return items
 
-    def _write(self, commits: Sequence[Commit]) -> None:
-        for at in range(0, len(commits), MAX_GROUP):
-            group = commits[at : at + MAX_GROUP]
-            outcome = apply(self._writer, group)
-            settled = Settled(
-                commits=len(group),
-                errors={at: told(error) for at, error in outcome.errors.items()},
-                applied=outcome.applied,
-                seconds=outcome.seconds,
-                trouble=outcome.trouble,
-            )
-            self._store.sendall(frame(settled))
 
-    def _obey(self, order: Order) -> bytes:
-        answer: Any = obey(self._writer, order)
-        if isinstance(answer, StoreError):
-            return frame(Refused(told(answer)))
-        return frame(Answered(answer))
+def _settled(commits: int, outcome: Outcome) -> bytes:
+    return frame(
+        Settled(
+            commits=commits,
+            errors={at: told(error) for at, error in outcome.errors.items()},
+            applied=outcome.applied,
+            seconds=outcome.seconds,
+            trouble=outcome.trouble,
+        )
+    )
+
+
+def _answered(answer: Any) -> bytes:
+    if isinstance(answer, StoreError):
+        return frame(Refused(told(answer)))
+    return frame(Answered(answer))
 
 
 def serve(store: socket.socket, path: Path, now: float) -> None:

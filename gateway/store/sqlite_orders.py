@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -72,6 +73,25 @@ class Outcome(msgspec.Struct, kw_only=True):
     applied: Applied = msgspec.field(default_factory=Applied)
     seconds: float = 0.0
     trouble: str = ""
+
+
+def work(
+    writer: Writer, items: Iterable[Commit | Order]
+) -> Iterator[tuple[int, Outcome] | tuple[None, Any]]:
+    """Do what is asked, in its order.
+
+    Commits in a row go together: how many they were, and their `Outcome`. An order gives None and
+    its answer, or a `StoreError`.
+    """
+    for kind, run in groupby(items, type):
+        if kind is tuple:
+            commits = cast(list[Commit], list(run))
+            for at in range(0, len(commits), MAX_GROUP):
+                group = commits[at : at + MAX_GROUP]
+                yield len(group), apply(writer, group)
+        else:
+            for order in cast(Iterator[Order], run):
+                yield None, obey(writer, order)
 
 
 def apply(writer: Writer, group: Sequence[Commit]) -> Outcome:

@@ -7,14 +7,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Sequence
-from itertools import groupby
 from queue import SimpleQueue
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import structlog
 
 from gateway.store.base import Lease, Write
-from gateway.store.sqlite_orders import LINGER, MAX_GROUP, Order, Outcome, apply, obey
+from gateway.store.sqlite_orders import LINGER, MAX_GROUP, Order, Outcome, work
 from gateway.store.sqlite_writer import Commit, Writer
 from gateway.store.turns import Turns
 
@@ -97,13 +96,11 @@ class WriterThread:
             items.append(queue.get())
         self._come_together = len(items) > 1
         tell = self._loop.call_soon_threadsafe
-        for kind, run in groupby(items, type):
-            if kind is tuple:
-                group = cast(list[Commit], list(run))
-                tell(self._settle, len(group), apply(self._writer, group))
-            elif kind is not type(None):
-                for order in cast(list[Order], list(run)):
-                    tell(self._answer, obey(self._writer, order))
+        for commits, came in work(self._writer, [each for each in items if each is not None]):
+            if commits is None:
+                tell(self._answer, came)
+            else:
+                tell(self._settle, commits, came)
         return items[-1] is not None
 
     def _settle(self, commits: int, outcome: Outcome) -> None:
