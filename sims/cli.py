@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from sims import sip_options, webapp
+from sims import sip_options
 from sims.faults import Timing
 from sims.ledger import Ledger
 from sims.message_ids import IdForm, IdPlace, MessageIds
@@ -154,6 +154,8 @@ def _webapp_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_webapp(options: argparse.Namespace) -> int:
+    from sims import webapp
+
     rules = webapp.read_rules(options.script) if options.script else webapp.replying(options.reply)
 
     async def live(stop: Stop) -> None:
