@@ -27,6 +27,15 @@ _JOINED: Final = f"{_QUEUES}test_who_waits_is_joined_to_who_dials[1-False]"
 _TAKEN: Final = f"{_QUEUES}test_who_waits_is_joined_to_who_dials[2-True]"
 _APP: Final = f"{_VOICE}test_dialled_applications.py::"
 _HEARD: Final = f"{_APP}test_a_caller_hears_an_application_and_presses_keys_for_it"
+_VERBS: Final = f"{_VOICE}test_verb_attributes.py::"
+_PROMPTS: Final = f"{_VERBS}test_prompts_are_heard_as_often_as_they_say"
+_SILENT: Final = f"{_VERBS}test_who_says_nothing_is_waited_for_as_long_as_it_says"
+_MENU: Final = f"{_VERBS}test_a_menu_takes_keys_as_it_says"
+_KEYED: Final = f"{_VERBS}test_a_message_ends_by_the_key_that_it_says"
+_BESIDE: Final = f"{_VERBS}test_what_runs_beside_a_call_is_recorded_as_it_says"
+_DIALLED: Final = f"{_VERBS}test_of_a_dial_is_recorded_and_told_what_it_says"
+_NUMBERED: Final = f"{_VERBS}test_a_number_has_a_document_and_callbacks_of_its_own"
+_FULL: Final = f"{_VERBS}test_a_queue_has_no_more_places_than_it_says"
 _GREETED: Final = f"{_SPOKEN}test_who_is_dialled_is_pressed_to_and_hears_a_document_first"
 
 GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
@@ -38,13 +47,26 @@ GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "Dial timeLimit": (f"{_ENDINGS}test_a_dial_lasts_no_longer_than_its_limit",),
     "Dial timeout": (f"{_ENDINGS}test_what_a_dial_comes_to_that_nobody_answers[no answer]",),
+    "Dial>Sip codecs": (_DIALLED,),
+    "Dial>Sip method": (_DIALLED,),
+    "Dial>Sip statusCallbackMethod": (_DIALLED,),
+    "Dial>Sip>Headers>Header name": (_DIALLED,),
+    "Dial>Sip>Headers>Header value": (_DIALLED,),
     "Dial>Sip statusCallback": (f"{_ENDINGS}test_status_callbacks_come_in_order",),
     "Dial>Sip statusCallbackEvent": (f"{_ENDINGS}test_status_callbacks_come_in_order",),
     "Dial>Sip url": (f"{_ENDINGS}test_a_whisper_that_hangs_up_joins_nobody", _SCREENED),
     "Dial hangupOnStar": (_SIDES,),
+    "Dial method": (_DIALLED,),
     "Dial record": (_SIDES,),
     "Dial recordingStatusCallback": (_SIDES,),
+    "Dial recordingStatusCallbackEvent": (_DIALLED,),
+    "Dial recordingStatusCallbackMethod": (_DIALLED,),
+    "Dial recordingTrack": (_DIALLED,),
+    "Dial>Number method": (_NUMBERED,),
     "Dial>Number sendDigits": (_GREETED,),
+    "Dial>Number statusCallback": (_NUMBERED,),
+    "Dial>Number statusCallbackEvent": (_NUMBERED,),
+    "Dial>Number statusCallbackMethod": (_NUMBERED,),
     "Dial>Number url": (_GREETED,),
     "Dial ringTone": (
         f"{_VOICE}test_ringback.py::test_who_was_answered_hears_it_ring[us-it-frequencies4-1.0]",
@@ -62,6 +84,9 @@ GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "Dial>Conference endConferenceOnExit": (_TOLD,),
     "Dial>Conference eventCallbackUrl": (_BEEPS,),
+    "Dial>Conference jitterBufferSize": (
+        f"{_VERBS}test_a_room_waits_for_late_sound_as_long_as_it_says[small]",
+    ),
     "Dial>Conference maxParticipants": (_WAITS,),
     "Dial>Conference muted": (_BEEPS,),
     "Dial>Conference participantLabel": (_TOLD,),
@@ -77,16 +102,41 @@ GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
     "Dial>Conference waitUrl": (_WAITS,),
     "Dial>Queue url": (_TAKEN,),
     "Enqueue action": (_JOINED,),
+    "Enqueue maxQueueSize": (_FULL,),
+    "Enqueue method": (_FULL,),
     "Enqueue waitUrl": (_JOINED,),
+    "Enqueue waitUrlMethod": (_FULL,),
     "Gather action": (f"{_SPOKEN}test_keys_are_gathered_while_a_prompt_plays[events]",),
+    "Gather actionOnEmptyResult": (_MENU,),
+    "Gather finishOnKey": (_MENU,),
+    "Gather method": (_MENU,),
+    "Gather numDigits": (_MENU,),
+    "Gather timeout": (f"{_SILENT}[gather]",),
+    "Pause length": (f"{_SILENT}[gather]",),
+    "Play loop": (_PROMPTS,),
+    "Record action": (_KEYED,),
+    "Record finishOnKey": (_KEYED,),
     "Record maxLength": (_MESSAGE,),
+    "Record method": (_KEYED,),
+    "Record playBeep": (_KEYED,),
     "Record recordingStatusCallback": (_MESSAGE,),
     "Record recordingStatusCallbackEvent": (_MESSAGE,),
+    "Record recordingStatusCallbackMethod": (_KEYED,),
+    "Record timeout": (f"{_SILENT}[record]",),
+    "Redirect method": (_PROMPTS,),
     "Refer action": (_TEXTED,),
     "Reject reason": (f"{_ENDINGS}test_a_call_that_is_rejected[busy-486]",),
+    "Say loop": (_PROMPTS,),
     "Sms action": (_TEXTED,),
     "Sms from": (_TEXTED,),
     "Sms to": (_TEXTED,),
+    "Start action": (_BESIDE,),
+    "Start method": (_BESIDE,),
+    "Start>Recording channels": (_BESIDE,),
+    "Start>Recording recordingStatusCallback": (_BESIDE,),
+    "Start>Recording recordingStatusCallbackEvent": (_BESIDE,),
+    "Start>Recording recordingStatusCallbackMethod": (_BESIDE,),
+    "Start>Recording track": (_BESIDE,),
 }
 
 

@@ -1,8 +1,11 @@
 """That the hunt for mutants finds them; the hunt itself is `make mutate-twiml`."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.mutate import __main__ as hunt
+from tests.mutate import __main__ as program
+from tests.mutate import hunt
 from tests.mutate.mutants import TEST, forgotten, promised
 from tests.mutate.named import named
 from twiml.parser import Document, parse
@@ -34,8 +37,39 @@ def test_a_test_is_run_once_for_each_row_that_names_it() -> None:
     assert list(hunt.rounds(rows)) == [{"x": "a", "y": "a"}, {"x": "b"}, {"x": "c"}]
 
 
+def test_each_test_is_one_processes_who_have_as_much_to_do() -> None:
+    slow, quick = "tests/integration/a", "tests/unit/b"
+    rows = {"a": (slow,), "b": (f"{slow}2", quick), "c": (f"{slow}2",), "d": (f"{slow}3",)}
+    shared = hunt.shares(rows, 2)
+    assert sorted((name, test) for each in shared for name, of in each.items() for test in of) == [
+        (name, test) for name, tests in sorted(rows.items()) for test in tests
+    ]
+    first, second = ({test for of in each.values() for test in of} for each in shared)
+    assert not first & second
+    assert first == {f"{slow}2", quick} and second == {slow, f"{slow}3"}
+    assert hunt.shares({"a": ("x",)}, 2) == [{"a": ["x"]}]
+
+
+def test_several_processes_find_what_one_does() -> None:
+    rows = {"Pause length": (f"{TEST}[Pause length]", f"{TEST}[Say loop]")}
+    found = hunt.hunt_together(rows, 2)
+    assert found.wrong == []
+    assert found.alive == {"Pause length": f"{TEST}[Say loop]"}
+    gone = hunt.hunt_together({"Pause length": (f"{TEST}[Say loop]", f"{TEST}[no]")}, 2)
+    assert gone.wrong == [f"{TEST}[no]: there is no such test"]
+
+
+def test_who_waits_in_vain_is_stopped_soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    slow = tmp_path / "test_slow.py"
+    slow.write_text("import time\n\ndef test_it():\n    time.sleep(30)\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope=function\n")
+    watcher = hunt.run([str(slow)], {}, {"test_slow.py::test_it": 0.2})
+    assert watcher.failed == {"test_slow.py::test_it"}
+    assert watcher.took["test_slow.py::test_it"] < 20
+
+
 def test_one_row_may_be_hunted_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    assert hunt.main(["--row", "Pause length"]) == 0
+    assert program.main(["--row", "Pause length"]) == 0
     assert capsys.readouterr().out.endswith("1 rows, 1 mutants killed\n")
 
 
@@ -43,8 +77,8 @@ def test_a_mutant_that_lives_is_told_of(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     living = {"Pause length": (f"{TEST}[Say loop]",)}
-    monkeypatch.setattr(hunt, "named", lambda: living)
-    assert hunt.main(["--row", "Pause length"]) == 1
+    monkeypatch.setattr(program, "named", lambda: living)
+    assert program.main(["--row", "Pause length"]) == 1
     assert capsys.readouterr().out.splitlines()[-2:] == [
         f"Pause length: survives {TEST}[Say loop]",
         "1 rows, 0 mutants killed",
@@ -54,6 +88,6 @@ def test_a_mutant_that_lives_is_told_of(
 def test_a_test_that_is_not_there_is_told_of_and_nothing_is_hunted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(hunt, "named", lambda: {"Pause length": (f"{TEST}[nothing]",)})
-    assert hunt.main(["--row", "Pause length"]) == 1
+    monkeypatch.setattr(program, "named", lambda: {"Pause length": (f"{TEST}[nothing]",)})
+    assert program.main(["--row", "Pause length"]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == f"{TEST}[nothing]: there is no such test"
