@@ -167,6 +167,17 @@ class Page:
         )
         return await self.hears("answer")
 
+    async def takes_over(self, other: "Page") -> None:
+        """Take a call that another page has, or that rings there, as `connectToken` has it."""
+        self.peer = peer = Stranger(self._tone)
+        connection = peer.connection
+        await connection.setLocalDescription(await connection.createOffer())
+        self.callsid = other.callsid
+        sdp = bare(connection.localDescription.sdp)
+        proof = other.reconnect
+        await self.says("invite", callsid=self.callsid, reconnect=proof, sdp=sdp, twilio={})
+        await self.is_answered()
+
     async def hangs_up(self) -> None:
         await self.says("hangup", callsid=self.callsid)
 

@@ -136,6 +136,26 @@ async def test_a_browser_calls_a_phone_in_what_passes_as_it_is(
         assert here.ledger() == {}
 
 
+async def test_a_message_within_a_call_is_refused_and_the_call_goes_on(
+    tmp_path: Path, open_phone: OpenPhone, browser: OpenBrowser
+) -> None:
+    """Apps subscribe to messages of the Voice SDK, which are JSON; a 200 would say it was read."""
+    alice = await open_phone("alice", DOMAIN, tone=440, password="secret-of-alice")
+    async with world(tmp_path, CONFIG, TO_BOB.replace("sip:bob@", "sip:alice@")) as here:
+        await alice.register(here.hop())
+        bob = await browser(here)
+        await bob.call("alice")
+        refused = await bob.ask("MESSAGE", "hello", "text/plain")
+        assert refused.status == 405
+        able = {each.strip() for each in refused["allow"].split(",")}
+        assert "MESSAGE" not in able
+        assert able >= {"INFO", "INVITE", "BYE"}
+        await asyncio.gather(alice.sound.hears(1000), bob.hears(440))
+        alice.hang_up()
+        await bob.asked("BYE")
+        await here.ended()
+
+
 async def test_a_browser_that_leaves_is_not_registered_any_more(
     tmp_path: Path, open_phone: OpenPhone, browser: OpenBrowser
 ) -> None:

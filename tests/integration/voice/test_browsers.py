@@ -160,6 +160,32 @@ async def test_a_socket_drops_and_the_call_goes_on_until_it_is_back(
         assert (call.status, call.reason) == ("completed", "hangup")
 
 
+async def test_another_page_takes_a_call_that_rings_and_a_third_one_when_it_is_up(
+    tmp_path: Path, pages: list[Page]
+) -> None:
+    twiml = "<Response><Dial answerOnBridge='true'><Client>bob</Client></Dial></Response>"
+    async with world(tmp_path, "", twiml) as here:
+        key = await key_of(here)
+        alice = await opened(pages, here, token_of(key, "alice", await application_of(here)))
+        rung = await opened(pages, here, token_of(key, "bob"), tone=600.0)
+        second, third = [
+            await opened(pages, here, token_of(key, "bob"), tone=tone, registers=False)
+            for tone in (700.0, 800.0)
+        ]
+        await alice.calls(To="client:bob")
+        await rung.is_called()
+        await second.takes_over(rung)
+        assert await rung.hears("cancel") == {"callsid": rung.callsid}
+        await alice.is_answered()
+        await asyncio.gather(alice.hears_tone(700.0), second.hears_tone(1000.0))
+        await third.takes_over(second)
+        assert await second.hears("hangup") == {"callsid": rung.callsid}
+        await asyncio.gather(alice.hears_tone(800.0), third.hears_tone(1000.0))
+        await third.hangs_up()
+        assert await alice.hears("hangup") == {"callsid": alice.callsid}
+        await quiet(here)
+
+
 async def test_a_page_in_another_network_is_heard_again(tmp_path: Path, pages: list[Page]) -> None:
     twiml = "<Response><Play loop='9'>/tone.wav</Play></Response>"
     async with world(tmp_path, "", twiml) as here:
