@@ -5,7 +5,7 @@ for that side. With `port-latching` both local ports stay over each later offer.
 side, unanswered, points it elsewhere and leaves what was learnt of the other side. With
 `asymmetric` and `strict-source` nobody but whom the SDP names is heard on a side; `asymmetric`
 can't be taken back. Every offer opens again the seconds in which the address of a side without
-it is learnt.
+it is learnt. A browser's ICE and DTLS go on over the other side's re-offers.
 """
 
 import asyncio
@@ -20,6 +20,13 @@ from typing import Any
 import pytest
 
 from gateway.media.ng import Ng, NgAway, NgRefused
+from protocols.rtp.events import Address
+from protocols.rtp.packet import Kind, kind
+from protocols.rtp.srtp import Refusal, SrtpReceiver, SrtpSender, Suite
+from protocols.sdp import codec, webrtc
+from protocols.sdp.description import Attributes
+from protocols.sdp.media import Srtp
+from protocols.webrtc.endpoint import Endpoint
 from tests.interop.rtpengine_peer import HOST, Rtpengine
 
 pytestmark = pytest.mark.interop
@@ -43,8 +50,11 @@ class End(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if len(data) == 172:
-            self.heard[chr(data[12])] += 1
+        self.hear(data)
+
+    def hear(self, octets: bytes) -> None:
+        if len(octets) == 172:
+            self.heard[chr(octets[12])] += 1
 
     @property
     def port(self) -> int:
@@ -58,12 +68,70 @@ class End(asyncio.DatagramProtocol):
         return "".join(f"{line}\r\n" for line in (*lines, *media))
 
     def say(self, to: int) -> None:
+        self._transport.sendto(self.packet(), (HOST, to))
+
+    def packet(self) -> bytes:
         self._number += 1
         head = _HEAD.pack(0x8000, self._number, self._number * 160, ord(self.letter))
-        self._transport.sendto(head + self.letter.encode() * 160, (HOST, to))
+        return head + self.letter.encode() * 160
 
     def close(self) -> None:
         self._transport.close()
+
+
+class WebEnd(End):
+    """A browser's: ICE and DTLS by our own endpoint, packets as SRTP to wherever ICE found."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.is_met = asyncio.Event()
+        self._at: Address | None = None
+        self._opener: SrtpReceiver | None = None
+        self._sealer: SrtpSender | None = None
+        local = (HOST, self.port)
+        self.endpoint = Endpoint(
+            host=HOST, local=local, is_offerer=True, send=transport.sendto, watcher=self
+        )
+
+    @property
+    def sdp(self) -> str:
+        mine = ("a=rtcp-mux", *_lines(webrtc.attributes_of(self.endpoint.side, "0")))
+        plain = super().sdp.replace("RTP/AVP", webrtc.PROTOCOL)
+        return plain + "".join(f"{line}\r\n" for line in mine)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if kind(data) not in (Kind.RTP, Kind.RTCP):
+            self.endpoint.take(data, addr)
+        elif self._opener is not None and kind(data) is Kind.RTP:
+            opened = self._opener.unprotect(data)
+            assert not isinstance(opened, Refusal), opened
+            self.hear(opened)
+
+    def say(self, to: int) -> None:
+        assert self._sealer is not None and self._at is not None, "it was not met"
+        sealed = self._sealer.protect(self.packet())
+        assert isinstance(sealed, bytes), sealed
+        self._transport.sendto(sealed, self._at)
+
+    def found(self, address: Address) -> None:
+        self._at = address
+
+    def keyed(self, keys: Srtp) -> None:
+        self._opener = SrtpReceiver(Suite(keys.suite), keys.receive_key)
+        self._sealer = SrtpSender(Suite(keys.suite), keys.send_key)
+        self.is_met.set()
+
+    def lost(self, cause: str, reason: str) -> None:
+        raise AssertionError(f"the path of a browser is lost: {reason}")
+
+    def close(self) -> None:
+        self.endpoint.close()
+        super().close()
+
+
+def _lines(attributes: Attributes) -> Iterator[str]:
+    for name, value in attributes:
+        yield f"a={name}" if value is None else f"a={name}:{value}"
 
 
 class Ends:
@@ -75,6 +143,10 @@ class Ends:
 
     def __getitem__(self, letter: str) -> End:
         return self._ends[letter]
+
+    def add(self, end: End) -> None:
+        """Another, which is closed with the others."""
+        self._ends[end.letter] = end
 
     async def offer(self, of: str, letter: str, flags: list[str], call: str = CALL) -> int:
         """The port that the other side has for it."""
@@ -219,6 +291,39 @@ async def test_who_is_pinned_is_robbed_by_nobody_at_a_switch(ends: Ends) -> None
     assert await ends.talk(A=to_peer, X=to_peer, C=to_inner) == {"A": {"C"}, "C": {"A"}}
     assert await ends.offer("inner", "B", NAMED) == to_peer
     assert await ends.talk(A=to_peer, X=to_peer, B=to_inner) == {"A": {"B"}, "B": {"A"}}
+
+
+async def test_a_browser_goes_on_as_it_was_while_the_other_side_is_pointed_elsewhere(
+    ng: Ng, ends: Ends
+) -> None:
+    loop = asyncio.get_running_loop()
+    _, browser = await loop.create_datagram_endpoint(lambda: WebEnd("W"), local_addr=(HOST, 0))
+    ends.add(browser)
+    said = {"call_id": CALL, "replace": ["origin"]}
+    to_peer, to_inner = {"from_tag": "peer", "to_tag": "inner"}, {"from_tag": "inner"}
+    plain = {"ICE": "remove", "DTLS": "off", "transport_protocol": "RTP/AVP"}
+    web = {"ICE": "force", "transport_protocol": webrtc.PROTOCOL}
+    offered = await ng.ask("offer", **said, **to_peer, **plain, flags=LEARNT, sdp=browser.sdp)
+    answered = await ng.ask(
+        "answer", **said, **to_peer, **web, flags=NAMED, rtcp_mux=["accept"], sdp=ends["B"].sdp
+    )
+    answer = codec.read(answered["sdp"].encode())
+    theirs = webrtc.side_of(answer, answer.media[0])
+    assert theirs is not None, answered
+    browser.endpoint.connect(theirs)
+    await asyncio.wait_for(browser.is_met.wait(), 30)
+    inner = codec.read(offered["sdp"].encode()).media[0].port
+    assert await ends.talk(W=0, B=inner) == {"W": {"B"}, "B": {"W"}}
+    for letter in "CB":
+        told = await ng.ask(
+            "offer", **said, **to_inner, to_tag="peer", **web, flags=NAMED, sdp=ends[letter].sdp
+        )
+        again = codec.read(told["sdp"].encode())
+        kept = webrtc.side_of(again, again.media[0])
+        assert kept is not None and (kept.ufrag, kept.password) == (theirs.ufrag, theirs.password)
+        assert kept.candidates == theirs.candidates
+        heard = await ends.talk(W=0, B=inner, C=inner)
+        assert heard == {"W": {letter}, letter: {"W"}}
 
 
 async def test_who_was_killed_is_away_at_once_and_back_with_nothing(
