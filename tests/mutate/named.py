@@ -26,6 +26,7 @@ _QUEUES: Final = f"{_VOICE}test_queue_calls.py::"
 _JOINED: Final = f"{_QUEUES}test_who_waits_is_joined_to_who_dials[1-False]"
 _TAKEN: Final = f"{_QUEUES}test_who_waits_is_joined_to_who_dials[2-True]"
 _APP: Final = f"{_VOICE}test_dialled_applications.py::"
+_REFERRED: Final = f"{_VOICE}test_transfers.py::test_an_app_says_what_becomes_of_who_is_transferred"
 _HEARD: Final = f"{_APP}test_a_caller_hears_an_application_and_presses_keys_for_it"
 _VERBS: Final = f"{_VOICE}test_verb_attributes.py::"
 _PROMPTS: Final = f"{_VERBS}test_prompts_are_heard_as_often_as_they_say"
@@ -42,9 +43,8 @@ GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
     "Dial action": (f"{_ENDINGS}test_the_action_hears_of_a_dial_whose_caller_is_gone",),
     "Dial answerOnBridge": (f"{_ENDINGS}test_what_a_dial_comes_to_that_nobody_answers[busy]",),
     "Dial callerId": (f"{_VOICE}test_dials.py::test_a_dial_under_somebody_elses_number_fails",),
-    "Dial referUrl": (
-        f"{_VOICE}test_transfers.py::test_an_app_says_what_becomes_of_who_is_transferred",
-    ),
+    "Dial referMethod": (_REFERRED,),
+    "Dial referUrl": (_REFERRED,),
     "Dial timeLimit": (f"{_ENDINGS}test_a_dial_lasts_no_longer_than_its_limit",),
     "Dial timeout": (f"{_ENDINGS}test_what_a_dial_comes_to_that_nobody_answers[no answer]",),
     "Dial>Sip codecs": (_DIALLED,),
@@ -74,8 +74,11 @@ GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
     "Dial sequential": (f"{_ENDINGS}test_one_after_the_other",),
     "Dial>Application copyParentTo": (f"{_APP}test_whom_an_application_dials_talks_to_the_caller",),
     "Dial>Application customerId": (_HEARD,),
+    "Dial>Application method": (_HEARD,),
     "Dial>Application statusCallback": (_HEARD,),
     "Dial>Application statusCallbackEvent": (_HEARD,),
+    "Dial>Application statusCallbackMethod": (_HEARD,),
+    "Dial>Application url": (_HEARD,),
     "Dial>Application>Parameter name": (_HEARD,),
     "Dial>Application>Parameter value": (_HEARD,),
     "Dial>Conference beep": (_BEEPS,),
@@ -100,6 +103,7 @@ GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
     "Dial>Conference statusCallbackMethod": (_TOLD,),
     "Dial>Conference waitMethod": (_WAITS,),
     "Dial>Conference waitUrl": (_WAITS,),
+    "Dial>Queue method": (_TAKEN,),
     "Dial>Queue url": (_TAKEN,),
     "Enqueue action": (_JOINED,),
     "Enqueue maxQueueSize": (_FULL,),
@@ -109,10 +113,12 @@ GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
     "Gather action": (f"{_SPOKEN}test_keys_are_gathered_while_a_prompt_plays[events]",),
     "Gather actionOnEmptyResult": (_MENU,),
     "Gather finishOnKey": (_MENU,),
+    "Gather input": (f"{_VERBS}test_a_menu_for_speech_takes_no_keys",),
     "Gather method": (_MENU,),
     "Gather numDigits": (_MENU,),
     "Gather timeout": (f"{_SILENT}[gather]",),
     "Pause length": (f"{_SILENT}[gather]",),
+    "Play digits": (f"{_VERBS}test_a_call_presses_keys",),
     "Play loop": (_PROMPTS,),
     "Record action": (_KEYED,),
     "Record finishOnKey": (_KEYED,),
@@ -123,12 +129,15 @@ GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
     "Record recordingStatusCallbackEvent": (_MESSAGE,),
     "Record recordingStatusCallbackMethod": (_KEYED,),
     "Record timeout": (f"{_SILENT}[record]",),
+    "Record trim": (f"{_VERBS}test_the_silence_that_ends_a_message_is_kept_if_it_says",),
     "Redirect method": (_PROMPTS,),
     "Refer action": (_TEXTED,),
+    "Refer method": (_TEXTED,),
     "Reject reason": (f"{_ENDINGS}test_a_call_that_is_rejected[busy-486]",),
     "Say loop": (_PROMPTS,),
     "Sms action": (_TEXTED,),
     "Sms from": (_TEXTED,),
+    "Sms method": (_TEXTED,),
     "Sms to": (_TEXTED,),
     "Start action": (_BESIDE,),
     "Start method": (_BESIDE,),

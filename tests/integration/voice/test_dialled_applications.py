@@ -65,13 +65,16 @@ async def test_a_caller_hears_an_application_and_presses_keys_for_it(
         told = {
             "statusCallback": "/told",
             "statusCallbackEvent": "initiated ringing answered completed",
+            "statusCallbackMethod": "GET",
         }
-        here.app.twiml = dial(noun(sid, customerId="c7", **told), action="/after")
+        here.app.pages["/own"] = here.app.pages.pop("/app")
+        goes = {"url": f"{here.app.url}/own", "method": "GET"}
+        here.app.twiml = dial(noun(sid, customerId="c7", **goes, **told), action="/after")
         keyed.call("anybody", here.hop())
         await keyed.sound.hears(1000)
         _, press = PRESSES["events"]
         press(keyed, "5")
-        asked, keys = await here.app.until("/app"), await here.app.until("/keys")
+        asked, keys = await here.app.until("/own"), await here.app.until("/keys")
         after = await here.app.until("/after")
         parent = await here.app.until("/voice")
         assert (asked["ParentCallSid"], asked["Direction"]) == (parent["CallSid"], "outbound-dial")
@@ -88,6 +91,7 @@ async def test_a_caller_hears_an_application_and_presses_keys_for_it(
         await here.app.until("/told", lambda form: form["CallStatus"] == "completed")
         callbacks = [form["CallStatus"] for path, form in here.app.asked if path == "/told"]
         assert callbacks == ["initiated", "ringing", "in-progress", "completed"]
+        assert {way for way, path in here.app.ways if path in ("/own", "/told")} == {"GET"}
         assert {form["CallSid"] for path, form in here.app.asked if path == "/told"} == {
             asked["CallSid"]
         }

@@ -15,7 +15,7 @@ from tests.integration.voice.world import World, world
 WAITS = '<Response><Enqueue action="/dequeued" waitUrl="/wait">support</Enqueue></Response>'
 SERVES = (
     '<Response><Dial action="/served" timeout="{timeout}" record="record-from-answer-dual">'
-    '<Queue url="{url}">{name}</Queue></Dial></Response>'
+    '<Queue url="{url}" method="GET">{name}</Queue></Dial></Response>'
 )
 SETUP = CONFIG.replace("{first}", "").replace("{second}", "9").replace("{limits}", "")
 
@@ -59,6 +59,7 @@ async def test_who_waits_is_joined_to_who_dials(
         await hears(bob, 440)
         if greeted:
             told = await here.app.until("/hello")
+            assert ("GET", "/hello") in here.app.ways
             bobs = next(form for path, form in here.app.asked[::-1] if path == "/voice")
             assert (told["CallSid"], told["DequeingCallSid"]) == (
                 waiting["CallSid"],

@@ -350,13 +350,13 @@ async def test_who_is_dialled_is_pressed_to_and_hears_a_document_first(
 
 async def test_a_text_leaves_a_call_and_then_the_caller_does(tmp_path: Path, alice: Phone) -> None:
     twiml = (
-        '<Response><Sms to="+447700900123" from="+15550001000" action="/sent">Hello</Sms>'
-        "</Response>"
+        '<Response><Sms to="+447700900123" from="+15550001000" action="/sent" method="GET">Hello'
+        "</Sms></Response>"
     )
     async with gateway(tmp_path, twiml, alice, limits=NUMBER) as here:
         here.app.pages["/sent"] = (
-            '<Response><Refer action="/referred"><Sip>sip:carol@elsewhere.example</Sip></Refer>'
-            "</Response>"
+            '<Response><Refer action="/referred" method="GET">'
+            "<Sip>sip:carol@elsewhere.example</Sip></Refer></Response>"
         )
         alice.call("anybody", here.hop())
         sent = await here.app.until("/sent")
@@ -373,4 +373,5 @@ async def test_a_text_leaves_a_call_and_then_the_caller_does(tmp_path: Path, ali
             referred[name]
             for name in ("ReferCallStatus", "ReferSipResponseCode", "NotifySipResponseCode")
         ] == ["completed", "202", "200"]
+        assert {("GET", "/sent"), ("GET", "/referred")} <= set(here.app.ways)
         await alice.until(events.HungUp)

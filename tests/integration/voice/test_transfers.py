@@ -684,10 +684,11 @@ async def test_an_app_says_what_becomes_of_who_is_transferred(
     alice, bob, carol = office["alice"], office["bob"], office["carol"]
     async with gateway(tmp_path, carrier, office, "") as here:
         here.app.pages["/refer"] = dial(user("carol"))
-        await join(here, alice, bob, referUrl="/refer", action="")
+        await join(here, alice, bob, referUrl="/refer", referMethod="GET", action="")
         asked = refer(bob, at("dave"))
         assert await outcome(bob, asked) == 200
         form = await here.app.until("/refer")
+        assert ("GET", "/refer") in here.app.ways
         assert form["ReferTransferTarget"] == "sip:dave@office.example"
         assert form["From"] == "sip:alice@office.example"
         await bob.until(events.HungUp)

@@ -16,7 +16,7 @@ from protocols.sdp.media import DtmfMode
 from protocols.sip import agent_events as events
 from tests.integration.voice.acts import dial
 from tests.integration.voice.conftest import OpenPhone
-from tests.integration.voice.keyed import KeyPhone
+from tests.integration.voice.keyed import KeyPhone, digits
 from tests.integration.voice.phones import PATIENCE, RATE, Phone, Sound, decoded
 from tests.integration.voice.test_endings import DOMAIN, gateway
 from tests.integration.voice.test_spoken import (
@@ -160,6 +160,44 @@ async def test_a_message_ends_by_the_key_that_it_says(tmp_path: Path, keys: KeyP
         assert (await here.app.until("/recorded"))["Digits"] == "#"
         assert ("GET", "/recorded") in here.app.ways
         assert loud(keys) == 0
+
+
+async def test_the_silence_that_ends_a_message_is_kept_if_it_says(
+    tmp_path: Path, alice: Phone
+) -> None:
+    twiml = (
+        '<Response><Record trim="do-not-trim" timeout="3" playBeep="false" action="/recorded"'
+        ' recordingStatusCallback="/told" recordingStatusCallbackEvent="in-progress"/></Response>'
+    )
+    async with gateway(tmp_path, twiml, alice) as here:
+        alice.call("anybody", here.hop())
+        await here.app.until("/told")
+        await asyncio.sleep(0.5)  # of which there is something to hear then
+        alice.sound.tone = 0.0
+        assert int((await here.app.until("/recorded"))["RecordingDuration"]) >= 3
+
+
+async def test_a_menu_for_speech_takes_no_keys(tmp_path: Path, keys: KeyPhone) -> None:
+    twiml = (
+        '<Response><Gather input="speech" timeout="1" action="/keyed"/>'
+        "<Redirect>/passed</Redirect></Response>"
+    )
+    async with gateway(tmp_path, twiml, keys) as here:
+        keys.call("anybody", here.hop())
+        await keys.until(events.Answered)
+        inform(keys, "1")
+        assert await first_of(here, "/keyed", "/passed") == "/passed"
+
+
+async def test_a_call_presses_keys(tmp_path: Path) -> None:
+    alice = KeyPhone("alice", DOMAIN, 0.0, "pa")
+    await alice.open()
+    twiml = '<Response><Play digits="1w2"/><Redirect>/pressed</Redirect></Response>'
+    async with gateway(tmp_path, twiml, alice) as here:
+        alice.call("anybody", here.hop())
+        await here.app.until("/pressed")
+        assert digits(alice.keys.events) == "12"
+    await alice.close()
 
 
 async def test_what_runs_beside_a_call_is_recorded_as_it_says(tmp_path: Path, alice: Phone) -> None:
