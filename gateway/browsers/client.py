@@ -216,7 +216,9 @@ class Client:
     def open_called(self, event: events.Invited, sid: str, name: str, hearer: Hearer) -> Dialogue:
         """Begin a call that the client makes."""
         self.session.name(event.callsid, sid)
-        return self.open(sid, name, hearer)
+        dialogue = self.open(sid, name, hearer)
+        dialogue.began(event.sdp)
+        return dialogue
 
     def join(self, dialogue: Dialogue) -> None:
         """A call has this socket from now on."""

@@ -152,6 +152,10 @@ class Dialogue:
 
     # What its client says
 
+    def began(self, sdp: str) -> None:
+        """Its client makes the call, and offers this."""
+        self._note("invite", sdp=sdp)
+
     def take(self, event: Told) -> None:
         """Take what the client says of this call; what its leg can't cope with ends it alone."""
         hearer = self._hearer

@@ -89,7 +89,12 @@ async def test_a_page_calls_a_document_and_both_hear(tmp_path: Path, pages: list
         assert leg.received.packets > 0
         shown = await here.get(f"/v1/calls/{page.callsid}/timeline")
         ladder = [each for each in shown["events"] if each["type"] == "sip"]
-        assert [each["first_line"].split()[0] for each in ladder] == [*("answer", "dtmf", "hangup")]
+        assert [each["first_line"].split()[0] for each in ladder] == [
+            "invite",
+            "answer",
+            "dtmf",
+            "hangup",
+        ]
         (quality,) = [each for each in shown["events"] if each["type"] == "call.quality"]
         assert (quality["mos"], quality["jitter"]) == (4.2, 1)
         text = "".join(each["text"] for each in ladder)

@@ -547,9 +547,12 @@ async def test_the_ladder_has_what_passed_and_no_secrets() -> None:
     names = {name for name, _ in world.ladder}
     texts = [str(crossed.octets, "utf-8") for _, crossed in world.ladder]
     assert names == {f"{SID}.1"}
-    assert [text.partition("\r\n")[0].split()[0] for text in texts] == ["answer", "dtmf", "message"]
+    first_words = [text.partition("\r\n")[0].split()[0] for text in texts]
+    assert first_words == ["invite", "answer", "dtmf", "message"]
+    assert [crossed.came for _, crossed in world.ladder] == [True, False, True, True]
     assert all(f"\r\nCall-ID: {SID}.1\r\n" in text for text in texts)
-    assert texts[0].endswith("\r\n\r\nours")
+    assert texts[0].endswith("\r\n\r\nv=0")
+    assert texts[1].endswith("\r\n\r\nours")
     for secret in ("proof", "4711", "hush"):
         assert secret not in "".join(texts)
 
