@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.integration.voice.test_queue_calls import SETUP
 from tests.integration.voice.test_rooms import left
 from tests.integration.voice.test_spoken import tone_file
-from tests.integration.voice.world import World
+from tests.integration.voice.world import World, until
 from tests.interop.browser_world import access, connect, device, gateway, told
 from tests.interop.chromium_peer import Chromium, Page, chromium, pages
 
@@ -21,6 +22,14 @@ MENU = (
     "</Gather></Response>"
 )
 NAMES = ("incoming", "outgoing", "disconnect", *(f"dtmf{key}" for key in "0123456789sh"))
+# Has a name lead to the gateway, as DNS would.
+LED = """
+(() => {
+  const theirs = fetch;
+  window.fetch = (url, ...given) =>
+    theirs(String(url).replace("eventgw.trunkline.twilio.com", "127.0.0.1:@PORT@"), ...given);
+})()
+"""
 # Keeps what servers each peer connection of a page is told of.
 SERVERS = """
 (() => {
@@ -91,3 +100,33 @@ async def test_without_those_options_the_sdk_asks_others(tmp_path: Path, browser
         page = await device(here, browser, token, publishEvents=True)
         await whole_call(here, page)
         assert hosts(page) == {OURS, "sdk.twilio.com", "eventgw.trunkline.twilio.com"}
+
+
+async def test_where_the_gateway_has_their_name_what_the_sdk_measures_is_kept(
+    tmp_path: Path, browser: Chromium
+) -> None:
+    async with gateway(
+        tmp_path, SETUP, '<Response><Play loop="0">tone.wav</Play></Response>'
+    ) as here:
+        here.app.sounds["/tone.wav"] = tone_file(440, 30.0)
+        token = (await access(here)).token("bob")
+        led = LED.replace("@PORT@", str(here.gateway.ports["https"]))
+        page = await device(here, browser, token, led, publishEvents=True)
+        await connect(page)
+        await page.hears(REMOTE, 440)
+        sid = await page.run("call.parameters.CallSid")
+        await page.until("new Promise((heard) => call.once('sample', () => heard(true)))")
+        await page.run("call.postFeedback(4, 'echo')")
+        await page.run("call.disconnect()")
+        await left(here)
+
+        async def told() -> list[dict[str, Any]]:
+            shown = await here.get(f"/v1/calls/{sid}/timeline")
+            found = [each for each in shown["events"] if each["type"] == "call.quality"]
+            return found if len(found) >= 2 else []
+
+        quality: dict[str, Any] = {}
+        for each in await until(told):
+            quality |= each
+        assert quality["score"] == 4
+        assert quality["samples"] >= 1
