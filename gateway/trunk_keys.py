@@ -87,7 +87,10 @@ _TRUNK: Final[Mapping[str, tuple[Form | None, str]]] = {
         forms.list_of(forms.whole_number(300, 699)),
         "answers after which no other gateway or carrier is asked",
     ),
-    "latch": (None, 'where media may come from; "any": from any address'),
+    "latch": (
+        None,
+        'where media may come from; "any": from any address, "named": from the one in SDP alone',
+    ),
     "early_media": (None, "what is heard before the answer: the carrier's sound, or our ringing"),
     "emergency": (
         forms.list_of(

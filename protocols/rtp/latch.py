@@ -3,7 +3,8 @@
 What SDP says of the peer's address is a claim, and behind a NAT it is wrong. So media is sent to
 and taken from where packets really come from, the first one that is allowed to fix it: the latch.
 Allowed are the address in SDP and any port of the host that signals, which is where media come
-from behind a NAT, whatever SDP says; other sources only under `LatchPolicy.ANY`. One latch holds
+from behind a NAT, whatever SDP says; other sources only under `LatchPolicy.ANY`, and under
+`LatchPolicy.NAMED` the address in SDP alone, which is sent to whatever it is. One latch holds
 for an offer and its answer; another source gets it with a new offer, or after `silence`, and
 then it has to go on with the stream or to show a stream of its own.
 
@@ -31,6 +32,7 @@ class LatchPolicy(StrEnum):
 
     SIGNALLED = "signalled"
     ANY = "any"
+    NAMED = "named"
 
 
 class Verdict(Enum):
@@ -123,7 +125,8 @@ class Latch:
         self._ip = ip
         self._held = address is None or _is_held(ip, address[1])
         self._address = None if self._held else address
-        self._trusted = not self._held and _is_trusted(ip, self._host)
+        known = ip if self.policy is LatchPolicy.NAMED else self._host
+        self._trusted = not self._held and _is_trusted(ip, known)
         if not self._held:
             self._agreed = address
         self._aim()
@@ -204,7 +207,7 @@ class Latch:
         if source == self._address:
             return True
         host = address_of(source[0])
-        if host is None:
+        if host is None or self.policy is LatchPolicy.NAMED:
             return False
         if self._address is not None and (host, source[1]) == (self._ip, self._address[1]):
             return True

@@ -47,7 +47,8 @@ def peer_of(leg: Leg, stream: Stream, before: Peer | None) -> Peer:
             return msgspec.structs.replace(before, codecs=codecs)
         return Peer(address=(leg.signalling, NOWHERE), control=NOWHERE, codecs=codecs)
     host, port = stream.remote
-    is_behind = stream.is_private and host != leg.signalling
+    is_named = leg.latch is LatchPolicy.NAMED
+    is_behind = stream.is_private and host != leg.signalling and not is_named
     return Peer(
         address=(leg.signalling if is_behind else host, port),
         control=stream.remote_rtcp[1] if stream.remote_rtcp is not None else port + 1,

@@ -74,12 +74,6 @@ class Front:
         return self.peer.codecs[0].name if self.peer is not None and self.peer.codecs else ""
 
     @property
-    def sends_from(self) -> str:
-        """The address that those within hear it from: as the peer's, unless that is of IPv6."""
-        host = INSIDE if self.place is None else self.place.address[0]
-        return INSIDE if ":" in host else host
-
-    @property
     def is_learning(self) -> bool:
         """Whether it is not known yet where the peer sends from."""
         return self.peer is not None and self.peer.is_learnt and self._learnt is None

@@ -202,8 +202,8 @@ class Tied:
         return msgspec.structs.replace(
             leg,
             host=INSIDE,
-            signalling=front.sends_from,
-            latch=LatchPolicy.SIGNALLED,
+            signalling=INSIDE,
+            latch=LatchPolicy.NAMED,
             stream=None if stream is None else _stream(stream, front, leg.id in self.bridged),
             offers=leg.offers + front.turns,
         )

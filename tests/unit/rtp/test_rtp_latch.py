@@ -323,6 +323,21 @@ def test_rtcp_on_its_own_port_has_no_numbers() -> None:
     assert latch.destination() == (PHONE, 40_005)
 
 
+def test_a_peer_that_is_named_is_heard_from_there_alone() -> None:
+    stream = Stream(CLAIM, policy=LatchPolicy.NAMED)
+    assert stream.goes_to() == CLAIM
+    assert not stream.latch.admits(NAT)
+    for source in (NAT, (CLAIM[0], 5006), STRANGER):
+        assert stream.packet(source) is Verdict.STRANGER
+    assert stream.packet(CLAIM) is LATCHED
+    stream.silence(SILENCE + 1)
+    assert stream.packet(NAT) is Verdict.STRANGER
+    stream.reoffer(MEDIA)
+    assert stream.packet(NAT) is Verdict.STRANGER
+    assert stream.packet(MEDIA) is LATCHED
+    assert Stream(("239.1.1.1", 5004), policy=LatchPolicy.NAMED).goes_to() is None
+
+
 # Invariants
 
 
