@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
@@ -74,8 +75,9 @@ class Answering(BaseHTTPRequestHandler):
         self.send_response(200 if content else 204)
         self.send_header("Content-Type", "text/xml")
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        with suppress(BrokenPipeError):  # whose call ended meanwhile waits for nothing
+            self.end_headers()
+            self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep quiet: what matters is printed by the app."""

@@ -89,9 +89,9 @@ class Tokens(App):
         )
         response = VoiceResponse()
         if to.startswith("client:"):
-            response.dial().client(to.removeprefix("client:"))
+            response.dial(answer_on_bridge=True).client(to.removeprefix("client:"))
         elif to.startswith("+"):
-            response.dial(caller_id=self.number).number(to)
+            response.dial(caller_id=self.number, answer_on_bridge=True).number(to)
         else:
             response.say(f"Hello, {asked['From'].removeprefix('client:')}. You hear Trunkline.")
             response.gather(num_digits=1, timeout=10)

@@ -1,5 +1,6 @@
 """What `serve` prints when it is ready: where it listens, with which account, what to try."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ def welcome(gateway: "Gateway", config: Config, data: Path) -> str:
     lines += [
         f"  account   {gateway.account_sid}",
         f"  token     in {data / 'credentials.json'} (auth_token)",
+        f"  process   {os.getpid()}: kill -HUP has it read its config again",
         "",
     ]
     if any(carrier.kind is CarrierKind.SIMULATED for carrier in config.carriers):

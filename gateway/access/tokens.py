@@ -67,7 +67,9 @@ class Invalid(msgspec.Struct, frozen=True):
     message: str
 
 
-_NO_KEY: Final = Invalid(20103, "The issuer should be a key of the account that is the subject")
+_NO_KEY: Final = Invalid(
+    20103, "The issuer is no key of the account that is the subject, or the key was deleted"
+)
 _EXPIRED: Final = Invalid(20104, "The token has expired: ask your server for another one")
 
 

@@ -56,14 +56,21 @@ class Gateway:
     """A running gateway, as one account sees it."""
 
     def __init__(
-        self, url: str, account_sid: str, auth_token: str, source: str = _VARIABLES
+        self,
+        url: str,
+        account_sid: str,
+        auth_token: str,
+        source: str = _VARIABLES,
+        secure: str = "",
     ) -> None:
         """`url` is http or https; a path in it stands before every path that is asked.
 
-        `source` says where the SID and the token stand, for when they turn out to be wrong.
+        `source` says where the SID and the token stand, for when they turn out to be wrong, and
+        `secure` at which host and port it speaks TLS, if that is known.
         """
         self._url = _split(url)
         self._source = source
+        self._secure = secure
         self.account_sid = account_sid
         credentials = base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
         self._headers = {"Authorization": f"Basic {credentials}", "Accept": "application/json"}
@@ -71,13 +78,17 @@ class Gateway:
     @classmethod
     def find(cls, data: Path, environ: Mapping[str, str] = os.environ) -> "Gateway":
         """The gateway and the account of the environment, else those of the data folder."""
-        url = environ.get("TRUNKLINE_URL") or _url_of(_read(data / "ports.json", _start()), data)
+        url, secure = environ.get("TRUNKLINE_URL"), ""
+        if not url:
+            ports = _read(data / "ports.json", _start())
+            url = _url_of(ports, data)
+            secure = f"127.0.0.1:{ports['https']}" if ports.get("https") else ""
         sid, token = environ.get("TRUNKLINE_ACCOUNT_SID"), environ.get("TRUNKLINE_AUTH_TOKEN")
         if sid and token:
-            return cls(url, sid, token)
+            return cls(url, sid, token, secure=secure)
         path = data / "credentials.json"
         known = _read(path, f"set {_VARIABLES}, or {_start()}")
-        return cls(url, known["account_sid"], known["auth_token"], f"those in {path}")
+        return cls(url, known["account_sid"], known["auth_token"], f"those in {path}", secure)
 
     @property
     def url(self) -> str:
@@ -85,9 +96,9 @@ class Gateway:
         return self._url.geturl().rstrip("/")
 
     @property
-    def place(self) -> str:
-        """Its host and port."""
-        return self._url.netloc
+    def secure_place(self) -> str:
+        """The host and port at which it speaks TLS; empty if it is not known to."""
+        return self._url.netloc if self._url.scheme == "https" else self._secure
 
     @property
     def account_path(self) -> str:

@@ -98,7 +98,7 @@ def check(config: ConfigFile = None) -> None:
     show.line(f"Calls: {calls}.")
     show.line(f"Carriers: {show.plain(carriers)}. Routes: {len(found.routes)}.")
     show.line(
-        f"Numbers: {len(found.numbers)}. Customers: {len(found.customers)}."
+        f"Numbers: {len(found.numbers) or 'none in it'}. Customers: {len(found.customers)}."
         f" Domains: {len(found.domains)}."
     )
     for each in (*consistency.notes(found), *consistency.voiceless(found)):

@@ -58,8 +58,8 @@ def console() -> "Console":
     """Where commands print; wide when it is no terminal, so that no line is cut in a pipe."""
     from rich.console import Console
 
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=200)
+    found = Console(highlight=False, emoji=False)
+    return found if found.is_terminal else Console(highlight=False, emoji=False, width=200)
 
 
 def line(text: str) -> None:

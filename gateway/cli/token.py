@@ -126,10 +126,15 @@ def _usage(gateway: Gateway, made: str, identity: str, application: str, until: 
         if application
         else "it calls nobody: give --outgoing-application, one with a VoiceUrl"
     )
+    place = gateway.secure_place
+    sdk = (
+        f"new Twilio.Device(token, {{ chunderw: '{place}' }}); more in docs/calls.md"
+        if place
+        else "it speaks TLS alone: give [http] tls_listen, as docs/calls.md shows"
+    )
     return (
         f"\n{identity} until {when}; {calls}.\n"
         f"Softphone: {gateway.url}/phone#{made}\n"
-        f"Voice SDK: new Twilio.Device(token, {{ chunderw: '{gateway.place}' }}), over TLS:"
-        " docs/calls.md\n"
+        f"Voice SDK: {sdk}\n"
         f"To end all tokens of {program()} token: delete the key '{_NAME}' of the account."
     )

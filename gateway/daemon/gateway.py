@@ -140,10 +140,11 @@ class Gateway:
             for each in fields(config)
             if getattr(config, each.name) != getattr(self._config, each.name)
         ]
-        if later := [name for name in changed if name not in _RELOADED]:
+        now = [name for name in changed if name in _RELOADED]
+        if later := [name for name in changed if name not in now]:
             _log.warning("a change needs a restart", sections=", ".join(later))
         self._config = config
-        _log.info("the config file was reloaded", changed=", ".join(changed) or "nothing")
+        _log.info("the config file was reloaded", changed=", ".join(now) or "nothing")
 
     @property
     def account_sid(self) -> str:

@@ -96,6 +96,7 @@ async def test_a_document_is_heard_and_keys_reach_it(tmp_path: Path, browser: Ch
         await page.hears(SOUND, 440)
         asked = await here.app.until("/voice")
         assert (asked["From"], asked["To"]) == ("client:bob", "+4477")
+        await says(page, "peer", "+4477: in a call")
         await says(page, "quality", "MOS 4")
         await page.until("document.getElementById('theirs').value > 0.3")
         await page.run("document.getElementById('hangup').focus()")
@@ -121,6 +122,23 @@ async def test_a_call_outlives_its_socket(tmp_path: Path, browser: Chromium) -> 
         await says(page, "status", "The call is over: you hung up.")
         assert await page.run("window.events") == []
         await left(here)
+
+
+async def test_a_refusal_is_forgotten_when_a_token_is_taken(
+    tmp_path: Path, browser: Chromium
+) -> None:
+    async with gateway(tmp_path, SETUP) as here:
+        page = await softphone(here, browser, (await access(here)).token("bob"))
+        good = await page.run("document.getElementById('token').value")
+        for token, status, problem in (
+            (good[:-4], "Not taking calls", "3120"),
+            (good, "Connected as bob, taking calls.", ""),
+        ):
+            await page.run(f"document.getElementById('token').value = '{token}'")
+            await page.run("document.getElementById('token-form').requestSubmit()")
+            await says(page, "status", status)
+            await says(page, "problem", problem)
+        await page.until("document.getElementById('problem').hidden")
 
 
 async def test_what_rings_ends_with_the_callers_socket_and_rings_anew_after_the_others(

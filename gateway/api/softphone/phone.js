@@ -8,6 +8,7 @@ const SECOND = 1000;
 const SLOWEST = 30 * SECOND;
 const PATIENCE = 3 * SECOND; // what a call waits for servers
 const WARN = 60; // seconds before a token ends
+const STATES = { new: "calling…", calling: "calling…", ringing: "ringing…", open: "in a call" };
 const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 
 const $ = (id) => document.getElementById(id);
@@ -15,6 +16,9 @@ const scheme = location.protocol === "https:" ? "wss:" : "ws:";
 const signal = new Signal(`${scheme}//${location.host}/signal`);
 
 let token = "";
+let identity = ""; // as the gateway knows it
+let takesCalls = false;
+let refusal = ""; // what the gateway last said against the token
 let servers = []; // as they were told last
 let call = null; // the one that stands or rings
 let accepted = null; // the one that was taken last
@@ -25,6 +29,10 @@ let levels = [];
 
 function say(text) {
   $("status").textContent = text;
+}
+
+function sayIdle() {
+  say(`Connected as ${identity}${takesCalls ? ", taking calls" : ""}.`);
 }
 
 function complain(text) {
@@ -39,7 +47,7 @@ function show() {
   $("call").disabled = call !== null || !signal.isUp;
   $("hangup").disabled = !isBusy;
   $("mute").disabled = !isBusy;
-  $("peer").textContent = isBusy ? `${call.peer}: ${state}` : "";
+  $("peer").textContent = isBusy ? `${call.peer}: ${STATES[state] ?? state}` : "";
   for (const key of $("keypad").children) key.disabled = state !== "open" && call !== null;
 }
 
@@ -201,6 +209,7 @@ async function dial() {
   complain("");
   const sid = `TJS${crypto.randomUUID()}`;
   const made = new Call(signal, { sid, peer: to || "your application", servers: askServers });
+  say(`Calling ${made.peer}.`);
   take(made);
   try {
     await made.dial(to, await microphone());
@@ -250,23 +259,27 @@ signal.addEventListener("invite", (event) => {
   const peer = parameters.From ?? "Somebody";
   take(new Call(signal, { sid: callsid, peer, servers: askServers, offer: sdp, reconnect }));
   $("caller").textContent = peer;
+  complain("");
   say(`${peer} calls.`);
   ring(true);
   $("accept").focus();
 });
 
 signal.addEventListener("connected", (event) => {
-  say(`Connected as ${event.detail.token?.identity ?? "somebody"}.`);
+  identity = event.detail.token?.identity ?? "somebody";
+  if (call === null) sayIdle();
+  if ($("problem").textContent === refusal) complain("");
   $("entry").hidden = true;
   $("line").hidden = false;
   show();
 });
 signal.addEventListener("ready", () => {
-  const text = $("status").textContent;
-  if (call === null && !text.includes("taking")) say(text.replace(/\.$/, ", taking calls."));
+  takesCalls = true;
+  if (call === null) sayIdle();
 });
 signal.addEventListener("up", () => call?.comeBack());
 signal.addEventListener("down", (event) => {
+  takesCalls = false;
   $("entry").hidden = !event.detail.isOver;
   // What nobody answered ends at the gateway with the socket.
   if (call !== null && call.state !== "new" && !call.isAnswered) {
@@ -278,8 +291,13 @@ signal.addEventListener("down", (event) => {
 });
 signal.addEventListener("error", (event) => {
   const { error = {}, callsid } = event.detail;
-  complain(`${error.code ?? ""}: ${error.message ?? "refused"}`);
-  if (!callsid) $("entry").hidden = false;
+  const text = `${error.code ?? ""}: ${error.message ?? "refused"}`;
+  complain(text);
+  if (callsid) return;
+  refusal = text;
+  takesCalls = false;
+  if (call === null) say("Not taking calls: see what is wrong.");
+  $("entry").hidden = false;
 });
 
 // What a person does

@@ -204,12 +204,12 @@ def test_a_text_that_is_not_there_is_named(gateway: StandIn) -> None:
 
 
 def test_messages_list_is_a_table_and_control_characters_do_nothing(gateway: StandIn) -> None:
-    hostile = MESSAGE | {"body": "\x1b[2J[red]boo\n", "status": "failed", "error_code": 30003}
+    hostile = MESSAGE | {"body": "\x1b[2J[red]boo :AB:\n", "status": "failed", "error_code": 30003}
     gateway.answer("GET", f"{ACCOUNT}/Messages.json", {"messages": [hostile]})
     printed = said("messages", "list", "--to", "+447700900123")
     assert "?To=%2B447700900123&PageSize=20" in gateway.asked[0][1]
     assert "failed 30003" in printed
-    assert "\\x1b[2J[red]boo" in printed
+    assert "\\x1b[2J[red]boo :AB:" in printed
     assert "\x1b" not in printed
 
 
@@ -719,7 +719,7 @@ def test_init_writes_once_and_check_takes_it(
         "Calls: UDP on 127.0.0.1:5060; TCP on 127.0.0.1:5060; RTP on 127.0.0.1, ports 20000-21999"
         " for 1000 legs.",
         "Carriers: simulated (simulated). Routes: 0.",
-        "Numbers: 0. Customers: 0. Domains: 0.",
+        "Numbers: none in it. Customers: 0. Domains: 0.",
     ]
 
 

@@ -57,6 +57,15 @@ def test_a_key_that_was_deleted_is_replaced(gateway: StandIn, tmp_path: Path) ->
     assert "it calls nobody" in result.stderr
 
 
+def test_the_sdk_is_sent_to_where_tls_is_spoken(gateway: StandIn, tmp_path: Path) -> None:
+    gateway.answer("POST", KEYS, made(KEY, "a" * 32), status=201)
+    gateway.answer("GET", f"{ACCOUNT}/Keys/{KEY}.json", {"sid": KEY})
+    assert "tls_listen" in run("token", "--identity", "bob").stderr
+    ports = tmp_path / "ports.json"
+    ports.write_text(json.dumps({**json.loads(ports.read_bytes()), "https": 8443}))
+    assert "chunderw: '127.0.0.1:8443'" in run("token", "--identity", "bob").stderr
+
+
 def test_what_can_not_be_is_said(gateway: StandIn, tmp_path: Path) -> None:
     assert "has no application" in refused(
         "token", "--identity", "alice", "--outgoing-application", "AP1"
