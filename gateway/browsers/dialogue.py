@@ -255,6 +255,9 @@ class Dialogue:
     def _lose(self, reason: str) -> None:
         hearer = self._hearer
         self._away = None
+        if self._invitation is not None and not self._is_up:
+            until = asyncio.get_running_loop().time() + AWAY
+            self.unsaid = Unsaid(until=until, cancelled=True)
         self._end()
         if hearer is not None:
             hearer.on_lost(reason)

@@ -500,6 +500,7 @@ async def test_a_device_that_does_not_come_back_in_time_rings_no_more(
     await asyncio.sleep(0.005)
     assert world.leg.told == [("lost", dialogue.UNTAKEN)]
     assert world.desk.ledger()["calls"] == 0
+    assert ("cancel", {"callsid": SID}) in (await comes(world)).hears()
 
 
 async def test_another_page_takes_a_call_and_the_one_that_had_it_hears_so() -> None:
