@@ -32,18 +32,22 @@ class Ng:
     def __init__(self, address: tuple[str, int], *, patience: float = PATIENCE) -> None:
         self._address = address
         self._patience = patience
+        host, port = address
+        self._name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._line: _Line | None = None
         self._opening = asyncio.Lock()
+        self._is_over = False
 
     async def start(self) -> None:
         """Open the socket; whether anybody is there is not asked. Raises `NgAway`."""
         await self._opened()
 
     async def close(self) -> None:
-        """Close the socket; who waits is told `NgAway`."""
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
+        """Close the socket for good; who waits or still asks is told `NgAway`."""
+        async with self._opening:
+            self._is_over = True
+            if self._line is not None:
+                self._line.close()
 
     async def ask(self, command: str, **fields: Value) -> dict[str, Any]:
         """What rtpengine answers to a command; in names of fields `_` stands for `-`.
@@ -60,22 +64,22 @@ class Ng:
 
     async def _opened(self) -> "_Line":
         async with self._opening:
+            if self._is_over:
+                raise NgAway(f"rtpengine at {self._name} is not asked any more")
             if self._line is None or self._line.is_closed:
                 self._line = await self._open()
             return self._line
 
     async def _open(self) -> "_Line":
         loop = asyncio.get_running_loop()
-        host, port = self._address
-        name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             async with asyncio.timeout(self._patience):  # a name is looked up, maybe
                 _, line = await loop.create_datagram_endpoint(
-                    lambda: _Line(name), remote_addr=self._address
+                    lambda: _Line(self._name), remote_addr=self._address
                 )
         except OSError as error:  # TimeoutError is one
-            reason = str(error) or f"{host} is not found in {self._patience:g} s"
-            raise NgAway(f"rtpengine at {name} can't be reached: {reason}") from error
+            reason = str(error) or f"it is not found in {self._patience:g} s"
+            raise NgAway(f"rtpengine at {self._name} can't be reached: {reason}") from error
         return line
 
 

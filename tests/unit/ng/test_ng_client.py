@@ -154,6 +154,8 @@ async def test_who_waits_when_it_is_closed_is_told() -> None:
         await client.close()
         with pytest.raises(NgAway, match="closed"):
             await waiting
+        with pytest.raises(NgAway, match="not asked any more"):
+            await client.ask("ping")
 
 
 async def test_what_fits_no_datagram_is_not_sent() -> None:
