@@ -26,7 +26,10 @@ _LONGER: Final = 5.0  # seconds
 _WEIGHTS: Final = {True: 100, False: 1}
 
 # A test that fails in the middle may leave something open, which is nobody's concern here.
-_QUIETLY: Final = ("-qq", "--tb=no", "-p", "no:cacheprovider", "-p", "no:unraisableexception")
+_QUIETLY: Final = (
+    *("-qq", "--tb=no", "-p", "no:cacheprovider", "-p", "no:unraisableexception"),
+    *("-W", "ignore::ResourceWarning"),
+)
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +57,8 @@ class Watcher:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
-            item.add_marker(pytest.mark.timeout(self._limits.get(item.nodeid, PATIENCE)))
+            limit = self._limits.get(item.nodeid, PATIENCE)
+            item.add_marker(pytest.mark.timeout(limit), append=False)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:

@@ -35,6 +35,8 @@ _MENU: Final = f"{_VERBS}test_a_menu_takes_keys_as_it_says"
 _KEYED: Final = f"{_VERBS}test_a_message_ends_by_the_key_that_it_says"
 _BESIDE: Final = f"{_VERBS}test_what_runs_beside_a_call_is_recorded_as_it_says"
 _DIALLED: Final = f"{_VERBS}test_of_a_dial_is_recorded_and_told_what_it_says"
+_PASSWORD: Final = f"{_VERBS}test_a_password_is_shown_to_who_wants_one"
+_PREFERRED: Final = f"{_VERBS}test_of_several_addresses_the_one_to_prefer_is_tried_first"
 _NUMBERED: Final = f"{_VERBS}test_a_number_has_a_document_and_callbacks_of_its_own"
 _FULL: Final = f"{_VERBS}test_a_queue_has_no_more_places_than_it_says"
 _GREETED: Final = f"{_SPOKEN}test_who_is_dialled_is_pressed_to_and_hears_a_document_first"
@@ -48,6 +50,12 @@ GATEWAY: Final[Mapping[str, tuple[str, ...]]] = {
     "Dial timeLimit": (f"{_ENDINGS}test_a_dial_lasts_no_longer_than_its_limit",),
     "Dial timeout": (f"{_ENDINGS}test_what_a_dial_comes_to_that_nobody_answers[no answer]",),
     "Dial>Sip codecs": (_DIALLED,),
+    "Dial>Sip password": (f"{_PASSWORD}[Sip]",),
+    "Dial>Sip username": (f"{_PASSWORD}[Sip]",),
+    "Dial>Sip>Uri password": (f"{_PASSWORD}[Uri]",),
+    "Dial>Sip>Uri priority": (f"{_PREFERRED}[priority]",),
+    "Dial>Sip>Uri username": (f"{_PASSWORD}[Uri]",),
+    "Dial>Sip>Uri weight": (f"{_PREFERRED}[weight]",),
     "Dial>Sip method": (_DIALLED,),
     "Dial>Sip statusCallbackMethod": (_DIALLED,),
     "Dial>Sip>Headers>Header name": (_DIALLED,),

@@ -5,6 +5,8 @@ so. Times are compared with those of another call in the same gateway, never wit
 """
 
 import asyncio
+import hashlib
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,11 +16,15 @@ import pytest
 from gateway.media.graph import BUFFERS
 from protocols.sdp.media import DtmfMode
 from protocols.sip import agent_events as events
+from protocols.sip.agent_commands import Reply
+from protocols.sip.message import Headers, Request
+from protocols.sip.uri import SipUri
 from tests.integration.voice.acts import dial
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.keyed import KeyPhone, digits
 from tests.integration.voice.phones import PATIENCE, RATE, Phone, Sound, decoded
-from tests.integration.voice.test_endings import DOMAIN, gateway
+from tests.integration.voice.test_endings import DOMAIN, gateway, port
+from tests.integration.voice.test_restart import CHALLENGE
 from tests.integration.voice.test_spoken import (
     FAKE,
     inform,
@@ -265,6 +271,65 @@ async def test_of_a_dial_is_recorded_and_told_what_it_says(
         assert tones_of(channel[: RATE // 2]) == {440}
         (shown,) = await recordings(here)
         assert shown["track"] == "inbound"
+
+
+def proves(invite: Request, username: str, password: str) -> bool:
+    """Whether an INVITE answers `CHALLENGE` with the password (RFC 7616, MD5)."""
+
+    def md5(*parts: str) -> str:
+        return hashlib.md5(":".join(parts).encode(), usedforsecurity=False).hexdigest()
+
+    said = dict(
+        re.findall(r'(\w+)="?([^",]+)"?', invite.headers.first("Proxy-Authorization") or "")
+    )
+    secret = md5(username, "carrier.example", password)
+    asked = md5("INVITE", said.get("uri", ""))
+    spun = [said.get(name, "") for name in ("nonce", "nc", "cnonce", "qop")]
+    return said.get("username") == username and said["response"] == md5(secret, *spun, asked)
+
+
+def guarded(phone: Phone, event: events.Invited) -> None:
+    """Be called by nobody but who shows the password."""
+    if "Proxy-Authorization" not in event.request.headers:
+        reply = Reply(status=407, headers=Headers((("Proxy-Authenticate", CHALLENGE),)))
+        phone.station.agent.refuse(event.session, reply, phone.station.now())
+    elif proves(event.request, "us", "pw"):
+        phone.pick_up(event)
+    else:
+        Phone.refusing(403)(phone, event)
+
+
+@pytest.mark.parametrize("of", ["Sip", "Uri"])
+async def test_a_password_is_shown_to_who_wants_one(
+    tmp_path: Path, alice: Phone, open_phone: OpenPhone, of: str
+) -> None:
+    callee = await open_phone("callee", "carrier.example", tone=1500)
+    callee.on_call = guarded
+    secret = 'username="us" password="pw"'
+    uri = f"sip:callee@127.0.0.1:{port(callee)}"
+    noun = f"<Sip><Uri {secret}>{uri}</Uri></Sip>" if of == "Uri" else f"<Sip {secret}>{uri}</Sip>"
+    async with gateway(tmp_path, dial(noun, action="/after", timeLimit="1"), alice) as here:
+        alice.call("anybody", here.hop())
+        assert (await here.app.until("/after"))["DialCallStatus"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [('priority="99"', ""), ("", 'weight="99"')], ids=["priority", "weight"]
+)
+async def test_of_several_addresses_the_one_to_prefer_is_tried_first(
+    tmp_path: Path, alice: Phone, open_phone: OpenPhone, first: str, second: str
+) -> None:
+    callee = await open_phone("callee", "carrier.example", tone=1500)
+    place = f"127.0.0.1:{port(callee)}"
+    noun = f"<Sip><Uri {first}>sip:a@{place}</Uri><Uri {second}>sip:b@{place}</Uri></Sip>"
+    async with gateway(tmp_path, dial(noun), alice) as here:
+        alice.call("anybody", here.hop())
+        uri = (await callee.until(events.Invited)).request.uri
+        assert isinstance(uri, SipUri)
+        assert uri.user == "b"
+        await alice.sound.hears(1500)
+        callee.hang_up()
+        await alice.until(events.HungUp)
 
 
 async def test_a_number_has_a_document_and_callbacks_of_its_own(
