@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := gateway protocols twiml carriers sims
 SPEECH := $(VENV)/.speech
-PEERS := smpplib image node browsers coturn kannel tshark postgres kafka kcat \
+PEERS := smpplib image node browsers coturn nginx kannel tshark postgres kafka kcat \
   sipp sip_tshark kamailio baresip aiosipua sippy rtpengine speech
 
 export TRUNKLINE_CACHE
