@@ -27,6 +27,7 @@ from protocols.voicesdk.events import Invited
 from tests.unit.trunk.held_loop import HeldLoop
 
 FLOW = Flow(id=0, transport=Transport.WS, local=("127.0.0.1", 1), remote=("192.0.2.7", 2))
+_ACTIVE = ("m=audio 9 UDP/TLS/RTP/SAVPF 0", "a=setup:active")
 RECORD = CallLeg(account_sid="AC1", sid="CA1", direction=CallDirection.INBOUND, began=1.0)
 
 
@@ -62,6 +63,7 @@ class Described:
         self.stream: Any = None
         self.moves = 0
         self.most = self._under_way = 0
+        self.withdrawn = 0
         self._last = Body(octets=b"")
 
     def offer(self) -> Body:
@@ -74,6 +76,9 @@ class Described:
 
     def accept(self, fork: str, body: Body) -> None:
         self._agree(body)
+
+    def withdraw(self, fork: str) -> None:
+        self.withdrawn += 1
 
     def restarts(self, body: Body) -> bool:
         return body.octets.startswith(b"new") and body != self._last
@@ -182,10 +187,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World(monkeypatch)
 
 
-async def test_a_call_that_came_in_is_named_then_answered(world: World) -> None:
+async def test_a_call_that_came_in_is_answered(world: World) -> None:
     await world.comes()
     await world.leg.answer()
-    assert world.client.told == [("ring", ""), ("answer", "our answer to offer")]
+    assert world.client.told == [("answer", "our answer to offer")]
     assert world.events == [Answered()]
     assert world.leg.is_up
     assert (world.leg.record.answered, world.leg.record.sip_code) == (5.0, 200)
@@ -195,18 +200,18 @@ async def test_a_call_that_came_in_is_named_then_answered(world: World) -> None:
 
 async def test_early_media_and_the_answer_have_one_description(world: World) -> None:
     await world.comes()
-    world.leg.ring(status=180)
-    world.leg.ring(status=183)
+    for status in (180, 180, 183, 183):
+        world.leg.ring(status=status)
     await world.leg.answer()
     world.leg.ring(status=183)
     said = "our answer to offer"
-    assert world.client.told == [("ring", ""), ("ring", ""), ("ring", said), ("answer", said)]
+    assert world.client.told == [("ring", ""), ("ring", said), ("answer", said)]
 
 
 async def test_two_who_answer_at_once_answer_once(world: World) -> None:
     await world.comes()
     await asyncio.gather(world.leg.answer(), world.leg.answer())
-    assert [kind for kind, _ in world.client.told] == ["ring", "answer"]
+    assert [kind for kind, _ in world.client.told] == ["answer"]
 
 
 async def test_a_caller_who_leaves_while_it_is_answered_is_gone(world: World) -> None:
@@ -215,7 +220,7 @@ async def test_a_caller_who_leaves_while_it_is_answered_is_gone(world: World) ->
     await asyncio.sleep(0)
     world.leg.on_hung_up("")
     await answering
-    assert world.client.told == [("ring", "")]
+    assert world.client.told == []
     assert (world.gone.by, world.gone.status) == (Party.PEER, 487)
 
 
@@ -223,7 +228,7 @@ async def test_a_refused_call_hears_the_code_and_why(world: World) -> None:
     await world.comes()
     world.leg.refuse(endings.refusal(486, "the dial ended busy"))
     world.leg.refuse(endings.refusal(500, "again"))
-    assert world.client.told[1:] == [("hang up", 31486)]
+    assert world.client.told == [("hang up", 31486)]
     assert (world.gone.by, world.gone.status) == (Party.GATEWAY, 486)
 
 
@@ -234,7 +239,7 @@ async def test_who_is_up_is_hung_up_without_a_fault_and_with_one(monkeypatch: An
         await world.leg.answer()
         world.leg.hang_up(status, "over")
         world.leg.hang_up(status, "over")
-        assert world.client.told[2:] == [("hang up", code)]
+        assert world.client.told[1:] == [("hang up", code)]
         assert world.gone.status == 0
 
 
@@ -266,6 +271,35 @@ async def test_a_device_that_rejects_declines(world: World) -> None:
     assert (world.gone.by, world.gone.status) == (Party.PEER, 603)
 
 
+async def test_another_page_takes_what_rings_by_an_offer_of_its_own(world: World) -> None:
+    await world.rings()
+    world.leg.on_offered("its offer")
+    await turns()
+    described: Any = world.leg._description
+    assert described.withdrawn == 1
+    assert world.client.told[1:] == [("answer", "our answer to its offer")]
+    assert world.events[1:] == [Answered()]
+    assert world.leg.record.sip_code == 200
+
+
+async def test_another_page_that_offers_nothing_of_use_ends_it(world: World) -> None:
+    await world.rings()
+    world.leg.on_offered("bad")
+    await turns()
+    assert world.client.told[1:] == [("cancel", "")]
+    assert world.gone.by is Party.GATEWAY
+
+
+async def test_an_answer_that_got_lost_is_said_as_an_offer_and_counts(world: World) -> None:
+    await world.rings()
+    lines = ("v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "c=IN IP4 0.0.0.0", "t=0 0", *_ACTIVE)
+    world.leg.on_offered("".join(f"{line}\r\n" for line in lines))
+    described: Any = world.leg._description
+    assert described.withdrawn == 0
+    assert world.events[1:] == [Answered()]
+    assert world.client.told[1:] == []
+
+
 async def test_an_answer_that_is_none_ends_it(world: World) -> None:
     await world.rings()
     world.leg.on_answered("bad")
@@ -288,7 +322,7 @@ async def test_one_who_is_back_hears_what_was_said_and_a_new_network_is_answered
     world.leg.on_offered("offer")
     world.leg.on_offered("new offer")
     await turns()
-    assert world.client.told[2:] == [("answer", ""), ("answer", "our answer to new offer")]
+    assert world.client.told[1:] == [("answer", ""), ("answer", "our answer to new offer")]
 
 
 async def test_offers_are_taken_one_after_the_other_and_the_newest_is_answered(
@@ -302,10 +336,10 @@ async def test_offers_are_taken_one_after_the_other_and_the_newest_is_answered(
     await turns()
     described: Any = world.leg._description
     assert (described.moves, described.most) == (2, 1)
-    assert world.client.told[2:] == [("answer", "our answer to new 3")]
+    assert world.client.told[1:] == [("answer", "our answer to new 3")]
     world.leg.on_offered("new 4")
     await turns()
-    assert world.client.told[3:] == [("answer", "our answer to new 4")]
+    assert world.client.told[2:] == [("answer", "our answer to new 4")]
 
 
 async def test_an_offer_that_comes_twice_has_its_answer_twice(world: World) -> None:
@@ -317,7 +351,7 @@ async def test_an_offer_that_comes_twice_has_its_answer_twice(world: World) -> N
     await turns()
     described: Any = world.leg._description
     assert described.moves == 1
-    assert world.client.told[2:] == [("answer", "our answer to new"), ("answer", "")]
+    assert world.client.told[1:] == [("answer", "our answer to new"), ("answer", "")]
 
 
 async def test_who_answers_while_a_new_network_is_made_ready_says_the_newer(world: World) -> None:
@@ -327,7 +361,7 @@ async def test_who_answers_while_a_new_network_is_made_ready_says_the_newer(worl
     await asyncio.sleep(0)
     await world.leg.answer()
     now = "our answer to new"
-    assert world.client.told[2:] == [("ring", now), ("answer", now)]
+    assert world.client.told[1:] == [("ring", now), ("answer", now)]
 
 
 async def test_a_new_network_while_it_rings_is_no_answer(world: World) -> None:
@@ -337,10 +371,10 @@ async def test_a_new_network_while_it_rings_is_no_answer(world: World) -> None:
     world.leg.on_offered("new offer")
     await turns()
     said, now = "our answer to offer", "our answer to new offer"
-    assert world.client.told[1:] == [("ring", said), ("ring", said), ("ring", now)]
+    assert world.client.told == [("ring", said), ("ring", said), ("ring", now)]
     assert not world.leg.is_up
     await world.leg.answer()
-    assert world.client.told[4:] == [("answer", now)]
+    assert world.client.told[3:] == [("answer", now)]
 
 
 @pytest.mark.parametrize(("sdp", "code"), [("new and bad", 31488), ("new", 31500)])
@@ -350,7 +384,7 @@ async def test_a_new_network_that_cant_be_had_ends_it(world: World, sdp: str, co
     world.media.fault = NoMedia("no place", is_full=False)
     world.leg.on_offered(sdp)
     await turns()
-    assert world.client.told[2:] == [("hang up", code)]
+    assert world.client.told[1:] == [("hang up", code)]
     assert world.gone.by is Party.GATEWAY
 
 
@@ -360,7 +394,7 @@ async def test_an_offer_under_way_ends_with_the_leg(world: World) -> None:
     world.leg.on_offered("new")
     world.leg.hang_up(200, "over")
     await turns()
-    assert world.client.told[2:] == [("hang up", None)]
+    assert world.client.told[1:] == [("hang up", None)]
 
 
 def test_a_wait_among_keys_is_kept(world: World) -> None:
@@ -408,7 +442,7 @@ def test_a_key_behind_a_wait_that_cant_be_coped_with_ends_its_leg(world: World) 
 
     with asyncio.Runner(loop_factory=HeldLoop) as runner:
         runner.run(press())
-    assert world.client.told[2:] == [("hang up", 31500)]
+    assert world.client.told[1:] == [("hang up", 31500)]
 
 
 async def test_keys_and_messages_pass(world: World) -> None:
@@ -420,6 +454,6 @@ async def test_keys_and_messages_pass(world: World) -> None:
     world.leg.on_lost("gone")
     world.leg.send_message(Said(sid="KX2", content="{}"))
     world.leg.on_pressed("1")
-    assert world.client.told[2:] == [("message", "{}")]
+    assert world.client.told[1:] == [("message", "{}")]
     assert len(world.media.keys) == 3
     assert (world.gone.by, world.gone.source) == (Party.NOBODY, Source.TRANSPORT)
