@@ -1,7 +1,8 @@
 """Who asks where a proxy stands between, and that nobody else can say so."""
 
 from collections.abc import Sequence
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
+from random import Random
 from typing import Any
 
 import pytest
@@ -157,3 +158,31 @@ def test_the_other_header_is_the_clients_own_word() -> None:
     assert PLAIN.peer(both).host == "203.0.113.1"
     assert STANDARD.peer(both).host == "198.51.100.9"
     assert STANDARD.peer(through("203.0.113.1")).host == US
+
+
+PIECES = [
+    "203.0.113.1",
+    "10.0.0.7",
+    "2001:db8::1",
+    "[",
+    "]",
+    ":",
+    ";",
+    ",",
+    '"',
+    "=",
+    "for",
+    "%",
+    " ",
+]
+
+
+@pytest.mark.parametrize("proxies", [PLAIN, STANDARD], ids=lambda each: each.header)
+def test_whatever_is_written_an_address_and_a_port_come_of_it(proxies: Proxies) -> None:
+    dice = Random(7239)
+    for _ in range(800):
+        written = "".join(dice.choices([*PIECES, "proto", "https", "0", "\x80", "\u0661"], k=12))
+        octets = written.encode().decode("utf-8", "surrogateescape")
+        peer = proxies.peer(asks((proxies.header, octets), ("X-Forwarded-Proto", octets)))
+        assert ip_address(peer.host), written
+        assert 0 <= peer.port < 65_536, written
