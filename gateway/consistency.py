@@ -122,6 +122,10 @@ def unasked(media: Media) -> Iterator[Finding]:
     elif not _is_here(media.rtpengine.host):
         problem = f"{media.rtpengine} is not on this machine, where the media workers are"
         yield Finding("[media] rtpengine", problem, remedy)
+    if len(media.interfaces) not in (0, 2):
+        problem = f"{len(media.interfaces)} names, and a call has two sides"
+        remedy = "name the interface towards the workers and that towards peers, or none"
+        yield Finding("[media] interfaces", problem, remedy)
 
 
 def _is_here(host: str) -> bool:

@@ -27,3 +27,9 @@ class Media:
     rtpengine: Address | None = key(
         None, forms.address(), "where it takes commands, its listen-ng; it runs on this machine"
     )
+    interfaces: tuple[str, ...] = key(
+        (),
+        forms.list_of(forms.matching(r"[^\s/;:]+", "the name of an interface")),
+        'two of its interfaces by name, that towards the workers first, such as ["inside",'
+        ' "outside"]; []: its first one for all',
+    )

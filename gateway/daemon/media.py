@@ -42,7 +42,7 @@ async def open_media(config: Config, told: Receiver, stack: AsyncExitStack) -> M
         made.append(Workers(wanted, receiver))
         return made[0]
 
-    plane = Rtpengine(ng, behind, told)
+    plane = Rtpengine(ng, behind, told, interfaces=config.media.interfaces)
     await made[0].start()
     stack.push_async_callback(made[0].close)
     await plane.start()

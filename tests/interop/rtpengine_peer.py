@@ -24,11 +24,19 @@ _LARGEST: Final = 65_535
 class Rtpengine:
     """It answers once it is made; `kill` and `start` are as often as a test wants."""
 
-    def __init__(self, folder: Path, *, first: int = FIRST, last: int = LAST) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        first: int = FIRST,
+        last: int = LAST,
+        interfaces: tuple[str, ...] = (HOST,),
+    ) -> None:
         self.address = HOST, free_port()
         self.folder = folder
         self._cli = free_port()
         self._ports = first, last
+        self._interfaces = interfaces
         self._asked = 0
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir()
@@ -81,7 +89,8 @@ class Rtpengine:
         return [
             program,
             *("--config-file=none", "--table=-1", "--foreground", "--log-stderr"),
-            *("--log-level=6", f"--pidfile={self.folder / 'pid'}", f"--interface={HOST}"),
+            *("--log-level=6", f"--pidfile={self.folder / 'pid'}"),
+            *(f"--interface={each}" for each in self._interfaces),
             *(f"--listen-ng={HOST}:{self.address[1]}", f"--listen-cli={HOST}:{self._cli}"),
             *(f"--port-min={self._ports[0]}", f"--port-max={self._ports[1]}"),
             *("--num-threads=2", f"--timeout={_FORGOTTEN}", "--delete-delay=0"),

@@ -52,11 +52,13 @@ async def bob(open_phone: OpenPhone) -> Phone:
 
 
 @asynccontextmanager
-async def gateway(folder: Path, engine: Peer, twiml: str, *phones: Phone) -> AsyncIterator[World]:
+async def gateway(
+    folder: Path, engine: Peer, twiml: str, *phones: Phone, more: str = ""
+) -> AsyncIterator[World]:
     """A world with phones registered; nothing is left in rtpengine after it."""
     host, port = engine.address
     text = CONFIG.replace("{first}", "").replace("{second}", "9").replace("{limits}", "")
-    media = f'plane = "rtpengine"\nrtpengine = "{host}:{port}"'
+    media = f'plane = "rtpengine"\nrtpengine = "{host}:{port}"\n{more}'
     async with world(folder, text, twiml, media=media) as here:
         for phone in phones:
             await phone.register(here.hop())
@@ -127,6 +129,28 @@ async def test_two_phones_hear_each_other_without_a_worker(
         for sid in (form["CallSid"], form["DialCallSid"]):
             (leg,) = await here.legs(sid)
             assert leg.received.packets >= 50 and leg.sent.packets >= 50
+
+
+async def test_one_with_two_interfaces_keeps_the_workers_at_the_inner_one(
+    tmp_path: Path, alice: Phone, bob: Phone
+) -> None:
+    shown = ("inside/127.0.0.1", "outside/127.0.0.2")
+    engine = Peer(tmp_path / "rtpengine", interfaces=shown)
+    try:
+        names = 'interfaces = ["inside", "outside"]'
+        async with gateway(tmp_path, engine, TO_BOB, alice, bob, more=names) as here:
+            alice.call("bob", here.hop())
+            await bridged(here)
+            await asyncio.gather(alice.sound.hears(880), bob.sound.hears(440))
+            assert alice.sound.remote is not None and alice.sound.remote[0] == "127.0.0.2"
+            assert {source[0] for source in alice.sound.sources} == {"127.0.0.2"}
+            fronts = [each for tied in plane(here)._calls.values() for each in tied.fronts.values()]
+            inner = {each.inner.address[0] for each in fronts if each.inner is not None}
+            assert inner == {"127.0.0.1"}
+            alice.hang_up()
+            await bob.until(events.HungUp)
+    finally:
+        engine.kill()
 
 
 async def until_heard(phone: Phone, count: int) -> None:

@@ -51,6 +51,21 @@ def noted(tmp_path: Path, text: str) -> list[str]:
             ' ["turn:turn.example.com:3478?transport=udp"]',
         ),
         (
+            '[media]\nplane = "rtpengine"',
+            "[media] rtpengine: [media] plane is rtpengine, and nothing says where it is; name the"
+            ' address of its listen-ng, such as "127.0.0.1:2223"',
+        ),
+        (
+            '[media]\nplane = "rtpengine"\nrtpengine = "192.0.2.1:2223"',
+            "[media] rtpengine: 192.0.2.1:2223 is not on this machine, where the media workers are;"
+            ' name the address of its listen-ng, such as "127.0.0.1:2223"',
+        ),
+        (
+            '[media]\nplane = "rtpengine"\nrtpengine = "[::1]:2223"\ninterfaces = ["inside"]',
+            "[media] interfaces: 1 names, and a call has two sides; name the interface towards the"
+            " workers and that towards peers, or none",
+        ),
+        (
             '[turn]\nurls = ["https://t.example"]',
             '[turn] urls: found the list ["https://t.example"]; it should be a list in which',
         ),
@@ -193,6 +208,7 @@ def test_what_may_surprise_is_noted(tmp_path: Path, text: str, said: str) -> Non
         + 'inbound = "digest"\nusername = "beta"\npassword = "secret"',
         ACME + BETA.replace("[]", '["GB"]') + '[[routes]]\ncarriers = ["acme"]',
         "[sip]\nudp = []\ntcp = []",
+        '[media]\nplane = "rtpengine"\nrtpengine = "localhost:2223"',
         DOMAIN + VOICE + ALICE,
         '[http]\nproxies = ["10.0.0.0/8"]\npublic_url = "https://gw.example"',
     ],

@@ -242,6 +242,9 @@ def test_calls_and_what_carries_them_are_counted() -> None:
         strangers=4,
         clients={"registered": 11},
     )
+    assert not any("rtpengine" in name for name, _ in scraped([voice_collector(lambda: stats)]))
+    there = {"up": 1, "fronts": 12, "bridged": 10, "lost": 3}
+    stats = msgspec.structs.replace(stats, rtpengine=there)
     samples = scraped([voice_collector(lambda: stats)])
     assert samples["calls", (("direction", "outbound-dial"),)] == 1
     assert samples["calls_queued", ()] == 9
@@ -256,6 +259,8 @@ def test_calls_and_what_carries_them_are_counted() -> None:
     assert samples["http_sockets", ()] == 10
     assert samples["http_unproven_sockets", ()] == 4
     assert samples["voice_clients", (("what", "registered"),)] == 11
+    shown = ("up", "legs", "bridged_legs", "lost_calls_total")
+    assert [samples[f"rtpengine_{name}", ()] for name in shown] == [1, 12, 10, 3]
     names = ("sip_sessions", "sip_transactions", "sip_connections", "sip_registrations")
     assert [samples[name, ()] for name in (*names, "media_workers")] == [3, 4, 5, 6, 2]
 

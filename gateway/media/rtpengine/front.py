@@ -6,7 +6,7 @@ it is said to be and from nowhere else; only a peer that has to be learnt may co
 until it did.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -56,7 +56,7 @@ class Front:
     Methods raise `NgAway` and `NgRefused`.
     """
 
-    def __init__(self, ng: Asks, name: str) -> None:
+    def __init__(self, ng: Asks, name: str, interfaces: Sequence[str] = ()) -> None:
         self.name: Final = name
         self.place: Place | None = None
         self.inner: Place | None = None
@@ -65,6 +65,7 @@ class Front:
         self.was_bridged = False
         self.peer: Peer | None = None
         self._ng = ng
+        self._interfaces = interfaces
         self._learnt: Address | None = None
         self._true: tuple[Place, Peer] | None = None
 
@@ -127,6 +128,8 @@ class Front:
     async def _offer(self, within: Peer, **fields: Value) -> Place:
         if self.inner is not None:
             fields["to_tag"] = _PEER
+        if self._interfaces:
+            fields["direction"] = list(self._interfaces)
         fields["rtcp_mux"] = ["offer"]
         return descriptions.read(await self._say("offer", within, flags=[*_KEPT, _FIXED], **fields))
 

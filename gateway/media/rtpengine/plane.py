@@ -8,7 +8,7 @@ ICE nor DTLS.
 import asyncio
 import itertools
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -34,10 +34,21 @@ LOST: Final = "rtpengine lost its media"
 
 
 class Rtpengine:
-    """A `Plane`. `workers` makes the plane behind it, with who is told of it; `ng` is started."""
+    """A `Plane`. `workers` makes the plane behind it, and is given who is told of that.
 
-    def __init__(self, ng: Asks, workers: Callable[[Receiver], Plane], receiver: Receiver) -> None:
+    `interfaces` are names of rtpengine's, towards the workers and towards peers, if it has two.
+    """
+
+    def __init__(
+        self,
+        ng: Asks,
+        workers: Callable[[Receiver], Plane],
+        receiver: Receiver,
+        *,
+        interfaces: Sequence[str] = (),
+    ) -> None:
         self._ng = ng
+        self._interfaces = interfaces
         self._receiver = receiver
         self._workers = workers(self._told)
         self._calls: dict[str, Tied] = {}
@@ -120,7 +131,8 @@ class Rtpengine:
         """See `tied.Fronts`."""
         if not self.keeper.is_there or leg.webrtc is not None:
             return None
-        return Front(self._ng, f"{self._token}-{next(self._numbers)}-{leg.id}")
+        name = f"{self._token}-{next(self._numbers)}-{leg.id}"
+        return Front(self._ng, name, self._interfaces)
 
     def left(self, front: Front, error: NgAway | NgRefused) -> None:
         """See `tied.Fronts`."""
