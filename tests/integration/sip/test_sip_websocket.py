@@ -149,6 +149,9 @@ async def test_sockets_of_strangers_leave_room_for_phones(start: Start) -> None:
         assert error.value.status == 503
         for each in idle:
             assert (await each.receive(timeout=LONG)).type is aiohttp.WSMsgType.CLOSE
+        async with asyncio.timeout(LONG):
+            while door.strangers:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.01)
         async with opened(client) as other:
             await other.send_str(options("other").decode())
             _, received = await box.wait(Received, 2)
