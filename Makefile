@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Every start would compile everything again, and there are many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup speech run test compiled lint format interop $(PEERS:%=interop-%) crash chaos fuzz mutate-twiml soak hostile bench docs lock clean
+.PHONY: help setup speech run test many compiled lint style types format interop $(PEERS:%=interop-%) crash chaos fuzz mutate-twiml soak hostile bench docs lock clean
 
 help:
 	@echo 'make run      set up and start the gateway with simulated carriers'
@@ -65,24 +65,30 @@ run: setup $(SPEECH)
 
 # Much of it waits: what waits for programs, leases and servers comes after the rest, a few at a
 # time, and what the real clock decides comes last, one after the other. A mark stands in the file
-# of its tests, so only those files are read for it.
+# of its tests, so only those files are read for it. Types are checked beside the many.
 RUN := $(BIN)/python -m pytest -q
 marked = $(shell grep -rlw --include='test_*.py' 'mark.$(1)' tests)
 
-test: setup
-	@$(MAKE) --no-print-directory -j2 lint compiled
-	$(RUN) -n 5 --dist worksteal -m 'not (waiting or realtime or interop or hostile)'
-	$(RUN) -n 3 --dist worksteal -m 'waiting and not interop' $(call marked,waiting)
+test: style
+	@$(MAKE) --no-print-directory -j2 many types
+	$(RUN) -n 4 --dist worksteal -m 'waiting and not interop' $(call marked,waiting)
 	$(RUN) -m 'realtime and not interop' $(call marked,realtime)
+
+many: compiled
+	$(RUN) -n 5 --dist worksteal -m 'not (waiting or realtime or interop or hostile)'
 
 # The first time, the tests are compiled once and beside the types, not by each of four processes;
 # whether they can be is told by those.
 compiled: setup
 	@[ -d tests/__pycache__ ] || $(BIN)/python -m pytest -qq --collect-only > /dev/null 2>&1 || true
 
-lint: setup
+lint: style types
+
+style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: setup
 	$(BIN)/mypy
 
 format: setup
