@@ -35,7 +35,7 @@ RECOVERS = 2.0  # seconds
 TRIES = 3  # on a machine that may be busy
 NOTABLE = 0.02  # seconds: one frame
 QUIET = 200  # of 32768
-AWAY = 32.0  # seconds: we have asked for consent in vain (RFC 7675), the SDK has not given up
+AWAY = 25.0  # seconds: far more than a path that is renewed, and the SDK gives up after 34
 WARNS = 6.0  # seconds after which the SDK heeds what its path loses
 
 
