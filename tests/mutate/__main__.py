@@ -2,8 +2,8 @@
 
 The rows are the attributes that documents for calls may have, as the dialect has them; each has its
 named tests, and each of these has to fail while its attribute is forgotten, and else to pass. Ends
-with 1 if a row has no test or a mutant survives. Several processes share the tests, one for each
-core; a test is always run by the same one.
+with 1 if a row has no test or a mutant survives. Several processes share the tests, two for each
+core, for most of the time sounds are waited for; a test is always run by the same one.
 """
 
 import argparse
@@ -19,7 +19,8 @@ from tests.mutate.named import named
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutate", description=__doc__)
     parser.add_argument("--row", action="append", help="of this alone, as 'Gather numDigits'")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    workers = 2 * (os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=workers, help=f"processes, else {workers}")
     options = parser.parse_args(arguments)
     mutants, tests = promised(), named()
     names = options.row or sorted(mutants)

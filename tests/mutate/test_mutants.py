@@ -1,12 +1,13 @@
 """That the hunt for mutants finds them; the hunt itself is `make mutate-twiml`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.mutate import __main__ as program
 from tests.mutate import hunt
-from tests.mutate.mutants import TEST, forgotten, promised
+from tests.mutate.mutants import TEST, Mutant, forgotten, promised
 from tests.mutate.named import named
 from twiml.parser import Document, parse
 from twiml.verbs import Pause
@@ -66,6 +67,26 @@ def test_who_waits_in_vain_is_stopped_soon(monkeypatch: pytest.MonkeyPatch, tmp_
     watcher = hunt.run([str(slow)], {}, {"test_slow.py::test_it": 0.2})
     assert watcher.failed == {"test_slow.py::test_it"}
     assert watcher.took["test_slow.py::test_it"] < 20
+
+
+@pytest.mark.parametrize(("fails", "wrong"), [(1, []), (2, ["x: fails by itself, twice"])])
+def test_a_test_that_fails_by_itself_is_tried_once_more(
+    monkeypatch: pytest.MonkeyPatch, fails: int, wrong: list[str]
+) -> None:
+    runs: list[bool] = []
+
+    def run(
+        tests: Sequence[str], mutants: Mapping[str, Mutant], limits: Mapping[str, float]
+    ) -> hunt.Watcher:
+        runs.append(bool(mutants))
+        watcher = hunt.Watcher(mutants, limits)
+        watcher.took = dict.fromkeys(tests, 0.1)
+        watcher.failed = set(tests) if mutants or len(runs) <= fails else set()
+        return watcher
+
+    monkeypatch.setattr(hunt, "run", run)
+    assert hunt.hunt({"Pause length": ("x",)}).wrong == wrong
+    assert runs == ([False, False] if wrong else [False, False, True])
 
 
 def test_one_row_may_be_hunted_alone(capsys: pytest.CaptureFixture[str]) -> None:
