@@ -169,7 +169,7 @@ class Leg:
 
     def hear(self, source: object, sound: Sounding | None, now: float) -> None:
         """Let the peer hear a source from now on; `sound` if that one makes its sound itself."""
-        self.mouth.play(sound, now)
+        self.mouth.play(sound, now, fills=sound is not None or source is None)
         if source is not self.source:
             self.source = source
             self.outlet.turn()

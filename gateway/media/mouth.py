@@ -1,10 +1,10 @@
-"""What a leg says by itself: a tone or a player, and keys, beside which nothing else is heard."""
+"""What a leg says by itself: tone, player or silence, and keys, beside which nothing is heard."""
 
 from collections.abc import Callable
 from math import inf, isfinite
 from typing import Final
 
-from gateway.media import speaker
+from gateway.media import speaker, stillness
 from gateway.media.node import Sounding, Speaker
 from gateway.media.outlet import Outlet
 from gateway.media.speaker import Presser
@@ -24,6 +24,7 @@ class Mouth:
 
     __slots__ = (
         "_done",
+        "_fills",
         "_is_asked",
         "_outlet",
         "_presser",
@@ -48,6 +49,7 @@ class Mouth:
         self._done = done
         self._stream: Stream | None = None
         self._sound: Sounding | None = None
+        self._fills = False
         self._speaker: Speaker | None = None
         self._presser: Presser | None = None
         self._is_asked = False  # keys are under way that were commanded
@@ -59,19 +61,35 @@ class Mouth:
             return
         if self._presser is not None:
             self._let_go(CHANGED)
-        sound, self._sound, self._speaker = self._sound, None, None
-        self.play(sound, now)
+        self._begin(now)
 
-    def play(self, sound: Sounding | None, now: float) -> None:
-        """Let the peer hear something; if it is what it hears, that goes on."""
-        if sound == self._sound:
+    def play(self, sound: Sounding | None, now: float, *, fills: bool = True) -> None:
+        """Let the peer hear something; if it is what it hears, that goes on.
+
+        With `fills` it hears silence while there is nothing: nobody else speaks to it.
+        """
+        if (sound, fills) == (self._sound, self._fills):
             return
-        self._sound, self._speaker = sound, None
-        if sound is None or self._stream is None:
-            return
-        ssrc, outlet = self._ssrc(), self._outlet
-        self._speaker = sound.speaker(self._stream, ssrc=ssrc, outlet=outlet, now=now)
+        self._sound, self._fills = sound, fills
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        self._speaker = None
+        sound, stream, outlet = self._sound, self._stream, self._outlet
+        if sound is not None and stream is not None:
+            at = outlet.next(stream.ptime / 1000, now)
+            self._speaker = sound.speaker(stream, ssrc=self._ssrc(), outlet=outlet, now=at)
+        self._fall_silent(now)
         self._wake(now)
+
+    def _fall_silent(self, now: float) -> None:
+        """Say silence if nothing is said any more."""
+        if self._speaker is not None and self._speaker.timer() < inf:
+            return
+        self._speaker = None
+        if self._fills and self._stream is not None:
+            ssrc, outlet = self._ssrc(), self._outlet
+            self._speaker = stillness.towards(self._stream, ssrc=ssrc, outlet=outlet, now=now)
 
     def press(self, keys: str, now: float, duration: float) -> None:
         """Press keys for so many seconds each, after those that are under way."""
@@ -116,6 +134,7 @@ class Mouth:
         """Say what is due by `now`."""
         if self._speaker is not None:
             self._speaker.handle_timer(now)
+            self._fall_silent(now)
         if self._presser is not None:
             self._presser.handle_timer(now)
             if self._presser.timer() == inf:

@@ -8,6 +8,7 @@ number twice under one key.
 """
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from protocols.rtp.endpoint import PortPair
@@ -17,6 +18,7 @@ from protocols.rtp.srtp import Refusal, SrtpSender
 
 _NOBODY: Final = -1
 _REMEMBERED: Final = 8  # SSRCs of one source whose clocks are known
+_SOON: Final = 0.02  # seconds; who is later than that has left a gap, which stays one
 _LOSSY: Final = 5  # of 256 packets that the peer missed since its last report: 2 %
 _WORD: Final = 0xFFFF_FFFF
 _unpack: Final = HEADER.unpack_from
@@ -39,6 +41,7 @@ class Outlet:
         "_reporter",
         "_send",
         "_shift",
+        "_until",
         "clock_rate",
         "is_open",
         "refused",
@@ -59,6 +62,7 @@ class Outlet:
         self._newest = int(chance() * 0x10000)
         self._clock = int(chance() * (1 << 32))  # the timestamp of the newest packet
         self._at: float | None = None  # when it went out
+        self._until = -inf  # when it is over, if it said so
         self._followed = _NOBODY
         self._alone = _NOBODY
         self._ahead = 0  # of the followed source's numbers
@@ -81,8 +85,21 @@ class Outlet:
         self._alone = _NOBODY if ssrc is None else ssrc
         self._followed = _NOBODY
 
-    def relay(self, payload_type: int, octets: bytes, now: float) -> None:
-        """Pass a packet on, under the payload type that this peer has for it."""
+    def next(self, step: float, now: float) -> float:
+        """When what begins now is to say its first packet, if one lasts `step` seconds.
+
+        That is when the last one is over that went out, so that the two meet.
+        """
+        if self._at is None:
+            return now
+        over = self._at + step
+        return over if now - over < _SOON else now
+
+    def relay(self, payload_type: int, octets: bytes, now: float, lasts: float = 0.0) -> None:
+        """Pass a packet on, under the payload type that this peer has for it.
+
+        Another source's timestamps begin no sooner than the `lasts` seconds of this one are over.
+        """
         destination = self._latch.goes_to if self.is_open else None
         if destination is None:
             self._followed = _NOBODY
@@ -98,6 +115,7 @@ class Outlet:
         timestamp = (timestamp + self._shift) & _WORD
         if (sequence - self._newest) & 0x8000 == 0:
             self._newest, self._clock, self._at = sequence, timestamp, now
+            self._until = now + lasts
         reporter = self._reporter
         packet = _pack(flags, second, sequence, timestamp, reporter.ssrc) + octets[HEADER_OCTETS:]
         if self.tap is not None:
@@ -124,7 +142,7 @@ class Outlet:
         if ssrc in self._clocks:
             self._shift = self._clocks[ssrc]
             return
-        passed = 0.0 if self._at is None else now - self._at
+        passed = 0.0 if self._at is None else max(now, self._until) - self._at
         continued = self._clock + round(passed * self.clock_rate)
         self._shift = self._clocks[ssrc] = (continued - timestamp) & _WORD
         if len(self._clocks) > _REMEMBERED:

@@ -83,7 +83,7 @@ class Playing:
         """The packets to play, and the number of the next one of all passes together."""
         begun = self._begin(now)
         wanted = Wanted(pieces=self._pieces, format=format, ptime=ptime)
-        number = ceil((now - begun) * 1000 / ptime - _ROUNDED)
+        number = max(0, ceil((now - begun) * 1000 / ptime - _ROUNDED))
         reel = self._taken.get(wanted)
         if reel is None:
             reel = self._taken[wanted] = self._reels.take(wanted, number)

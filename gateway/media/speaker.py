@@ -106,7 +106,7 @@ class Framed(ABC):
                 return
             timestamp = self._number * self._ticks & _WORD
             head = HEADER.pack(0x80, 0, self._number & 0xFFFF, timestamp, self._ssrc)
-            self._outlet.relay(self._codec.payload_type, head + payload, now)
+            self._outlet.relay(self._codec.payload_type, head + payload, self._at, self._step)
             self._number += 1
             self._at += self._step
 

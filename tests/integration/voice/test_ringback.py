@@ -219,12 +219,8 @@ async def test_a_dial_that_fails_stops_ringing(tmp_path: Path, open_phone: OpenP
         await hear(caller, 10, lambda last: loudest(last, 1) == {425})
         carrier.station.agent.refuse(carrier.session, Reply(status=486), carrier.station.now())
         carrier.station.wake()
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                before = len(caller.sound.heard)
-                await asyncio.sleep(0.3)  # fifteen frames
-                if len(caller.sound.heard) == before:
-                    break
+        # It rests for four seconds between two rings.
+        await hear(caller, 250, lambda last: not any(map(is_loud, last)))
         await over(here, caller)
 
 

@@ -18,8 +18,9 @@ from protocols.sip.session_offers import Body
 from protocols.sip.uri import format_uri
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.keyed import KeyPhone, digits
-from tests.integration.voice.phones import Phone, Sound, decoded
+from tests.integration.voice.phones import FRAME, Phone, Sound, decoded
 from tests.integration.voice.test_endings import DOMAIN, gateway
+from tests.integration.voice.test_ringback import hear
 from tests.integration.voice.world import ACCOUNT, World
 
 RATE = 8000
@@ -52,6 +53,22 @@ def tones_of(samples: "np.ndarray[tuple[int], np.dtype[np.int16]]") -> set[int]:
     spectrum = np.abs(np.fft.rfft(samples.astype(float) * np.hanning(len(samples))))
     loud = np.flatnonzero(spectrum > max(spectrum.max() / 4, 1000 * RATE / 10))
     return {round(at * RATE / len(samples) / 10) * 10 for at in loud.tolist()}
+
+
+@pytest.mark.parametrize("verb", ['<Pause length="60"/>', '<Gather timeout="60"/>'])
+async def test_who_waits_hears_silence_and_not_nothing(
+    tmp_path: Path, alice: Phone, verb: str
+) -> None:
+    async with gateway(tmp_path, f"<Response>{verb}</Response>") as here:
+        alice.call("anybody", here.hop())
+        await alice.until(events.Answered)
+        await hear(alice, 1)
+        before = len(alice.sound.heard)
+        await asyncio.sleep(2)
+        assert 60 <= len(alice.sound.heard) - before <= 140  # 50 a second, on a busy machine
+        assert set(alice.sound.heard) == {b"\xff" * FRAME}
+        alice.hang_up()
+        await alice.until(events.Ended)
 
 
 async def recordings(here: World, path: str = "") -> list[dict[str, Any]]:

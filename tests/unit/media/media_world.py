@@ -15,7 +15,7 @@ from gateway.media import wire
 from gateway.media.graph import Graph, Join, Leg, Node, both_ways
 from gateway.media.switch import Switch
 from gateway.media.wav import Disk, DiskNow
-from protocols.rtp import codecs, formats, packet, rtcp
+from protocols.rtp import codecs, formats, packet, rtcp, stillness
 from protocols.rtp.audio import Samples
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
 from protocols.rtp.events import Address
@@ -27,6 +27,13 @@ from protocols.sdp.media import Chosen, Srtp, Stream
 
 HOST = "127.0.0.1"
 PATIENCE = 20.0
+STILL = {
+    stillness.payload(format, ptime)
+    for format in formats.FORMATS
+    if format is not formats.CN
+    for ptime in format.ptimes
+}
+"""What is heard while nobody speaks."""
 
 
 def free_span(pairs: int, host: str = HOST) -> PortRange:
@@ -113,6 +120,11 @@ class Peer:
         read = packet.read(octets)
         if isinstance(read, Packet):
             self.heard.append(read)
+
+    @property
+    def spoken(self) -> list[Packet]:
+        """What was heard but for the silence while nobody spoke."""
+        return [each for each in self.heard if each.payload not in STILL]
 
     def write(
         self, payload: bytes, *, payload_type: int = 0, ticks: int = 160, marker: bool = False

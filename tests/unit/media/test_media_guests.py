@@ -52,7 +52,7 @@ async def test_guests_of_a_third_call_hear_each_other_until_it_ends(world: World
     one.say(at_one, SOUND)
     two.say(at_two, SOUND)
     await asyncio.sleep(0.05)
-    assert (len(one.heard), len(two.heard)) == (1, 1)
+    assert (len(one.spoken), len(two.spoken)) == (1, 1)
 
 
 async def test_who_borrows_a_leg_sees_it_change(world: World) -> None:
@@ -113,7 +113,7 @@ async def test_a_guest_that_is_taken_away_hears_nothing_more(world: World) -> No
     world.apply([guest("one")], call="room")
     one.say(at_one, SOUND)
     await asyncio.sleep(0.05)
-    assert not two.heard
+    assert not two.spoken
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ async def test_a_leg_that_hears_itself_has_back_what_its_peer_says(world: World)
     world.apply([of(one, dtmf=chosen(EVENTS))])
     one.say(places["a"], SOUND)
     await asyncio.sleep(0.05)
-    assert len(one.heard) == 11
+    assert len(one.spoken) == 11
 
 
 # Keys that nobody hears

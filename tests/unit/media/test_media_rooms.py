@@ -143,10 +143,10 @@ async def test_who_leaves_a_room_and_whose_call_ends(world: World) -> None:
     await party.speak(["a", "b", "c"])
     assert party.hears("a") == "b"
     assert party.hears("b") == "a"
-    assert not party.peers["c"].heard
+    assert not party.peers["c"].spoken
     world.switch.end("room", world.now())
     await party.speak(["a"])
-    assert not any(each.heard for each in party.peers.values())
+    assert not any(each.spoken for each in party.peers.values())
 
 
 async def test_a_peer_changes_its_codec_in_a_room(world: World) -> None:

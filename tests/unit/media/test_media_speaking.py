@@ -202,7 +202,7 @@ async def test_a_caller_hears_ringing_until_the_other_speaks(world: World) -> No
     assert loud == ([True] * 10 + [False] * 10) * 3
     power = np.abs(np.fft.rfft(samples[:1600].astype(np.float64)))
     assert int(power.argmax()) * rate / 1600 == pytest.approx(440, abs=5)
-    assert not other.heard
+    assert not other.spoken
 
 
 @pytest.mark.parametrize("codec", [G722, OPUS], ids=lambda codec: codec.name)

@@ -10,6 +10,7 @@ import aioice.ice
 import pytest
 from media_world import (
     HOST,
+    STILL,
     World,
     chosen,
     free_span,
@@ -95,6 +96,21 @@ async def test_a_browsers_packets_go_on_as_they_are_and_back(
     assert (readings.received.packets, readings.sent.packets) == (20, 20)
     assert readings.received.lost == 0
     assert readings.dropped.keys() <= {"SRTP: no key yet"}
+
+
+async def test_a_browser_that_waits_hears_silence_once_there_are_keys(world: WebWorld) -> None:
+    browser = world.browser()
+    a = web_leg("a", web_stream(chosen(OPUS)), remote=browser.endpoint.side)
+    places = world.apply([a])
+    await asyncio.sleep(0.2)
+    assert not browser.raw and world.readings("a").sent.packets == 0
+    browser.endpoint.connect(ours(places["a"]))
+    await world.met(browser)
+    count = len(browser.heard)
+    await asyncio.sleep(1.0)
+    assert len(browser.heard) - count == pytest.approx(50, abs=2)
+    assert {each.payload for each in browser.heard} <= STILL
+    assert "not sent" not in world.readings("a").dropped
 
 
 async def test_the_worker_offers_and_its_place_has_all_that_an_offer_needs(world: WebWorld) -> None:
