@@ -1,9 +1,11 @@
 """rtpengine as a media plane: Debian's, in user space, on loopback, on ports of its own.
 
-Whoever it was told of is forgotten after 60 s in which nothing came, as rtpengine has it.
+Whoever it was told of is forgotten after 60 s in which nothing came, as rtpengine has it. Two that
+had the same ports would take each other's packets: it shares them with whoever asks for it.
 """
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -16,7 +18,7 @@ from tests.integration.gateway_process import wait_for
 from tests.ports import free_port
 
 HOST: Final = "127.0.0.1"
-FIRST, LAST = 10_000, 15_999  # others' are passed over
+SPANS: Final = range(10_000, 16_000, 1000)  # other programs' ports are passed over
 _FORGOTTEN: Final = 60  # seconds without a packet
 _LARGEST: Final = 65_535
 
@@ -24,18 +26,11 @@ _LARGEST: Final = 65_535
 class Rtpengine:
     """It answers once it is made; `kill` and `start` are as often as a test wants."""
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        first: int = FIRST,
-        last: int = LAST,
-        interfaces: tuple[str, ...] = (HOST,),
-    ) -> None:
+    def __init__(self, folder: Path, *, interfaces: tuple[str, ...] = (HOST,)) -> None:
         self.address = HOST, free_port()
         self.folder = folder
         self._cli = free_port()
-        self._ports = first, last
+        self._held, self._first = hold_span()
         self._interfaces = interfaces
         self._asked = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -61,6 +56,11 @@ class Rtpengine:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def close(self) -> None:
+        """End it for good."""
+        self.kill()
+        self._held.close()
 
     def calls(self) -> list[str]:
         """Who is known to it."""
@@ -92,7 +92,7 @@ class Rtpengine:
             *("--log-level=6", f"--pidfile={self.folder / 'pid'}"),
             *(f"--interface={each}" for each in self._interfaces),
             *(f"--listen-ng={HOST}:{self.address[1]}", f"--listen-cli={HOST}:{self._cli}"),
-            *(f"--port-min={self._ports[0]}", f"--port-max={self._ports[1]}"),
+            *(f"--port-min={self._first}", f"--port-max={self._first + SPANS.step - 1}"),
             *("--num-threads=2", f"--timeout={_FORGOTTEN}", "--delete-delay=0"),
         ]
 
@@ -103,3 +103,17 @@ class Rtpengine:
             return self.ask("ping")["result"] == "pong"
         except OSError:
             return False
+
+
+def hold_span() -> tuple[socket.socket, int]:
+    """The first of ports that no other one has while the socket is open, which says so to them."""
+    for first in random.sample(SPANS, len(SPANS)):
+        held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            held.bind((HOST, first))
+            held.listen()
+        except OSError:
+            held.close()
+            continue
+        return held, first
+    raise AssertionError(f"all ports from {SPANS.start} to {SPANS.stop - 1} are taken")

@@ -208,7 +208,7 @@ def rtpengine(tmp_path: Path) -> Iterator[Rtpengine]:
     started = Rtpengine(tmp_path / "rtpengine")
     yield started
     print(started.log())  # shown if the test failed
-    started.kill()
+    started.close()
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ TO_BOB = dial(user("bob"), action="/after")
 def engine(tmp_path: Path) -> Iterator[Peer]:
     peer = Peer(tmp_path / "rtpengine")
     yield peer
-    peer.kill()
+    peer.close()
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ async def test_one_with_two_interfaces_keeps_the_workers_at_the_inner_one(
             alice.hang_up()
             await bob.until(events.HungUp)
     finally:
-        engine.kill()
+        engine.close()
 
 
 async def until_heard(phone: Phone, count: int) -> None:
