@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from protocols.rtp import codecs, formats, tones
+from protocols.rtp import codecs, formats, stillness, tones
 from protocols.rtp.audio import Pcm, Samples, silence
 from protocols.rtp.dtmf import DigitReceiver, DigitSender
 from protocols.rtp.dtmf_sound import KeyListener
@@ -21,6 +21,9 @@ from tests.integration.voice.phones import FRAME, PATIENCE, RATE, Phone, Sound
 
 Keys = list[tuple[str, float]]
 EVENTS = 101
+_STILL = {stillness.payload(each, 20) for each in (formats.PCMU, formats.PCMA, formats.G722)}
+_HUM = 64
+_SETTLES = 15  # packets
 _CODECS = {0: formats.PCMU, 8: formats.PCMA, 9: formats.G722}
 
 
@@ -31,6 +34,7 @@ class KeySound(Sound):
         super().__init__(0.0)
         self.packets: list[Packet] = []
         self.speaks = speaks
+        self.hum = 0  # the value of what is between its keys
         self.frames: deque[Samples] = deque()
         self.sender = DigitSender(clock_rate=RATE)
         self._encoder = codecs.encoder(_CODECS[speaks], 20)
@@ -68,9 +72,16 @@ class KeySound(Sound):
                 made.append((EVENTS, packet.timestamp, packet.payload))
             return made
         rate = self._encoder.rate
-        samples = self.frames.popleft() if self.frames else silence(rate, rate // 50).samples
+        between = np.full(rate // 50, self.hum, dtype=np.int16)
+        samples = self.frames.popleft() if self.frames else between
         payload = self._encoder.encode(Pcm(rate=rate, samples=samples))
         return [(self.speaks, self._stamp, payload)]
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the sound of another phone came."""
+        sounds = (each.payload for each in self.packets if each.payload_type != EVENTS)
+        return any(each not in _STILL for each in sounds)
 
     def forget(self) -> None:
         """Keep nothing of what came so far."""
@@ -171,3 +182,18 @@ async def until(holds: Any) -> None:
 def digits(keys: Keys) -> str:
     """Which keys they are."""
     return "".join(digit for digit, _ in keys)
+
+
+async def joined(*phones: KeyPhone) -> None:
+    """Wait until each hears another phone, and until that is silent.
+
+    They hum till then, for the gateway's own silence is like theirs.
+    """
+    sounds = [each.keys for each in phones]
+    for each in sounds:
+        each.hum = _HUM
+    await until(lambda: all(each.is_joined for each in sounds))
+    for each in sounds:
+        each.hum = 0
+    awaited = [(each, len(each.packets) + _SETTLES) for each in sounds]
+    await until(lambda: all(len(each.packets) >= count for each, count in awaited))

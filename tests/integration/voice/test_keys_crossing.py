@@ -13,7 +13,7 @@ from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Reply
 from protocols.sip.uri import SipUri
 from tests.integration.voice.acts import dial, name, outcome, refer, user
-from tests.integration.voice.keyed import KeyPhone, digits, until
+from tests.integration.voice.keyed import KeyPhone, digits, joined, until
 from tests.integration.voice.world import World, world
 
 pytestmark = pytest.mark.realtime
@@ -89,7 +89,7 @@ async def join(here: World, alice: KeyPhone, carrier: KeyPhone) -> None:
     alice.call("anybody", here.hop())
     await alice.until(events.Answered)
     await carrier.until(events.Confirmed)
-    await until(lambda: alice.keys.packets and carrier.keys.packets)
+    await joined(alice, carrier)
 
 
 async def end(here: World, *phones: KeyPhone) -> None:
@@ -211,7 +211,7 @@ async def test_a_call_of_the_carrier_s(tmp_path: Path, make: Make, dtmf: str) ->
         await alice.register(here.hop())
         carrier.call(NUMBER, here.hop())
         await carrier.until(events.Answered)
-        await until(lambda: alice.keys.packets and carrier.keys.packets)
+        await joined(alice, carrier)
         alice.keys.press("20")
         if dtmf == "info":
             carrier.inform("Signal=10\r\nDuration=100\r\n")  # the code of *
@@ -251,7 +251,7 @@ async def test_between_two_calls_that_were_joined(tmp_path: Path, make: Make, dt
         await bob.until(events.HungUp, where=lambda each: each.session == first)
         for each in (alice, carrier):
             each.keys.forget()
-        await until(lambda: alice.keys.packets and carrier.keys.packets)
+        await joined(alice, carrier)
         alice.keys.press("57")
         if dtmf == "info":
             await until(lambda: len(carrier.infos) == 2)
