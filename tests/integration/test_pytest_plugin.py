@@ -63,8 +63,9 @@ def test_how_a_call_ends(trunkline, webapp):
     assert (caller.expect_end(), caller.state) == (200, "ended")
     webapp["/voice"] = "<Response><Say>"
     caller.call(trunkline.number)
+    caller.expect_answer()  # and told that the application failed
     with pytest.raises(AssertionError) as failed:
-        caller.expect_answer()
+        caller.expect_dtmf("1")
     assert "error 12100: " in str(failed.value) and webapp.url("/voice") in str(failed.value)
     assert f"the gateway's log: {trunkline.log}" in str(failed.value)
 """
