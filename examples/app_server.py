@@ -12,7 +12,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
-from send_sms import explained, gateway
+from send_sms import explained, gateway, say
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
@@ -46,7 +46,7 @@ class App(ThreadingHTTPServer):
 
     def serve(self, saying: str) -> int:
         """Say what can be tried, and serve until Ctrl-C."""
-        print(saying, flush=True)
+        say(saying)
         try:
             self.serve_forever()
         except KeyboardInterrupt:

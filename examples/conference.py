@@ -14,6 +14,7 @@ closes when the moderator hangs up. Events of the conference are printed as they
 import sys
 
 from app_server import App, Asked, calling, options
+from send_sms import say
 from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
 
 ROOM = "the line"
@@ -48,7 +49,7 @@ class Line:
 
     def told(self, asked: Asked) -> None:
         """Something happened in the conference."""
-        print(f"{asked['StatusCallbackEvent']} {asked.get('CallSid', '')}".strip(), flush=True)
+        say(f"{asked['StatusCallbackEvent']} {asked.get('CallSid', '')}".strip())
 
     def _join(self, asked: Asked) -> VoiceResponse:
         is_moderator = asked["From"] == self.moderator

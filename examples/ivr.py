@@ -12,6 +12,7 @@ records both sides, each on a channel of its own. Call it from a simulated phone
 import sys
 
 from app_server import App, Asked, calling, options
+from send_sms import say
 from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
 
 EVENTS = "initiated ringing answered completed"
@@ -45,7 +46,7 @@ class Menu:
 
     def chosen(self, asked: Asked) -> VoiceResponse:
         """What the key means."""
-        print(f"{asked['CallSid']} {asked['From']} pressed {asked['Digits']}", flush=True)
+        say(f"{asked['CallSid']} {asked['From']} pressed {asked['Digits']}")
         response = VoiceResponse()
         match asked["Digits"]:
             case "1":
@@ -69,21 +70,20 @@ class Menu:
 
     def over(self, asked: Asked) -> VoiceResponse:
         """The agent is gone, or did not come."""
-        print(f"{asked['CallSid']} the dial came to: {asked['DialCallStatus']}", flush=True)
+        say(f"{asked['CallSid']} the dial came to: {asked['DialCallStatus']}")
         response = VoiceResponse()
         response.hangup()
         return response
 
     def status(self, asked: Asked) -> None:
         """The call to the agent is one step further."""
-        print(f"{asked['CallSid']} {asked['To']} is {asked['CallStatus']}", flush=True)
+        say(f"{asked['CallSid']} {asked['To']} is {asked['CallStatus']}")
 
     def recording(self, asked: Asked) -> None:
         """What was recorded can be fetched."""
-        print(
+        say(
             f"{asked['RecordingSid']} has {asked['RecordingChannels']} channels of"
             f" {asked['RecordingDuration']} s: {asked['RecordingUrl']}.wav",
-            flush=True,
         )
 
 

@@ -14,6 +14,7 @@ What a caller's wait came to is printed when it ends:
 import sys
 
 from app_server import App, Asked, calling, options
+from send_sms import say
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
 QUEUE = "support"
@@ -43,7 +44,7 @@ class Desk:
 
     def wait(self, asked: Asked) -> VoiceResponse:
         """What is heard while waiting, again and again."""
-        print(f"{asked['CallSid']} waits at position {asked['QueuePosition']}", flush=True)
+        say(f"{asked['CallSid']} waits at position {asked['QueuePosition']}")
         response = VoiceResponse()
         response.say(f"You are number {asked['QueuePosition']}.")
         response.pause(length=8)
@@ -58,7 +59,7 @@ class Desk:
     def left(self, asked: Asked) -> VoiceResponse:
         """The wait is over, and what followed it."""
         waited = f"after {asked['QueueTime']} s"
-        print(f"{asked['CallSid']} left the queue: {asked['QueueResult']} {waited}", flush=True)
+        say(f"{asked['CallSid']} left the queue: {asked['QueueResult']} {waited}")
         response = VoiceResponse()
         response.hangup()
         return response

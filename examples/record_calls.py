@@ -16,7 +16,7 @@ from base64 import b64encode
 from pathlib import Path
 
 from app_server import App, Asked, calling, options
-from send_sms import gateway
+from send_sms import gateway, say
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
 
@@ -50,7 +50,7 @@ class Recorder:
             recording_status_callback=self.app.url("/recording"),
             recording_status_callback_event=["completed"],
         )
-        print(f"{recording.sid} began", flush=True)
+        say(f"{recording.sid} began")
 
     def recording(self, asked: Asked) -> None:
         """It is whole: fetch it, and remove it there."""
@@ -63,7 +63,7 @@ class Recorder:
         with urllib.request.urlopen(request) as response:
             file.write_bytes(response.read())
         self.app.client.recordings(asked["RecordingSid"]).delete()
-        print(f"{asked['RecordingDuration']} s are in {file}", flush=True)
+        say(f"{asked['RecordingDuration']} s are in {file}")
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ import sys
 import threading
 
 from app_server import App, Asked
-from send_sms import explained
+from send_sms import explained, say
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
 CALL_TAKES = 120  # seconds, at the most
@@ -63,7 +63,7 @@ class Reminder:
             )
             outcome = self.outcomes.get(timeout=CALL_TAKES)["CallStatus"]
             confirmed = call.sid in self.confirmed
-            print(f"{call.sid} {outcome}{', confirmed' if confirmed else ''}", flush=True)
+            say(f"{call.sid} {outcome}{', confirmed' if confirmed else ''}")
             if confirmed:
                 return True
         return False

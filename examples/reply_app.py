@@ -14,7 +14,7 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
-from send_sms import explained, gateway
+from send_sms import explained, gateway, say
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from twilio.twiml.messaging_response import MessagingResponse
@@ -46,7 +46,7 @@ class Inbound(BaseHTTPRequestHandler):
         if not self.server.validator.validate(self.server.url, parameters, signature):
             self.send_error(403)
             return
-        print(f"{parameters['From']}: {parameters['Body']}", flush=True)
+        say(f"{parameters['From']}: {parameters['Body']}")
         response = MessagingResponse()
         response.message(answer(parameters["Body"]))
         content = str(response).encode()
@@ -82,7 +82,7 @@ def main() -> int:
         if not numbers:
             sys.exit("the account has no number; make one: [[numbers]] in the gateway's config")
         number = numbers[0].update(sms_url=app.url, sms_method="POST")
-    print(f"texts to {number.phone_number} are answered at {app.url}", flush=True)
+    say(f"texts to {number.phone_number} are answered at {app.url}")
     try:
         app.serve_forever()
     except KeyboardInterrupt:

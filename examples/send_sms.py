@@ -54,6 +54,12 @@ def explained(url: str) -> Iterator[None]:
         sys.exit(f"the gateway refused: {getattr(refusal, 'msg', refusal)}")
 
 
+def say(line: str) -> None:
+    """Print a line whole, whichever threads say others."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 class CallbackServer(ThreadingHTTPServer):
     """Takes status callbacks; each valid one goes to `received`, the others are answered 403."""
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from app_server import Answering, App, Asked
-from send_sms import explained
+from send_sms import explained, say
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import VoiceGrant
 from twilio.twiml.voice_response import VoiceResponse
@@ -84,9 +84,7 @@ class Tokens(App):
     def voice(self, asked: Asked) -> VoiceResponse:
         """What a browser's call does: join it to whom it dialled, or greet it."""
         to = asked.get("To", "")
-        print(
-            f"{asked['CallSid']} {asked['From']} calls {to or 'nobody in particular'}", flush=True
-        )
+        say(f"{asked['CallSid']} {asked['From']} calls {to or 'nobody in particular'}")
         response = VoiceResponse()
         if to.startswith("client:"):
             response.dial(answer_on_bridge=True).client(to.removeprefix("client:"))

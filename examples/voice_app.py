@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
-from send_sms import explained, gateway
+from send_sms import explained, gateway, say
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from twilio.twiml.voice_response import Dial, VoiceResponse
@@ -49,7 +49,7 @@ class App(ThreadingHTTPServer):
 
     def voice(self, asked: Mapping[str, str]) -> str:
         """What is done with a call: join it."""
-        print(f"{asked['CallSid']} {asked['From']} calls {asked['To']}", flush=True)
+        say(f"{asked['CallSid']} {asked['From']} calls {asked['To']}")
         response = VoiceResponse()
         dial = Dial(action=self.url("/over"), answer_on_bridge=True)
         self._call(dial, self.target if asked["To"] == self.number else dialled(asked["To"]))
@@ -67,7 +67,7 @@ class App(ThreadingHTTPServer):
 
     def over(self, asked: Mapping[str, str]) -> str:
         """What is done when who was called is gone: nothing more, the call ends."""
-        print(f"{asked['CallSid']} the dial came to: {asked['DialCallStatus']}", flush=True)
+        say(f"{asked['CallSid']} the dial came to: {asked['DialCallStatus']}")
         response = VoiceResponse()
         response.hangup()
         return str(response)
@@ -75,7 +75,7 @@ class App(ThreadingHTTPServer):
     def status(self, asked: Mapping[str, str]) -> str:
         """Who was called is one step further."""
         after = f" after {asked['CallDuration']} s" if "CallDuration" in asked else ""
-        print(f"{asked['CallSid']} {asked['To']} is {asked['CallStatus']}{after}", flush=True)
+        say(f"{asked['CallSid']} {asked['To']} is {asked['CallStatus']}{after}")
         return ""
 
 
@@ -135,8 +135,8 @@ def main() -> int:
             sys.exit("the account has no number; make one: [[numbers]] in the gateway's config")
         number = numbers[0].update(voice_url=app.url("/voice"), voice_method="POST")
     app.number = number.phone_number
-    print(f"who calls {app.number} is joined to {app.target} by {app.url('/voice')}", flush=True)
-    print(f"call: .venv/bin/trunkline sim call --from +447700900456 --to {app.number}", flush=True)
+    say(f"who calls {app.number} is joined to {app.target} by {app.url('/voice')}")
+    say(f"call: .venv/bin/trunkline sim call --from +447700900456 --to {app.number}")
     try:
         app.serve_forever()
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ silence, or half a minute. The number above is always busy; leave it a message, 
 import sys
 
 from app_server import App, Asked, calling, options
+from send_sms import say
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
 
@@ -56,9 +57,9 @@ class Voicemail:
 
     def left(self, asked: Asked) -> VoiceResponse:
         """The message is taken; its owner is told when it can be fetched."""
-        print(f"{asked['CallSid']} left {asked['RecordingDuration']} s", flush=True)
+        say(f"{asked['CallSid']} left {asked['RecordingDuration']} s")
         with_sid = f"{asked['RecordingSid']} is from {asked['From']}"
-        print(with_sid, flush=True)
+        say(with_sid)
         response = VoiceResponse()
         response.say("Thank you. Goodbye.")
         return response
