@@ -83,7 +83,8 @@ class Hop:
         await asyncio.gather(self._media.settled(), other._media.settled())
 
     async def _place(self) -> Place:
-        return await self._media.place(graph.Leg(id=self.id, host=HOST, signalling=HOST))
+        leg = graph.Leg(id=self.id, host=HOST, signalling=HOST, is_hop=True)
+        return await self._media.place(leg)
 
     def _describe(
         self, here: Place, there: Place, codecs: tuple[Chosen, ...], events: tuple[Chosen, ...]

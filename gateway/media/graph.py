@@ -44,7 +44,8 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg", gc=False):
     its peer presses keys and hears them; where they are in its sound they are listened for while
     somebody who hears it takes them in another way, and always if the leg `listens_for_keys`.
     `silence` is the time in seconds without media after which that is told, 0 for never.
-    A leg with `webrtc` has ICE and DTLS in the place of ports, latch and keys.
+    A leg with `webrtc` has ICE and DTLS in the place of ports, latch and keys. One that `is_hop`
+    has another leg of ours for its peer.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg", gc=False):
     silence: float = 0.0
     listens_for_keys: bool = False
     webrtc: WebRtc | None = None
+    is_hop: bool = False
 
 
 class Tone(msgspec.Struct, frozen=True, kw_only=True, tag="tone"):

@@ -89,8 +89,7 @@ class Keeper:
                 await self._find(fronts, fronts[self._count % len(fronts)])
             self._answered()
             while self._left:
-                await self._delete(self._left[-1])
-                self._left.pop()
+                await self._delete(self._left.pop())
         except NgAway as error:
             self.failed(error)
             if asyncio.get_running_loop().time() - self._heard >= GIVEN_UP:
@@ -113,6 +112,9 @@ class Keeper:
     async def _delete(self, name: str) -> None:
         try:
             await self._ng.ask("delete", call_id=name, delete_delay=0)
+        except NgAway:
+            self._left.append(name)
+            raise
         except NgRefused as error:
             _log.warning("rtpengine keeps a front", name=name, reason=str(error))
 

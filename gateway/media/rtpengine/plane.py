@@ -1,8 +1,8 @@
 """The plane of workers with rtpengine before it: what passes between two peers unchanged is its.
 
 A call that has lost its fronts is lost as one is whose worker died. One that begins while rtpengine
-is away has its legs in the workers alone, and so have browsers' legs always: a front has neither
-ICE nor DTLS.
+is away has its legs in the workers alone, and so have browsers' legs always, as a front has neither
+ICE nor DTLS, and hops from one call to another, which are nobody's from outside.
 """
 
 import asyncio
@@ -72,8 +72,9 @@ class Rtpengine:
             async with asyncio.timeout(_ENDS_WITHIN):
                 while self._tasks:
                     await asyncio.wait(set(self._tasks))
-                for tied in self._calls.values():
-                    await self._close(tied)
+                for tied in list(self._calls.values()):
+                    async with tied.turn:
+                        await self._close(tied)
         except TimeoutError:
             _log.warning("rtpengine was not asked to forget all that it has")
         for task in self._tasks:
@@ -129,7 +130,7 @@ class Rtpengine:
 
     def front(self, leg: Leg) -> Front | None:
         """See `tied.Fronts`."""
-        if not self.keeper.is_there or leg.webrtc is not None:
+        if not self.keeper.is_there or leg.webrtc is not None or leg.is_hop:
             return None
         name = f"{self._token}-{next(self._numbers)}-{leg.id}"
         return Front(self._ng, name, self._interfaces)
@@ -275,7 +276,10 @@ class Rtpengine:
         for tied in list(self._calls.values()):
             if any(each.is_learning for each in tied.fronts.values()):
                 await self._settle(tied)
-            await self._silences.look(tied)
+            try:
+                await self._silences.look(tied)
+            except NgRefused:
+                self._lose_fronts(tied.fronts.values())
 
     # Tasks
 

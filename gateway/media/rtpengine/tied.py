@@ -8,6 +8,7 @@ versions of its own, for it is told things that signalling knows nothing of.
 import asyncio
 from collections import Counter
 from collections.abc import Container
+from contextlib import suppress
 from typing import Final, Protocol
 
 import msgspec
@@ -216,7 +217,9 @@ class Tied:
         """How those were that go, before the worker says that they are closed."""
         there = {each.id for each in _legs(wanted)}
         for id, front in self.fronts.items():
-            if id not in there and front.was_bridged:
+            if id in there or not front.was_bridged:
+                continue
+            with suppress(NgAway, NgRefused):  # then the worker says how it was
                 self.closing[id] = readings_of(await front.look(), front.codec)
 
     async def _leave(self, wanted: Graph) -> None:

@@ -306,6 +306,34 @@ async def test_what_the_worker_tells_of_other_things_is_passed_on() -> None:
     assert here.told == [pressed]
 
 
+async def test_a_hop_to_another_call_stands_in_its_worker_alone() -> None:
+    here = await World().open()
+    places = await here.applied(graph(1, leg("a", 5000), leg("h", is_hop=True)))
+    assert [each for each in here.log if " h" in each] == []
+    assert places["h"].address == (HOST, 20_002) and places["a"].address != (HOST, 20_000)
+
+
+async def test_a_leg_that_leaves_ends_nothing_when_it_cant_be_asked_how_it_was() -> None:
+    here = await World().bridged()
+    here.engine.fails["query"] = AWAY
+    await here.applied(graph(2, leg("a", 5000)))
+    assert not here.plane.counts()["lost"]
+
+
+async def test_what_is_left_while_another_is_deleted_is_deleted_as_well() -> None:
+    here = await World().open()
+    here.engine.held["delete"] = held = asyncio.Event()
+    here.plane.keeper.leave("x-1-one")
+    asking = asyncio.create_task(here.plane.keeper._ask_once())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert "delete one" in here.log
+    here.plane.keeper.leave("x-2-two")
+    held.set()
+    await asking
+    assert [each for each in here.log if "delete" in each] == ["delete one", "delete two"]
+
+
 async def test_close_leaves_nothing() -> None:
     here = await World().bridged()
     await here.plane.close()
