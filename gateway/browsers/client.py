@@ -6,7 +6,7 @@ it concerns others.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from gateway.browsers.dialogue import Dialogue, Tap
@@ -69,6 +69,14 @@ class Desk(Protocol):
 
     def register(self, client: "Client") -> Fault | None:
         """It takes calls; what is wrong with that if it may not."""
+        ...
+
+    def ready(self, client: "Client") -> None:
+        """It was told that it does."""
+        ...
+
+    def missed(self, client: "Client", sid: str) -> Dialogue | None:
+        """What rings at it as far as it knows, since its socket dropped."""
         ...
 
     def unregister(self, client: "Client") -> None:
@@ -171,14 +179,21 @@ class Client:
 
     # What is told
 
-    def accept(self, access: Access, ttl: float, gateway: str, edge: str) -> None:
-        """Its token is good."""
+    def accept(
+        self, access: Access, ttl: float, gateway: str, edge: str, rang: Sequence[str]
+    ) -> None:
+        """Its token is good; `rang` are the SIDs of calls that it may have answered meanwhile."""
         self.access = access
         now, identity = self._now(), access.identity
+        for sid in rang:
+            self.session.adopt(sid)
         self.session.connect(now, identity=identity, ttl=ttl, gateway=gateway, edge=edge)
         if not access.incoming_allow:
             self._withdraw(now)
         self.pump()
+        for sid in rang:
+            if sid not in self._dialogues:
+                self.session.forget(sid)
 
     def refuse(self, fault: Fault) -> None:
         """Its token is not."""
@@ -225,10 +240,11 @@ class Client:
         self._dialogues[dialogue.sid] = dialogue
         self.session.adopt(dialogue.sid)
 
-    def part(self, sid: str) -> None:
+    def part(self, dialogue: Dialogue) -> None:
         """A call has it no more."""
-        self._dialogues.pop(sid, None)
-        self.session.forget(sid)
+        if self._dialogues.get(dialogue.sid) is dialogue:
+            del self._dialogues[dialogue.sid]
+            self.session.forget(dialogue.sid)
 
     def say(self, kind: str, sid: str, payload: Mapping[str, Any]) -> None:
         """Tell it something of a call."""
@@ -291,8 +307,7 @@ class Client:
         refused = self._desk.register(self)
         if refused is None:
             self.session.ready(now)
-            for each in list(self._dialogues.values()):
-                each.ring_anew()
+            self._desk.ready(self)
         else:
             self.session.deny(refused, now)
             self._withdraw(now)
@@ -305,8 +320,11 @@ class Client:
 
     def _on_called(self, event: Any) -> None:
         dialogue = self._dialogues.get(event.callsid)
-        if dialogue is None:
-            return
+        if dialogue is None:  # the SDK may say what it had yet to say before it registers
+            dialogue = self._desk.missed(self, event.callsid)
+            if dialogue is None:
+                return
+            dialogue.join(self)
         dialogue.take(event)
         if isinstance(event, events.Messaged):
             self._desk.message(dialogue, event)

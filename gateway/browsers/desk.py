@@ -168,27 +168,44 @@ class Desk:
         if client not in seated:
             self._clients.setdefault(who, []).append(client)
             self.roster.came(verdict.account_sid, client)
-            missed = self._wait_for_rings(who, client)
+            missed = self._rings_that_are_over(who, client)
         self._bearers.add(client, verdict)
         ttl = max(0.0, verdict.expires - self._clock())
-        client.accept(verdict, ttl, self._gateway, self._edge)
+        rang = [each.sid for each in self._missed_by(who, client)]
+        client.accept(verdict, ttl, self._gateway, self._edge, rang)
         for each in missed:
             client.say("cancel", each.sid, {})
 
-    def _wait_for_rings(self, who: tuple[str, str], client: Client) -> Sequence[Dialogue]:
-        """Give a device what rang at it when its socket dropped; what is over by now is left.
+    def _rings_that_are_over(self, who: tuple[str, str], client: Client) -> Sequence[Dialogue]:
+        """What a device that is back may still show as ringing.
 
-        Which device of an identity it is nobody says: any with the same browser may be the one.
+        Which device of an identity it is nobody says: any with the same browser may be the one,
+        though not for a call that one of them has.
         """
-        for each in self._held.get(who, ()):
-            if each.is_missed and each.agent == client.agent:
-                each.wait_at(client)
         now = asyncio.get_running_loop().time()
+        stands = {each.sid for each in self._held.get(who, ())}
         return [
             each
             for each in self._ended.values()
-            if (each.account_sid, each.identity) == who and each.rang_until > now
+            if (each.account_sid, each.identity, each.agent) == (*who, client.agent)
+            and each.rang_until > now
+            and each.sid not in stands
         ]
+
+    def ready(self, client: Client) -> None:
+        """See `client.Desk`: it rings where it rang when a socket dropped; for each call once."""
+        for each in self._missed_by((client.account_sid, client.identity), client):
+            if each.sid not in client.calls:
+                each.ring_anew(client)
+
+    def missed(self, client: Client, sid: str) -> Dialogue | None:
+        """See `client.Desk`."""
+        who = (client.account_sid, client.identity)
+        return next((each for each in self._missed_by(who, client) if each.sid == sid), None)
+
+    def _missed_by(self, who: tuple[str, str], client: Client) -> Sequence[Dialogue]:
+        held = self._held.get(who, ())
+        return [each for each in held if each.is_missed and each.agent == client.agent]
 
     def register(self, client: Client) -> Fault | None:
         """See `client.Desk`: said again it changes nothing."""
@@ -240,7 +257,7 @@ class Desk:
     def come_back(self, client: Client, event: Reconnected) -> None:
         """See `client.Desk`: how long a refusal takes does not say why."""
         found: Dialogue | None = None
-        for each in (*self._missed(event.callsid), *self._dialogues.get(event.callsid, ())):
+        for each in (*self._ended_unheard(event.callsid), *self._dialogues.get(event.callsid, ())):
             is_theirs = each.proves(event.reconnect)
             who = (each.account_sid, each.identity)
             if is_theirs and who == (client.account_sid, client.identity):
@@ -254,7 +271,7 @@ class Desk:
         else:
             found.come_back(client, event.sdp)
 
-    def _missed(self, sid: str) -> Sequence[Dialogue]:
+    def _ended_unheard(self, sid: str) -> Sequence[Dialogue]:
         """The call whose end its client missed, if it may still hear of it."""
         found = self._ended.get(sid)
         now = asyncio.get_running_loop().time()

@@ -96,7 +96,6 @@ class Dialogue:
         self._flow = socket.flow
         self._is_up = False  # answered by either side, and its client has the proof
         self._invitation: dict[str, Any] | None = None  # what rings at a device
-        self._is_unrung = False  # its device is back, and was not told anew
         self._last = ""  # the last description of ours in an answer
         self._owed: list[tuple[str, dict[str, Any]]] = []  # for who is back
         self._away: asyncio.TimerHandle | None = None
@@ -211,15 +210,10 @@ class Dialogue:
         """Until when a device that is back has to hear that it rings no more; 0 for never."""
         return self.unsaid.until if self.unsaid is not None and self.unsaid.cancelled else 0.0
 
-    def wait_at(self, socket: "Client") -> None:
-        """The device where it rang is back on this socket; it rings there by `ring_anew`."""
-        self._join(socket)
-        self._is_unrung = True
-
-    def ring_anew(self) -> None:
-        """Ring at a device that is back and takes calls; once."""
-        if self._is_unrung and not self._is_up and self._invitation is not None:
-            self._is_unrung = False
+    def ring_anew(self, socket: "Client") -> None:
+        """Ring at the device where it rang, which is back on this socket and takes calls."""
+        self.join(socket)
+        if self._invitation is not None:
             self._say("cancel")
             self._say("invite", **self._invitation)
 
@@ -227,10 +221,9 @@ class Dialogue:
         """Its client has it on this socket from now on, and says what it offers."""
         before = self._socket
         if before is not None and before is not socket:
-            before.part(self.sid)
+            before.part(self)
             before.say("hangup" if self._is_up else "cancel", self.sid, {})
-        self._join(socket)
-        self._is_unrung = False
+        self.join(socket)
         owed, self._owed = self._owed, []
         self.take(Reinvited(callsid=self.sid, sdp=sdp))
         for kind, payload in owed:
@@ -247,7 +240,8 @@ class Dialogue:
         wait, reason = (AWAY, LOST) if self._is_up else (RINGS_ON, UNTAKEN)
         self._away = asyncio.get_running_loop().call_later(wait, self._lose, reason)
 
-    def _join(self, socket: "Client") -> None:
+    def join(self, socket: "Client") -> None:
+        """Its client has it on this socket from now on."""
         self._socket, self._flow = socket, socket.flow
         self._stay()
         socket.join(self)
@@ -289,7 +283,7 @@ class Dialogue:
         self._owed.clear()
         self._stay()
         if self._socket is not None:
-            self._socket.part(self.sid)
+            self._socket.part(self)
             self._socket = None
         self._ended(self)
 

@@ -462,6 +462,49 @@ async def test_a_device_that_rings_and_drops_rings_anew_when_it_is_back() -> Non
     assert world.leg.told == [("answered", "yes")]
 
 
+async def test_two_devices_that_ring_and_come_back_ring_once_each() -> None:
+    """They look the same, and each call is one SID; what one answers the other does not end."""
+    world = World()
+    pages = [await comes(world) for _ in range(2)]
+    dialogues = [await rings(world, page) for page in pages]
+    for page in pages:
+        page.client.drop()
+    back = [await comes(world) for _ in range(2)]
+    for page in back:
+        assert [kind for kind, _ in page.hears()] == ["connected", "ready", "cancel", "invite"]
+    back[0].says("answer", callsid=SID, sdp="yes")
+    dialogues[1].cancel()
+    assert [page.hears() for page in back] == [[], [("cancel", {"callsid": SID})]]
+    back[0].says("hangup", callsid=SID)
+    assert [kind for kind, _ in world.leg.told] == ["answered", "hung up"]
+
+
+async def test_what_rang_is_given_to_nobody_who_takes_no_calls() -> None:
+    world = World()
+    page = await comes(world)
+    await rings(world, page)
+    page.client.drop()
+    caller = Page(world)
+    caller.says("listen", token="alice")
+    await turn()
+    assert [kind for kind, _ in caller.hears()] == ["connected"]
+    back = await comes(world)
+    assert [kind for kind, _ in back.hears()][-1] == "invite"
+
+
+async def test_a_ring_that_is_over_ends_no_call_of_another_device() -> None:
+    """One rang and was closed, the other answered, lost its socket and is back."""
+    world = World()
+    pages = [await comes(world) for _ in range(2)]
+    dialogues = [await rings(world, page) for page in pages]
+    pages[0].client.drop()
+    pages[1].says("answer", callsid=SID, sdp="yes")
+    dialogues[0].cancel()
+    pages[1].client.drop()
+    back = await comes(world)
+    assert [kind for kind, _ in back.hears()] == ["connected", "ready"]
+
+
 async def test_an_answer_that_was_under_way_as_the_socket_dropped_counts() -> None:
     """The SDK says it again on the next socket, before that is registered."""
     world = World()
