@@ -1,8 +1,8 @@
 """Documents for who waits: in a queue, or for a conference to begin or to go on.
 
 They begin anew where they began when they have ended, as with Twilio, until who waits is fetched
-or hangs up. A round that took no time is followed by a second of silence, and documents that can't
-be had leave silence: the waiting goes on.
+or hangs up. A round that was over at once is followed by a second of silence, and documents that
+can't be had leave silence: the waiting goes on.
 """
 
 from functools import partial
@@ -20,7 +20,7 @@ from twiml.verbs import Hangup, Leave, VoiceVerb
 __all__ = ["Waiter", "in_queue", "in_room"]
 
 _BREATH: Final = 1  # seconds
-_NO_TIME: Final = 0.1  # seconds
+_SHORT: Final = 0.5  # seconds: of two in a second none comes to an end for its pace
 
 
 class Waiter(Runner):
@@ -45,7 +45,7 @@ class Waiter(Runner):
         return Next()
 
     def _documents_ended(self) -> None:
-        if self._call.clock() - self._began < _NO_TIME:
+        if self._call.clock() - self._began < _SHORT:
             self._machine = _Breath(self._call, self, self._beginning)
             self._machine.begin()
         else:

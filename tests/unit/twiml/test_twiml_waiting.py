@@ -18,6 +18,7 @@ from twiml.waiting import in_queue, in_room
 
 WAIT = "https://app.example.com/wait"
 KEY = "https://app.example.com/key"
+BEEP = "https://app.example.com/beep.wav"
 BEGIN = Goto(url=WAIT, method="GET")
 
 
@@ -34,9 +35,10 @@ def _waiting(
     page: Page,
     keys: tuple[tuple[float, str], ...],
     others: dict[str, Page],
+    beep: float = 1.0,
 ) -> FakeCall:
     app = {WAIT: page, **{f"https://app.example.com/{name}": each for name, each in others.items()}}
-    call = FakeCall(World(app=app, keys=keys, sounds={"Wait": 4.0}), runner=runner)
+    call = FakeCall(World(app=app, keys=keys, sounds={"Wait": 4.0, BEEP: beep}), runner=runner)
     call.runner.start(BEGIN)
     return call
 
@@ -56,6 +58,14 @@ def test_a_document_that_takes_no_time_is_asked_for_once_a_second() -> None:
     assert [each.at for each in call.asked] == [0.0, 1.0, 2.0]
     call = queued(Dial(), Redirect(url="more"), more=()).until(1.5)
     assert [each.at for each in call.asked] == [0.0, 0.0, 1.0, 1.0]
+
+
+def test_a_short_sound_is_heard_for_as_long_as_somebody_waits() -> None:
+    for length in (0.0, 0.11, 0.15, 0.19, 0.3, 0.49, 0.6):
+        call = _waiting(in_queue, (Play(url="beep.wav"),), (), {}, beep=length).until(600.0)
+        assert len(call.heard) > 300, length
+        assert len(call.asked) < 1201, length
+        assert call.findings == [], length
 
 
 def test_what_a_wait_leads_to_ends_in_its_beginning() -> None:
