@@ -130,7 +130,11 @@ async def test_a_menu_takes_keys_as_it_says(tmp_path: Path, keys: KeyPhone) -> N
         here.app.pages["/two"] = (
             '<Response><Pause length="1"/><Redirect>/star</Redirect></Response>'
         )
-        here.app.pages["/star"] = '<Response><Gather finishOnKey="*" action="/starred"/></Response>'
+        here.app.sounds["/begun.wav"] = tone_file(620, 30.0)
+        here.app.pages["/star"] = (
+            '<Response><Gather finishOnKey="*" action="/starred"><Play>/begun.wav</Play></Gather>'
+            "</Response>"
+        )
         here.app.pages["/starred"] = (
             '<Response><Gather timeout="1" action="/empty" actionOnEmptyResult="true"/>'
             "<Redirect>/passed</Redirect></Response>"
@@ -142,7 +146,7 @@ async def test_a_menu_takes_keys_as_it_says(tmp_path: Path, keys: KeyPhone) -> N
         form = await here.app.until("/two")
         assert (form["Digits"], form["FinishedOnKey"]) == ("12", "")
         assert ("GET", "/two") in here.app.ways
-        await here.app.until("/star")
+        await keys.sound.hears(620)
         for key in "3*#":
             inform(keys, key)
         form = await here.app.until("/starred")
