@@ -124,21 +124,23 @@ async def test_a_call_outlives_its_socket(tmp_path: Path, browser: Chromium) -> 
         await left(here)
 
 
-async def test_a_refusal_is_forgotten_when_a_token_is_taken(
+async def test_a_token_that_is_refused_leaves_the_one_before(
     tmp_path: Path, browser: Chromium
 ) -> None:
     async with gateway(tmp_path, SETUP) as here:
         page = await softphone(here, browser, (await access(here)).token("bob"))
         good = await page.run("document.getElementById('token').value")
         for token, status, problem in (
-            (good[:-4], "Not taking calls", "3120"),
+            (good[:-4], "Connected as bob, taking calls.", "3120"),
             (good, "Connected as bob, taking calls.", ""),
         ):
             await page.run(f"document.getElementById('token').value = '{token}'")
             await page.run("document.getElementById('token-form').requestSubmit()")
+            await page.until(
+                f"document.getElementById('problem').hidden === {json.dumps(not problem)}"
+            )
             await says(page, "status", status)
             await says(page, "problem", problem)
-        await page.until("document.getElementById('problem').hidden")
 
 
 async def test_what_rings_ends_with_the_callers_socket_and_rings_anew_after_the_others(

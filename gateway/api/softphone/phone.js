@@ -15,7 +15,6 @@ const $ = (id) => document.getElementById(id);
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
 const signal = new Signal(`${scheme}//${location.host}/signal`);
 
-let token = "";
 let identity = ""; // as the gateway knows it
 let takesCalls = false;
 let refusal = ""; // what the gateway last said against the token
@@ -59,8 +58,7 @@ function enter(given) {
   complain("");
   ends = claims.exp ?? 0;
   say("Connecting…");
-  token = given;
-  signal.listen(token);
+  signal.listen(given);
 }
 
 async function post(path, form, headers = {}, patience = SLOWEST) {
@@ -79,7 +77,7 @@ async function post(path, form, headers = {}, patience = SLOWEST) {
 // What credentials are told counts for a time, so each call asks.
 async function askServers() {
   try {
-    servers = (await post("/phone/ice", { Token: token }, {}, PATIENCE)).ice_servers;
+    servers = (await post("/phone/ice", { Token: signal.token }, {}, PATIENCE)).ice_servers;
   } catch {
     // whether the token is any good, /signal says
   }
@@ -277,6 +275,10 @@ signal.addEventListener("ready", () => {
   takesCalls = true;
   if (call === null) sayIdle();
 });
+signal.addEventListener("offline", () => {
+  takesCalls = false;
+  if (call === null) sayIdle();
+});
 signal.addEventListener("up", () => call?.comeBack());
 signal.addEventListener("down", (event) => {
   takesCalls = false;
@@ -295,8 +297,7 @@ signal.addEventListener("error", (event) => {
   complain(text);
   if (callsid) return;
   refusal = text;
-  takesCalls = false;
-  if (call === null) say("Not taking calls: see what is wrong.");
+  if (call === null && signal.isUp && identity) sayIdle();
   $("entry").hidden = false;
 });
 

@@ -20,6 +20,7 @@ export function claimsOf(token) {
 export class Signal extends EventTarget {
   #socket = null;
   #token = "";
+  #good = ""; // the one that the gateway took last
   #tries = 0;
   #isOver = false;
   #timers = { silent: 0, register: 0, again: 0 };
@@ -36,6 +37,11 @@ export class Signal extends EventTarget {
     this.#isOver = false;
     if (this.#socket !== null && this.#socket.readyState === WebSocket.OPEN) this.#listen();
     else this.#connect();
+  }
+
+  // The one that holds, or is tried.
+  get token() {
+    return this.#good || this.#token;
   }
 
   send(type, payload) {
@@ -96,15 +102,25 @@ export class Signal extends EventTarget {
     const payload = frame.payload ?? {};
     if (frame.type === "connected") this.#connected();
     if (frame.type === "error" && !payload.callsid && FINAL.includes(payload.error?.code)) {
-      this.#isOver = true;
-      clearInterval(this.#timers.register);
+      this.#refused();
     }
     this.#tell(frame.type, payload);
+  }
+
+  // A newer token that is no good leaves the one before; that one ends all.
+  #refused() {
+    if (this.isUp && this.#token !== this.#good) {
+      this.#token = this.#good;
+      return;
+    }
+    this.#isOver = true;
+    clearInterval(this.#timers.register);
   }
 
   #connected() {
     const wasUp = this.isUp;
     this.isUp = true;
+    this.#good = this.#token;
     this.#tries = 0;
     clearInterval(this.#timers.register);
     if (claimsOf(this.#token)?.grants?.voice?.incoming?.allow === true) {
