@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from typing import Final
 
+import structlog
 from aiohttp import WSMsgType, web
 
 from gateway.browsers.client import Client
@@ -14,6 +15,7 @@ from gateway.browsers.sockets import LARGEST_FRAME, Door, flow_of, refusal
 from protocols.sip.transport import Flow
 from protocols.voicesdk.session import NORMAL, Limits, Session
 
+_log = structlog.get_logger(__name__)
 PATH: Final = "/signal"
 _PROOF: Final = 24  # octets
 _CLOSE_WITHIN: Final = 2.0  # seconds for a client to say that it closes too
@@ -91,14 +93,20 @@ class _Served:
             self._client.drop()
 
     async def _write(self) -> None:
-        """Write to the end; a client that reads nothing is cut off."""
+        """Write to the end; a client that reads nothing is cut off, and so is one that we fail."""
         try:
             await self._write_on()
-        except ConnectionError:
+        except (ConnectionError, RuntimeError):
             pass  # the reader sees it too
         except TimeoutError:
-            if self._request.transport is not None:
-                self._request.transport.abort()
+            self._abort()
+        except Exception:
+            _log.exception("a socket at /signal fell")
+            self._abort()
+
+    def _abort(self) -> None:
+        if self._request.transport is not None:
+            self._request.transport.abort()
 
     async def _write_on(self) -> None:
         """Send what there is, when there is some or something is due."""

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 from aiohttp.test_utils import TestServer
 
+from gateway.browsers.client import Client
 from gateway.browsers.signal import PATH, Signal
 from gateway.browsers.sockets import LARGEST_FRAME, Door, Origins
 from protocols.voicesdk.session import Limits
@@ -150,6 +152,23 @@ async def test_heartbeats_come_and_who_answers_none_is_let_go() -> None:
         assert message.type is WSMsgType.CLOSE
         assert socket.close_code == 1001
         await server.empties()
+
+
+async def test_a_socket_whose_timers_fail_is_cut_off_and_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(client: Client) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(Client, "handle_timer", fails)
+    async with serving(Limits(heartbeat=0.05)) as server:
+        socket = await server.opens()
+        await socket.send_json(frame("listen", token="alice"))
+        async with asyncio.timeout(10):
+            while (await socket.receive()).type is WSMsgType.TEXT:
+                pass
+        await server.empties()
+    assert "a socket at /signal fell" in capsys.readouterr().out
 
 
 async def test_octets_that_are_no_text_are_told() -> None:
