@@ -19,13 +19,13 @@ LONGEST: Final = 3.0
 class Mouth:
     """One leg's; `ssrc` gives random numbers of 32 bits, `wake` is called with the time of a timer.
 
-    `done` is called when all keys are pressed that were commanded, with why not if they are not.
+    `done` is called for each command when all keys are pressed, with why not if they are not.
     """
 
     __slots__ = (
+        "_asked",
         "_done",
         "_fills",
-        "_is_asked",
         "_outlet",
         "_presser",
         "_sound",
@@ -52,7 +52,7 @@ class Mouth:
         self._fills = False
         self._speaker: Speaker | None = None
         self._presser: Presser | None = None
-        self._is_asked = False  # keys are under way that were commanded
+        self._asked = 0  # commands whose keys are under way
 
     def change(self, stream: Stream, now: float) -> None:
         """The peer takes something else from now on."""
@@ -98,7 +98,7 @@ class Mouth:
         elif (presser := self._taken()) is None:
             self._done(DEAF)
         else:
-            self._is_asked = True
+            self._asked += 1
             presser.press(keys, now, _within_reason(duration))
             self._wake(now)
 
@@ -121,8 +121,8 @@ class Mouth:
     def _let_go(self, reason: str) -> None:
         self._presser = None
         self._outlet.keep_to(None)
-        if self._is_asked:
-            self._is_asked = False
+        asked, self._asked = self._asked, 0
+        for _ in range(asked):
             self._done(reason)
 
     def timer(self) -> float:

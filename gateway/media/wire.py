@@ -48,7 +48,9 @@ class Apply(msgspec.Struct, frozen=True, kw_only=True, tag="apply", gc=False):
 
 
 class Press(msgspec.Struct, frozen=True, kw_only=True, tag="press"):
-    """Press keys towards a leg's peer, after those that are under way; `Pressed` when all are.
+    """Press keys towards a leg's peer, after those that are under way.
+
+    `Pressed` answers each, when the last of all of them is pressed.
 
     `digits` are 0-9, *, #, A-D, w for half a second's pause and W for a second's. Each is pressed
     for `duration` seconds, within reason.

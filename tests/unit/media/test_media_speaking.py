@@ -31,12 +31,15 @@ def press(world: World, keys: str, name: str = "b", call: str = "call") -> None:
     world.switch.press(call, name, keys, asyncio.get_running_loop().time())
 
 
-async def pressed(world: World) -> wire.Pressed:
-    await until(lambda: world.of(wire.Pressed))
-    (told,) = world.of(wire.Pressed)
-    assert isinstance(told, wire.Pressed)
-    world.told.remove(told)
-    return told
+async def pressed(world: World, commands: int = 1) -> wire.Pressed:
+    """What so many commands were told, all the same."""
+    await until(lambda: len(world.of(wire.Pressed)) >= commands)
+    told = world.of(wire.Pressed)
+    assert len(told) == commands and len(set(told)) == 1
+    for each in told:
+        world.told.remove(each)
+    assert isinstance(told[0], wire.Pressed)
+    return told[0]
 
 
 def digits(packets: Iterable[Packet]) -> list[DigitEnded]:
@@ -114,7 +117,7 @@ async def test_keys_as_sound_to_who_takes_no_events(world: World, codec: Codec) 
     world.apply([leg("b", _agreed(other, codec))])
     press(world, "159")
     press(world, "0#a")
-    assert (await pressed(world)).fault == ""
+    assert (await pressed(world, 2)).fault == ""
     await until(lambda: len(other.heard) >= 6 * 9)
     samples, rate = heard_as(other.heard, codec)
     assert keys_in(samples, rate) == "159" + "0#A"
@@ -128,7 +131,7 @@ async def test_a_second_press_waits_for_the_first(world: World) -> None:
     press(world, "12")
     await until(lambda: other.heard)
     press(world, "3")
-    await pressed(world)
+    await pressed(world, 2)
     await until(lambda: len(digits(other.heard)) == 3)
     assert "".join(each.digit for each in digits(other.heard)) == "123"
 
