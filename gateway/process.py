@@ -23,11 +23,11 @@ from gateway.welcome import welcome
 
 __all__ = ["EVERY_ROLE", "FENCED", "run"]
 
-# Containers made since that are still there (the default is 700), and collections of the younger
-# after which the older have their turn. Neither calls nor texts leave circles, and what others
-# leave can wait until the process rests: a look through what busy calls make in a second stops all
-# of them for 30 ms. SIP keeps less than this of 300 calls a second, for half a minute.
-_COLLECT_AFTER = (500_000, 5, 20)
+# Containers made since that are still there (the default is 700), and looks at the younger ones
+# after which the older have their turn. The youngest are looked through in portions of half a
+# millisecond, as what strangers send leaves circles with its errors. What calls keep grows old and
+# leaves none: a look through half a million stops all calls for a third of a second.
+_COLLECT_AFTER = (3_000, 1_000, 1_000)
 FENCED = 75  # the exit status of a process that others took for dead (EX_TEMPFAIL)
 _MENDABLE = (
     StoreError,

@@ -1,4 +1,4 @@
-"""When the garbage collector looks through a gateway: not while calls only come and go."""
+"""When the garbage collector looks through a gateway: often at little, seldom at much."""
 
 import gc
 from collections.abc import Iterator
@@ -27,18 +27,18 @@ def looked() -> Iterator[list[int]]:
     gc.unfreeze()
 
 
-def test_calls_that_are_remembered_are_not_looked_through(looked: list[int]) -> None:
+def test_calls_that_are_remembered_are_looked_through_once(looked: list[int]) -> None:
     spare_the_collector()
     looked.clear()
     kept = [[number] for number in range(_KEPT)]
-    assert not looked
+    assert set(looked) == {0}
     assert len(kept) == _KEPT
 
 
 def test_circles_do_not_gather_for_ever(looked: list[int]) -> None:
     spare_the_collector()
     looked.clear()
-    for _ in range(2 * _KEPT):
+    for _ in range(10_000):
         circle: list[object] = []
         circle.append(circle)
-    assert looked
+    assert len(looked) >= 3
