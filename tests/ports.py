@@ -4,10 +4,12 @@ Who connects, or asks for any port, is given one of the system's range, which be
 above. What is named beforehand is drawn from below it, so none of them comes in between.
 """
 
+import asyncio
 import random
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 UDP: Final = socket.SOCK_DGRAM
@@ -50,3 +52,20 @@ def refusing_port(kind: socket.SocketKind, host: str = "127.0.0.1") -> Iterator[
         if kind is UDP:
             held.connect(held.getsockname())  # it takes nothing but its own from now on
         yield int(held.getsockname()[1])
+
+
+async def listened_at(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
+    """Wait until a program listens at a port of TCP; what it wrote, if it ends before."""
+    async with asyncio.timeout(30):
+        while True:
+            if process.returncode is not None:
+                said = await asyncio.to_thread(log.read_text, errors="replace")
+                raise AssertionError(f"it ended:\n{said}")
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            await writer.wait_closed()
+            return

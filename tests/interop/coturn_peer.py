@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.ports import free_port
+from tests.ports import free_port, listened_at
 
 SECRET = "a secret of two"
 _SHOWN = Path(__file__).parents[2] / "examples" / "turnserver.conf"
@@ -52,24 +52,9 @@ async def coturn(folder: Path) -> AsyncIterator[int]:
             cwd=folder,
         )
     try:
-        await _listens(port, process, log)
+        await listened_at(port, process, log)
         yield port
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-async def _listens(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            said = await asyncio.to_thread(log.read_text, errors="replace")
-            assert process.returncode is None, f"coturn ended:\n{said}"
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            await writer.wait_closed()
-            return

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from protocols.sip.wire import Certificate
-from tests.ports import free_port
+from tests.ports import free_port, listened_at
 
 _SHOWN = Path(__file__).parents[2] / "examples" / "nginx.conf"
 # What the system's nginx.conf has around sites, in a folder of its own and in front.
@@ -59,25 +59,9 @@ async def nginx(folder: Path, gateway: int, certificate: Certificate) -> AsyncIt
         stdin=asyncio.subprocess.DEVNULL,
     )
     try:
-        await _listens(port, process, log)
+        await listened_at(port, process, log)
         yield port
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-async def _listens(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            assert process.returncode is None, "nginx ended:\n" + await asyncio.to_thread(
-                log.read_text
-            )
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            await writer.wait_closed()
-            return
