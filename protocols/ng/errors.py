@@ -11,3 +11,7 @@ class LocalProtocolError(ProtocolError):
 
 class RemoteProtocolError(ProtocolError):
     """What came can't be read."""
+
+
+class Unanswered(RemoteProtocolError):
+    """A command has no answer; the text goes on after the name of who was asked."""
