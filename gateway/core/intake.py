@@ -62,6 +62,7 @@ class Intake:
         self._backlog = Backlog(bounds)
         self._read_lately = Lately()
         self.own = own
+        self._ours_since = 0.0  # when the last queue was taken over
         self._clock = clock
         self._wake = wake
         self._taken_over: list[Queues] = []
@@ -92,6 +93,8 @@ class Intake:
             self._store.hint(FAMILY)
         elif self._read_lately.take(job.id):
             return  # the store was quicker than whoever made it, and so may its end have been
+        elif job.created_at < self._ours_since:
+            self._leave(job)  # whose the queue was may have read it, and even ended it
         elif self._being_read or self._older:
             self._arrive(_new(job))
         elif self._admits(job):
@@ -110,6 +113,8 @@ class Intake:
         """These are ours from now on; what is there of them is read in the background."""
         await self._begin_to_follow()
         self.own |= queues
+        self._ours_since = self._clock()
+        self._reader.changed(queues)
         self._being_read.append(queues)
         self._taken_over.append(queues)
         self._taken_over_due.set()
@@ -166,7 +171,7 @@ class Intake:
     def give_up(self, queues: Queues) -> None:
         """These are not ours any more: forget what waits."""
         self.own -= queues
-        self._reader.lost(queues)
+        self._reader.changed(queues)
         for endpoint in self._scheduler.endpoints():
             if endpoint in queues:
                 self._scheduler.clear(endpoint)
@@ -327,6 +332,11 @@ class Intake:
             return True
         self._backlog.leave(endpoint, job.place)
         return False
+
+    def _leave(self, job: Job) -> None:
+        """What the store says of it is known when it is read, at once if there is room."""
+        self._backlog.leave(job.endpoint, job.place)
+        self._room.set()
 
     def _take_in(self, pending: Pending) -> bool:
         job = pending.job

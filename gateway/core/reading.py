@@ -47,17 +47,20 @@ class Reader:
         self._unstored = unstored
         self._lock = asyncio.Lock()
         self._gone: set[str] = set()  # what is being read may show these, or those
-        self._lost: list[Queues] = []  # in these queues, as they are no more
+        self._changed: list[Queues] = []  # in these queues, as they are no more
 
     def left(self, key: str) -> None:
         """A job has left the memory: what is being read may show it wrongly."""
         if self._lock.locked():
             self._gone.add(key)
 
-    def lost(self, queues: Queues) -> None:
-        """These may be another's, and ours again, before what is being read is here."""
+    def changed(self, queues: Queues) -> None:
+        """These come or go: others may have tried, or may yet try, what is being read of them.
+
+        Who gets them reads them anew.
+        """
         if self._lock.locked():
-            self._lost.append(queues)
+            self._changed.append(queues)
 
     async def horizon(self) -> Horizon:
         """`Store.horizon`, however long the store is away."""
@@ -173,7 +176,7 @@ class Reader:
 
     def _begin(self) -> None:
         self._gone = self._unstored()
-        self._lost = []
+        self._changed = []
 
     def _all_known(self, found: Iterable[tuple[int, Sequence[Row]]]) -> list[Pending]:
         return [each for number, rows in found for each in self._known(rows, number)]
@@ -189,7 +192,7 @@ class Reader:
             except ValueError as error:  # left to the newer version that wrote it
                 _log.error("a job is in a state not known here", job=row[0], reason=str(error))
                 continue
-            if not any(pending.job.endpoint in queues for queues in self._lost):
+            if not any(pending.job.endpoint in queues for queues in self._changed):
                 page.append(pending)
         return page
 

@@ -10,7 +10,7 @@ from job_bench import Bench, Log, id_at, on_store
 
 from gateway.core.owned import NOTHING, Queues
 from gateway.core.records import SHARDS, JobState, generation_of, tables, transition
-from gateway.core.runner import Bounds
+from gateway.core.runner import Bounds, Job
 from gateway.store.base import Query, Row, Store
 from tests.contract.backends import STORES
 
@@ -63,16 +63,17 @@ async def test_what_is_parked_comes_before_what_is_read_on_behind_it(
     monkeypatch.setattr("gateway.core.reading._RECENT", 0)
     monkeypatch.setattr("gateway.core.parking._MOST", 1)
     made = bench.clock() - 3600.0
-    unread, parked, left = [
-        bench.job(each, id=id_at(made), sid="SM0", sequence="SM0")
-        for each in ("queued", "sent", "delivered")
-    ]
-    await bench.insert(unread)
+
+    def job(name: str) -> Job:
+        return bench.job(name, id=id_at(made), sid="SM0", sequence="SM0")
+
+    await bench.insert(job("queued"))
     log = Log()
     runner = bench.runner(log, workers=1, own=NOTHING)
     await runner.take_over(ALL)
     intake = runner._intake
     await intake._read_taken_over()
+    parked, left = job("sent"), job("delivered")
     await bench.insert(parked, left)
     runner.offer(parked)
     runner.offer(left)
@@ -262,17 +263,18 @@ async def test_what_is_read_does_not_overtake_what_arrived_meanwhile(
     bench: Bench, page: Sequence[str]
 ) -> None:
     """It waits for the end of the reading, and the page has the next of its sequence."""
-    sent, delivered = (
-        bench.job(name, sequence="SM1", sid="SM1", id=id_at(bench.clock() + at))
-        for at, name in enumerate(("sent", "delivered"))
-    )
-    store = Gate(bench.store, tables(generation_of(sent.id)).pending.name)
+    ids = id_at(bench.clock()), id_at(bench.clock() + 1)
+    store = Gate(bench.store, tables(generation_of(ids[0])).pending.name)
     log = Log()
     runner = bench.runner(log, workers=1, own=NOTHING, store=store)
     await bench.insert(bench.job("other", endpoint="f"))
     runner.start()
     await runner.take_over(ALL)
     await asyncio.wait_for(store.reached.wait(), 30)
+    sent, delivered = (
+        bench.job(name, sequence="SM1", sid="SM1", id=each)
+        for name, each in zip(("sent", "delivered"), ids, strict=True)
+    )
     await bench.insert(*(each for each in (sent, delivered) if each.payload in page))
     runner.offer(sent)
     store.opened.set()

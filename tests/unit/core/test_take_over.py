@@ -262,7 +262,7 @@ async def test_a_job_that_ended_is_not_taken_in_again_by_the_look_that_shows_it(
 
 
 class Held:
-    """A store whose next look for what arrived can be held at any of its steps, or fail."""
+    """A store whose next look can be held at any of its steps, or fail at what arrived."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -292,6 +292,11 @@ class Held:
     async def generations(self, family: str) -> list[int]:
         await self._stand("generations")
         return await self._store.generations(family)
+
+    async def fetch(self, query: Query, *parameters: Any) -> list[Row]:
+        rows = await self._store.fetch(query, *parameters)
+        await self._stand(query.name)  # with what it read
+        return rows
 
     async def arrived(
         self, query: Query, since: Horizon, until: Horizon, *parameters: Any
@@ -381,6 +386,61 @@ async def test_what_another_tried_in_the_middle_of_a_look_is_not_tried_again(
     await maker.insert(maker.job("last"))
     await log.until(1)
     assert (other_log.seen, log.seen) == ([("a", 1)], [("last", 1)])
+
+
+async def test_what_another_tried_while_a_page_was_read_is_not_tried_again(
+    pair: list[Bench],
+) -> None:
+    """The page is of a queue that was given up before, and is ours again after it."""
+    maker, owner = pair
+    await maker.insert(job := maker.job("a"))
+    of = tables(generation_of(job.id))
+    log, other_log, store = Log(), Log(), Held(owner.store)
+    owning = owner.runner(log, own=NOTHING, store=store)
+    other = maker.runner(other_log, own=NOTHING)
+    owning.start()
+    other.start()
+    await owning.take_over(queue("e"))
+    await store.stands_at(of.count.name)
+    await owning.give_up(queue("e"), 30.0)
+    await store.stands_at(of.pending.name)
+    await other.take_over(queue("e"))
+    await other_log.until(1)
+    await other.give_up(queue("e"), 30.0)
+    await owning.take_over(queue("e"))
+    store.go_on.set()
+    await owning.recovered()
+    await maker.insert(maker.job("last"))
+    await log.until(1)
+    assert (other_log.seen, log.seen) == ([("a", 1)], [("last", 1)])
+
+
+async def test_what_was_tried_before_its_maker_was_told_is_not_tried_again(
+    pair: list[Bench],
+) -> None:
+    """Stored by one, tried by another, and then the queue is the first one's."""
+    maker, owner = pair
+    log, other_log = Log(), Log()
+    making = maker.runner(log, own=NOTHING)
+    owning = owner.runner(other_log, own=NOTHING)
+    making.start()
+    owning.start()
+    await owning.take_over(queue("e"))
+    ended, open_still = maker.job("ended"), maker.job("open still")
+    await maker.insert(ended)
+    await other_log.until(1)
+    await owning.give_up(queue("e"), 30.0)
+    await making.take_over(queue("e"))
+    await making.recovered()
+    await maker.insert(open_still)
+    for job in (ended, open_still):
+        making.offer(job)
+    await log.until(1)
+    await maker.insert(last := maker.job("last"))
+    making.offer(last)
+    await log.until(2)
+    assert other_log.seen == [("ended", 1)]
+    assert log.seen == [("open still", 1), ("last", 1)]
 
 
 async def test_a_look_that_fails_half_way_is_made_again(
