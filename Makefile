@@ -25,7 +25,7 @@ help:
 	@echo 'make test     set up, then style, types and all tests that need only Python'
 	@echo 'make interop  exchange messages with software that is not ours: $(PEERS)'
 	@echo 'make crash | chaos | fuzz | soak | bench   [SECONDS=60]'
-	@echo 'make mutate-twiml  take each attribute of TwiML its effect, and want a test red'
+	@echo 'make mutate-twiml  take each attribute of TwiML its effect, and want a test red; all, or SECONDS=60'
 	@echo 'make hostile  attack a gateway while two phones talk'
 	@echo 'make lint | format | docs | lock | clean'
 
@@ -127,7 +127,7 @@ fuzz: setup
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 mutate-twiml: setup
-	$(BIN)/python -m tests.mutate
+	$(BIN)/python -m tests.mutate $(if $(filter command line environment,$(origin SECONDS)),--seconds $(SECONDS))
 
 soak: setup
 	$(BIN)/python -m tests.soak --seconds $(SECONDS)

@@ -6,6 +6,7 @@ A test is always run by the same process. What takes long for want of its attrib
 import contextlib
 import io
 import multiprocessing
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Final
@@ -95,13 +96,33 @@ def rounds(rows: Rows) -> Iterator[dict[str, str]]:
         left = [(test, name) for test, name in left if now[test] != name]
 
 
+def _is_in_gateway(test: str) -> bool:
+    return "integration" in test
+
+
+def in_gateways(rows: Rows) -> int:
+    """How many tests of `rows` run in a gateway, each counted for every row that names it."""
+    return sum(_is_in_gateway(test) for tests in rows.values() for test in tests)
+
+
+def by_lot(rows: Rows, count: int, seed: int) -> Rows:
+    """`rows` with `count` of those that have a test in a gateway, and without it in the others."""
+    slow = [name for name, tests in rows.items() if any(map(_is_in_gateway, tests))]
+    chosen = set(random.Random(seed).sample(slow, min(count, len(slow))))
+    quick = {
+        name: [test for test in tests if name in chosen or not _is_in_gateway(test)]
+        for name, tests in rows.items()
+    }
+    return {name: tests for name, tests in quick.items() if tests}
+
+
 def shares(rows: Rows, count: int) -> list[dict[str, list[str]]]:
     """`rows` for `count` processes: each test in one of them, about as much to do in each."""
     names: dict[str, list[str]] = {}
     for name, tests in rows.items():
         for test in tests:
             names.setdefault(test, []).append(name)
-    weights = {test: len(of) * _WEIGHTS["integration" in test] for test, of in names.items()}
+    weights = {test: len(of) * _WEIGHTS[_is_in_gateway(test)] for test, of in names.items()}
     found: list[dict[str, list[str]]] = [{} for _ in range(count)]
     loads = [0] * count
     for test in sorted(names, key=lambda test: (-weights[test], test)):

@@ -51,6 +51,16 @@ def test_each_test_is_one_processes_who_have_as_much_to_do() -> None:
     assert hunt.shares({"a": ("x",)}, 2) == [{"a": ["x"]}]
 
 
+def test_a_lot_leaves_every_row_its_quick_test() -> None:
+    rows = {str(at): (f"tests/unit/{at}", f"tests/integration/{at}") for at in range(9)}
+    rows["quick"], rows["slow"] = ("tests/unit/a",), ("tests/integration/a",)
+    few = hunt.by_lot(rows, 3, seed=1)
+    assert hunt.in_gateways(rows) == 10 and hunt.in_gateways(few) == 3
+    assert few == hunt.by_lot(rows, 3, seed=1) != hunt.by_lot(rows, 3, seed=2)
+    assert all(rows[name][0] in few[name] for name in rows if name != "slow")
+    assert hunt.by_lot(rows, 99, seed=1) == {name: list(tests) for name, tests in rows.items()}
+
+
 def test_several_processes_find_what_one_does() -> None:
     rows = {"Pause length": (f"{TEST}[Pause length]", f"{TEST}[Say loop]")}
     found = hunt.hunt_together(rows, 2)
@@ -92,6 +102,9 @@ def test_a_test_that_fails_by_itself_is_tried_once_more(
 def test_one_row_may_be_hunted_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["--row", "Pause length"]) == 0
     assert capsys.readouterr().out.endswith("1 rows, 1 mutants killed\n")
+    assert program.main(["--row", "Pause length", "--seconds", "0", "--seed", "5"]) == 0
+    told = capsys.readouterr().out
+    assert told == "0 of 1 in a gateway, --seed 5\n1 rows, 1 mutants killed\n"
 
 
 def test_a_mutant_that_lives_is_told_of(
