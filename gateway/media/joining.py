@@ -5,6 +5,8 @@ all of them. So calls that share legs are joined together, and anew when one of 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
+from typing import Final
 
 from gateway.media.call import Call
 from gateway.media.graph import Join
@@ -12,6 +14,8 @@ from gateway.media.leg import Leg
 from gateway.media.node import Heard, Listener, Mixing, Seat, Tap, Way
 from gateway.media.recorder import Recording
 from protocols.sdp.media import Stream
+
+_HOLDING: Final = 0.2  # seconds between two packets of music on hold, at most
 
 
 class _Room:
@@ -77,7 +81,7 @@ class Joining:
         """Have a leg hear its source, and the source know of it."""
         found = self._sources.get(leg)
         if found is None:
-            leg.hear(None, None, now)
+            leg.hear(None, None, now, patience=0.0)
             return
         call, join = found
         sound, source = call.sound(join.source), self._leg(call, join.source)
@@ -87,7 +91,8 @@ class Joining:
         if mixer is not None and leg.stream is not None:
             seat = Seat(id=join.hearer, stream=leg.stream, outlet=leg.outlet)
             self._rooms[mixer].seats.append(seat)
-        leg.hear(sound or source or mixer, sound, now)
+        patience = inf if mixer is not None else _patience(source)
+        leg.hear(sound or source or mixer, sound, now, patience)
 
     def _leg(self, call: Call, name: str) -> Leg | None:
         return call.legs.get(name) or self._guests[call.name].get(name)
@@ -135,6 +140,18 @@ def _heard(leg: Leg | None) -> Stream | None:
     """What a leg says its sound by, if it says anything."""
     stream = leg.stream if leg is not None else None
     return stream if stream is not None and stream.direction.receives else None
+
+
+def _patience(source: Leg | None) -> float:
+    """For how long who hears this leg hears nothing before it hears silence, in seconds.
+
+    Who has us on hold plays music, or says that it will and plays none. All others have their
+    pauses for themselves: what is heard in them is told by comfort noise (RFC 3389), or by Opus.
+    """
+    stream = source.stream if source is not None else None
+    if stream is None or not stream.direction.receives:
+        return 0.0
+    return inf if stream.direction.sends else _HOLDING
 
 
 def _together(taps: Sequence[Way]) -> Way | None:

@@ -136,8 +136,7 @@ class Leg:
         if stream is None or (before.stream, before.offers) == (stream, node.offers):
             return
         self._session.reoffered(self._path.remote(node, stream), now)
-        self.outlet.is_open = stream.direction.sends
-        self.outlet.clock_rate = stream.codecs[0].sent.clock_rate
+        self.outlet.tune(stream)
         self._watch(now)
         self.mouth.change(stream, now)
         self._use_path()
@@ -167,9 +166,12 @@ class Leg:
         elif before is None or before.events != stream.events:
             self._digits = DigitReceiver(clock_rate=stream.events[0].received.clock_rate)
 
-    def hear(self, source: object, sound: Sounding | None, now: float) -> None:
-        """Let the peer hear a source from now on; `sound` if that one makes its sound itself."""
-        self.mouth.play(sound, now, fills=sound is not None or source is None)
+    def hear(self, source: object, sound: Sounding | None, now: float, patience: float) -> None:
+        """Let the peer hear a source from now on; `sound` if that one makes its sound itself.
+
+        After `patience` seconds of nothing it hears silence, 0 for at once, infinity for never.
+        """
+        self.mouth.play(sound, now, patience=patience)
         if source is not self.source:
             self.source = source
             self.outlet.turn()

@@ -25,8 +25,8 @@ class Mouth:
     __slots__ = (
         "_asked",
         "_done",
-        "_fills",
         "_outlet",
+        "_patience",
         "_presser",
         "_sound",
         "_speaker",
@@ -49,7 +49,7 @@ class Mouth:
         self._done = done
         self._stream: Stream | None = None
         self._sound: Sounding | None = None
-        self._fills = False
+        self._patience = inf
         self._speaker: Speaker | None = None
         self._presser: Presser | None = None
         self._asked = 0  # commands whose keys are under way
@@ -63,21 +63,21 @@ class Mouth:
             self._let_go(CHANGED)
         self._begin(now)
 
-    def play(self, sound: Sounding | None, now: float, *, fills: bool = True) -> None:
+    def play(self, sound: Sounding | None, now: float, *, patience: float = 0.0) -> None:
         """Let the peer hear something; if it is what it hears, that goes on.
 
-        With `fills` it hears silence while there is nothing: nobody else speaks to it.
+        It hears silence when there was nothing from anybody for `patience` seconds.
         """
-        if (sound, fills) == (self._sound, self._fills):
+        if (sound, patience) == (self._sound, self._patience):
             return
-        self._sound, self._fills = sound, fills
+        self._sound, self._patience = sound, patience
         self._begin(now)
 
     def _begin(self, now: float) -> None:
         self._speaker = None
         sound, stream, outlet = self._sound, self._stream, self._outlet
         if sound is not None and stream is not None:
-            at = outlet.next(stream.ptime / 1000, now)
+            at = outlet.next(now)
             self._speaker = sound.speaker(stream, ssrc=self._ssrc(), outlet=outlet, now=at)
         self._fall_silent(now)
         self._wake(now)
@@ -87,9 +87,14 @@ class Mouth:
         if self._speaker is not None and self._speaker.timer() < inf:
             return
         self._speaker = None
-        if self._fills and self._stream is not None:
-            ssrc, outlet = self._ssrc(), self._outlet
-            self._speaker = stillness.towards(self._stream, ssrc=ssrc, outlet=outlet, now=now)
+        if self._patience < inf and self._stream is not None:
+            self._speaker = stillness.towards(
+                self._stream,
+                ssrc=self._ssrc(),
+                outlet=self._outlet,
+                now=now,
+                patience=self._patience,
+            )
 
     def press(self, keys: str, now: float, duration: float) -> None:
         """Press keys for so many seconds each, after those that are under way."""

@@ -8,18 +8,20 @@ number twice under one key.
 """
 
 from collections.abc import Callable
-from math import inf
 from typing import Final
 
+from protocols.rtp import dtmf, formats
 from protocols.rtp.endpoint import PortPair
-from protocols.rtp.packet import HEADER, HEADER_OCTETS
+from protocols.rtp.packet import HEADER, HEADER_OCTETS, Malformed, payload_bounds
 from protocols.rtp.session import Session
 from protocols.rtp.srtp import Refusal, SrtpSender
+from protocols.sdp.media import Stream
 
 _NOBODY: Final = -1
 _REMEMBERED: Final = 8  # SSRCs of one source whose clocks are known
 _SOON: Final = 0.02  # seconds; who is later than that has left a gap, which stays one
 _LOSSY: Final = 5  # of 256 packets that the peer missed since its last report: 2 %
+_LONGEST: Final = formats.LONGEST / 1000  # seconds that a packet lasts
 _WORD: Final = 0xFFFF_FFFF
 _unpack: Final = HEADER.unpack_from
 _pack: Final = HEADER.pack
@@ -37,11 +39,12 @@ class Outlet:
         "_followed",
         "_latch",
         "_newest",
+        "_packet",
         "_ports",
         "_reporter",
         "_send",
         "_shift",
-        "_until",
+        "_stream",
         "clock_rate",
         "is_open",
         "refused",
@@ -61,8 +64,9 @@ class Outlet:
         self._send = ports.rtp.sendto
         self._newest = int(chance() * 0x10000)
         self._clock = int(chance() * (1 << 32))  # the timestamp of the newest packet
-        self._at: float | None = None  # when it went out
-        self._until = -inf  # when it is over, if it said so
+        self._at: float | None = None  # when the first of that timestamp went out
+        self._packet = b""  # the newest one, unsealed
+        self._stream: Stream | None = None
         self._followed = _NOBODY
         self._alone = _NOBODY
         self._ahead = 0  # of the followed source's numbers
@@ -75,30 +79,46 @@ class Outlet:
         block = self._reporter.heard
         return block is not None and block.fraction_lost >= _LOSSY
 
+    def tune(self, stream: Stream) -> None:
+        """What goes out is as `stream` has it from now on."""
+        self._stream = stream
+        self.is_open = stream.direction.sends
+        self.clock_rate = stream.codecs[0].sent.clock_rate
+
     def turn(self) -> None:
-        """From now on another source speaks."""
-        self._followed = _NOBODY
-        self._clocks.clear()
+        """From now on another source speaks, or after the one that has this for itself."""
+        if self._alone == _NOBODY:
+            self._forget()
 
     def keep_to(self, ssrc: int | None) -> None:
         """Let nobody but this source through from now on; None for whoever speaks."""
         self._alone = _NOBODY if ssrc is None else ssrc
-        self._followed = _NOBODY
+        self._forget()
 
-    def next(self, step: float, now: float) -> float:
-        """When what begins now is to say its first packet, if one lasts `step` seconds.
+    def _forget(self) -> None:
+        self._followed = _NOBODY
+        self._clocks.clear()
+
+    def follows(self, ssrc: int) -> bool:
+        """Whether this is the source that spoke last."""
+        return self._followed == ssrc
+
+    def over(self, now: float) -> float | None:
+        """When the newest packet is over, as far as is known by `now`; None before the first."""
+        return None if self._at is None else self._at + self._lasts(now) / self.clock_rate
+
+    def next(self, now: float) -> float:
+        """When what begins now is to say its first packet.
 
         That is when the last one is over that went out, so that the two meet.
         """
-        if self._at is None:
-            return now
-        over = self._at + step
-        return over if now - over < _SOON else now
+        over = self.over(now)
+        return now if over is None or now - over >= _SOON else over
 
-    def relay(self, payload_type: int, octets: bytes, now: float, lasts: float = 0.0) -> None:
+    def relay(self, payload_type: int, octets: bytes, now: float) -> None:
         """Pass a packet on, under the payload type that this peer has for it.
 
-        Another source's timestamps begin no sooner than the `lasts` seconds of this one are over.
+        Another source's timestamps begin no sooner than this packet is over.
         """
         destination = self._latch.goes_to if self.is_open else None
         if destination is None:
@@ -113,11 +133,12 @@ class Outlet:
             second |= 0x80
         sequence = (sequence + self._ahead) & 0xFFFF
         timestamp = (timestamp + self._shift) & _WORD
-        if (sequence - self._newest) & 0x8000 == 0:
-            self._newest, self._clock, self._at = sequence, timestamp, now
-            self._until = now + lasts
         reporter = self._reporter
         packet = _pack(flags, second, sequence, timestamp, reporter.ssrc) + octets[HEADER_OCTETS:]
+        if (sequence - self._newest) & 0x8000 == 0:
+            if timestamp != self._clock or self._at is None:
+                self._at = now
+            self._newest, self._clock, self._packet = sequence, timestamp, packet
         if self.tap is not None:
             self.tap(packet, now)
         if self.sealer is not None:
@@ -142,8 +163,28 @@ class Outlet:
         if ssrc in self._clocks:
             self._shift = self._clocks[ssrc]
             return
-        passed = 0.0 if self._at is None else max(now, self._until) - self._at
-        continued = self._clock + round(passed * self.clock_rate)
+        passed = 0 if self._at is None else round((now - self._at) * self.clock_rate)
+        continued = self._clock + max(passed, self._lasts(now))
         self._shift = self._clocks[ssrc] = (continued - timestamp) & _WORD
         if len(self._clocks) > _REMEMBERED:
             del self._clocks[next(iter(self._clocks))]
+
+    def _lasts(self, now: float) -> int:
+        """For how many ticks the newest packet is heard; 0 if that can't be told.
+
+        That is no longer than the longest packet, and a key no longer than it was pressed by `now`,
+        whatever they say of themselves.
+        """
+        stream, bounds = self._stream, payload_bounds(self._packet)
+        if stream is None or self._at is None or isinstance(bounds, Malformed):
+            return 0
+        most = round(_LONGEST * self.clock_rate)
+        payload_type, payload = self._packet[1] & 0x7F, self._packet[bounds[0] : bounds[1]]
+        for each in stream.codecs:
+            if each.sent.payload_type == payload_type:
+                format = formats.find(each.sent.name, each.sent.clock_rate)
+                return 0 if format is None else min(most, format.ticks(payload))
+        if not any(each.sent.payload_type == payload_type for each in stream.events):
+            return 0
+        passed = max(0, round((now - self._at) * self.clock_rate))
+        return min(most + passed, dtmf.units(payload))

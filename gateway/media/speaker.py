@@ -17,7 +17,7 @@ import numpy as np
 from gateway.media.node import Speaker
 from gateway.media.outlet import Outlet
 from gateway.media.transcode import format_of
-from protocols.rtp import codecs, dtmf, formats, tones
+from protocols.rtp import codecs, dtmf, formats, stillness, tones
 from protocols.rtp.audio import Encoder, Pcm, Samples, silence
 from protocols.rtp.dtmf import DigitSender
 from protocols.rtp.packet import HEADER
@@ -45,14 +45,27 @@ def are_keys(keys: str) -> bool:
     return known and 0 < len(keys) <= MOST_KEYS
 
 
-class EventPresser:
-    """Keys as events (RFC 4733) of the payload type that the peer has for them."""
+class Rest(msgspec.Struct, frozen=True, kw_only=True):
+    """A packet of silence, of `step` seconds."""
 
-    def __init__(self, events: Codec, *, ssrc: int, outlet: Outlet) -> None:
+    payload_type: int
+    payload: bytes
+    step: float
+
+
+class EventPresser:
+    """Keys as events (RFC 4733) of the payload type that the peer has for them.
+
+    In a pause among them the peer hears `rest` over and over, for nobody else is heard.
+    """
+
+    def __init__(self, events: Codec, *, ssrc: int, outlet: Outlet, rest: Rest | None) -> None:
         self._sender = DigitSender(clock_rate=events.clock_rate)
         self._events = events
         self._ssrc = ssrc
         self._outlet = outlet
+        self._rest = rest
+        self._rest_at = inf
         self._sequence = 0
         self._begun: float | None = None
 
@@ -60,21 +73,46 @@ class EventPresser:
         """See `Presser`."""
         if self._begun is None:
             self._begun = now
-        passed = round((now - self._begun) * self._events.clock_rate)
-        self._sender.press(keys, timestamp=passed & _WORD, now=now, duration=duration)
+        self._sender.press(keys, timestamp=self._clock(now), now=now, duration=duration)
+
+    def _clock(self, now: float) -> int:
+        """The timestamp of what begins now."""
+        passed = 0.0 if self._begun is None else now - self._begun
+        return round(passed * self._events.clock_rate) & _WORD
 
     def timer(self) -> float:
         """See `Speaker`."""
         due = self._sender.timer()
-        return inf if due is None else due
+        return inf if due is None else min(due, self._rest_at)
 
     def handle_timer(self, now: float) -> None:
         """See `Speaker`."""
         while (packet := self._sender.next_packet(now)) is not None:
             marker = 0x80 if packet.marker else 0
-            head = HEADER.pack(0x80, marker, self._sequence, packet.timestamp, self._ssrc)
-            self._outlet.relay(self._events.payload_type, head + packet.payload, now)
-            self._sequence = (self._sequence + 1) & 0xFFFF
+            self._say(self._events.payload_type, marker, packet.timestamp, packet.payload, now=now)
+        due = self._sender.timer()
+        if self._rest is not None and due is not None:
+            self._fill(self._rest, due, now)
+
+    def _fill(self, rest: Rest, due: float, now: float) -> None:
+        """Say silence that is over when the next key or pause is `due`."""
+        if now - self._rest_at > _LATE:
+            self._rest_at = inf
+        if self._rest_at == inf and due - now > dtmf.GAP:
+            self._rest_at = self._outlet.next(now)
+        while self._rest_at <= now and self._rest_at + rest.step <= due:
+            at = self._rest_at
+            self._say(rest.payload_type, 0, self._clock(at), rest.payload, now=at)
+            self._rest_at += rest.step
+        if self._rest_at + rest.step > due:
+            self._rest_at = inf
+
+    def _say(
+        self, payload_type: int, marker: int, timestamp: int, payload: bytes, *, now: float
+    ) -> None:
+        head = HEADER.pack(0x80, marker, self._sequence, timestamp, self._ssrc)
+        self._outlet.relay(payload_type, head + payload, now)
+        self._sequence = (self._sequence + 1) & 0xFFFF
 
 
 class Framed(ABC):
@@ -106,7 +144,7 @@ class Framed(ABC):
                 return
             timestamp = self._number * self._ticks & _WORD
             head = HEADER.pack(0x80, 0, self._number & 0xFFFF, timestamp, self._ssrc)
-            self._outlet.relay(self._codec.payload_type, head + payload, self._at, self._step)
+            self._outlet.relay(self._codec.payload_type, head + payload, self._at)
             self._number += 1
             self._at += self._step
 
@@ -200,14 +238,20 @@ def presser(stream: Stream, *, ssrc: int, outlet: Outlet) -> Presser | None:
     """
     if not stream.direction.sends:
         return None
-    if stream.events:
-        return EventPresser(stream.events[0].sent, ssrc=ssrc, outlet=outlet)
     codec = stream.codecs[0].sent
     format = format_of(codec)
+    ptime = stream.ptime if format is None else format.ptime(stream.ptime)
+    if stream.events:
+        rest = None if format is None else _rest(codec, format, ptime)
+        return EventPresser(stream.events[0].sent, ssrc=ssrc, outlet=outlet, rest=rest)
     if format is None:
         return None
-    ptime = format.ptime(stream.ptime)
     return TonePresser(codec, format, ptime=ptime, ssrc=ssrc, outlet=outlet)
+
+
+def _rest(codec: Codec, format: formats.Format, ptime: int) -> Rest:
+    payload = stillness.payload(format, ptime)
+    return Rest(payload_type=codec.payload_type, payload=payload, step=ptime / 1000)
 
 
 class Toned(msgspec.Struct, frozen=True, kw_only=True):

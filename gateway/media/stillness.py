@@ -13,20 +13,44 @@ from protocols.sdp.media import Stream
 
 
 class Stillness(Framed):
-    """Silence in a codec, from when the last packet is over until something else is heard."""
+    """Silence in a codec, while nobody said anything for `patience` seconds.
+
+    With 0 it begins when the last packet is over, and goes on until something else is heard.
+    """
 
     def __init__(
-        self, codec: Codec, payload: bytes, *, ptime: int, ssrc: int, outlet: Outlet, now: float
+        self,
+        codec: Codec,
+        payload: bytes,
+        *,
+        ptime: int,
+        ssrc: int,
+        outlet: Outlet,
+        now: float,
+        patience: float = 0.0,
     ) -> None:
         super().__init__(codec, ptime=ptime, ssrc=ssrc, outlet=outlet)
         self._payload = payload
-        self._at = outlet.next(self._step, now)
+        self._patience = patience
+        self._at = now + patience if patience else outlet.next(now)
+
+    def handle_timer(self, now: float) -> None:
+        """See `Speaker`."""
+        if self._at <= now and not self._outlet.follows(self._ssrc):
+            since = self._outlet.over(now)
+            if self._patience and since is not None and since + self._patience > now:
+                self._at = since + self._patience
+                return
+            self._outlet.turn()
+        super().handle_timer(now)
 
     def _next(self, number: int) -> bytes | None:
         return self._payload
 
 
-def towards(stream: Stream, *, ssrc: int, outlet: Outlet, now: float) -> Stillness | None:
+def towards(
+    stream: Stream, *, ssrc: int, outlet: Outlet, now: float, patience: float = 0.0
+) -> Stillness | None:
     """What a peer is to hear that hears nobody; None if it takes nothing, or no sound of ours."""
     codec = stream.codecs[0].sent
     format = format_of(codec)
@@ -34,4 +58,12 @@ def towards(stream: Stream, *, ssrc: int, outlet: Outlet, now: float) -> Stillne
         return None
     ptime = format.ptime(stream.ptime)
     payload = stillness.payload(format, ptime)
-    return Stillness(codec, payload, ptime=ptime, ssrc=ssrc, outlet=outlet, now=now)
+    return Stillness(
+        codec,
+        payload,
+        ptime=ptime,
+        ssrc=ssrc,
+        outlet=outlet,
+        now=now,
+        patience=patience,
+    )

@@ -31,6 +31,11 @@ _PAYLOAD: Final = Struct(">BBH")
 _REMEMBERED: Final = 16
 
 
+def units(payload: Octets) -> int:
+    """For how many units a packet says that its key is pressed (§2.3.5); 0 if it is too short."""
+    return _PAYLOAD.unpack_from(payload)[2] if len(payload) >= _PAYLOAD.size else 0
+
+
 class _Pressed:
     """The event that is going on."""
 

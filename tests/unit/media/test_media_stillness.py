@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from media_world import STILL, Peer, World, chosen, leg, stream, telephone_event
 
 from gateway.media import wire
 from gateway.media.graph import File, Join, Mixer, Player, Tone, both_ways
-from protocols.rtp import srtp
+from gateway.media.transcode import format_of
+from protocols.rtp import srtp, stillness
 from protocols.rtp.packet import Packet
 from protocols.rtp.tones import Sound
 from protocols.sdp.description import Direction
@@ -37,6 +39,16 @@ def are_gapless(packets: Sequence[Packet], ticks: int = 160) -> bool:
     clocks = [(each.timestamp - first.timestamp) & 0xFFFF_FFFF for each in packets]
     count = range(len(packets))
     return numbers == list(count) and clocks == [ticks * each for each in count]
+
+
+def begin_after_the_others(packets: Sequence[Packet], codec: Codec = PCMU) -> bool:
+    """Whether none begins before the one ahead of it is over."""
+    format = format_of(codec)
+    assert format is not None
+    return all(
+        format.ticks(one.payload) <= (other.timestamp - one.timestamp) & 0xFFFF_FFFF < 0x8000_0000
+        for one, other in pairwise(packets)
+    )
 
 
 async def within(world: World, peer: Peer, seconds: float) -> int:
@@ -126,6 +138,106 @@ async def test_another_leg_stops_it_though_that_says_nothing(world: World) -> No
     assert spoken.sequence == (last.sequence + 1) & 0xFFFF
     world.apply(legs[:1])
     assert await within(world, one, 0.5) == pytest.approx(25, abs=2)
+
+
+async def test_whose_party_is_on_hold_hears_silence_until_it_is_back(world: World) -> None:
+    """The peer of b sends nothing, and said so (RFC 3264 §8.4)."""
+    one, other = world.peer(), world.peer()
+    a, b = leg("a", agreed(one)), leg("b", agreed(other))
+    places = world.apply([a, b], both_ways("a", "b"))
+    other.say(places["b"], SOUND)
+    await until(lambda: one.heard)
+    held = leg("b", agreed(other, direction=Direction.INACTIVE), offers=2)
+    world.apply([a, held], both_ways("a", "b"))
+    assert await within(world, one, 0.5) == pytest.approx(25, abs=2)
+    assert one.spoken == one.heard[:1] and are_gapless(one.heard)
+    world.apply([a, leg("b", agreed(other), offers=3)], both_ways("a", "b"))
+    await asyncio.sleep(0.02)
+    assert await within(world, one, 0.3) == 0
+    other.say(places["b"], SOUND)
+    await until(lambda: len(one.spoken) == 2)
+    assert one.heard[-1].marker and begin_after_the_others(one.heard)
+
+
+async def test_whose_holder_plays_no_music_hears_silence_and_the_music_if_it_does(
+    world: World,
+) -> None:
+    """The peer of b says that it will send on and hears nothing; many phones then send nothing."""
+    one, other = world.peer(), world.peer()
+    a = leg("a", agreed(one))
+    held = leg("b", agreed(other, direction=Direction.RECVONLY))
+    places = world.apply([a, held], both_ways("a", "b"))
+    assert await within(world, one, 1.0) == pytest.approx(40, abs=3)
+    still = len(one.heard)
+    for _ in range(15):  # ten times longer than silence waits, every second packet 60 ms late
+        other.say(places["b"], SOUND)
+        other.say(places["b"], SOUND)
+        await asyncio.sleep(0.1)
+    assert [each.payload for each in one.heard[still + 1 :]].count(SOUND) >= 29
+    assert len(one.spoken) == 30
+    assert len(one.heard) - still <= 32
+    music = len(one.heard)
+    assert await within(world, one, 1.0) == pytest.approx(40, abs=6)
+    assert not set(one.spoken) & set(one.heard[music + 1 :])
+    numbers = [(each.sequence - one.heard[0].sequence) & 0xFFFF for each in one.heard]
+    assert numbers == list(range(len(one.heard)))
+    assert begin_after_the_others(one.heard)
+
+
+@pytest.mark.parametrize("codec", [PCMU, G722, OPUS], ids=lambda codec: codec.name)
+@pytest.mark.parametrize("theirs", [10, 20, 60])
+@pytest.mark.parametrize("ours", [10, 20, 60])
+async def test_nothing_begins_before_what_was_said_is_over(
+    world: World, codec: Codec, theirs: int, ours: int
+) -> None:
+    """RFC 3550 §5.1: the timestamp is when the first sample was made, of which each is one."""
+    one, other, third = world.peer(), world.peer(), world.peer(ssrc=0x77)
+    a = leg("a", agreed(one, codec, ptime=ours))
+    b, c = (leg(name, agreed(each, codec)) for name, each in (("b", other), ("c", third)))
+    places = world.apply([a, b, c], [Join(source="b", hearer="a")])
+    format = format_of(codec)
+    assert format is not None
+    payload, ticks = stillness.payload(format, theirs), codec.clock_rate * theirs // 1000
+    said = {"payload_type": codec.payload_type, "ticks": ticks}
+    for _ in range(3):
+        other.say(places["b"], payload, **said)
+        await asyncio.sleep(theirs / 1000)
+    other.say(places["b"], payload, **said)
+    await until(lambda: len(one.heard) == 4)
+    world.apply([a, b, c], [Join(source="c", hearer="a")])
+    third.say(places["c"], payload, **said)
+    await until(lambda: len(one.heard) == 5)
+    world.apply([a, b, c])
+    await until(lambda: len(one.heard) >= 8)
+    world.apply([a, b, c], [Join(source="b", hearer="a")])
+    other.say(places["b"], payload, **said)
+    count = len(one.heard)
+    await until(lambda: len(one.heard) > count)
+    assert begin_after_the_others(one.heard, codec)
+    spoken = [format.ticks(each.payload) for each in one.heard]
+    assert spoken[:5] == [ticks] * 5 and codec.clock_rate * ours // 1000 in spoken
+
+
+async def test_nobody_begins_before_a_key_is_let_go(world: World) -> None:
+    """All packets of a key bear the time at which it was pressed, and say how long it is by now."""
+    one, other = world.peer(), world.peer()
+    legs = [
+        leg(name, stream(each.address, chosen(PCMU), dtmf=chosen(EVENTS)))
+        for name, each in (("a", one), ("b", other))
+    ]
+    places = world.apply(legs, both_ways("a", "b"))
+    pressed = []
+    for units in (160, 320, 480, 640, 800):
+        octets = other.write(bytes([5, 10]) + units.to_bytes(2, "big"), payload_type=101, ticks=0)
+        other.ports.send(octets, places["b"].address)
+        pressed.append(octets)
+        await asyncio.sleep(0.02)
+    await until(lambda: len(one.heard) == len(pressed))
+    world.apply(legs)
+    await until(lambda: len(one.heard) > len(pressed))
+    key, after = one.heard[0], one.heard[len(pressed)]
+    assert {each.timestamp for each in one.heard[: len(pressed)]} == {key.timestamp}
+    assert 800 <= (after.timestamp - key.timestamp) & 0xFFFF_FFFF <= 1200
 
 
 async def test_nobody_begins_before_the_silence_is_over(world: World) -> None:
