@@ -9,6 +9,8 @@ import random
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,9 @@ TCP: Final = socket.SOCK_STREAM
 _PORTS: Final = range(6_000, 10_000, 4)  # media's begin there
 _chance: Final = random.SystemRandom()
 _given: Final[set[int]] = set()
+# Above those and below where the workers of gateways begin to take theirs, each the part of a
+# process: a test that lends ports takes them one after the other, long after it looked.
+_PARTS: Final = range(11_500, 15_400, 100)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -33,9 +38,44 @@ def free_port(host: str = "127.0.0.1") -> int:
             return port
 
 
+def free_pairs(pairs: int, host: str = "127.0.0.1") -> int:
+    """Where so many pairs of an even port and the next begin that nobody has over UDP.
+
+    They stay free until this process asked for 50 pairs more, at any address.
+    """
+    part, turn = _part()
+    for _ in range(len(part)):
+        first = part[next(turn) * 2 % len(part)]
+        wanted = range(first, first + 2 * pairs)
+        if wanted[-1] in part and not any(is_taken(host, port, UDP) for port in wanted):
+            for _ in range(pairs - 1):
+                next(turn)
+            return first
+    raise AssertionError(f"no {pairs} pairs in a row are free in {part}")
+
+
+@cache
+def _part() -> tuple[range, Iterator[int]]:
+    """The ports of this process, and which pair of them is next.
+
+    As long as it lives it has the first of them over TCP, where nobody else wants one.
+    """
+    for first in _PARTS:
+        held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            held.bind(("127.0.0.1", first))
+        except OSError:
+            held.close()
+        else:
+            held.detach()
+            return range(first, first + _PARTS.step), count()
+    raise AssertionError(f"{len(_PARTS)} other processes test here, end some of them")
+
+
 def is_taken(host: str, port: int, kind: socket.SocketKind) -> bool:
     """Whether somebody has it."""
-    with socket.socket(socket.AF_INET, kind) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind is TCP))
         try:
             probe.bind((host, port))

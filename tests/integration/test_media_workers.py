@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import signal
 import socket
 import sys
@@ -25,6 +24,7 @@ from protocols.rtp.tones import Sound
 from protocols.sdp.description import Direction
 from protocols.sdp.formats import PCMU
 from protocols.sdp.media import Chosen, Srtp, Stream
+from tests.ports import free_pairs
 
 HOST = "127.0.0.1"
 PATIENCE = 60.0
@@ -116,23 +116,6 @@ def sound(sequence: int, payload: bytes = b"\x55" * 160) -> bytes:
     )
 
 
-def free_ports(pairs: int) -> int:
-    """Where so many pairs begin that no other program has now."""
-    while True:
-        first = random.randrange(16_000, 20_000 - 2 * pairs, 2)
-        made = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2 * pairs)]
-        try:
-            for port, each in enumerate(made, first):
-                each.bind((HOST, port))
-        except OSError:
-            continue
-        else:
-            return first
-        finally:
-            for each in made:
-                each.close()
-
-
 def peer() -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.bind((HOST, 0))
@@ -189,7 +172,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_its_calls_are_told_lost(
 
 async def test_the_ports_of_a_worker_that_was_killed_are_free(start: Start) -> None:
     """All of them: the next one takes the same calls, and none of what came for the dead."""
-    first = free_ports(4)
+    first = free_pairs(4)
     world = await start(first=first, last=first + 7)
     with peer() as one, peer() as other:
         for again in range(2):

@@ -24,6 +24,7 @@ from protocols.rtp.packet import Packet
 from protocols.sdp.description import Direction
 from protocols.sdp.formats import Codec, events
 from protocols.sdp.media import Chosen, Srtp, Stream
+from tests.ports import free_pairs
 
 HOST = "127.0.0.1"
 PATIENCE = 20.0
@@ -37,22 +38,9 @@ STILL = {
 
 
 def free_span(pairs: int, host: str = HOST) -> PortRange:
-    """A range of exactly so many pairs that no other program has now."""
-    first = free_ports(pairs, host)
+    """A range of exactly so many pairs that no other program has meanwhile."""
+    first = free_pairs(pairs, host)
     return PortRange(first, first + 2 * pairs - 1)
-
-
-def free_ports(pairs: int, host: str = HOST) -> int:
-    """Where so many pairs begin that no other program has now."""
-    while True:
-        first = random.randrange(16_000, 20_000 - 2 * pairs, 2)
-        span = PortRange(first, first + 2 * pairs - 1)
-        taken = [span.open(host) for _ in range(pairs)]
-        for each in taken:
-            if each is not None:
-                each.close()
-        if None not in taken:
-            return first
 
 
 async def until(condition: Callable[[], object]) -> None:
