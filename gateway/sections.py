@@ -69,7 +69,8 @@ class Http:
     max_unproven_sockets: int = key(
         1000,
         forms.whole_number(1),
-        "open at once beside those, of whom nothing is known yet; over that: 503",
+        "open at once beside those, of whom nothing is known yet; over that the oldest of the "
+        "address that has the most is closed for one of another",
     )
     max_unproven_sockets_per_address: int = key(
         200, forms.whole_number(1), "and of one address; over that: 429"

@@ -8,6 +8,7 @@ who it is in another way.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -15,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from aiohttp import hdrs, web
 
-from gateway.browsers.places import Places, Refused, Visit
+from gateway.browsers.places import Places, Refused, Strangers, Visit
 from gateway.proxies import NONE, Proxies
 from gateway.sip import refusals
 from gateway.sip.refusals import RefusalLog
@@ -27,6 +28,10 @@ LARGEST_FRAME: Final = 64 * 1024  # octets; a description of a browser has some 
 EVERYBODY: Final = "*"
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _LONGEST_SHOWN: Final = 100
+_MADE_WAY: Final = (
+    "it had shown neither a token nor a password, its address had the most of such sockets, and "
+    "another came: [http] max_unproven_sockets"
+)
 
 
 class Origins(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +69,7 @@ class Door:
 
     All begin as strangers, who have places of their own until they show a user's password or a
     token: so many of them, and so many of one place, but never one of those that others have. Who
-    is turned away is in the log, as those of SIP are.
+    is turned away, or has to make way for another stranger, is in the log, as those of SIP are.
     """
 
     def __init__(
@@ -83,7 +88,7 @@ class Door:
         self._clock = clock
         self._log = RefusalLog(what="a socket was refused")
         self._seats = Places(most, per_address, "sockets")
-        self._strangers = Places(strangers, strangers_per_address, "sockets of strangers")
+        self._strangers = Strangers(strangers, strangers_per_address, "sockets of strangers")
 
     def __len__(self) -> int:
         """How many are open."""
@@ -99,18 +104,30 @@ class Door:
         peer = self._proxies.peer(request)
         place = _place(peer.host)
         refused = self._objection(request, place)
-        if refused is None:
-            self._flush()
-            return Visit(peer, place, self._strangers, self._seats, self._flush)
+        if refused is not None:
+            self._tell(request, place, refused.reason)
+            return refused
+        self._flush()
+        return Visit(
+            peer,
+            place,
+            self._strangers,
+            self._seats,
+            left=self._flush,
+            cut=partial(self._cut, request, place),
+        )
+
+    def _cut(self, request: web.Request, place: str) -> None:
+        """End a stranger's socket: who does not say what it came for may not read either."""
+        self._tell(request, place, _MADE_WAY)
+        if request.transport is not None:
+            request.transport.abort()
+
+    def _tell(self, request: web.Request, place: str, rule: str) -> None:
         told = refusals.Refused(
-            method=request.method,
-            domain=request.host,
-            user="",
-            source=place,
-            rule=refused.reason,
+            method=request.method, domain=request.host, user="", source=place, rule=rule
         )
         self._log.tell(told, self._clock())
-        return refused
 
     def _objection(self, request: web.Request, place: str) -> Refused | None:
         origin = request.headers.get(hdrs.ORIGIN)

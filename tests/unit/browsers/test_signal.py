@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
+from aiohttp import ClientSession, ClientWebSocketResponse, TCPConnector, WSMsgType, web
 from aiohttp.test_utils import TestServer
 
 from gateway.browsers.client import Client
@@ -21,14 +21,23 @@ EMPTY = {"clients": 0, "registered": 0, "calls": 0, "tasks": 0, "held": 0}
 class Server:
     """`/signal` alone, on a port of its own."""
 
-    def __init__(self, world: World, door: Door, url: str, session: ClientSession) -> None:
+    def __init__(
+        self, world: World, door: Door, url: str, session: ClientSession, stack: AsyncExitStack
+    ) -> None:
         self.world = world
         self.door = door
         self._url = url
         self._session = session
+        self._stack = stack
 
     async def opens(self, **headers: str) -> ClientWebSocketResponse:
         return await self._session.ws_connect(self._url, headers=headers)
+
+    async def opens_from(self, address: str) -> ClientWebSocketResponse:
+        """From an address of its own, of those that loopback has."""
+        connector = TCPConnector(local_addr=(address, 0))
+        session = await self._stack.enter_async_context(ClientSession(connector=connector))
+        return await session.ws_connect(self._url)
 
     async def status(self, **headers: str) -> int:
         upgrade = {
@@ -58,8 +67,9 @@ async def serving(limits: Limits | None = None, **bounds: int) -> AsyncIterator[
     door = Door(Origins(), **bounds)
     app = web.Application()
     app.router.add_get(PATH, Signal(door, world.desk, world.tap, limits).handle)
-    async with TestServer(app) as server, ClientSession() as session:
-        yield Server(world, door, str(server.make_url(PATH)), session)
+    async with TestServer(app) as server, AsyncExitStack() as stack:
+        session = await stack.enter_async_context(ClientSession())
+        yield Server(world, door, str(server.make_url(PATH)), session, stack)
 
 
 def frame(kind: str, **payload: Any) -> dict[str, Any]:
@@ -76,6 +86,22 @@ async def test_a_client_comes_registers_and_leaves() -> None:
         assert client.flow.remote[0] == "127.0.0.1"
         await socket.close()
         await server.empties()
+
+
+async def test_idle_sockets_of_few_addresses_keep_out_nobody() -> None:
+    async with serving(strangers=20, strangers_per_address=4) as server:
+        idle = [await server.opens_from(f"127.0.1.{each % 5 + 1}") for each in range(20)]
+        assert server.door.strangers == 20
+        phones = []
+        for number in range(30):
+            phones.append(socket := await server.opens_from(f"127.0.2.{number + 1}"))
+            await socket.send_json(frame("listen", token="alice"))
+            assert (await socket.receive_json())["type"] == "connected"
+        assert (len(server.door), server.door.strangers) == (len(phones) + 19, 19)
+        assert (await idle[0].receive()).type in (WSMsgType.CLOSED, WSMsgType.ERROR)
+        assert idle[0].close_code == 1006
+        await idle[-1].send_json(frame("listen", token="alice"))
+        assert (await idle[-1].receive_json())["type"] == "connected"
 
 
 async def test_a_page_of_a_stranger_is_refused() -> None:

@@ -86,6 +86,24 @@ def comes_from(address: str, **headers: str) -> web.Request:
     return asks(**headers).clone(remote=address)
 
 
+class Connection:
+    """Whence requests come; `cuts` is how many of them were cut off."""
+
+    def __init__(self) -> None:
+        self.cuts = 0
+
+    def asks(self, address: str) -> web.Request:
+        headers = {"Host": "gw.example.com"}
+        request = make_mocked_request("GET", "/signal", headers=headers, transport=self)
+        return request.clone(remote=address)
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return default
+
+    def abort(self) -> None:
+        self.cuts += 1
+
+
 def let_in(door: Door, request: web.Request) -> Visit:
     visit = stays(door, request)
     visit.prove()
@@ -168,7 +186,7 @@ def test_strangers_take_no_place_of_those_who_have_proved_a_user() -> None:
     assert (len(door), door.strangers) == (1, 0)
     for _ in range(2):
         idle = stays(door, comes_from("192.0.2.9"))
-    assert status_of(door.enter(comes_from("192.0.2.8"))) == 503
+    assert status_of(door.enter(comes_from("192.0.2.9"))) == 503
     assert (len(door), door.strangers) == (3, 2)
     idle.leave()
     for _ in range(2):
@@ -176,6 +194,53 @@ def test_strangers_take_no_place_of_those_who_have_proved_a_user() -> None:
     assert status_of(door.enter(comes_from("192.0.2.2"))) == 503
     phone.leave()
     let_in(door, comes_from("192.0.2.2"))
+
+
+def test_who_has_the_most_idle_sockets_makes_way_for_newcomers() -> None:
+    door = Door(Origins(), strangers=10, strangers_per_address=4)
+    idle = {f"192.0.2.{each}": Connection() for each in range(4)}
+    for address, connection in idle.items():
+        for _ in range(2):
+            stays(door, connection.asks(address))
+    many = Connection()
+    first, _ = (stays(door, many.asks("203.0.113.1")) for _ in range(2))
+    assert door.strangers == 10
+    third = stays(door, many.asks("203.0.113.1").clone(remote="198.51.100.1"))
+    assert (door.strangers, idle["192.0.2.0"].cuts, many.cuts) == (10, 1, 0)
+    third.prove()
+    stays(door, many.asks("203.0.113.1"))
+    first.leave()
+    last = [Connection() for _ in range(6)]
+    for number, each in enumerate(last):
+        stays(door, each.asks(f"198.51.100.{number}"))
+    assert door.strangers == 10
+    assert [each.cuts for each in idle.values()] == [2, 1, 1, 1]
+    assert (many.cuts, sum(each.cuts for each in last)) == (1, 0)
+    assert len(door) == 11
+
+
+def test_who_is_cut_off_holds_no_place_and_takes_none_by_proving_late() -> None:
+    door, connection = Door(Origins(), strangers=1), Connection()
+    idle = stays(door, connection.asks("192.0.2.9"))
+    with capture_logs() as logs:
+        newcomer = stays(door, comes_from("192.0.2.8"))
+    assert connection.cuts == 1
+    assert [(each["event"], each["source"]) for each in logs] == [
+        ("a socket was refused", "192.0.2.9")
+    ]
+    idle.prove()
+    idle.leave()
+    assert (len(door), door.strangers) == (1, 1)
+    newcomer.prove()
+    assert (len(door), door.strangers) == (1, 0)
+
+
+def test_who_has_as_many_as_any_other_address_makes_nobody_go() -> None:
+    door, connection = Door(Origins(), strangers=2, strangers_per_address=2), Connection()
+    stays(door, connection.asks("192.0.2.1"))
+    stays(door, connection.asks("192.0.2.2"))
+    assert status_of(door.enter(connection.asks("192.0.2.1"))) == 503
+    assert (door.strangers, connection.cuts) == (2, 0)
 
 
 def test_strangers_of_one_address_are_bounded_and_may_come_again() -> None:
