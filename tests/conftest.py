@@ -52,10 +52,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=limit, reverse=True)
 
 
-def pytest_collection_finish() -> None:
-    """Thousands of tests stay as they are: what looks for garbage need not look at them."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Thousands of tests stay as they are: what looks for garbage need not look at them, neither
+    while they are made, which costs each worker a quarter more, nor afterwards.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @cache
