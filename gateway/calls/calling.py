@@ -231,7 +231,13 @@ class Calling:
         around, peer = self._around, way.gateway or _where(destination)
         id, record = self._record(branch, peer, destination.transport, carrier=way.carrier)
         leg = SipLeg(
-            self._house.tools, around.media, around.tell, id=id, record=record, policy=way.policy
+            self._house.tools,
+            around.media,
+            around.tell,
+            id=id,
+            record=record,
+            policy=way.policy,
+            claimed=way.uri.host,
         )
         self._add(branch, way, leg)
         return leg

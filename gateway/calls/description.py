@@ -240,3 +240,13 @@ def offered(body: Body, policy: MediaPolicy | None = None) -> tuple[str, ...]:
         return names
     known = {each.lower() for each in names}
     return tuple(each.name for each in policy.codecs if each.name.lower() in known)
+
+
+def host_in(body: Body) -> str:
+    """Where media is said to be; "" if that is not said, or can't be read."""
+    try:
+        said = read(body)
+    except Disagreed:
+        return ""
+    found = (said.connection_of(each) for each in said.media if each.port)
+    return next((each.address for each in found if each is not None), "")

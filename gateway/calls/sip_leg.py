@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 
-from gateway.calls.description import Disagreed, codecs_of, is_webrtc, offered
+from gateway.calls.description import Disagreed, codecs_of, host_in, is_webrtc, offered
 from gateway.calls.info_keys import Keypad
 from gateway.calls.leg import Answered, Finished, Gone, Rang, Retried, Tell, Transferred
 from gateway.calls.media import CallMedia
@@ -70,7 +70,9 @@ class SipLeg(SpokenLeg):
         id: str,
         record: CallLeg,
         policy: MediaPolicy,
+        claimed: str = "",
     ) -> None:
+        """`claimed` is the host that a peer has for itself that is called."""
         super().__init__(tools, media, tell, id=id, record=record, policy=policy)
         self.session = SessionId(0)
         # Who speaks by WebSocket is a browser.
@@ -83,6 +85,7 @@ class SipLeg(SpokenLeg):
         self._keypad = Keypad(self, tools.station, media.told_key)
         self._changes: Changes = Changes(self, tools.station)
         self._peer: tuple[Uri, NameAddr] | None = None  # its contact, and as whom it registers
+        self._claimed = claimed
 
     # What a call asks
 
@@ -127,7 +130,9 @@ class SipLeg(SpokenLeg):
         self.session = event.session
         if event.request.contacts:
             self._peer = event.request.contacts[0].uri, event.request.from_
+            self._claimed = host_of(event.request.contacts[0])
         if event.offer is not None:
+            self._claimed = host_in(event.offer) or self._claimed
             self.webrtc = graph.WebRtc() if is_webrtc(event.offer) else None
             self.policy = self.policy if self.webrtc is None else over_ice(self.policy)
         self._tools.watch(event.session, self)
@@ -135,7 +140,7 @@ class SipLeg(SpokenLeg):
     async def prepare(self, signalling: str, latch: LatchPolicy) -> None:
         """Get ports for its media; raises `NoMedia`."""
         press = self._keypad.press if self.policy.dtmf is DtmfMode.INFO else None
-        await self._place(signalling, latch, self.webrtc, press)
+        await self._place(signalling, latch, self.webrtc, press, self._claimed)
 
     def call(self, way: Way, destination: Destination, max_forwards: int) -> None:
         """Send the INVITE, prepared; it goes out when this turn ends. `confirm` ends it well."""

@@ -73,6 +73,7 @@ class SpokenLeg:
         latch: LatchPolicy,
         webrtc: graph.WebRtc | None,
         press: Callable[[Key], None] | None = None,
+        claimed: str = "",
     ) -> None:
         """Get a place for its media, and begin to describe it; raises `NoMedia`."""
         tools = self._tools
@@ -81,6 +82,7 @@ class SpokenLeg:
                 id=self.id,
                 host=tools.host,
                 signalling=signalling,
+                claimed=claimed,
                 latch=latch,
                 dtmf=self.policy.dtmf,
                 silence=tools.silence,

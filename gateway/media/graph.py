@@ -38,7 +38,8 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg", gc=False):
     """A peer's media.
 
     `host` is the IP address of ours on which it is received, `signalling` the one that the peer's
-    signalling comes from; both stay while the leg is. `stream` is what offer and answer came to,
+    signalling comes from, `claimed` the host that the peer has for itself, as far as it said so
+    before there is a stream, "" if not; all three stay. `stream` is what offer and answer came to,
     None before there is an answer: then the leg has its ports and takes nothing. `offers` counts
     the offers that were answered; with a higher number the peer may latch anew. `dtmf` says how
     its peer presses keys and hears them; where they are in its sound they are listened for while
@@ -51,6 +52,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, tag="leg", gc=False):
     id: str
     host: str
     signalling: str
+    claimed: str = ""
     latch: LatchPolicy = LatchPolicy.SIGNALLED
     dtmf: DtmfMode = DtmfMode.RFC4733
     stream: Stream | None = None
