@@ -36,12 +36,14 @@ from gateway.calls.sip_leg import SipLeg
 from gateway.calls.webrtc_leg import WebRtcLeg
 from gateway.media.wire import (
     DigitPressed,
+    FellSilent,
     Latched,
     LegClosed,
     PathLost,
     PlayerEnded,
     Pressed,
     RecordingEnded,
+    Resumed,
     Told,
 )
 from gateway.store.base import Write
@@ -248,6 +250,11 @@ class Scoped(Dialler, Ordered):
                 self._dare(self._paths.lost, event)
             case Latched(leg=leg_id):
                 self._paths.found(leg_id)
+            case FellSilent(leg=leg_id):
+                _log.warning("nothing comes from a peer", call=event.call, leg=leg_id)
+            case Resumed(leg=leg_id, silence=silence):
+                seconds = round(silence, 1)
+                _log.info("a peer is heard again", call=event.call, leg=leg_id, after=seconds)
 
     def _on_path_lost(self, leg_id: str, reason: str) -> None:
         """Nobody is heard on a leg, nor will be."""
