@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from gateway.config import Config
 from gateway.media.ng import Ng
 from gateway.media.plane import Happened, Plane
+from gateway.media.rtpengine.names import names_in
 from gateway.media.rtpengine.plane import Rtpengine
 from gateway.media.workers import Workers, WorkersConfig, default_workers
 from gateway.model import MediaPlane
@@ -26,8 +28,8 @@ class Media(msgspec.Struct, frozen=True, kw_only=True):
     rtpengine: Rtpengine | None = None
 
 
-async def open_media(config: Config, told: Receiver, stack: AsyncExitStack) -> Media:
-    """Start what media needs; `stack` ends it."""
+async def open_media(config: Config, data: Path, told: Receiver, stack: AsyncExitStack) -> Media:
+    """Start what media needs; `stack` ends it. `data` is the folder that this process has."""
     wanted, place = _workers_of(config), config.media.rtpengine
     if config.media.plane is not MediaPlane.RTPENGINE or place is None:
         workers = Workers(wanted, told)
@@ -42,7 +44,7 @@ async def open_media(config: Config, told: Receiver, stack: AsyncExitStack) -> M
         made.append(Workers(wanted, receiver))
         return made[0]
 
-    plane = Rtpengine(ng, behind, told, interfaces=config.media.interfaces)
+    plane = Rtpengine(ng, behind, told, names_in(data), interfaces=config.media.interfaces)
     await made[0].start()
     stack.push_async_callback(made[0].close)
     await plane.start()

@@ -160,7 +160,7 @@ class Voice:
     async def open(self, stack: AsyncExitStack) -> None:
         """Begin: media first, then the sockets, then what is registered and where."""
         config = self._ground.config
-        self._media = await open_media(config, self.calls.told, stack)
+        self._media = await open_media(config, self._ground.data, self.calls.told, stack)
         await self._open_prompts(stack)
         ladder = await self._listen(stack)
         self.browsers = Browsers(self._ground, self._messages())

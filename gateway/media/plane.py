@@ -63,9 +63,6 @@ class Plane(Protocol):
         `Pressed` comes when all are pressed, unless the leg or the call ends before.
         """
 
-    def measure(self, call: str) -> None:
-        """Ask for `Measured` of each of a call's legs."""
-
     def end(self, call: str) -> "asyncio.Future[None]":
         """Release all that a call has; harmless when it is not open.
 

@@ -11,6 +11,7 @@ import pytest
 from gateway.media.graph import both_ways
 from gateway.media.ng import Ng
 from gateway.media.plane import Happened, Opened
+from gateway.media.rtpengine.names import fresh_names
 from gateway.media.rtpengine.plane import Rtpengine
 from gateway.media.wire import Applied
 from gateway.media.workers import Workers, WorkersConfig
@@ -77,7 +78,7 @@ async def plane(engine: Peer) -> AsyncIterator[Rtpengine]:
         return made[0]
 
     ng = Ng(engine.address)
-    plane = Rtpengine(ng, behind, told.append)
+    plane = Rtpengine(ng, behind, told.append, fresh_names())
     await made[0].start()
     await plane.start()
     yield plane

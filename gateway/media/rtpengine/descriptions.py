@@ -17,7 +17,7 @@ from protocols.sdp import codec as sdp
 from protocols.sdp.description import Connection, Media, Origin, Rtcp, SessionDescription
 from protocols.sdp.errors import RemoteProtocolError
 from protocols.sdp.formats import PCMA, PCMU, Codec
-from protocols.sdp.media import Stream
+from protocols.sdp.media import Stream, reach
 
 NOWHERE: Final = 9  # the port that nobody is at (RFC 863)
 
@@ -25,8 +25,8 @@ NOWHERE: Final = 9  # the port that nobody is at (RFC 863)
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """Where a peer is: RTP at `address`, RTCP at the port `control` of that host.
 
-    `is_learnt` says that it is behind a NAT, or may be anywhere: its address is the first one that
-    something comes from.
+    `is_learnt` says that it is behind a NAT: of `address` the host counts, and the port is the one
+    that something comes from.
     """
 
     address: Address
@@ -47,15 +47,22 @@ def peer_of(leg: Leg, stream: Stream, before: Peer | None) -> Peer:
             return msgspec.structs.replace(before, codecs=codecs)
         return Peer(address=(leg.signalling, NOWHERE), control=NOWHERE, codecs=codecs)
     host, port = stream.remote
-    is_named = leg.latch is LatchPolicy.NAMED
-    is_behind = stream.is_private and host != leg.signalling and not is_named
+    is_learnt = is_behind(leg, host)
     return Peer(
-        address=(leg.signalling if is_behind else host, port),
+        address=(leg.signalling if is_learnt else host, port),
         control=stream.remote_rtcp[1] if stream.remote_rtcp is not None else port + 1,
         is_muxed=stream.rtcp_mux,
-        is_learnt=is_behind or leg.latch is LatchPolicy.ANY,
+        is_learnt=is_learnt,
         codecs=codecs,
     )
+
+
+def is_behind(leg: Leg, host: str) -> bool:
+    """Whether a peer that has `host` for itself is behind a NAT; "" is not known."""
+    if leg.latch is LatchPolicy.NAMED or host == leg.signalling:
+        return False
+    found = reach(host.strip("[]"))
+    return found is not None and found.is_private and found.host != leg.signalling
 
 
 def codecs_of(stream: Stream) -> tuple[Codec, ...]:

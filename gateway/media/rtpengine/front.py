@@ -2,8 +2,9 @@
 
 The side within is described first, by an offer that makes the port for the peer, and again as
 often as it changes; the peer is the answer. Both keep their ports. A side takes packets from where
-it is said to be and from nowhere else; only a peer that has to be learnt may come from anywhere,
-until it did.
+it is said to be and from nowhere else. Of a peer that has to be learnt rtpengine takes what comes
+from anywhere, so nobody is within until something came from its host; from then on it is held to
+that address, for good: rtpengine learns no side anew that it was told to hold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from gateway.media.ng import NgRefused
+from gateway.media.ng import NgForgotten, NgRefused
 from gateway.media.rtpengine import descriptions
 from gateway.media.rtpengine.descriptions import Peer
 from gateway.media.wire import Address, Place
+from protocols.addresses import address_of
 from protocols.ng.bencode import Value
 
 INSIDE: Final = "127.0.0.1"
@@ -22,8 +24,10 @@ INSIDE: Final = "127.0.0.1"
 _WITHIN: Final = "within"
 _PEER: Final = "peer"
 _FIXED: Final = "asymmetric"  # nothing is learnt from what comes
+_LEARNT: Final = "endpoint-learning-heuristic"  # the host that SDP names goes before others
 _KEPT: Final = ("strict source", "port latching")
-_NOBODY: Final = Peer(address=(INSIDE, descriptions.NOWHERE), control=descriptions.NOWHERE + 1)
+_NOWHERE: Final = Place(address=(INSIDE, descriptions.NOWHERE), control=descriptions.NOWHERE + 1)
+_NOBODY: Final = Peer(address=_NOWHERE.address, control=_NOWHERE.control)
 
 
 class Asks(Protocol):
@@ -53,7 +57,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 class Front:
     """`place` is what the peer is told, `inner` where those within send to, once there is a peer.
 
-    Methods raise `NgAway` and `NgRefused`.
+    Methods raise `NgAway` and `NgRefused`, `NgForgotten` if rtpengine knows nothing of it any more.
     """
 
     def __init__(self, ng: Asks, name: str, interfaces: Sequence[str] = ()) -> None:
@@ -67,6 +71,7 @@ class Front:
         self._ng = ng
         self._interfaces = interfaces
         self._learnt: Address | None = None
+        self._before: int | None = None  # packets that came before it was listened for the peer
         self._true: tuple[Place, Peer] | None = None
 
     @property
@@ -85,25 +90,30 @@ class Front:
         self.place = await self._offer(_NOBODY, address_family=family)
 
     def describe(self, peer: Peer) -> None:
-        """Say who the peer is, to be made true by `aim`."""
-        if self.peer is None or self.peer.address != peer.address:
-            self._learnt = None
-        self.peer = peer
+        """Say who the peer is, to be made true by `aim`; one that was learnt is where it says."""
+        before, self.peer = self.peer, peer
+        if self._learnt is not None and before is not None and before.address != peer.address:
+            self._learnt = peer.address
 
     async def aim(self, target: Place) -> None:
-        """Have the side within be `target`; nothing is asked if all is as it was."""
+        """Have the side within be `target`; nothing is asked if all is as it was.
+
+        While the peer is not learnt it is nobody instead. What fails is to be asked again.
+        """
         assert self.peer is not None, "the front has nobody before it"
         if self.is_learning and self._true is not None:
-            await self.look()  # to change anything lets it be learnt anew
+            await self.look()
         peer = self._pinned(self.peer)
-        if self._true == (target, peer):
+        place = _NOWHERE if self.is_learning else target
+        if self._true == (place, peer):
             return
-        within = Peer(address=target.address, control=target.control, codecs=peer.codecs)
+        self._true = self._before = None
+        within = Peer(address=place.address, control=place.control, codecs=peer.codecs)
         await self._offer(within)
-        flags = list(_KEPT) if peer.is_learnt else [*_KEPT, _FIXED]
+        flags = [*_KEPT, _LEARNT if peer.is_learnt else _FIXED]
         answer = await self._say("answer", peer, flags=flags, to_tag=_PEER)
         self.inner = descriptions.read(answer)
-        self._true = (target, peer)
+        self._true = (place, peer)
 
     def _pinned(self, peer: Peer) -> Peer:
         if not peer.is_learnt or self._learnt is None:
@@ -115,9 +125,24 @@ class Front:
     async def look(self) -> Seen:
         """How it is; a peer that had to be learnt is known from its first packet on."""
         seen = read_seen(await self._ng.ask("query", call_id=self.name))
-        if self.is_learning and seen.peer.packets and seen.peer.source is not None:
-            self._learnt = seen.peer.source
+        if self.is_learning and self._true is not None:
+            self._learn(seen.peer)
         return seen
+
+    def _learn(self, side: Side) -> None:
+        """Hold the peer to where it was heard from; after a stranger it is listened for anew.
+
+        Until something came since rtpengine listens for it, it says what we said ourselves.
+        """
+        source = side.source
+        if self._before is None:
+            self._before = side.packets
+        if side.packets <= self._before or source is None or self.peer is None:
+            return
+        if address_of(source[0]) == address_of(self.peer.address[0]):
+            self._learnt = source
+        else:
+            self._true = None
 
     async def delete(self) -> Seen:
         """Have nothing any more; how it was in the end."""
@@ -131,7 +156,12 @@ class Front:
         if self._interfaces:
             fields["direction"] = list(self._interfaces)
         fields["rtcp_mux"] = ["offer"]
-        return descriptions.read(await self._say("offer", within, flags=[*_KEPT, _FIXED], **fields))
+        place = descriptions.read(
+            await self._say("offer", within, flags=[*_KEPT, _FIXED], **fields)
+        )
+        if self.place is not None and self.place.address != place.address:
+            raise NgForgotten("it has begun the call anew, on other ports")
+        return place
 
     async def _say(self, command: str, side: Peer, **fields: Value) -> dict[str, Any]:
         return await self._ng.ask(

@@ -1,7 +1,7 @@
 """Whether rtpengine is there: it is asked once a second, and its calls are given up if it is not.
 
-What it is asked for are the fronts that there are, one after the other, so that one that restarted
-and knows none of them is found out as well; a ping while there are none.
+While there are fronts it is asked for its statistics, which say whether it may have forgotten any,
+as one that restarted did; only then each front is asked for. While there are none it is pinged.
 """
 
 import asyncio
@@ -10,19 +10,23 @@ from typing import Final
 
 import structlog
 
-from gateway.media.ng import NgAway, NgRefused
+from gateway.media.ng import NgAway, NgForgotten, NgRefused
+from gateway.media.rtpengine import pulse
 from gateway.media.rtpengine.front import Asks, Front
+from gateway.media.rtpengine.leftovers import Leftovers
+from gateway.media.rtpengine.pulse import Pulse
 
 _log = structlog.get_logger(__name__)
 
 PAUSE: Final = 1.0  # seconds
 GIVEN_UP: Final = 5.0  # seconds without an answer after which fronts are lost
+_AT_ONCE: Final = 16  # fronts that are asked for at one time
 
 
 class Keeper:
     """`is_there` says how it was at last; `fronts` gives those that there are.
 
-    `lost` is told of a front that rtpengine knows no more, or of all of them.
+    `lost` is told of fronts that rtpengine knows no more, or of all of them.
     """
 
     def __init__(
@@ -31,17 +35,23 @@ class Keeper:
         fronts: Callable[[], list[Front]],
         lost: Callable[[list[Front]], None],
         look: Callable[[], Awaitable[None]],
+        leftovers: Leftovers,
     ) -> None:
         """`look` is awaited after each answer."""
-        self.is_there = False
         self._ng = ng
         self._fronts = fronts
         self._lost = lost
         self._look = look
-        self._left: list[str] = []  # names of fronts that may be there and are nobody's
-        self._count = 0
+        self._leftovers = leftovers
+        self._there = asyncio.Event()
+        self._pulse: Pulse | None = None
         self._heard = 0.0
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """See the class."""
+        return self._there.is_set()
 
     async def start(self) -> None:
         """Ask for the first time, and from now on."""
@@ -59,13 +69,17 @@ class Keeper:
 
     def leave(self, name: str) -> None:
         """Have a front deleted when rtpengine answers again, if it has it."""
-        self._left.append(name)
+        self._leftovers.add(name)
 
     def failed(self, error: Exception) -> None:
         """Something got no answer."""
         if self.is_there:
-            self.is_there = False
+            self._there.clear()
             _log.error("rtpengine is away; new calls do without it", reason=str(error))
+
+    async def back(self) -> None:
+        """Wait until it answers."""
+        await self._there.wait()
 
     async def _keep(self) -> None:
         while True:
@@ -74,7 +88,9 @@ class Keeper:
                 await self._ask_once()
                 if self.is_there:
                     await self._look()
-            except (NgAway, NgRefused) as error:
+            except NgAway as error:
+                self.failed(error)
+            except NgRefused as error:
                 _log.warning("rtpengine could not be looked at", reason=str(error))
             except Exception:
                 _log.exception("the look at rtpengine failed")
@@ -82,44 +98,50 @@ class Keeper:
     async def _ask_once(self) -> None:
         fronts = self._fronts()
         try:
-            if not fronts:
-                await self._ng.ask("ping")
+            if fronts:
+                await self._count(fronts)
             else:
-                self._count += 1
-                await self._find(fronts, fronts[self._count % len(fronts)])
+                await self._ng.ask("ping")
             self._answered()
-            while self._left:
-                await self._delete(self._left.pop())
+            await self._leftovers.clear()
         except NgAway as error:
             self.failed(error)
             if asyncio.get_running_loop().time() - self._heard >= GIVEN_UP:
                 self._lost(self._fronts())
 
-    async def _find(self, fronts: list[Front], one: Front) -> None:
-        """See whether it knows a front; if not, it may know none."""
-        if await self._knows(one):
+    async def _count(self, fronts: list[Front]) -> None:
+        """See whether it knows all fronts."""
+        try:
+            now = pulse.read(await self._ng.ask("statistics"))
+        except NgRefused as error:
+            _log.warning("whether rtpengine forgot calls can't be seen", reason=str(error))
             return
-        gone = [each for each in fronts if not await self._knows(each)]
-        self._lost(gone)
+        if pulse.may_have_forgotten(self._pulse, now, len(fronts)):
+            gone = await self._unknown(fronts)
+            if gone:
+                self._lost(gone)
+        self._pulse = now
+
+    async def _unknown(self, fronts: list[Front]) -> list[Front]:
+        """Those that it knows no more."""
+        gone: list[Front] = []
+        for first in range(0, len(fronts), _AT_ONCE):
+            some = fronts[first : first + _AT_ONCE]
+            known = await asyncio.gather(*(self._knows(each) for each in some))
+            gone += [each for each, is_known in zip(some, known, strict=True) if not is_known]
+        return gone
 
     async def _knows(self, front: Front) -> bool:
         try:
             await front.look()
-        except NgRefused:
+        except NgForgotten:
             return front.place is None  # it was deleted meanwhile
-        return True
-
-    async def _delete(self, name: str) -> None:
-        try:
-            await self._ng.ask("delete", call_id=name, delete_delay=0)
-        except NgAway:
-            self._left.append(name)
-            raise
         except NgRefused as error:
-            _log.warning("rtpengine keeps a front", name=name, reason=str(error))
+            _log.warning("a front could not be looked at", name=front.name, reason=str(error))
+        return True
 
     def _answered(self) -> None:
         self._heard = asyncio.get_running_loop().time()
         if not self.is_there:
-            self.is_there = True
+            self._there.set()
             _log.info("rtpengine answers; new calls go by it")

@@ -6,9 +6,7 @@ ICE nor DTLS, and hops from one call to another, which are nobody's from outside
 """
 
 import asyncio
-import itertools
-import secrets
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -16,27 +14,34 @@ import structlog
 
 from gateway.media import wire
 from gateway.media.graph import Graph, Guest, Leg
-from gateway.media.ng import NgAway, NgRefused
+from gateway.media.ng import NgAway, NgForgotten, NgRefused
 from gateway.media.plane import Full, Happened, Lost, Opened, Plane, WorkerLost
+from gateway.media.rtpengine import keeper
+from gateway.media.rtpengine.descriptions import is_behind
 from gateway.media.rtpengine.front import Asks, Front
 from gateway.media.rtpengine.keeper import Keeper
-from gateway.media.rtpengine.readings import readings_of
+from gateway.media.rtpengine.leftovers import Leftovers
+from gateway.media.rtpengine.names import Names
 from gateway.media.rtpengine.silence import Silences
 from gateway.media.rtpengine.tied import Result, Tied
 from protocols.rtp.dtmf import DURATION
+from protocols.rtp.latch import LatchPolicy
 
 _log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Receiver = Callable[[Happened], None]
 _ENDS_WITHIN: Final = 4.0  # seconds for what is left at the end of all
+_LEARN_EVERY: Final = 0.1  # seconds between looks at a peer that has to be learnt
+_LEARN_OFTEN: Final = 50  # looks; after that it is looked at with the others
 LOST: Final = "rtpengine lost its media"
 
 
 class Rtpengine:
     """A `Plane`. `workers` makes the plane behind it, and is given who is told of that.
 
-    `interfaces` are names of rtpengine's, towards the workers and towards peers, if it has two.
+    `interfaces` are names of rtpengine's, towards the workers and towards peers, if it has two;
+    `names` has those of its calls.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class Rtpengine:
         ng: Asks,
         workers: Callable[[Receiver], Plane],
         receiver: Receiver,
+        names: Names,
         *,
         interfaces: Sequence[str] = (),
     ) -> None:
@@ -55,11 +61,11 @@ class Rtpengine:
         self._guests: dict[str, frozenset[tuple[str, str]]] = {}  # by the call that borrows
         self._lent: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._numbers = itertools.count(1)
-        self._token = secrets.token_hex(4)  # names are not to be those of a process before
+        self._names = names
         self._silences = Silences(self._receiver)
         self._lost_calls = 0
-        self.keeper = Keeper(ng, self._fronts, self._lose_fronts, self._look)
+        leftovers = Leftovers(ng, names)
+        self.keeper = Keeper(ng, self._fronts, self._lose_fronts, self._look, leftovers)
 
     async def start(self) -> None:
         """Look whether rtpengine is there, and go on doing so."""
@@ -117,25 +123,24 @@ class Rtpengine:
         tied.pressing[leg] += 1
         self._promise(self._press(tied, leg, digits, duration))
 
-    def measure(self, call: str) -> None:
-        """See `Plane`."""
-        self._workers.measure(call)
-
     def end(self, call: str) -> asyncio.Future[None]:
-        """See `Plane`."""
+        """See `Plane`; what is still wanted of the call, or held, is given up."""
         tied = self._calls.get(call)
-        return self._workers.end(call) if tied is None else self._promise(self._end(tied))
+        if tied is None:
+            return self._workers.end(call)
+        tied.over.set()
+        return self._promise(self._end(tied))
 
     # What a call that is tied to it wants: `tied.Fronts`
 
     def front(self, leg: Leg) -> Front | None:
-        """See `tied.Fronts`."""
-        if not self.keeper.is_there or leg.webrtc is not None or leg.is_hop:
+        """See `tied.Fronts`; who has to be learnt is learnt by a worker, and by what it knows."""
+        is_learnt = leg.latch is LatchPolicy.ANY or is_behind(leg, leg.claimed)
+        if not self.keeper.is_there or leg.webrtc is not None or leg.is_hop or is_learnt:
             return None
-        name = f"{self._token}-{next(self._numbers)}-{leg.id}"
-        return Front(self._ng, name, self._interfaces)
+        return Front(self._ng, self._names.new(leg.id), self._interfaces)
 
-    def left(self, front: Front, error: NgAway | NgRefused) -> None:
+    def left(self, front: Front, error: BaseException) -> None:
         """See `tied.Fronts`."""
         self.keeper.leave(front.name)
         if isinstance(error, NgAway):
@@ -144,15 +149,15 @@ class Rtpengine:
     # Inside
 
     async def _apply(self, tied: Tied, graph: Graph) -> Result:
+        if tied.over.is_set():
+            return Lost(call=tied.call)
         await self._borrow(graph)
         async with tied.turn:
-            try:
-                result = await tied.apply(graph)
-            except (NgAway, NgRefused) as error:
-                self._lose(tied, str(error))
-                return Lost(call=tied.call)
+            result = await self._carry_out(tied, lambda: tied.apply(graph))
         if isinstance(result, wire.Applied):
             self._give_back(graph)
+            if tied.is_learning:
+                self._promise(self._learn(tied))
         return result
 
     async def _press(self, tied: Tied, leg: str, digits: str, duration: float) -> None:
@@ -161,18 +166,60 @@ class Rtpengine:
 
     async def _settle(self, tied: Tied) -> None:
         async with tied.turn:
+            result = await self._carry_out(tied, tied.settle)
+        if isinstance(result, wire.Refused):
+            self._lose(tied, result.reason)
+
+    async def _learn(self, tied: Tied) -> None:
+        """See at once where a peer is, for nobody hears it until that is known."""
+        for _ in range(_LEARN_OFTEN):
+            await asyncio.sleep(_LEARN_EVERY)
+            if tied.over.is_set() or not tied.is_learning:
+                return
+            await self._settle(tied)
+
+    async def _carry_out(self, tied: Tied, step: Callable[[], Awaitable[T]]) -> T | Lost:
+        """Do a step with a call's turn; while rtpengine is silent it is held, and tried again."""
+        loop = asyncio.get_running_loop()
+        until = 0.0
+        while not tied.over.is_set():
             try:
-                await tied.settle()
-            except (NgAway, NgRefused) as error:
+                return await step()
+            except NgAway as error:
+                self.keeper.failed(error)
+                until = until or loop.time() + keeper.GIVEN_UP
+                await self._hold(tied, until - loop.time())
+                if loop.time() >= until:
+                    self._lose(tied, str(error))
+            except NgRefused as error:
                 self._lose(tied, str(error))
+            except Exception as error:
+                self._lose(tied, repr(error))
+                raise
+        return Lost(call=tied.call)
+
+    async def _hold(self, tied: Tied, patience: float) -> None:
+        """Wait until rtpengine answers, the call is over, or patience ends."""
+        waits = [asyncio.ensure_future(each) for each in (self.keeper.back(), tied.over.wait())]
+        try:
+            await asyncio.wait(
+                waits, timeout=max(0.0, patience), return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for each in waits:
+                each.cancel()
 
     async def _end(self, tied: Tied) -> None:
         async with tied.turn:
-            await self._close(tied)
-            await self._workers.end(tied.call)
-            self._calls.pop(tied.call, None)
-            self._silences.forget(tied.call)
-        self._return(tied.call, frozenset())
+            try:
+                try:
+                    await self._close(tied)
+                finally:
+                    await self._workers.end(tied.call)
+            finally:
+                self._calls.pop(tied.call, None)
+                self._silences.forget(tied.call)
+                self._return(tied.call, frozenset())
 
     async def _close(self, tied: Tied) -> None:
         fronts = list(tied.fronts.values())
@@ -183,10 +230,11 @@ class Rtpengine:
             self.keeper.failed(error)
         except NgRefused as error:
             _log.warning("fronts can't be deleted", call=tied.call, reason=str(error))
-        tied.fronts.clear()
-        for front in fronts:
-            if front.place is not None:
-                self.keeper.leave(front.name)
+        finally:
+            tied.fronts.clear()
+            for front in fronts:
+                if front.place is not None:
+                    self.keeper.leave(front.name)
 
     # Legs that are lent
 
@@ -229,8 +277,6 @@ class Rtpengine:
                 pass
             case wire.FellSilent(leg=leg) | wire.Resumed(leg=leg) if tied and leg in tied.bridged:
                 pass  # it is on hold for the worker
-            case wire.Measured() if front is not None and front.was_bridged:
-                self._promise(self._measure(front, event))
             case wire.Pressed(leg=leg) if tied is not None and front is not None:
                 tied.pressing[leg] = max(0, tied.pressing[leg] - 1)
                 self._receiver(event)
@@ -238,20 +284,13 @@ class Rtpengine:
             case _:
                 self._receiver(event)
 
-    async def _measure(self, front: Front, event: wire.Measured) -> None:
-        try:
-            readings = readings_of(await front.look(), front.codec)
-        except (NgAway, NgRefused):  # the keeper finds out
-            readings = event.readings
-        self._receiver(msgspec.structs.replace(event, readings=readings))
-
     # What becomes of fronts
 
     def _fronts(self) -> list[Front]:
         return [
             front
             for tied in self._calls.values()
-            if not tied.is_lost
+            if not tied.over.is_set()
             for front in tied.fronts.values()
             if front.place is not None
         ]
@@ -264,9 +303,9 @@ class Rtpengine:
 
     def _lose(self, tied: Tied, reason: str) -> None:
         """Let a call end whose fronts can't be relied on any more."""
-        if tied.is_lost:
+        if tied.over.is_set():
             return
-        tied.is_lost = True
+        tied.over.set()
         self._lost_calls += 1
         _log.error("a call lost its media in rtpengine", call=tied.call, reason=reason)
         self._receiver(WorkerLost(worker=tied.worker, calls=(tied.call,), reason=LOST))
@@ -274,12 +313,16 @@ class Rtpengine:
     async def _look(self) -> None:
         """See who is silent, and where those are whose address had to be learnt."""
         for tied in list(self._calls.values()):
-            if any(each.is_learning for each in tied.fronts.values()):
-                await self._settle(tied)
+            if tied.over.is_set():
+                continue
+            if tied.is_learning:
+                self._promise(self._settle(tied))
             try:
                 await self._silences.look(tied)
-            except NgRefused:
-                self._lose_fronts(tied.fronts.values())
+            except NgForgotten as error:
+                self._lose(tied, str(error))
+            except NgRefused as error:
+                _log.warning("who is silent can't be seen", call=tied.call, reason=str(error))
 
     # Tasks
 

@@ -38,7 +38,7 @@ class Fronts(Protocol):
     def front(self, leg: graph.Leg) -> Front | None:
         """One for a leg, not created yet; None if it is to have none."""
 
-    def left(self, front: Front, error: NgAway | NgRefused) -> None:
+    def left(self, front: Front, error: BaseException) -> None:
         """One may be there and is nobody's: to make it or to delete it failed."""
 
 
@@ -61,13 +61,19 @@ class Tied:
         self.bridged: dict[str, str] = {}
         self.pressing: Counter[str] = Counter()  # keys under way, by leg
         self.closing: dict[str, Readings] = {}  # of legs that are about to close
-        self.is_lost = False
+        self.over: Final = asyncio.Event()  # it has no media any more, or is to have none
         self._workers = workers
         self._source = source
         self._lent = lent
         self._alone: set[str] = set()  # legs without a front
         self._wanted = Graph(call=call, version=0)
         self._version = 0
+        self._told: dict[str, str] = {}  # which are bridged as its worker has it
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether it is not known yet where some peer sends from."""
+        return any(each.is_learning for each in self.fronts.values())
 
     @property
     def silences(self) -> dict[str, float]:
@@ -77,20 +83,21 @@ class Tied:
     # With its turn
 
     async def apply(self, wanted: Graph) -> Result:
-        """Make a graph true; raises `NgAway` and `NgRefused` when fronts are lost."""
-        if self.is_lost:
-            return Lost(call=self.call)
+        """Make a graph true; raises `NgRefused` when fronts are lost.
+
+        It raises `NgAway` when rtpengine is silent, and then may be tried again, or another graph.
+        """
         if wanted.version < max(1, self._wanted.version):
             reason = f"version {self._wanted.version} holds already"
             return Refused(call=self.call, version=wanted.version, reason=reason)
-        fresh = await self._come(wanted)
+        await self._come(wanted)
         result = await self._place(wanted)
         if isinstance(result, Applied):
             await self._aim(wanted)
             await self._read_leaving(wanted)
             result = await self._work(wanted)
         if isinstance(result, Refused):
-            await self._take_back(fresh)
+            await self._take_back()
             return msgspec.structs.replace(result, version=wanted.version)
         if isinstance(result, Lost):
             return result
@@ -99,13 +106,17 @@ class Tied:
         places = {id: self._place_of(id, place) for id, place in result.places.items()}
         return Applied(call=self.call, version=wanted.version, places=places)
 
-    async def settle(self) -> None:
-        """Look anew at what may be bridged, as others borrow legs or press keys."""
-        if self._wanted.version and not self.is_lost:
-            before = self.bridged
-            await self._aim(self._wanted)
-            if self.bridged != before:
-                await self._work(self._wanted)
+    async def settle(self) -> Result | None:
+        """Look anew at what may be bridged, as others borrow legs or press keys; see `apply`.
+
+        What the worker says, None if it has nothing to do.
+        """
+        if not self._wanted.version:
+            return None
+        await self._aim(self._wanted)
+        if self.bridged == self._told:
+            return None
+        return await self._work(self._wanted)
 
     async def close(self) -> None:
         """Have no fronts any more; a fault is for those that are left."""
@@ -118,9 +129,8 @@ class Tied:
 
     # Inside
 
-    async def _come(self, wanted: Graph) -> list[str]:
+    async def _come(self, wanted: Graph) -> None:
         """Fronts for legs that are new, as far as there are any to be had."""
-        fresh = []
         for leg in _legs(wanted):
             if leg.id in self.fronts or leg.id in self._alone:
                 continue
@@ -130,14 +140,14 @@ class Tied:
                 continue
             try:
                 await front.create(leg.host)
-            except (NgAway, NgRefused) as error:
+            except BaseException as error:
+                self._source.left(front, error)
+                if not isinstance(error, NgAway | NgRefused):
+                    raise
                 _log.warning("a leg is in its worker alone", call=self.call, reason=str(error))
                 self._alone.add(leg.id)
-                self._source.left(front, error)
             else:
                 self.fronts[leg.id] = front
-                fresh.append(leg.id)
-        return fresh
 
     async def _place(self, wanted: Graph) -> Result:
         """Let the worker have ports for legs that nobody has described before they are needed."""
@@ -190,6 +200,7 @@ class Tied:
         inside = msgspec.structs.replace(wanted, version=self._version, nodes=nodes)
         result = await self._workers.apply(inside)
         if isinstance(result, Applied):
+            self._told = dict(self.bridged)
             for id, front in self.fronts.items():
                 front.worker = result.places.get(id, front.worker)
         return result
@@ -228,9 +239,9 @@ class Tied:
         for id in self.fronts.keys() - there:
             await self._drop(id)
 
-    async def _take_back(self, fresh: list[str]) -> None:
+    async def _take_back(self) -> None:
         """Have what held before a graph that was refused."""
-        for id in fresh:
+        for id in self.fronts.keys() - {each.id for each in _legs(self._wanted)}:
             await self._drop(id)
         self.closing.clear()
         await self._aim(self._wanted)
@@ -239,8 +250,10 @@ class Tied:
         front = self.fronts.pop(id)
         try:
             await front.delete()
-        except (NgAway, NgRefused) as error:
+        except BaseException as error:
             self._source.left(front, error)
+            if not isinstance(error, NgAway | NgRefused):
+                raise
 
 
 def _legs(wanted: Graph) -> list[graph.Leg]:

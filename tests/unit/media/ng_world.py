@@ -2,15 +2,17 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from gateway.media import wire
-from gateway.media.graph import Graph, Join, Leg, Node, both_ways
-from gateway.media.ng import NgAway, NgRefused
+from gateway.media.graph import Graph, Join, Leg, Node, Recorder, both_ways
+from gateway.media.ng import NgAway, NgForgotten
 from gateway.media.plane import Full, Happened, Lost, Opened
+from gateway.media.rtpengine.names import Names
 from gateway.media.rtpengine.plane import Rtpengine
 from gateway.media.rtpengine.tied import Result
 from protocols.rtp.dtmf import DURATION
@@ -53,10 +55,22 @@ def graph(version: int, *nodes: Node, joins: tuple[Join, ...] = (), call: str = 
     return Graph(call=call, version=version, nodes=nodes, joins=joins)
 
 
-def talk(version: int, *more: Node, **changes: Any) -> Graph:
+def talk(version: int, *more: Node, call: str = CALL, **changes: Any) -> Graph:
     """Two legs that hear each other."""
     one, other = leg("a", 5000, **changes), leg("b", 6000, **changes)
-    return graph(version, one, other, *more, joins=both_ways("a", "b"))
+    return graph(version, one, other, *more, joins=both_ways("a", "b"), call=call)
+
+
+def taped(version: int) -> Graph:
+    """The same, and one is recorded: the worker has to hear it."""
+    return talk(version, Recorder(id="r", of="a", path="/tmp/r.wav"))
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what nothing tells of."""
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 class Engine:
@@ -67,12 +81,16 @@ class Engine:
         self.known: dict[str, dict[str, Any]] = {}
         self.fails: dict[str, Exception] = {}
         self.held: dict[str, asyncio.Event] = {}  # commands that wait
+        self.uptime = 100
+        self.ended = 0
+        self.asked: Counter[str] = Counter()
         self.ssrcs: dict[str, Any] = {}
         self._ports = itertools.count(40_000, 2)
 
     async def ask(self, command: str, **fields: Any) -> dict[str, Any]:
-        if command not in ("ping", "query"):
-            name = str(fields["call_id"]).partition("-")[2].partition("-")[2]
+        self.asked[command] += 1
+        if command not in ("ping", "query", "statistics", "list"):
+            name = str(fields["call_id"]).split("-", 3)[-1]
             self.log.append(f"{command} {name} {self._port_in(fields)}".strip())
         if (held := self.held.get(command)) is not None:
             await held.wait()
@@ -80,14 +98,24 @@ class Engine:
             await asyncio.sleep(0)
         if (fails := self.fails.get(command)) is not None:
             raise fails
-        if command == "ping":
-            return {"result": "pong"}
+        if command in ("ping", "statistics", "list"):
+            return self._of_all(command, fields)
         found = self.known.get(fields["call_id"])
         if command == "offer":
             found = self.known.setdefault(fields["call_id"], self._new())
         elif found is None and command != "delete":
-            raise NgRefused("Unknown call-id")
+            raise NgForgotten("Unknown call-id")
         return self._carry_out(command, fields, found or {})
+
+    def _of_all(self, command: str, fields: dict[str, Any]) -> dict[str, Any]:
+        if command == "ping":
+            return {"result": "pong"}
+        if command == "list":
+            return {"calls": list(self.known)[: fields["limit"]]}
+        total = {"uptime": str(self.uptime), "forcedterminatedsessions": 0, "timeoutsessions": 0}
+        total |= {"silenttimeoutsessions": self.ended, "finaltimeoutsessions": 0}
+        current = {"sessionstotal": len(self.known)}
+        return {"statistics": {"currentstatistics": current, "totalstatistics": total}}
 
     def _new(self) -> dict[str, Any]:
         return {"peer": next(self._ports), "within": next(self._ports), "packets": 0, "source": 1}
@@ -119,7 +147,7 @@ class Engine:
     def _seen(self, found: dict[str, Any]) -> dict[str, Any]:
         def side(ssrc: int, packets: int) -> dict[str, Any]:
             stats = {"packets": packets, "bytes": packets * 172, "errors": 0}
-            endpoint = {"address": HOST, "port": found["source"]}
+            endpoint = {"address": found.get("host", HOST), "port": found["source"]}
             return {"medias": [{"streams": [{"stats": stats, "endpoint": endpoint, "SSRC": ssrc}]}]}
 
         tags = {"peer": side(1, found["packets"]), "within": side(2, found["packets"])}
@@ -177,10 +205,6 @@ class Behind:
     def press(self, call: str, leg: str, digits: str, duration: float = DURATION) -> None:
         self.log.append(f"press {digits}")
 
-    def measure(self, call: str) -> None:
-        for each in sorted(self._legs()):
-            self.tell(wire.Measured(call=call, leg=each, readings=NOTHING))
-
     def end(self, call: str) -> "asyncio.Future[None]":
         self.log.append("end")
         for each in sorted(self._legs()):
@@ -193,12 +217,13 @@ class Behind:
 class World:
     """A plane that has looked once whether rtpengine is there."""
 
-    def __init__(self) -> None:
-        self.log: list[str] = []
+    def __init__(self, *, start: str = "0001", engine: Engine | None = None) -> None:
+        self.log: list[str] = [] if engine is None else engine.log
         self.told: list[Happened] = []
-        self.engine = Engine(self.log)
+        self.engine = engine or Engine(self.log)
         self.behind: Behind
-        self.plane = Rtpengine(self.engine, self._workers, self.told.append)
+        names = Names("a1b2c3d4", start)
+        self.plane = Rtpengine(self.engine, self._workers, self.told.append, names)
 
     def _workers(self, receiver: Callable[[Happened], None]) -> Behind:
         self.behind = Behind(self.log, receiver)

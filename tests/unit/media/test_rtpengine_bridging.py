@@ -124,8 +124,6 @@ def test_who_is_behind_a_nat_is_learnt_and_nobody_else() -> None:
     assert (behind.address, behind.control, behind.is_learnt) == ((signalling, 5000), 5001, True)
     beside = described("10.0.0.9", leg("a", signalling="10.0.0.9"))
     assert (beside.address[0], beside.is_learnt) == ("10.0.0.9", False)
-    anywhere = leg("a", signalling=signalling, latch=LatchPolicy.ANY)
-    assert described(public, anywhere, is_private=False).is_learnt
     alone = leg("a", signalling=signalling, latch=LatchPolicy.NAMED)
     assert not described("10.0.0.9", alone).is_learnt
 

@@ -10,11 +10,19 @@ from gateway.media import wire
 from gateway.media.graph import Guest, Recorder, WebRtc, both_ways
 from gateway.media.ng import NgRefused
 from gateway.media.plane import Lost, WorkerLost
-from gateway.media.rtpengine import keeper
-from gateway.media.rtpengine.plane import LOST
 from protocols.rtp.latch import LatchPolicy
 from protocols.sdp.description import Direction
-from tests.unit.media.ng_world import AWAY, CALL, HOST, World, graph, leg, stream, talk
+from tests.unit.media.ng_world import (
+    AWAY,
+    CALL,
+    HOST,
+    World,
+    graph,
+    leg,
+    stream,
+    talk,
+    until,
+)
 
 
 async def test_a_leg_has_its_front_before_its_peer_is_known_and_its_worker_behind_it() -> None:
@@ -122,7 +130,9 @@ async def test_graphs_are_made_true_one_after_the_other() -> None:
 async def test_an_end_waits_for_what_is_under_way_and_leaves_nothing() -> None:
     here = await World().open()
     here.engine.held["offer"] = asyncio.Event()
-    applying, ending = here.plane.apply(graph(1, leg("a"))), here.plane.end(CALL)
+    applying = here.plane.apply(graph(1, leg("a")))
+    await asyncio.sleep(0.01)
+    ending = here.plane.end(CALL)
     here.engine.held["offer"].set()
     await asyncio.gather(applying, ending)
     assert here.engine.known == {}
@@ -176,31 +186,6 @@ async def test_a_browser_has_no_front() -> None:
     assert here.log == ["apply"]
 
 
-@pytest.mark.parametrize("command", ["offer", "answer"])
-async def test_a_call_whose_fronts_fail_is_lost_and_leaves_nothing(command: str) -> None:
-    here = await World().bridged()
-    here.engine.fails[command] = AWAY
-    wanted = talk(2, Recorder(id="r", of="a", path="/tmp/r.wav"))
-    assert isinstance(await here.plane.apply(wanted), Lost)
-    assert here.of(WorkerLost) == [WorkerLost(worker=0, calls=(CALL,), reason=LOST)]
-    assert isinstance(await here.plane.apply(talk(3)), Lost)
-    assert len(here.of(WorkerLost)) == 1
-    here.engine.fails.clear()
-    await here.plane.end(CALL)
-    assert here.engine.known == {}
-
-
-async def test_what_could_not_be_deleted_is_deleted_when_it_answers_again() -> None:
-    here = await World().bridged()
-    here.engine.fails["delete"] = AWAY
-    await here.plane.end(CALL)
-    assert here.plane._calls == {} and len(here.engine.known) == 2
-    assert not here.plane.keeper.is_there
-    del here.engine.fails["delete"]
-    await here.plane.keeper._ask_once()
-    assert here.engine.known == {}
-
-
 async def test_a_graph_that_the_worker_refuses_leaves_all_as_it_was() -> None:
     here = await World().bridged()
     here.behind.refuses = "no port is free"
@@ -223,38 +208,69 @@ async def test_a_worker_that_dies_takes_its_calls_along() -> None:
     assert here.of(WorkerLost) == [WorkerLost(worker=0, calls=(CALL,))]
 
 
-async def test_one_that_restarted_has_lost_its_calls() -> None:
-    here = await World().bridged()
-    here.engine.known.clear()
-    await here.plane.keeper._ask_once()
-    assert len(here.of(WorkerLost)) == 1
-    assert here.plane.keeper.is_there
-
-
-async def test_one_that_is_away_for_long_has_lost_its_calls(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    here = await World().bridged()
-    here.engine.fails["query"] = AWAY
-    await here.plane.keeper._ask_once()
-    assert here.of(WorkerLost) == []
-    monkeypatch.setattr(keeper, "GIVEN_UP", 0.0)
-    await here.plane.keeper._ask_once()
-    assert len(here.of(WorkerLost)) == 1
-
-
-async def test_where_a_peer_behind_a_nat_is_is_learnt_once() -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"latch": LatchPolicy.ANY},
+        {"claimed": "10.0.0.9"},
+        {"claimed": "fd00::9"},
+        {"claimed": "[fd00::9]"},
+    ],
+)
+async def test_a_peer_that_has_to_be_learnt_has_no_front(changes: dict[str, Any]) -> None:
     here = await World().open()
-    behind = leg("a", stream=stream(5000, remote=("10.0.0.9", 5000), is_private=True))
+    places = await here.applied(graph(1, leg("a", **changes)))
+    assert here.log == ["apply"]
+    assert places["a"].address == (HOST, 20_000)
+    assert here.behind.leg("a") == leg("a", **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"claimed": HOST}, {"claimed": "203.0.113.9"}, {"claimed": "phone.example.com"}),
+        {"claimed": "10.0.0.9", "signalling": "10.0.0.9"},
+        {"claimed": "10.0.0.9", "latch": LatchPolicy.NAMED},
+    ],
+)
+async def test_a_peer_that_says_where_it_is_has_a_front(changes: dict[str, Any]) -> None:
+    here = await World().open()
+    await here.applied(graph(1, leg("a", **changes)))
+    assert here.log == ["offer a at 9", "apply"]
+
+
+async def looked_at(here: World) -> None:
+    """Wait until it was looked at twice: the first one may have begun before."""
+    wanted = here.engine.asked["query"] + 2
+    await until(lambda: here.engine.asked["query"] >= wanted)
+
+
+async def test_one_that_turns_out_to_be_behind_a_nat_is_taken_from_its_host_alone() -> None:
+    """Nobody is within while it is looked for; then it is held there, and goes where it says."""
+    here = await World().open()
+    behind = leg("a", stream=stream(5000, remote=("10.0.0.9", 5000)))
     await here.applied(graph(1, behind))
     (known,) = here.engine.known.values()
-    assert "asymmetric" not in known["flags"] and known["at"] == "at 5000"
-    known["packets"], known["source"] = 3, 7777
-    await here.plane._look()
-    assert "asymmetric" in known["flags"] and known["at"] == "at 7777"
+    assert here.log[-3:] == ["offer a at 9", "answer a at 5000", "apply"]
+    assert "asymmetric" not in known["flags"]
+    known.update(packets=3, source=5000)  # as it came while nobody was listened for
+    await looked_at(here)
+    assert "asymmetric" not in known["flags"]
+    known.update(packets=6, source=6666, host="192.0.2.66")
+    here.log.clear()
+    await until(lambda: "answer a at 5000" in here.log)  # after a stranger it is looked for anew
+    assert here.log[0] == "offer a at 9" and "asymmetric" not in known["flags"]
+    await looked_at(here)
+    known.update(packets=9, source=7777, host=HOST)
+    await here.settled()
+    assert here.log[-2:] == ["offer a at 20000", "answer a at 7777"]
+    assert "asymmetric" in known["flags"]
     here.log.clear()
     await here.plane._look()
     assert here.log == []
+    moved = leg("a", stream=stream(5002, remote=("10.0.0.9", 5002)), offers=1)
+    await here.applied(graph(2, moved))
+    assert here.log == ["offer a at 20000", "answer a at 5002", "apply"]
 
 
 async def test_readings_of_those_that_were_bridged_are_rtpengines() -> None:
@@ -263,9 +279,8 @@ async def test_readings_of_those_that_were_bridged_are_rtpengines() -> None:
         each["packets"] = 97
     mean = {"jitter": 5, "packet loss": 4, "round-trip time": 40_000, "MOS": 41}
     here.engine.ssrcs = {"1": {"cumulative loss": 3, "average MOS": mean}}
-    here.plane.measure(CALL)
-    await here.settled()
-    readings = [each.readings for each in here.of(wire.Measured)]
+    await here.plane.end(CALL)
+    readings = [each.readings for each in here.of(wire.LegClosed)]
     assert len(readings) == 2
     for each in readings:
         assert (each.received.packets, each.received.octets, each.received.lost) == (97, 15520, 3)
@@ -277,7 +292,7 @@ async def test_readings_of_those_that_were_bridged_are_rtpengines() -> None:
 
 async def test_who_is_silent_while_nobody_here_hears_is_told_of() -> None:
     here = await World().bridged(silence=0.02)
-    names = {each.partition("-")[2].partition("-")[2]: each for each in here.engine.known}
+    names = {each.split("-", 3)[-1]: each for each in here.engine.known}
 
     async def looks(**packets: int) -> list[Any]:
         here.told.clear()
@@ -318,20 +333,6 @@ async def test_a_leg_that_leaves_ends_nothing_when_it_cant_be_asked_how_it_was()
     here.engine.fails["query"] = AWAY
     await here.applied(graph(2, leg("a", 5000)))
     assert not here.plane.counts()["lost"]
-
-
-async def test_what_is_left_while_another_is_deleted_is_deleted_as_well() -> None:
-    here = await World().open()
-    here.engine.held["delete"] = held = asyncio.Event()
-    here.plane.keeper.leave("x-1-one")
-    asking = asyncio.create_task(here.plane.keeper._ask_once())
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert "delete one" in here.log
-    here.plane.keeper.leave("x-2-two")
-    held.set()
-    await asking
-    assert [each for each in here.log if "delete" in each] == ["delete one", "delete two"]
 
 
 async def test_close_leaves_nothing() -> None:
