@@ -1,8 +1,9 @@
 """The official Voice SDK in Chromium on a bad network: audio stays, and comes back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from math import inf
 from pathlib import Path
 from time import monotonic
 
@@ -58,13 +59,18 @@ async def joined(
     page = await device(here, browser, allowed.token("bob"), first=first)
     await connect(page)
     await path.lead(page)
-    await page.hears(REMOTE, 440)
-    alice.sound.heard.clear()
-    await alice.sound.hears(1000)
+    await both_heard(page, alice)
     yield page
     await page.run("call.disconnect()")
     await alice.until(events.HungUp)
     await left(here)
+
+
+async def both_heard(page: Page, alice: Phone) -> None:
+    """Wait until both hear each other, from now on."""
+    alice.sound.heard.clear()
+    await page.hears(REMOTE, 440)
+    await alice.sound.hears(1000)
 
 
 async def received(here: World, sid: str) -> tuple[Quality, Quality]:
@@ -89,13 +95,26 @@ async def delay(page: Page, alice: Phone) -> float:
     return monotonic() - began
 
 
+async def least_of(tries: Callable[[], Awaitable[float]], enough: float) -> float:
+    """The least of a few measurements, for the machine may be busy during one."""
+    found: list[float] = []
+    while len(found) < TRIES and min(found, default=inf) >= enough:
+        found.append(await tries())
+    return min(found)
+
+
 async def recovery(page: Page, alice: Phone, path: NetworkPath) -> float:
-    """The seconds from where a path is in time again to where what it carries is."""
+    """The seconds from where a path is in time again to where what it carries is.
+
+    Without end if a busy machine was as late before as the path was.
+    """
     before = min([await delay(page, alice) for _ in range(3)])
     path.jitter = 0.04
     await asyncio.sleep(TALKS)
-    assert min([await delay(page, alice) for _ in range(3)]) > before + NOTABLE
+    was_late = min([await delay(page, alice) for _ in range(3)]) > before + NOTABLE
     path.jitter = 0.0
+    if not was_late:
+        return inf
     calm = monotonic()
     async with asyncio.timeout(PATIENCE):
         while await delay(page, alice) > before + NOTABLE:
@@ -117,9 +136,7 @@ async def test_a_lossy_path_keeps_its_audio_and_costs_quality(
             ):
                 sid = await page.run("call.parameters.CallSid")
                 await asyncio.sleep(TALKS)
-                alice.sound.heard.clear()
-                await alice.sound.hears(1000)
-                await page.hears(REMOTE, 440)
+                await both_heard(page, alice)
             found.append(await received(here, sid))
     (clean, clean_there), (bad, bad_there) = found
     assert (clean.lost, clean_there.lost) == (0, 0)
@@ -138,49 +155,58 @@ async def test_what_was_late_is_heard_in_time_again(
         allowed = await access(here)
         alice.call("anybody", here.hop())
         async with joined(here, browser, allowed, alice, path, first) as page:
-            found: list[float] = []
-            while len(found) < TRIES and min(found, default=BACK) > RECOVERS:
-                found.append(await recovery(page, alice, path))
-            assert min(found) < RECOVERS, f"it was late for {found} seconds more"
+            took = await least_of(lambda: recovery(page, alice, path), RECOVERS)
+            assert took < RECOVERS, f"it was late for {took:.2f} seconds more"
 
 
 async def test_a_cut_path_is_found_anew(tmp_path: Path, browser: Chromium, alice: Phone) -> None:
     """Its sockets are dead for good; what the SDK opens by its `reinvite` has three seconds."""
-    async with gateway(tmp_path, SETUP, TO_ALICE) as here, network_path() as (path, first):
+    async with gateway(tmp_path, SETUP, TO_ALICE) as here:
         await alice.register(here.hop())
         allowed = await access(here)
-        async with joined(here, browser, allowed, alice, path, first) as page:
-            await asyncio.sleep(WARNS)
-            path.cut()
-            await page.hears_nothing(REMOTE)
-            await page.until("window.reinvited")
-            began = monotonic()
-            alice.sound.heard.clear()
-            await page.hears(REMOTE, 440)
-            await alice.sound.hears(1000)
-            took = monotonic() - began
-            assert took < BACK, f"audio was back after {took:.2f} s"
-            await told(page, "reconnected")
+
+        async def cut_and_back() -> float:
+            async with (
+                network_path() as (path, first),
+                joined(here, browser, allowed, alice, path, first) as page,
+            ):
+                await asyncio.sleep(WARNS)
+                path.cut()
+                await page.hears_nothing(REMOTE)
+                await page.until("window.reinvited")
+                began = monotonic()
+                await both_heard(page, alice)
+                took = monotonic() - began
+                await told(page, "reconnected")
+            return took
+
+        took = await least_of(cut_and_back, BACK)
+        assert took < BACK, f"audio was back after {took:.2f} s"
 
 
 async def test_media_that_were_away_for_long_are_back_by_themselves(
     tmp_path: Path, browser: Chromium, alice: Phone
 ) -> None:
     """Nothing passes, whatever the SDK opens; the call stands, and what it asked for last works."""
-    async with gateway(tmp_path, SETUP, TO_ALICE) as here, network_path() as (path, first):
+    async with gateway(tmp_path, SETUP, TO_ALICE) as here:
         await alice.register(here.hop())
         allowed = await access(here)
-        async with joined(here, browser, allowed, alice, path, first) as page:
-            await asyncio.sleep(WARNS)
-            path.is_out, back = True, monotonic() + AWAY
-            await told(page, "reconnecting")
-            await asyncio.sleep(back - monotonic())
-            assert await page.run("events.slice(-2)") == ["accept", "reconnecting"]
-            path.is_out = False
-            began = monotonic()
-            await told(page, "reconnected")
-            alice.sound.heard.clear()
-            await page.hears(REMOTE, 440)
-            await alice.sound.hears(1000)
-            took = monotonic() - began
-            assert took < BACK, f"audio was back after {took:.2f} s"
+
+        async def away_and_back() -> float:
+            async with (
+                network_path() as (path, first),
+                joined(here, browser, allowed, alice, path, first) as page,
+            ):
+                await asyncio.sleep(WARNS)
+                path.is_out, back = True, monotonic() + AWAY
+                await told(page, "reconnecting")
+                await asyncio.sleep(back - monotonic())
+                assert await page.run("events.slice(-2)") == ["accept", "reconnecting"]
+                path.is_out = False
+                began = monotonic()
+                await told(page, "reconnected")
+                await both_heard(page, alice)
+                return monotonic() - began
+
+        took = await least_of(away_and_back, BACK)
+        assert took < BACK, f"audio was back after {took:.2f} s"
