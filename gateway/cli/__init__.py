@@ -18,6 +18,7 @@ from gateway.cli import (
     events,
     explain,
     jobs,
+    keys,
     messages,
     operate,
     phones,
@@ -42,6 +43,7 @@ carriers.register(app)
 phones.register(app)
 clients.register(app)
 token.register(app)
+keys.register(app)
 bus.register(app)
 jobs.register(app)
 simulate.register(app)

@@ -10,12 +10,15 @@ import time
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from gateway.cli import show
 from gateway.cli.client import Gateway, GatewayError, Refused, program, segment
+
+if TYPE_CHECKING:
+    from gateway.access.tokens import Grant
 
 FILE: Final = "access-keys.json"
 _NAME: Final = "trunkline token"
@@ -60,7 +63,7 @@ def token(
     grant = Grant(identity=identity, outgoing_application_sid=outgoing_application)
     made = mint(key, grant, now, ttl)
     typer.echo(made)
-    typer.echo(_usage(gateway, made, grant.identity, outgoing_application, now + ttl), err=True)
+    typer.echo(_usage(gateway, made, grant, sid, now + ttl), err=True)
 
 
 def _check_application(gateway: Gateway, sid: str) -> None:
@@ -119,7 +122,8 @@ def _keep(path: Path, keys: dict[str, tuple[str, str]]) -> None:
         raise GatewayError(f"the key can't be kept in {path}: {error.strerror}") from None
 
 
-def _usage(gateway: Gateway, made: str, identity: str, application: str, until: float) -> str:
+def _usage(gateway: Gateway, made: str, grant: "Grant", key_sid: str, until: float) -> str:
+    application = grant.outgoing_application_sid
     when = datetime.fromtimestamp(until).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
     calls = (
         f"its calls do what {application} says"
@@ -133,8 +137,8 @@ def _usage(gateway: Gateway, made: str, identity: str, application: str, until: 
         else "it speaks TLS alone: give [http] tls_listen, as docs/calls.md shows"
     )
     return (
-        f"\n{identity} until {when}; {calls}.\n"
+        f"\n{grant.identity} until {when}; {calls}.\n"
         f"Softphone: {gateway.url}/phone#{made}\n"
         f"Voice SDK: {sdk}\n"
-        f"To end all tokens of {program()} token: delete the key '{_NAME}' of the account."
+        f"To end all tokens of {program()} token: {program()} keys revoke {key_sid}"
     )

@@ -42,6 +42,7 @@ def test_a_key_is_made_once_and_kept_from_others(gateway: StandIn, tmp_path: Pat
         assert access.incoming_allow and 590 < access.expires - time.time() <= 600
         assert f"http://127.0.0.1:{gateway.port}/phone#{result.stdout.strip()}" in result.stderr
         assert "a" * 32 not in result.output
+        assert f"keys revoke {KEY}" in result.stderr
     assert [path for method, path, _ in gateway.asked if method == "POST"] == [KEYS]
     kept = tmp_path / "access-keys.json"
     assert kept.stat().st_mode & 0o777 == 0o600
