@@ -107,6 +107,26 @@ async def test_a_document_is_heard_and_keys_reach_it(tmp_path: Path, browser: Ch
         await left(here)
 
 
+@pytest.mark.parametrize(
+    ("typed", "to"),
+    [("+44 (7700) 900-123", "+447700900123"), ("00447700900123", "+447700900123"), ("17", "17")],
+)
+async def test_a_number_is_dialled_however_it_is_written(
+    tmp_path: Path, browser: Chromium, typed: str, to: str
+) -> None:
+    async with gateway(tmp_path, SETUP) as here:
+        here.app.twiml = "<Response><Hangup/></Response>"
+        page = await softphone(here, browser, (await access(here)).token("bob"))
+        await page.run("document.getElementById('number').focus()")
+        await press(page, *"07700900123", "Enter")  # of no country
+        await says(page, "problem", "+ and its code")
+        await page.run("document.getElementById('number').value = ''")
+        await press(page, *typed, "Enter")
+        asked = await here.app.until("/voice")
+        assert asked["To"] == to
+        await left(here)
+
+
 async def test_a_call_outlives_its_socket(tmp_path: Path, browser: Chromium) -> None:
     async with gateway(tmp_path, SETUP) as here:
         here.app.sounds["/tone.wav"] = tone_file(440, 30.0)

@@ -201,9 +201,18 @@ function over() {
   if (hadFocus) $("number").focus();
 }
 
+// What is dialled for what was typed: a number without what is between its digits, else all of it.
+function dialled(typed) {
+  const bare = typed.replace(/[\s().\/-]/g, "").replace(/^00(?=[1-9]\d{6})/, "+");
+  return /^\+?\d+$/.test(bare) ? bare : typed;
+}
+
 async function dial() {
-  const to = $("number").value.trim();
   if (call !== null) return;
+  const to = dialled($("number").value.trim());
+  if (/^\d{7,}$/.test(to)) {
+    return complain(`${to} is in no country: begin with + and its code, as in +447700900123.`);
+  }
   complain("");
   const sid = `TJS${crypto.randomUUID()}`;
   const made = new Call(signal, { sid, peer: to || "your application", servers: askServers });
