@@ -20,16 +20,17 @@ from send_sms import explained, say
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
 CALL_TAKES = 120  # seconds, at the most
+ENDED = {"completed", "busy", "no-answer", "failed", "canceled"}
 
 
 class Reminder:
-    """The app's answers; `outcomes` gets how each call ended."""
+    """The app's answers; `states` gets how far each call is."""
 
     def __init__(self, app: App, about: str) -> None:
         self.app, self.about = app, about
         self.confirmed: set[str] = set()
-        self.outcomes: queue.Queue[Asked] = queue.Queue()
-        app.routes = {"/voice": self.voice, "/key": self.key, "/status": self.outcomes.put}
+        self.states: queue.Queue[Asked] = queue.Queue()
+        app.routes = {"/voice": self.voice, "/key": self.key, "/status": self.states.put}
 
     def voice(self, asked: Asked) -> VoiceResponse:
         """Say what it is about, and wait for a key."""
@@ -53,20 +54,31 @@ class Reminder:
         """Text, then call until it is confirmed."""
         client = self.app.client
         client.messages.create(to=to, from_=from_, body=f"A reminder of {self.about}.")
+        say(f"{to} has it as a text; press 1 there to confirm it when called")
         for _ in range(tries):
             call = client.calls.create(
                 to=to,
                 from_=from_,
                 url=self.app.url("/voice"),
                 status_callback=self.app.url("/status"),
+                status_callback_event=["ringing", "answered", "completed"],
                 timeout=20,
             )
-            outcome = self.outcomes.get(timeout=CALL_TAKES)["CallStatus"]
+            say(f"{call.sid} calls {to}")
+            outcome = self.outcome()
             confirmed = call.sid in self.confirmed
             say(f"{call.sid} {outcome}{', confirmed' if confirmed else ''}")
             if confirmed:
                 return True
         return False
+
+    def outcome(self) -> str:
+        """How the call that is up ended, saying how far it is until then."""
+        while True:
+            asked = self.states.get(timeout=CALL_TAKES)
+            if asked["CallStatus"] in ENDED:
+                return asked["CallStatus"]
+            say(f"{asked['CallSid']} {asked['CallStatus']}")
 
 
 def main() -> int:

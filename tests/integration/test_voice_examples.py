@@ -23,7 +23,7 @@ from tests.running import NO_AUTHORITIES
 pytestmark = pytest.mark.waiting
 
 CALLER, OTHER = "+447700900456", "+447700900123"
-PATIENCE = 40.0  # seconds: others are at work on the machine, too
+PATIENCE = 60.0  # seconds: others are at work on the machine, too
 
 Start = Callable[..., "Example"]
 
@@ -168,10 +168,13 @@ def test_reminder_is_repeated_until_it_is_confirmed(
     phone.refuse(486)
     reminder = start("reminder.py", "--to", OTHER, "--about", "the test")
     messages.expect(OTHER, "A reminder of the test.", within=PATIENCE)
+    reminder.expect("press 1 there to confirm it")
+    reminder.expect(rf"^CA\w+ calls {re.escape(OTHER)}$")
     phone.expect_call(PATIENCE)
     phone.answer_after(0.0)
     reminder.expect(r"^CA\w+ busy$")
     again = phone.expect_call(PATIENCE)
+    reminder.expect(r"^CA\w+ in-progress$")
     again.expect_speech(PATIENCE)
     again.press("1")
     again.expect_end(PATIENCE)
