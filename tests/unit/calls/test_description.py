@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from gateway.calls.description import Description, Disagreed, is_webrtc, objection, offered
+from gateway.calls.description import (
+    Description,
+    Disagreed,
+    host_in,
+    is_webrtc,
+    objection,
+    offered,
+)
 from gateway.calls.way import BROWSERS, CLIENTS
 from gateway.media.wire import Place
 from protocols.sdp import codec as sdp
@@ -188,6 +195,17 @@ def test_codecs_of_an_offer_in_the_order_that_counts() -> None:
     assert offered(chrome, CLIENTS) == offered(chrome)
     assert offered(chrome, BROWSERS) == ("PCMU", "PCMA", "opus", "G722")
     assert offered(Body(octets=b"x"), BROWSERS) == ()
+
+
+def test_where_media_is_said_to_be() -> None:
+    plain = body("192.0.2.9", 30000)
+    assert host_in(plain) == "192.0.2.9"
+    media = b"m=audio 30000 RTP/AVP 0\r\n"
+    assert host_in(Body(octets=plain.octets + b"c=IN IP6 fd00::9\r\n")) == "fd00::9"
+    refused = plain.octets.replace(b"m=audio 30000", b"m=audio 0")
+    assert host_in(Body(octets=refused)) == ""
+    assert host_in(Body(octets=refused + media)) == "192.0.2.9"
+    assert host_in(Body(octets=b"x")) == ""
 
 
 def test_offers_are_judged_by_what_they_are() -> None:
