@@ -4,6 +4,7 @@
 are for a person who wrote a file and wonders.
 """
 
+import socket
 import ssl
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
@@ -122,6 +123,9 @@ def unasked(media: Media) -> Iterator[Finding]:
     elif not _is_here(media.rtpengine.host):
         problem = f"{media.rtpengine} is not on this machine, where the media workers are"
         yield Finding("[media] rtpengine", problem, remedy)
+    elif not media.rtpengine.port:
+        problem = f"{media.rtpengine} has no port, and rtpengine listens at one"
+        yield Finding("[media] rtpengine", problem, remedy)
     if len(media.interfaces) not in (0, 2):
         problem = f"{len(media.interfaces)} names, and a call has two sides"
         remedy = "name the interface towards the workers and that towards peers, or none"
@@ -129,10 +133,22 @@ def unasked(media: Media) -> Iterator[Finding]:
 
 
 def _is_here(host: str) -> bool:
+    """Whether an address is one of this machine's: what is not can't be bound."""
+    if host == "localhost":
+        return True
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return False
+    if address.is_unspecified or address.is_multicast:
+        return False
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as tried:
+            tried.bind((host, 0))
+    except OSError:
+        return address.is_loopback  # such as ::1 where IPv6 is off: `serve` says what is wrong
+    return True
 
 
 def mute(speech: Speech) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """What sections of the config have to agree on, and what `trunkline check` notes."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,18 @@ def noted(tmp_path: Path, text: str) -> list[str]:
             '[media]\nplane = "rtpengine"\nrtpengine = "192.0.2.1:2223"',
             "[media] rtpengine: 192.0.2.1:2223 is not on this machine, where the media workers are;"
             ' name the address of its listen-ng, such as "127.0.0.1:2223"',
+        ),
+        *(
+            (
+                f'[media]\nplane = "rtpengine"\nrtpengine = "{place}"',
+                f"[media] rtpengine: {place} {problem}; name the"
+                ' address of its listen-ng, such as "127.0.0.1:2223"',
+            )
+            for place, problem in (
+                ("localhost:0", "has no port, and rtpengine listens at one"),
+                ("0.0.0.0:2223", "is not on this machine, where the media workers are"),
+                ("ng.example:2223", "is not on this machine, where the media workers are"),
+            )
         ),
         (
             '[media]\nplane = "rtpengine"\nrtpengine = "[::1]:2223"\ninterfaces = ["inside"]',
@@ -214,4 +227,15 @@ def test_what_may_surprise_is_noted(tmp_path: Path, text: str, said: str) -> Non
     ],
 )
 def test_nothing_is_noted_of_what_is_meant(tmp_path: Path, text: str) -> None:
+    assert noted(tmp_path, text) == []
+
+
+def test_rtpengine_may_have_any_address_of_this_machine(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        try:
+            way.connect(("198.51.100.1", 9))  # nothing is sent
+        except OSError:
+            way.connect(("127.0.0.1", 9))
+        host = way.getsockname()[0]
+    text = f'[media]\nplane = "rtpengine"\nrtpengine = "{host}:2223"'
     assert noted(tmp_path, text) == []
