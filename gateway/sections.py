@@ -167,7 +167,9 @@ class Rtp:
     )
     advertised: str = key("", _IP, 'how peers reach it, where that is another; "": it is not')
     silence: float = key(
-        0.0, forms.duration(), 'a leg that nothing came from for so long is told of; "0s": never'
+        0.0,
+        forms.duration(),
+        'a leg that nothing came from for so long is told of in the log; "0s": never',
     )
 
 
