@@ -103,7 +103,7 @@ _UNREADABLE: Final = "fffffffe00000004000000000000000100"
 def catalogue(timing: Timing) -> dict[str, Answer]:
     """Every named way to answer a submit_sm."""
     receipt_delay = Wait(seconds=timing.receipt_delay)
-    too_late = Wait(seconds=timing.response_timeout + 1.0)
+    too_late = Wait(seconds=timing.response_timeout * 1.5 + 1.0)
     accepted: Behaviour = (Deliver(), Respond())
     receipted: Behaviour = (receipt_delay, SendReceipt())
     delivered = accepted + receipted
