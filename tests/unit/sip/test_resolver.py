@@ -30,6 +30,7 @@ from protocols.sip.locating import (
 from protocols.sip.resolver import Keeping, NameServers, Resolver
 from protocols.sip.transport import Hop, Transport
 from protocols.sip.uri import SipUri
+from tests.ports import free_port
 
 ZONE = """
 example.com.            60 IN NAPTR 10 20 "s" "SIP+D2T" "" _sip._tcp.example.com.
@@ -45,6 +46,7 @@ pool.example.com.       60 IN CNAME loop.example.com.
 _sip._udp.many.example. 60 IN SRV 1 1 5060 m.many.example.
 m.many.example.         60 IN A 192.0.2.77
 """
+LONG = 30.0  # seconds: what is asked is answered before, however slow the machine
 SOA = "example.com. 900 IN SOA ns.example.com. admin.example.com. 1 1 1 1 120"
 
 
@@ -141,7 +143,7 @@ async def servers() -> AsyncIterator[Callable[[], Awaitable[tuple[Server, tuple[
             writer.close()
 
         loop = asyncio.get_running_loop()
-        listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+        listener = await asyncio.start_server(serve, "127.0.0.1", free_port())
         place = listener.sockets[0].getsockname()[:2]
         datagrams, _ = await loop.create_datagram_endpoint(
             lambda: _Datagrams(server), local_addr=place
@@ -158,17 +160,19 @@ async def servers() -> AsyncIterator[Callable[[], Awaitable[tuple[Server, tuple[
 Start = Callable[[], Awaitable[tuple[Server, tuple[str, int]]]]
 
 
-def resolver(*places: tuple[str, int], clock: Callable[[], float] = lambda: 0.0) -> Resolver:
+def resolver(
+    *places: tuple[str, int], clock: Callable[[], float] = lambda: 0.0, within: float = LONG
+) -> Resolver:
     return Resolver(
-        NameServers(places, patience=0.3, within=1.5),
+        NameServers(places, patience=within, within=within),
         clock=clock,
         chance=random.Random(1).random,
         abilities=Abilities(),
     )
 
 
-def ask(*places: tuple[str, int]) -> NameServers:
-    return NameServers(places, patience=0.3, within=1.0)
+def ask(*places: tuple[str, int], patience: float = LONG) -> NameServers:
+    return NameServers(places, patience=patience, within=LONG)
 
 
 def of(kind: Kind, name: str) -> Question:
@@ -245,7 +249,7 @@ async def test_a_silent_server_is_passed_over_for_the_next(servers: Start) -> No
     first, place = await servers()
     second, other = await servers()
     first.silent = True
-    answer = await ask(place, other)(of(Kind.A, "one.example.com"))
+    answer = await ask(place, other, patience=0.3)(of(Kind.A, "one.example.com"))
     assert isinstance(answer, Found)
     assert first.asked and second.asked
 
@@ -261,7 +265,7 @@ async def test_a_server_in_trouble_is_passed_over_for_the_next(servers: Start) -
 async def test_silence_of_all_is_said_and_is_temporary(servers: Start) -> None:
     server, place = await servers()
     server.silent = True
-    found = await resolver(place).locate(SipUri(host="example.com", port=5060))
+    found = await resolver(place, within=0.3).locate(SipUri(host="example.com", port=5060))
     assert isinstance(found, Unlocated)
     assert found.temporary
     assert "example.com" in found.reason
