@@ -362,7 +362,7 @@ async def test_a_ping_of_a_peer_is_answered(start: Start) -> None:
 
 @pytest.mark.waiting
 async def test_our_pings_keep_a_connection_and_find_that_it_is_dead(start: Start) -> None:
-    box = await start(patience=Patience(ping=0.2, pong=1.0))
+    box = await start(patience=Patience(ping=0.2, pong=4.0))
     async with listening() as (peers, hop):
         box.endpoint.send(options(), hop)
         peer = await peers.get()

@@ -127,5 +127,5 @@ async def test_it_closes_at_once_while_it_is_not_alive(bench: Bench) -> None:
     member.alive = False
     runner.offer(job)
     await asked(member, 4)
-    await asyncio.wait_for(runner.close(20.0), 10)
+    await asyncio.wait_for(runner.close(600.0), 60)
     assert not log.seen and await bench.states() == []

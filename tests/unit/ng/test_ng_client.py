@@ -100,10 +100,10 @@ async def test_a_refusal_has_the_reason() -> None:
 
 
 async def test_who_says_nothing_is_away_when_patience_ends() -> None:
-    async with talking(lambda asked, times: [], patience=0.4) as (client, server):
-        with pytest.raises(NgAway, match=r"127\.0\.0\.1:\d+ did not answer within 0.4 s; start it"):
+    async with talking(lambda asked, times: [], patience=2.0) as (client, server):
+        with pytest.raises(NgAway, match=r"127\.0\.0\.1:\d+ did not answer within 2 s; start it"):
             await client.ask("ping")
-    assert len(server.came) == 2
+    assert len(server.came) > 1
 
 
 async def test_where_nobody_listens_all_are_told_at_once_and_the_next_is_asked_anew() -> None:

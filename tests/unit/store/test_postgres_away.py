@@ -17,7 +17,7 @@ from tests.postgres import PostgresServer
 
 META = Insert(table="meta", columns=("name", "value"))
 NAMES = Query("names", "SELECT name FROM meta ORDER BY name")
-LIMIT = 1.0  # seconds, instead of the forty that a statement has
+LIMIT = 2.0  # seconds, instead of the forty that a statement has
 UNREPLICATED = "SELECT count(*) FROM pg_sleep(0.01), pg_stat_activity WHERE wait_event = 'SyncRep'"
 WAITING = "SELECT count(*) FROM pg_sleep(0.01), pg_locks WHERE NOT granted"
 PATIENCE = 60.0  # seconds until a test fails that waits for something
@@ -524,5 +524,5 @@ async def test_a_burial_does_not_wait_for_who_stands_still(
 
 async def _nothing_for_long() -> AsyncIterator[bytes]:
     yield b"late\t1\n"
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(5.0)
     yield b"later\t1\n"
