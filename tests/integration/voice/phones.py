@@ -104,16 +104,24 @@ class Sound(asyncio.DatagramProtocol):
         self._beat = asyncio.get_running_loop().call_at(self._next, self._send)
 
     async def hears(self, tone: float, frames: int = 10) -> None:
-        """Wait until the last `frames` frames are this tone."""
+        """Wait until the last `frames` frames are this tone, or were since the wait began."""
+        ends = len(self.heard)
         async with asyncio.timeout(PATIENCE):
-            while not self._is(tone, frames):
+            while True:
+                ends = min(ends, len(self.heard))
+                # A machine that stood still has many frames come at once.
+                while ends <= len(self.heard):
+                    if self._is(tone, self.heard[max(ends - frames, 0) : ends], frames):
+                        return
+                    ends += 1
                 self._news.clear()
                 await self._news.wait()
 
-    def _is(self, tone: float, frames: int) -> bool:
-        if len(self.heard) < frames:
+    @staticmethod
+    def _is(tone: float, heard: list[bytes], frames: int) -> bool:
+        if len(heard) < frames:
             return False
-        samples = decoded(b"".join(self.heard[-frames:]))
+        samples = decoded(b"".join(heard))
         spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
         loudest = float(np.fft.rfftfreq(len(samples), 1 / RATE)[int(spectrum.argmax())])
         return bool(abs(loudest - tone) < 20 and spectrum.max() > 1000)

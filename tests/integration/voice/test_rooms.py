@@ -9,7 +9,7 @@ from protocols.sip import agent_events as events
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone, decoded
 from tests.integration.voice.test_endings import CONFIG, DOMAIN
-from tests.integration.voice.test_spoken import RATE, sound, tones_of
+from tests.integration.voice.test_spoken import RATE, sound, tones_in, tones_of
 from tests.integration.voice.world import World, until, world
 
 ROOM = (
@@ -92,7 +92,7 @@ async def test_each_hears_the_others_and_not_itself(
         await carol.until(events.HungUp)
         taped = await here.app.until("/taped")
         (channel,) = await sound(here, taped["RecordingUrl"])
-        assert tones_of(channel) >= {440, 880}
+        assert tones_in(channel) >= {440, 880}
         form = await here.app.until("/after", lambda form: form["From"].startswith("sip:bob"))
         assert form["DialCallStatus"] == "answered"
         await here.app.until(
