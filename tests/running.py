@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-READY_WITHIN = 60.0
-END_WITHIN = 30.0  # after SIGTERM; the drain is 5 s, and the machine may be slow
+READY_WITHIN = 120.0
+END_WITHIN = 60.0  # after SIGTERM; the drain is 5 s, and the machine may be slow
 
 
 # What has no calls needs no media workers, and takes no port that others want.
@@ -83,7 +83,7 @@ class RunningGateway:
     def _is_ready(self) -> bool:
         try:
             self.ports = json.loads((self.data / "ports.json").read_text())
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as response:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=30) as response:
                 return bool(response.status == 200)
         except urllib.error.HTTPError as not_yet:
             not_yet.close()

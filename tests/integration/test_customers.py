@@ -47,7 +47,7 @@ from protocols.smpp.session import Role, Session, SessionConfig
 from tests.unit.messages.path_world import ACCOUNT, BOUNDS, HANDSET, NUMBER, PathWorld
 
 OK = CommandStatus.ESME_ROK
-WITHIN = 30.0
+WITHIN = 60.0
 SHOP = Customer(
     system_id="shop", password="secret", account_sid=ACCOUNT, binds=2, tps=0.0, senders=(NUMBER,)
 )

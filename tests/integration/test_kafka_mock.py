@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError, NotEnoughReplicasError
 from tests.kafka_mock import Answer, MockCluster, Request
 
 TOPIC = "facts"
-WITHIN = 30.0
+WITHIN = 60.0
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from gateway.core.tracking.counters import INSERT
 from gateway.core.tracking.counting import day_of
 from gateway.core.tracking.tracker import Tracker
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from sims.phone_script import Manner, read_manner, read_script
 from sims.sip_exchange import Stand
 from tests.integration.sip.peers import Authority
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 CALLER = "+15550009999"
 SECRET = Account(username="gateway", password="secret", expires=60)
 

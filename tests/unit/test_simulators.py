@@ -72,7 +72,7 @@ async def test_it_calls_where_it_was_told_that_we_are(tmp_path: Path) -> None:
         ) as placed,
     ):
         assert placed.status == 201
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         invite = await peer.came.get()
     assert invite.startswith(f"INVITE sip:+15550001000@127.0.0.1:{port} SIP/2.0\r\n".encode())
     with pytest.raises(SimulatorError, match="can't call"):

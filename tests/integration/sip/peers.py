@@ -20,7 +20,7 @@ from protocols.sip.wire import Address, Certificate, Event, Listen, Received
 
 E = TypeVar("E")
 
-LONG = 30.0
+LONG = 60.0
 """Seconds that are enough on a machine that does other things as well."""
 
 

@@ -31,7 +31,7 @@ from protocols.sip.transport import Hop, Transport
 from protocols.sip.uri import Params, SipUri
 from protocols.sip.wire import Closed, Listen, Tls
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 DOMAIN = "office.example"
 PASSWORD = "Correct-Horse-1"
 USERS = (("alice", PASSWORD), ("bob", PASSWORD))

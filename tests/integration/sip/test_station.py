@@ -20,7 +20,7 @@ from protocols.sip.wire import Failed, Listen
 from tests.ports import UDP, refusing_port
 
 E = TypeVar("E", bound=Any)
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Party:

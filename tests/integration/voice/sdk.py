@@ -19,7 +19,7 @@ from gateway.access.tokens import Grant, mint
 from tests.integration.voice.world import ACCOUNT, World
 from tests.webrtc_peer import Stranger
 
-PATIENCE = 8.0
+PATIENCE = 60.0
 Told = tuple[str, dict[str, Any]]
 
 

@@ -51,7 +51,7 @@ async def test_a_call_goes_on_through_what_strangers_do(tmp_path: Path, pages: l
         await page.closes()
         voice = here.gateway._voice
         assert voice is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while any(voice.browsers.desk.ledger().values()):  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.05)
         calls = await here.get(f"/2010-04-01/Accounts/{ACCOUNT}/Calls.json")

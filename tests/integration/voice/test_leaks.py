@@ -11,7 +11,7 @@ from tests.integration.voice.test_joined_calls import CONFIG, NUMBER
 from tests.integration.voice.world import ACCOUNT, World, world
 
 DIAL = "<Response><Dial answerOnBridge='true'>+447700900002</Dial></Response>"
-WITHIN = 30.0
+WITHIN = 60.0
 CALLS = 30
 
 

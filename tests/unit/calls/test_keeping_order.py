@@ -11,7 +11,7 @@ from gateway.calls.keeping import Keeping, NotKept
 from gateway.store.base import Insert, Lease, Stale, StoreUnavailable, Write
 
 TABLE = Insert(table="calls", columns=("sid",))
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def write(sid: str) -> Write:

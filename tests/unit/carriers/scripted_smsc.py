@@ -9,7 +9,7 @@ from protocols.smpp.events import BindRequested, Closed, RequestReceived, Respon
 from protocols.smpp.pdu import Bind, DataSm, DataSmResp, Pdu, SubmitSm, SubmitSmResp
 from protocols.smpp.session import Role, Session, SessionConfig
 
-PATIENCE = 10.0  # seconds; generous, because nothing waits for luck
+PATIENCE = 60.0  # seconds; generous, because nothing waits for luck
 
 
 class Link:

@@ -119,7 +119,7 @@ async def test_an_account_has_one_at_a_time_made(
     encoder, form = Encoder(files), Form(suffix=MP3)
     wanted = [("AC1", "RE1"), ("AC1", "RE2"), ("AC2", "RE3")]
     making = [asyncio.create_task(encoder.file(*each, form)) for each in wanted]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await full.wait()
     assert set(made) == {("AC1", "RE1"), ("AC2", "RE3")}
     go.set()

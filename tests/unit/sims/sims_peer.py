@@ -27,7 +27,7 @@ from protocols.smpp.receipt import Receipt, parse
 from protocols.smpp.session import Role, Session, SessionConfig
 from protocols.smpp.text import segments
 
-GENEROUS = 15.0  # seconds; tests end as soon as what they wait for has happened
+GENEROUS = 60.0  # seconds; tests end as soon as what they wait for has happened
 
 
 def submit_sm(to: str, short_message: bytes = b"hello", **fields: object) -> SubmitSm:

@@ -14,7 +14,7 @@ from protocols.sdp.media import Chosen, Stream
 from sims.media import Line, Studio
 from sims.media_sounds import tones
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 SSRC = 0x1234
 
 

@@ -17,7 +17,7 @@ import pytest
 from sims.cli import main
 from tests.running import NO_AUTHORITIES
 
-GENEROUS = 20.0
+GENEROUS = 60.0
 PHONE = ("--domain", "d", "--user", "u", "--password", "p", "--server", "192.0.2.1")
 QUICK = ("--receipt-delay", "0.05", "--response-timeout", "0.1")
 

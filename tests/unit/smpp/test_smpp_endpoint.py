@@ -27,7 +27,7 @@ from protocols.smpp.pdu import BindTransceiver, EnquireLink, EnquireLinkResp, Su
 from protocols.smpp.session import Role, Session, SessionConfig
 
 TEXT = SubmitSm(source_addr="1", destination_addr="2", short_message=b"hello")
-GENEROUS = 20.0
+GENEROUS = 60.0
 TLS = Path(__file__).parents[2] / "vectors" / "tls"
 
 Serve = Callable[[Connection], Awaitable[None]]

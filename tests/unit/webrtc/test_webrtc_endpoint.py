@@ -19,7 +19,7 @@ from protocols.webrtc.endpoint import Endpoint
 from tests.webrtc_peer import Stranger, on_loopback
 
 HOST = "127.0.0.1"
-PATIENCE = 20.0
+PATIENCE = 60.0
 PACKET = b"\x80\x00\x00\x01" + bytes(8) + b"sound"
 
 __all__ = ["on_loopback"]

@@ -14,7 +14,7 @@ from gateway.events import FactType, fact
 from gateway.store.base import Fact, Lease, Query, Write
 from gateway.store.sqlite import SqliteStore
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def given(first: int, last: int) -> list[Fact]:

@@ -21,7 +21,7 @@ from gateway.store.base import Delete, Insert, Query, Store, StoreUnavailable, W
 from tests.contract.backends import STORES
 
 AT = 1_795_168_800.0
-PATIENCE = 30.0
+PATIENCE = 60.0
 _META = Query("meta_names", "SELECT name FROM meta WHERE name LIKE 'tracking:%'")
 _FORGET = Delete(table="facts", key=("id",))
 _RAW = Insert(table="facts", columns=("account_sid", "sid", "version", "type", "at", "data"))
