@@ -28,11 +28,13 @@ class NatPhone(Phone):
     def local(self) -> LocalMedia:
         return msgspec.structs.replace(super().local, address=INSIDE, port=5004)
 
-    async def move(self) -> None:
-        """Send from another port from now on, as behind a NAT that forgot the one before."""
-        before, self.sound = self.sound, Sound(self.sound.tone)
-        before.close()
-        await self.sound.open()
+
+async def move(phone: Phone) -> None:
+    """Send from another port from now on, and say so; a NAT forgot the one before."""
+    before, phone.sound = phone.sound, Sound(phone.sound.tone)
+    before.close()
+    await phone.sound.open()
+    await change(phone)
 
 
 @pytest.fixture
@@ -95,8 +97,7 @@ async def test_a_caller_behind_a_nat_is_heard_followed_and_not_robbed(
         assert (counts["fronts"], counts["bridged"]) == (1, 0)  # the worker has who is learnt
         stranger = await Sound(1500).open(ELSEWHERE)
         await stays_out(stranger, alice, carol)
-        await alice.move()
-        await change(alice)
+        await move(alice)
         await hear_each_other(alice, carol)
         await stays_out(stranger, alice, carol)
         stranger.close()
@@ -119,8 +120,7 @@ async def test_one_that_is_called_by_a_contact_inside_is_followed_where_it_moves
         await alice.until(events.Answered)
         await hear_each_other(alice, bob)
         assert plane(here).counts()["fronts"] == 0
-        await bob.move()
-        await change(bob)
+        await move(bob)
         await hear_each_other(alice, bob)
         alice.hang_up()
         await bob.until(events.HungUp)
@@ -151,5 +151,27 @@ async def test_one_that_turns_out_to_be_inside_is_learnt_by_rtpengine_from_its_h
         stranger.close()
         caller.hang_up()
         await bob.until(events.HungUp)
+    assert engine.calls() == []
+    await caller.close()
+
+
+async def test_one_that_says_where_it_is_is_followed_by_rtpengine(
+    tmp_path: Path, engine: Peer, carol: Phone
+) -> None:
+    caller = Phone("alice", DOMAIN, 440.0, "pa")
+    await caller.open()
+    async with gateway(tmp_path, engine, TO_BOB, caller, carol) as here:
+        caller.call("bob", here.hop())
+        await bridged(here)
+        await hear_each_other(caller, carol)
+        for each in (caller, carol):
+            await move(each)
+            await bridged(here)
+            await hear_each_other(caller, carol)
+        stranger = await Sound(1500).open()  # on the same host, and not where they say
+        await stays_out(stranger, caller, carol)
+        stranger.close()
+        caller.hang_up()
+        await carol.until(events.HungUp)
     assert engine.calls() == []
     await caller.close()

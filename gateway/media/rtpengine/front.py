@@ -72,6 +72,7 @@ class Front:
         self._interfaces = interfaces
         self._learnt: Address | None = None
         self._before: int | None = None  # packets that came before it was listened for the peer
+        self._is_held = False  # rtpengine was told to learn nothing of the peer
         self._true: tuple[Place, Peer] | None = None
 
     @property
@@ -90,10 +91,10 @@ class Front:
         self.place = await self._offer(_NOBODY, address_family=family)
 
     def describe(self, peer: Peer) -> None:
-        """Say who the peer is, to be made true by `aim`; one that was learnt is where it says."""
+        """Say who the peer is, to be made true by `aim`; one that was held is where it says."""
         before, self.peer = self.peer, peer
-        if self._learnt is not None and before is not None and before.address != peer.address:
-            self._learnt = peer.address
+        if before is not None and before.address != peer.address:
+            self._learnt = peer.address if self._is_held else None
 
     async def aim(self, target: Place) -> None:
         """Have the side within be `target`; nothing is asked if all is as it was.
@@ -111,6 +112,7 @@ class Front:
         within = Peer(address=place.address, control=place.control, codecs=peer.codecs)
         await self._offer(within)
         flags = [*_KEPT, _LEARNT if peer.is_learnt else _FIXED]
+        self._is_held = self._is_held or not peer.is_learnt
         answer = await self._say("answer", peer, flags=flags, to_tag=_PEER)
         self.inner = descriptions.read(answer)
         self._true = (place, peer)

@@ -45,6 +45,7 @@ class Keeper:
         self._leftovers = leftovers
         self._there = asyncio.Event()
         self._pulse: Pulse | None = None
+        self._is_blind = False
         self._heard = 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -114,8 +115,11 @@ class Keeper:
         try:
             now = pulse.read(await self._ng.ask("statistics"))
         except NgRefused as error:
-            _log.warning("whether rtpengine forgot calls can't be seen", reason=str(error))
+            if not self._is_blind:
+                _log.warning("whether rtpengine forgot calls can't be seen", reason=str(error))
+            self._is_blind = True
             return
+        self._is_blind = False
         if pulse.may_have_forgotten(self._pulse, now, len(fronts)):
             gone = await self._unknown(fronts)
             if gone:

@@ -74,6 +74,8 @@ class Rtpengine:
     async def close(self) -> None:
         """Have nothing in rtpengine any more."""
         await self.keeper.close()
+        for tied in self._calls.values():
+            tied.over.set()
         try:
             async with asyncio.timeout(_ENDS_WITHIN):
                 while self._tasks:

@@ -93,6 +93,16 @@ async def test_a_leg_that_the_worker_refuses_to_take_back_is_lost_and_not_deaf()
     assert here.of(WorkerLost) == [WorkerLost(worker=0, calls=(CALL,), reason=LOST)]
 
 
+async def test_a_close_waits_for_no_change_that_is_held() -> None:
+    here = await World().bridged()
+    here.engine.fails["offer"] = AWAY
+    changing = here.plane.apply(taped(2))
+    await until(lambda: not here.plane.keeper.is_there)
+    await here.plane.close()
+    assert isinstance(await changing, Lost)
+    assert here.of(WorkerLost) == []
+
+
 async def test_a_fault_leaves_nothing() -> None:
     here = await World().bridged()
     here.engine.fails["delete"] = ValueError("a fault of ours")

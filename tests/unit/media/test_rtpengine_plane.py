@@ -273,6 +273,16 @@ async def test_one_that_turns_out_to_be_behind_a_nat_is_taken_from_its_host_alon
     assert here.log == ["offer a at 20000", "answer a at 5002", "apply"]
 
 
+async def test_one_that_is_behind_a_nat_only_later_is_where_its_offer_says() -> None:
+    """rtpengine learns no side anew that it was told to hold."""
+    here = await World().bridged()
+    moved = leg("a", stream=stream(5002, remote=("10.0.0.9", 5002)), offers=1)
+    await here.applied(graph(2, moved, leg("b", 6000), joins=both_ways("a", "b")))
+    assert [each for each in here.log if "answer a" in each][-1] == "answer a at 5002"
+    assert here.plane.counts()["bridged"] == 2
+    assert all("asymmetric" in each["flags"] for each in here.engine.known.values())
+
+
 async def test_readings_of_those_that_were_bridged_are_rtpengines() -> None:
     here = await World().bridged()
     for each in here.engine.known.values():
