@@ -136,12 +136,15 @@ async def test_a_recording_of_an_application_is_told_of_whoever_ends_it(
     tmp_path: Path, alice: Phone, who: str
 ) -> None:
     async with gateway(tmp_path, "", alice) as here:
-        here.app.pages["/app"] = '<Response><Record playBeep="false" action="/kept"/></Response>'
+        here.app.pages["/app"] = (
+            '<Response><Record playBeep="false" action="/kept" recordingStatusCallback="/told"'
+            ' recordingStatusCallbackEvent="in-progress"/></Response>'
+        )
         here.app.twiml = dial(noun(await made(here)), action="/after")
         alice.call("anybody", here.hop())
         child = (await here.app.until("/app"))["CallSid"]
-        await alice.until(events.Answered)
-        await asyncio.sleep(1.0)
+        await here.app.until("/told")
+        await asyncio.sleep(1.0)  # of which there is something to hear then
         if who == "REST":
             await order(here, child, Status="completed")
         else:

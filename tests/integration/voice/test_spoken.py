@@ -241,11 +241,14 @@ async def test_a_message_is_recorded_after_a_beep(tmp_path: Path, alice: Phone) 
 
 
 async def test_hanging_up_ends_a_message(tmp_path: Path, alice: Phone) -> None:
-    twiml = '<Response><Record playBeep="false" action="/recorded"/></Response>'
+    twiml = (
+        '<Response><Record playBeep="false" action="/recorded" recordingStatusCallback="/told"'
+        ' recordingStatusCallbackEvent="in-progress"/></Response>'
+    )
     async with gateway(tmp_path, twiml, alice) as here:
         alice.call("anybody", here.hop())
-        await alice.until(events.Answered)
-        await asyncio.sleep(1.0)
+        await here.app.until("/told")
+        await asyncio.sleep(1.0)  # of which there is something to hear then
         alice.hang_up()
         form = await here.app.until("/recorded")
         assert form["Digits"] == "hangup"
