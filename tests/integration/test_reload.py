@@ -45,7 +45,7 @@ def get(gateway: RunningGateway, path: str) -> Any:
     request = urllib.request.Request(
         gateway.url + path, headers={"Authorization": f"Basic {token}"}
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 

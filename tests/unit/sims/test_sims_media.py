@@ -191,6 +191,7 @@ async def test_keys_are_pressed_as_events(far: Far, line: Line) -> None:
     line.follow(stream(far, line), "127.0.0.1")
     async with asyncio.timeout(PATIENCE):
         await line.press("7#")
+    await far.until(len(far.packets) + 1)  # what was pressed came before
     events_sent = [each for each in far.packets if each.payload_type == 96]
     assert [each.payload[0] for each in events_sent] == sorted(
         [each.payload[0] for each in events_sent]

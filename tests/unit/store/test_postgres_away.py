@@ -207,8 +207,14 @@ async def test_a_connection_lost_at_the_commit_fails_nobody(
 @pytest.mark.waiting
 @pytest.mark.parametrize("token", ["never there", "swept away", "there"])
 async def test_a_commit_that_the_server_is_still_at_is_waited_for(
-    server: PostgresServer, database: str, proxy: Proxy, token: str, behind: Opened
+    server: PostgresServer,
+    database: str,
+    proxy: Proxy,
+    token: str,
+    behind: Opened,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("gateway.store.postgres_link._LOCK_TIMEOUT", "25s")
     store = await behind()
     if token != "never there":
         await store.commit([(META, ("first", ""))])
