@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.calls.browser import CLIENT, BrowserArm
+from gateway.calls.model import CallStatus
 from gateway.calls.reach import Arm, Asked, NoArm
 from protocols.voicesdk.codec import write_parameters
 from twiml.nouns import Client, Noun
@@ -21,7 +22,9 @@ def arms_of(house: "House", noun: Noun | Client, asked: Asked) -> Sequence[Arm]:
         return house.reach.arms(noun, asked)
     devices = house.browsers.of(asked.call.account_sid, noun.identity)
     if not devices:
-        return (NoArm(f"{CLIENT}{noun.identity} is not registered"),)
+        # Twilio's word for it, as where a client is there and nobody takes the call.
+        reason = f"{CLIENT}{noun.identity} is not registered"
+        return (NoArm(reason, CallStatus.NO_ANSWER),)
     caller = asked.caller
     known = {
         "From": _NOBODY if caller.anonymous else caller.number or _NOBODY,

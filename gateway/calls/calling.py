@@ -23,7 +23,7 @@ from gateway.calls.leg import Answered, Event, Finished, Gone, Leg, PeerLeg, Ran
 from gateway.calls.line import STATUS_OF_END
 from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.model import CallLeg, CallStatus, Party
-from gateway.calls.reach import Arm
+from gateway.calls.reach import Arm, NoArm
 from gateway.calls.recording import Tapes
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.way import Way
@@ -154,7 +154,7 @@ class Calling:
         branch.arms.remove(arm)
         branch.outcome = nearest(branch.outcome, outcome)
         if not branch.arms:
-            ended(branch, _came_to_nothing(branch, arm.reason))
+            ended(branch, _came_to_nothing(branch, arm))
 
     async def _try(self, branch: Branch, way: AnyWay) -> Failed | None:
         """One way, over TCP first where the request is large; None if it was answered."""
@@ -280,13 +280,14 @@ class Calling:
             answer.set_result(event)
 
 
-def _came_to_nothing(branch: Branch, reason: str) -> CallStatus:
-    """End its call as the best of its ways did; `reason` is why there was none."""
+def _came_to_nothing(branch: Branch, arm: Arm) -> CallStatus:
+    """End its call as the best of its ways did, or as an arm that had none."""
     outcome = branch.outcome
-    status = CallStatus.FAILED if outcome is None else STATUS_OF_END[outcome.end]
+    none = arm.status if isinstance(arm, NoArm) else CallStatus.FAILED
+    status = none if outcome is None else STATUS_OF_END[outcome.end]
     branch.line.end(
         status,
-        reason=reason if outcome is None else outcome.reason,
+        reason=arm.reason if outcome is None else outcome.reason,
         sip_code=0 if outcome is None else outcome.sip_code,
         error_code=0 if outcome is None else outcome.error_code,
     )

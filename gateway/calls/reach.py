@@ -23,7 +23,7 @@ from carriers.trunk_places import Door
 from carriers.trunks import Srtp, Trunk, gateway_uri
 from gateway.calls.browser import AnyWay
 from gateway.calls.leg import Gone
-from gateway.calls.model import Call, Party
+from gateway.calls.model import Call, CallStatus, Party
 from gateway.calls.redirects import led_to, may_follow
 from gateway.calls.way import CODECS, PHONES, Way, preferring
 from gateway.sip.model import Domain
@@ -185,10 +185,11 @@ class Reach:
 
 
 class NoArm:
-    """Nobody is there."""
+    """Nobody is there; its call ends with `status`."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, status: CallStatus = CallStatus.FAILED) -> None:
         self.reason = reason
+        self.status = status
 
     async def next(self, outcome: CallOutcome | None, gone: Gone | None) -> Way | None:
         """See `Arm`."""

@@ -341,14 +341,40 @@ async def test_rest_calls_a_page_talks_with_its_app_and_ends_it(
 async def test_who_is_not_there_is_not_reached_and_the_caller_hears_why(
     tmp_path: Path, pages: list[Page]
 ) -> None:
-    twiml = "<Response><Dial answerOnBridge='true'><Client>nobody</Client></Dial></Response>"
-    async with world(tmp_path, "", twiml) as here:
+    dial = "<Dial answerOnBridge='true' action='/after'><Client>nobody</Client></Dial>"
+    async with world(tmp_path, "", f"<Response>{dial}</Response>") as here:
+        here.app.pages["/after"] = "<Response/>"
         token = token_of(await key_of(here), "alice", await application_of(here))
         page = await opened(pages, here, token)
+        await page.calls()
+        assert (await here.app.until("/after"))["DialCallStatus"] == "no-answer"
+        await page.hears("hangup")
+        here.app.twiml = (
+            "<Response><Dial answerOnBridge='true'><Client>nobody</Client></Dial></Response>"
+        )
         await page.calls()
         told = await page.hears("hangup")
         assert told["error"]["code"] == 31480
         await quiet(here)
+
+
+async def test_a_telephone_is_called_under_a_number_or_the_app_is_told(
+    tmp_path: Path, pages: list[Page]
+) -> None:
+    """A client has no number of its own."""
+    twiml = "<Response><Dial answerOnBridge='true' action='/after'>+15552000183</Dial></Response>"
+    async with world(tmp_path, "", twiml) as here:
+        here.app.pages["/after"] = "<Response><Hangup/></Response>"
+        token = token_of(await key_of(here), "alice", await application_of(here))
+        page = await opened(pages, here, token)
+        await page.calls(To="+15552000183")
+        assert (await here.app.until("/after"))["DialCallStatus"] == "failed"
+        await page.hears("hangup")
+        await quiet(here)
+        listed = await here.get(f"/2010-04-01/Accounts/{ACCOUNT}/Notifications.json")
+        (told,) = listed["notifications"]
+        assert told["error_code"] == "13214"
+        assert "callerId should be one of the account" in told["message_text"]
 
 
 async def test_a_device_that_rejects_is_busy_to_the_caller(

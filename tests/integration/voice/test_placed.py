@@ -255,12 +255,21 @@ async def test_a_registered_phone_is_called_with_headers_of_the_app(
         assert (call.status, call.to_address) == ("completed", "sip:bob@office.example")
 
 
-async def test_who_is_not_registered_is_not_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("to", "ends", "name"),
+    [
+        ("sip:carol@office.example", "failed", "carol@office.example"),
+        ("client:carol", "no-answer", "client:carol"),
+    ],
+)
+async def test_who_is_not_registered_is_not_there(
+    tmp_path: Path, to: str, ends: str, name: str
+) -> None:
     async with gateway(tmp_path, 9) as here:
-        made = await make(here, "sip:carol@office.example")
+        made = await make(here, to)
         await here.ended()
         call = await here.call(made["sid"])
-        assert (call.status, call.reason) == ("failed", "carol@office.example is not registered")
+        assert (call.status, call.reason) == (ends, f"{name} is not registered")
 
 
 async def test_keys_are_pressed_before_the_document_is_asked_for(
