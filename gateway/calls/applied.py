@@ -233,7 +233,7 @@ class ApplicationCall(Documented):
         if ending is Ending.FAILED and self._is_answered:
             self._beginning = self._spawn(self._apologise(ended))
             return
-        if ending is Ending.DONE and self._unanswered is not None:
+        if ending is Ending.DONE and self._unanswered is not None and not self._is_answered:
             ended = self._unanswered
         self._leave_later(ended)
 

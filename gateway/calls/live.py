@@ -160,7 +160,7 @@ class Live(Scoped):
             self.answer()
             self._spawn(self._apologise(code, ended))
             return
-        if self._unanswered is not None:
+        if self._unanswered is not None and not self._is_taken:
             code, ended = self._unanswered
         self._part_with(code, ended)
 

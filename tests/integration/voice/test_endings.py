@@ -187,6 +187,23 @@ async def test_what_a_dial_comes_to_that_nobody_answers(
         assert (child.status, call.status) == (status, status)
 
 
+async def test_who_leaves_a_message_is_told_that_this_is_over_not_the_dial(
+    tmp_path: Path, alice: Phone, bob: Phone
+) -> None:
+    bob.on_call = Phone.refusing(486)
+    twiml = dial(user("bob"), answerOnBridge="true", action="/after")
+    async with gateway(tmp_path, twiml, bob) as here:
+        here.app.pages["/after"] = '<Response><Record action="/left" maxLength="1"/></Response>'
+        here.app.pages["/left"] = "<Response/>"
+        alice.call("bob", here.hop())
+        await alice.until(events.Answered)
+        await here.app.until("/left")
+        hung_up = await alice.until(events.HungUp)
+        assert "its document is done" in (hung_up.headers.first("Reason") or "")
+        call = await parent(here)
+        assert (call.status, call.reason) == ("completed", "its document is done")
+
+
 @pytest.mark.parametrize("winner", ["bob", "carol"])
 async def test_of_several_the_first_to_answer_is_joined(
     tmp_path: Path, alice: Phone, bob: Phone, carol: Phone, winner: str
