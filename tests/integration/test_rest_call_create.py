@@ -46,6 +46,7 @@ REFUSED = {
     "a header that ends the line": ({"To": "sip:a@b.example?X-A=b%0D%0AVia:c"}, 21228),
     "no from": ({"From": ""}, 21213),
     "a from that is none": ({"From": "alice"}, 21212),
+    "a browser that calls a telephone": ({"From": "client:alice"}, 21212),
     "somebody else's number": ({"From": OTHER_NUMBER}, 21210),
     "shown as somebody else": ({"CallerId": OTHER_NUMBER}, 21210),
     "an unprintable caller": ({"To": "sip:a@b.example", "From": "a\r\nb"}, 21212),
@@ -89,6 +90,12 @@ async def place(world: World, **fields: Any) -> tuple[Any, Place]:
     assert isinstance(order.order, Place)
     assert (order.sid, order.account_sid) == (made.sid, world.main.sid)
     return made, order.order
+
+
+async def test_a_browser_may_be_called_as_by_another(world: World) -> None:
+    made, wanted = await place(world, to="client:bob", from_="client:alice", url=URL)
+    assert (made.to, made.from_) == ("client:bob", "client:alice")
+    assert (wanted.to, wanted.caller) == ("client:bob", "client:alice")
 
 
 async def test_a_call_is_stored_with_all_that_it_takes_to_make_it(world: World) -> None:
