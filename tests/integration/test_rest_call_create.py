@@ -94,7 +94,7 @@ async def place(world: World, **fields: Any) -> tuple[Any, Place]:
 
 async def test_a_browser_may_be_called_as_by_another(world: World) -> None:
     made, wanted = await place(world, to="client:bob", from_="client:alice", url=URL)
-    assert (made.to, made.from_) == ("client:bob", "client:alice")
+    assert (made.to, made._from) == ("client:bob", "client:alice")
     assert (wanted.to, wanted.caller) == ("client:bob", "client:alice")
 
 
