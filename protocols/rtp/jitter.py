@@ -12,9 +12,11 @@ too early, or with nothing to play, the buffer waits and the delay grows. What w
 later than the longest delay is discarded.
 """
 
-from bisect import bisect_left, insort
+from array import array
+from bisect import bisect_left
 from collections import deque
 from enum import Enum
+from math import inf
 from typing import Final
 
 import msgspec
@@ -25,11 +27,13 @@ from protocols.rtp.formats import LONGEST
 _WINDOW: Final = 1.0  # seconds of transits that count
 _FEWEST: Final = 12  # but so many count however old they are: a pause makes no path better
 _OUTLIERS: Final = 40  # one transit in so many may be late without being waited for
+_OFTEN: Final = 8  # packets after which the target is reckoned anew, if no transit was unusual
 _SETTLE: Final = 0.055  # seconds between two changes of the delay: three pulls of 20 ms
 _JUMP: Final = 3.0  # seconds by which a timestamp may be off before it is taken for another stream
 _WORD: Final = 0xFFFF_FFFF
 _HALF: Final = 1 << 31
-_PLAYED: Final = 64  # sequence numbers that are remembered to tell a duplicate from a late packet
+_PLAYED: Final = 30  # packets back that are remembered to tell a duplicate from a late one
+_PLAYED_MASK: Final = (1 << _PLAYED) - 1
 _STARVED: Final = 0.2  # seconds without a packet after which it is a pause, not a loss
 
 
@@ -86,6 +90,9 @@ class Arrival(Enum):
     TOO_MANY = "too many"  # kept, and the oldest went
 
 
+_KEPT: Final = Arrival.KEPT
+
+
 class JitterStatistics(msgspec.Struct, kw_only=True):
     """Counts since the buffer was made, in packets; `delay` and `target` in seconds, now."""
 
@@ -107,23 +114,70 @@ class JitterStatistics(msgspec.Struct, kw_only=True):
 class JitterBuffer:
     """See the module. `clock_rate` is the RTP clock's, `ticks` a frame's length until one came."""
 
+    __slots__ = (
+        "_best",
+        "_came",
+        "_delay",
+        "_has_played",
+        "_jump",
+        "_last_sequence",
+        "_latest",
+        "_longest",
+        "_measured",
+        "_most",
+        "_newest",
+        "_next",
+        "_patience",
+        "_played",
+        "_queue",
+        "_rate",
+        "_settled",
+        "_shortest",
+        "_ssrc",
+        "_started",
+        "_starved",
+        "_statistics",
+        "_suspect",
+        "_target",
+        "_ticks",
+        "_transits",
+        "_unweighed",
+        "config",
+    )
+
     def __init__(self, config: JitterConfig, *, clock_rate: int, ticks: int) -> None:
         if clock_rate <= 0 or ticks <= 0:
             raise LocalProtocolError("a clock and a frame go forward")
         self.config = config
-        self.statistics = JitterStatistics()
-        self._bounds = config.least, config.most
+        self._statistics = JitterStatistics()
+        self._delay = 0.0
         self._rate = clock_rate
         self._jump = round(_JUMP * clock_rate)
         self._shortest, self._longest = clock_rate // 400, clock_rate * LONGEST // 1000
         self._ticks = ticks
+        self._most = config.packets
         self._suspect: tuple[Frame, float] | None = None
         self._ssrc = -1
         # Timestamps are counted on past 32 bits in here.
         self._newest = 0
         self._came = 0.0  # when the newest did
         self._next = 0  # what is to be played next
+        self._best = inf  # the least transit
+        self._latest = -inf  # the greatest that the target was made for
+        self._unweighed = 0  # transits that the target doesn't know of
         self._begin(0, 0, 0.0)
+
+    @property
+    def statistics(self) -> JitterStatistics:
+        """The counts so far, and how it is now."""
+        found = self._statistics
+        found.delay, found.target = self._delay, self._target
+        return found
+
+    @property
+    def delay(self) -> float:
+        """How long packets wait now, seconds."""
+        return self._delay
 
     @property
     def ticks(self) -> int:
@@ -137,42 +191,55 @@ class JitterBuffer:
 
     def push(self, frame: Frame, now: float) -> Arrival:
         """Take a packet in; one of another SSRC or time counts when a second one follows it."""
-        self.statistics.received += 1
+        self._statistics.received += 1
         newest = self._newest
-        at = newest + ((frame.timestamp - newest + _HALF) & _WORD) - _HALF
+        ahead = frame.timestamp - newest
+        if not -_HALF <= ahead < _HALF:
+            ahead = ((ahead + _HALF) & _WORD) - _HALF
         # After a pause the timestamp has gone on with the clock (RFC 3550 §5.1).
-        expected = newest + (now - self._came) * self._rate
-        if frame.ssrc != self._ssrc or abs(at - expected) > self._jump:
+        off = ahead - (now - self._came) * self._rate
+        if frame.ssrc != self._ssrc or off > self._jump or -off > self._jump:
             return self._doubt(frame, now)
         self._suspect = None
-        return self._take(frame, at, now)
+        return self._take(frame, newest + ahead, now)
 
     def _take(self, frame: Frame, at: int, now: float) -> Arrival:
-        self._measure(now - at / self._rate, now)
-        statistics = self.statistics
-        if self._played[frame.sequence % _PLAYED] == frame.sequence:
-            statistics.duplicate += 1
-            return Arrival.DUPLICATE
-        if self._has_played and at < self._next:
-            statistics.late += 1
-            return Arrival.LATE
+        transit = now - at / self._rate
+        self._transits.append(transit)
+        self._measured.append(now)
+        self._unweighed += 1
+        if not self._best <= transit <= self._latest or self._unweighed >= _OFTEN:
+            self._weigh(now)
         queue = self._queue
-        if not queue or at > queue[-1][0]:
-            queue.append((at, frame))
-            if at >= self._newest:
-                self._newest, self._came = at, now
-        else:
-            place = bisect_left(queue, at, key=_time_of)
-            if queue[place][0] == at:
-                statistics.duplicate += 1
-                return Arrival.DUPLICATE
-            statistics.reordered += 1
-            queue.insert(place, (at, frame))
-        if len(queue) > self.config.packets:
-            statistics.too_many += 1
-            queue.popleft()
-            return Arrival.TOO_MANY
-        return Arrival.KEPT
+        behind = (self._last_sequence - frame.sequence) & 0xFFFF
+        if behind < _PLAYED and self._played >> behind & 1:
+            self._statistics.duplicate += 1
+            return Arrival.DUPLICATE
+        if at < self._next and self._has_played:
+            self._statistics.late += 1
+            return Arrival.LATE
+        if queue and at <= queue[-1][0]:
+            return self._reorder(frame, at)
+        queue.append((at, frame))
+        if at >= self._newest:
+            self._newest, self._came = at, now
+        return _KEPT if len(queue) <= self._most else self._overflow()
+
+    def _reorder(self, frame: Frame, at: int) -> Arrival:
+        """Put a packet between those that came before it."""
+        queue = self._queue
+        place = bisect_left(queue, at, key=_time_of)
+        if queue[place][0] == at:
+            self._statistics.duplicate += 1
+            return Arrival.DUPLICATE
+        self._statistics.reordered += 1
+        queue.insert(place, (at, frame))
+        return _KEPT if len(queue) <= self._most else self._overflow()
+
+    def _overflow(self) -> Arrival:
+        self._statistics.too_many += 1
+        self._queue.popleft()
+        return Arrival.TOO_MANY
 
     def _doubt(self, frame: Frame, now: float) -> Arrival:
         """Keep a packet of what may be another stream until the next one agrees with it."""
@@ -189,7 +256,7 @@ class JitterBuffer:
             return Arrival.SUSPECT
         self._suspect = None
         if self._ssrc >= 0:
-            self.statistics.resynced += 1
+            self._statistics.resynced += 1
         first, came = suspect or (frame, now)
         self._ssrc = frame.ssrc
         self._begin(first.timestamp, first.sequence - 1, came)
@@ -207,31 +274,42 @@ class JitterBuffer:
         self._next = timestamp
         self._last_sequence = sequence & 0xFFFF  # of what was played last
         self._has_played = False
-        self._played = [-1] * _PLAYED  # the sequence numbers, each in its place
+        self._played = 0  # a bit for each packet that was, the last one's the lowest
         self._started = False  # whether it plays; if not, the delay is made up first
         self._starved = 0.0
         self._settled = 0.0  # when the delay was changed last
-        self._transits: deque[tuple[float, float]] = deque()  # when measured, and the transit
-        self._sorted: list[float] = []
-        self._target = self.config.first
+        # As numbers, not as objects: there are 50 for each stream, and they are to stay near.
+        self._transits = array("d")
+        self._measured = array("d")  # when each was
+        self._best, self._latest = inf, -inf
+        self._unweighed = 0
+        self._aim_at(self.config.first)
 
-    def _measure(self, transit: float, now: float) -> None:
-        transits, ordered = self._transits, self._sorted
-        transits.append((now, transit))
-        insort(ordered, transit)
-        oldest = now - _WINDOW
-        count = len(ordered)
-        while count > _FEWEST and transits[0][0] < oldest:
-            _, gone = transits.popleft()
-            del ordered[bisect_left(ordered, gone)]
-            count -= 1
-        if count < _FEWEST:
+    def _weigh(self, now: float) -> None:
+        """Have the target follow the transits of the last second."""
+        transits, measured = self._transits, self._measured
+        gone = min(bisect_left(measured, now - _WINDOW), len(measured) - _FEWEST)
+        if gone > 0:
+            del transits[:gone], measured[:gone]
+        ordered = sorted(transits)
+        self._best = ordered[0]
+        self._unweighed = 0
+        if len(ordered) < _FEWEST:
+            self._aim_at(self._target)
             return
-        spread = ordered[-1 - count // _OUTLIERS] - ordered[0]
+        spread = ordered[-1 - len(ordered) // _OUTLIERS] - ordered[0]
         # Half a frame more: what comes just in time for one pull is late for another's rhythm.
         wanted = spread + self._ticks / self._rate / 2
-        least, most = self._bounds
-        self._target = least if wanted < least else most if wanted > most else wanted
+        config = self.config
+        self._aim_at(min(max(wanted, config.least), config.most))
+
+    def _aim_at(self, target: float) -> None:
+        self._target = target
+        # Who is later than that was not reckoned with, half a frame less for the pulls' rhythm.
+        self._latest = self._best + target - self._ticks / self._rate / 2
+        # Half a frame more than one is late for no reason, unless it is more than may be waited.
+        spare = (self.config.most - target) * self._rate
+        self._patience = self._ticks + min(self._ticks / 2, spare)
 
     # What is played
 
@@ -240,17 +318,29 @@ class JitterBuffer:
         queue = self._queue
         if not queue:
             return self._starve(now)
-        due = self._due(now)
+        rate, ticks, next_ = self._rate, self._ticks, self._next
+        behind = now - self._best
+        self._delay = behind - next_ / rate
+        due = (behind - self._target) * rate
         at, frame = queue[0]
-        ticks = self._ticks
         if (
-            at == self._next
-            and -ticks <= at - due <= ticks / 2
+            at == next_
+            and -self._patience <= at - due <= ticks / 2
             and frame.ticks == ticks
             and frame.sequence == (self._last_sequence + 1) & 0xFFFF
             and self._started
-        ):
-            return self._play_next()
+        ):  # the next one, whose time it is: what most are
+            queue.popleft()
+            self._statistics.played += 1
+            self._next = at + ticks
+            self._last_sequence = frame.sequence
+            self._played = (self._played << 1 | 1) & _PLAYED_MASK
+            self._starved = 0.0
+            return frame
+        return self._find(due, now)
+
+    def _find(self, due: float, now: float) -> Frame | Squeeze | Gap:
+        """What is to be played of a queue whose first frame may not be the next one."""
         self._discard(due)
         ahead = self._queue[0][0] - due  # ticks until the first frame is due
         if not self._started:
@@ -261,17 +351,9 @@ class JitterBuffer:
         elif self._queue[0][0] > self._next and ahead > 0:
             return self._bridge(self._queue[0][1], due)
         elif ahead > self._ticks / 2 and self._may_change(now):
-            self.statistics.stretched += 1
+            self._statistics.stretched += 1
             return Gap.LATE
         return self._play(-ahead, now)
-
-    def _due(self, now: float) -> float:
-        """The timestamp that is to be played at `now`."""
-        statistics = self.statistics
-        statistics.target = self._target
-        behind = now - self._sorted[0]
-        statistics.delay = behind - self._next / self._rate
-        return (behind - self._target) * self._rate
 
     def _discard(self, due: float) -> None:
         """Let go of what is older than the longest delay: too much to be squeezed away."""
@@ -279,19 +361,8 @@ class JitterBuffer:
         oldest = due + (self._target - self.config.most) * self._rate - self._ticks
         while len(queue) > 1 and queue[0][0] < oldest:
             _, frame = queue.popleft()
-            self.statistics.discarded += 1
-            self._last_sequence = frame.sequence
-
-    def _play_next(self) -> Frame:
-        """The frame in front, which is the next one and whose time it is: what most are."""
-        at, frame = self._queue.popleft()
-        self.statistics.played += 1
-        self._next = at + self._ticks
-        sequence = self._last_sequence = frame.sequence
-        self._starved = 0.0
-        self._played[sequence % _PLAYED] = sequence
-        self._has_played = True
-        return frame
+            self._statistics.discarded += 1
+            self._count(frame.sequence)
 
     def _play(self, late: float, now: float) -> Frame | Squeeze:
         frame = self._pop()
@@ -299,26 +370,33 @@ class JitterBuffer:
         if late > 1.5 * self._ticks and self._queue and self._may_change(now):
             at, second = self._queue[0]
             if at == self._next and second.payload_type == frame.payload_type:
-                self.statistics.squeezed += 1
+                self._statistics.squeezed += 1
                 return Squeeze(first=frame, second=self._pop())
         return frame
 
     def _pop(self) -> Frame:
         at, frame = self._queue.popleft()
-        statistics = self.statistics
+        statistics = self._statistics
         statistics.played += 1
         missing = _signed(frame.sequence - self._last_sequence, 16) - 1
         if missing > 0:
             statistics.lost += missing
         ticks = min(frame.ticks, self._longest)
-        if ticks >= self._shortest:
+        if ticks != self._ticks and ticks >= self._shortest:
             self._ticks = ticks
+            self._aim_at(self._target)
         self._next = at + (ticks or self._ticks)
-        self._last_sequence = frame.sequence
+        self._count(frame.sequence)
         self._starved = 0.0
-        self._played[frame.sequence % _PLAYED] = frame.sequence
         self._has_played = True
         return frame
+
+    def _count(self, sequence: int) -> None:
+        """Remember the packet that left the queue; numbers that go back begin anew."""
+        step = _signed(sequence - self._last_sequence, 16)
+        before = self._played << step if 0 < step < _PLAYED else 0
+        self._played = (before | 1) & _PLAYED_MASK
+        self._last_sequence = sequence
 
     def _bridge(self, head: Frame, due: float) -> Gap:
         """What stands before a frame that isn't due and isn't the next one."""
@@ -333,7 +411,7 @@ class JitterBuffer:
         """What there is when no packet is: a loss or a delay at first, then a pause."""
         if not self._started:
             return Gap.PAUSE
-        self._due(now)
+        self._delay = now - self._best - self._next / self._rate
         self._starved += self._ticks / self._rate
         if self._starved <= _STARVED:
             return Gap.LATE

@@ -200,6 +200,17 @@ def test_duplicates_are_dropped_before_and_after_they_were_played() -> None:
     assert (jitter.statistics.duplicate, jitter.statistics.late) == (2, 0)
 
 
+def test_a_duplicate_is_told_from_what_was_lost_and_comes_late() -> None:
+    jitter = buffer()
+    for number in (0, 1, 3, 4):
+        jitter.push(frame(number), number * FRAME)
+    heard = [jitter.pull(0.05 + number * FRAME) for number in range(5)]
+    assert heard == [frame(0), frame(1), Gap.LOST, frame(3), frame(4)]
+    found = [jitter.push(frame(number), 0.14) for number in range(5)]
+    duplicate = Arrival.DUPLICATE
+    assert found == [duplicate, duplicate, Arrival.LATE, duplicate, duplicate]
+
+
 # Spikes
 
 
