@@ -18,6 +18,8 @@ JUMP: Final = 4.0  # seconds that arrival and timestamp may drift apart and stil
 _SEEN: Final = 64  # packets back for which a duplicate is known as one
 _SEEN_MASK: Final = (1 << _SEEN) - 1
 _LATE: Final = SEQUENCES - MAX_MISORDER
+_HALF: Final = 1 << 31  # timestamps that are further apart are so the other way round
+_WORD: Final = 0xFFFF_FFFF
 _MOST_LOST: Final = 0x7F_FFFF
 _LEAST_LOST: Final = -0x80_0000
 
@@ -107,8 +109,10 @@ class Reception:
                 self.wraps += SEQUENCES
             self.highest = sequence
         self.received += 1
-        step = ((timestamp - self._timestamp + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000
+        step = timestamp - self._timestamp
         if step:  # packets of one moment say nothing of the network: a digit's all bear its start
+            if not -_HALF <= step < _HALF:
+                step = ((step + _HALF) & _WORD) - _HALF
             drift = (now - self._arrived) * self.clock_rate - step
             if drift < 0:
                 drift = -drift
