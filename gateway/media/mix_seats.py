@@ -24,6 +24,9 @@ _NOTHING: Final[Samples] = np.zeros(0, dtype=np.int16)
 _PTIME: Final = 1000 // FRAMES  # of a packet that is a frame, milliseconds
 _LAWS: Final = (formats.PCMU, formats.PCMA)
 
+Numbers = tuple[int, int, int]
+"""A packet's sequence, timestamp and SSRC."""
+
 
 class Voice:
     """Frames as packets of one codec and length; `ssrc` tells them from other sources."""
@@ -62,14 +65,14 @@ class Choir:
         self._ssrc = ssrc
         self._sequence = 0
 
-    def say(self, rows: Samples, number: int) -> list[bytes]:
-        """A packet for each row, all with the numbers of the room's frame."""
+    def say(self, rows: Samples, number: int) -> tuple[Numbers, list[bytes]]:
+        """A payload for each row, and the numbers of the room's frame, which all of them have."""
         size = self._size
-        head = HEADER.pack(0x80, 0, self._sequence, number * size & _WORD, self._ssrc)
+        numbers = self._sequence, number * size & _WORD, self._ssrc
         self._sequence = (self._sequence + 1) & 0xFFFF
         # Every index is within the table; to clip spares numpy the check.
         codes = self._codes.take(rows.view(np.uint16), mode="clip").tobytes()
-        return [head + codes[at : at + size] for at in range(0, len(codes), size)]
+        return numbers, [codes[at : at + size] for at in range(0, len(codes), size)]
 
 
 class Apart:
@@ -107,6 +110,21 @@ class Apart:
 class Chair:
     """A seat at work; it `only_listens` if the room neither hears it nor speaks to it alone."""
 
+    __slots__ = (
+        "apart",
+        "format",
+        "id",
+        "is_new",
+        "key",
+        "law",
+        "only_listens",
+        "outlet",
+        "payload_type",
+        "ptime",
+        "rate",
+        "voice",
+    )
+
     def __init__(self, seat: Seat, format: Format) -> None:
         codec = seat.stream.codecs[0].sent
         self.id = seat.id
@@ -116,6 +134,8 @@ class Chair:
         self.format = format
         self.rate = format.sample_rate
         self.ptime = format.ptime(seat.stream.ptime)
+        # The law that it hears, if a packet is a frame: a choir sings for it.
+        self.law = format.name if self.ptime == _PTIME and format in _LAWS else ""
         self.apart = Apart(self.rate, seat.id)
         self.only_listens = False
         self.is_new = True  # nothing was said to it yet
@@ -139,24 +159,25 @@ class Voices:
         self, rows: Samples, chairs: Sequence[tuple[Chair, int]], number: int, now: float
     ) -> None:
         """Say to each of these chairs the row whose number is beside it, all at one rate."""
-        sung: dict[str, list[bytes]] = {}
+        sung: dict[str, tuple[Numbers, list[bytes]]] = {}
         shared: dict[Voice, list[bytes]] = {}
         for chair, row in chairs:
-            if not chair.outlet.is_open:
+            outlet = chair.outlet
+            if not outlet.is_open:
                 continue
-            format = chair.format
-            if chair.ptime == _PTIME and format in _LAWS:
-                packets = sung.get(format.name)
-                if packets is None:
-                    packets = sung[format.name] = self._choir(format).say(rows, number)
-                chair.outlet.relay(chair.payload_type, packets[row], now)
+            if chair.law:
+                song = sung.get(chair.law)
+                if song is None:
+                    song = sung[chair.law] = self._choir(chair.format).say(rows, number)
+                numbers, payloads = song
+                outlet.say((0x80, chair.payload_type, *numbers), payloads[row], now)
                 continue
             voice = self._voice(chair)
             packets = shared.get(voice)
             if packets is None:
                 packets = shared[voice] = voice.say(rows[row], number)
             for packet in packets:
-                chair.outlet.relay(chair.payload_type, packet, now)
+                outlet.relay(chair.payload_type, packet, now)
 
     def _choir(self, format: Format) -> Choir:
         if format.name not in self._choirs:

@@ -23,6 +23,10 @@ _SOON: Final = 0.02  # seconds; who is later than that has left a gap, which sta
 _LOSSY: Final = 5  # of 256 packets that the peer missed since its last report: 2 %
 _LONGEST: Final = formats.LONGEST / 1000  # seconds that a packet lasts
 _WORD: Final = 0xFFFF_FFFF
+
+Head = tuple[int, int, int, int, int]
+"""A packet's head as `HEADER` has it: flags, marker and payload type, sequence, timestamp, SSRC."""
+
 _unpack: Final = HEADER.unpack_from
 _pack: Final = HEADER.pack
 
@@ -54,7 +58,7 @@ class Outlet:
 
     def __init__(self, session: Session, ports: PortPair, chance: Callable[[], float]) -> None:
         self.sealer: SrtpSender | None = None
-        self.tap: Callable[[bytes, float], None] | None = None  # hears all that goes out
+        self.tap: Callable[[bytes, float], object] | None = None  # hears all that goes out
         self.is_open = False  # the peer wants to hear something
         self.clock_rate = 8000
         self.refused = 0  # packets that SRTP did not take
@@ -120,12 +124,17 @@ class Outlet:
 
         Another source's timestamps begin no sooner than this packet is over.
         """
+        flags, second, sequence, timestamp, ssrc = _unpack(octets)
+        head = flags, second & 0x80 | payload_type, sequence, timestamp, ssrc
+        self.say(head, octets[HEADER_OCTETS:], now)
+
+    def say(self, head: Head, payload: bytes, now: float) -> None:
+        """The same for a packet in two parts, with this peer's payload type in its head."""
         destination = self._latch.goes_to if self.is_open else None
         if destination is None:
             self._followed = _NOBODY
             return
-        flags, second, sequence, timestamp, ssrc = _unpack(octets)
-        second = second & 0x80 | payload_type
+        flags, second, sequence, timestamp, ssrc = head
         if ssrc != self._followed:
             if self._alone not in (_NOBODY, ssrc):
                 return
@@ -134,7 +143,7 @@ class Outlet:
         sequence = (sequence + self._ahead) & 0xFFFF
         timestamp = (timestamp + self._shift) & _WORD
         reporter = self._reporter
-        packet = _pack(flags, second, sequence, timestamp, reporter.ssrc) + octets[HEADER_OCTETS:]
+        packet = _pack(flags, second, sequence, timestamp, reporter.ssrc) + payload
         if (sequence - self._newest) & 0x8000 == 0:
             if timestamp != self._clock or self._at is None:
                 self._at = now
@@ -151,7 +160,7 @@ class Outlet:
             self._send(packet, destination)
         except OSError:
             self._ports.unsent += 1  # lost, as the network may lose any
-        reporter.count(timestamp, len(octets) - HEADER_OCTETS, now)
+        reporter.count(timestamp, len(payload), now)
 
     def _follow(self, ssrc: int, sequence: int, timestamp: int, now: float) -> None:
         """Go on from the last packet that went out with the first of another SSRC.

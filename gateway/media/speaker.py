@@ -143,8 +143,9 @@ class Framed(ABC):
                 self._at = inf
                 return
             timestamp = self._number * self._ticks & _WORD
-            head = HEADER.pack(0x80, 0, self._number & 0xFFFF, timestamp, self._ssrc)
-            self._outlet.relay(self._codec.payload_type, head + payload, self._at)
+            number = self._number & 0xFFFF
+            head = (0x80, self._codec.payload_type, number, timestamp, self._ssrc)
+            self._outlet.say(head, payload, self._at)
             self._number += 1
             self._at += self._step
 

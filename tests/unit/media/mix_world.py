@@ -13,11 +13,11 @@ from gateway.media.graph import BUFFERS
 from gateway.media.mixer import Mixer
 from gateway.media.mixing import FRAME
 from gateway.media.node import Heard, Seat, Tools
-from gateway.media.outlet import Outlet
+from gateway.media.outlet import Head, Outlet
 from gateway.media.transcode import format_of
 from protocols.rtp import codecs, formats, packet
 from protocols.rtp.audio import Pcm, Samples
-from protocols.rtp.packet import Packet
+from protocols.rtp.packet import HEADER, HEADER_OCTETS, Packet
 from protocols.sdp.formats import Codec
 from protocols.sdp.media import Stream
 
@@ -35,10 +35,17 @@ class Ear:
         self.times: list[float] = []
 
     def relay(self, payload_type: int, octets: bytes, now: float) -> None:
-        read = packet.read(bytes((octets[0], octets[1] & 0x80 | payload_type)) + octets[2:])
+        head = bytes((octets[0], octets[1] & 0x80 | payload_type)) + octets[2:HEADER_OCTETS]
+        self._keep(head + octets[HEADER_OCTETS:], octets, now)
+
+    def say(self, head: Head, payload: bytes, now: float) -> None:
+        self._keep(HEADER.pack(*head) + payload, payload, now)
+
+    def _keep(self, sent: bytes, said: bytes, now: float) -> None:
+        read = packet.read(sent)
         assert isinstance(read, Packet)
         self.packets.append(read)
-        self.octets.append(octets)
+        self.octets.append(said)
         self.times.append(now)
 
 
