@@ -27,8 +27,6 @@ WAIT: Final = 0.06  # seconds for which they are held at most
 STILL: Final = 0.3  # seconds without a packet after which nothing more of a key is to come
 _PLAIN: Final = b"\x80"  # the first octet of a packet with neither CSRCs, extension nor padding
 
-_Onward = Callable[[bytes, float], None]
-
 
 class _Voice:
     """One codec of the peer's: its decoder, and packets of silence."""
@@ -76,7 +74,7 @@ class Ear:
         self._listener: KeyListener | None = None
         self._rate = 0
         self._is_key = False
-        self._held: deque[tuple[bytes, bytes, _Onward]] = deque()  # as it came, and silent
+        self._held: deque[tuple[bytes, bytes, Way]] = deque()  # as it came, and silent
         self._newest = -1
         self._heard = 0.0
 
@@ -85,7 +83,7 @@ class Ear:
         voice = self._voices.get(payload_type)
         return tuple(ways) if voice is None else (partial(self._take, voice, _all(ways)),)
 
-    def _take(self, voice: _Voice, onward: _Onward, octets: bytes, now: float) -> None:
+    def _take(self, voice: _Voice, onward: Way, octets: bytes, now: float) -> None:
         bounds = payload_bounds(octets)
         if isinstance(bounds, Malformed):
             return
@@ -147,7 +145,7 @@ class Ear:
         self._tell(now)
 
 
-def _all(ways: Sequence[Way]) -> _Onward:
+def _all(ways: Sequence[Way]) -> Way:
     if len(ways) == 1:
         return ways[0]
 

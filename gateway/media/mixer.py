@@ -23,7 +23,6 @@ from gateway.media.mixing import (
     Limiter,
     Values,
     added,
-    energies,
     faded,
     rising,
     size_of,
@@ -52,6 +51,9 @@ class Mixer:
         self._inputs: dict[str, Input] = {}
         self._leaving: list[Input] = []
         self._chairs: list[Chair] = []
+        self._by_rate: dict[int, list[Chair]] = {}
+        # Who sits where in the rows of a rate, as long as the same say something as before.
+        self._plans: dict[int, tuple[Sequence[Input], list[tuple[Chair, int]]]] = {}
         self._voices = Voices(tools.ssrc)
         self._taps: tuple[Tap, ...] = ()
         self._tapped = Apart(TAP_RATE, None)
@@ -87,6 +89,10 @@ class Mixer:
             if format is not None:
                 chair = before.get(key_of(seat))
                 self._chairs.append(chair or Chair(seat, format))
+        self._plans.clear()
+        self._by_rate = {}
+        for each in self._chairs:
+            self._by_rate.setdefault(each.rate, []).append(each)
 
     def _hear(self, heard: Sequence[Heard], now: float) -> None:
         before, self._inputs = self._inputs, {}
@@ -130,7 +136,8 @@ class Mixer:
 
     def close(self, now: float) -> None:
         """See `node.Mixing`."""
-        self._inputs, self._leaving, self._chairs, self._taps = {}, [], [], ()
+        self._inputs, self._leaving, self._taps = {}, [], ()
+        self._seat(())
         self._at = inf
 
     # Time
@@ -166,16 +173,12 @@ class Mixer:
 
     def _listen(self, at: float) -> dict[int, Said]:
         """What all say at `at`, by its rate."""
-        came = Came()
-        for each in (*self._inputs.values(), *self._leaving):
-            frame = each.frame(at)
-            if frame is None:
-                self._watch(each, 0.0)
-            else:
-                came.add(each, frame)
+        came = Came((*self._inputs.values(), *self._leaving), at)
+        self._watch(came.silent, [0.0] * len(came.silent))
         said = {}
-        for rate, inputs, rows in came.by_rate():
-            loud = self._loud(inputs, rows)
+        for rate, inputs, rows, found in came.by_rate():
+            self._watch(inputs, found)
+            loud = [place for place, energy in enumerate(found) if energy > QUIET]
             if loud:
                 if len(loud) < len(inputs):
                     rows, inputs = rows[loud], [inputs[place] for place in loud]
@@ -183,25 +186,18 @@ class Mixer:
         self._leaving.clear()
         return said
 
-    def _loud(self, inputs: Sequence[Input], rows: Values) -> list[int]:
-        """The places of those that are not silent."""
-        found = energies(rows)
-        for each, energy in zip(inputs, found, strict=True):
-            self._watch(each, energy)
-        return [place for place, energy in enumerate(found) if energy > QUIET]
-
-    def _watch(self, source: Input, energy: float) -> None:
-        """Tell who begins and who ends to speak."""
-        if not self._tells_speech or source.role is NOBODY or not source.talker.hear(energy):
+    def _watch(self, sources: Sequence[Input], found: Sequence[float]) -> None:
+        """Tell who begins and who ends to speak, by the energies of their frames."""
+        if not self._tells_speech:
             return
-        kind = wire.SpeechBegan if source.talker.speaks else wire.SpeechEnded
-        self._tools.tell(kind(call=self._call, node=source.id))
+        for source, energy in zip(sources, found, strict=True):
+            if source.role is not NOBODY and source.talker.hear(energy):
+                kind = wire.SpeechBegan if source.talker.speaks else wire.SpeechEnded
+                self._tools.tell(kind(call=self._call, node=source.id))
 
     def _say(self, said: dict[int, Said], now: float) -> None:
         """Say to every seat what it hears, and to the taps what all hear."""
-        by_rate: dict[int, list[Chair]] = {}
-        for chair in self._chairs:
-            by_rate.setdefault(chair.rate, []).append(chair)
+        by_rate = self._by_rate
         tapped: Values | None = None
         for rate in (*by_rate, *((TAP_RATE,) if self._taps and TAP_RATE not in by_rate else ())):
             sum_ = self._sum(rate, said)
@@ -221,6 +217,8 @@ class Mixer:
     def _sum(self, rate: int, said: dict[int, Said]) -> Values | None:
         """What is said to all, at this rate."""
         total = said[rate].total if rate in said else None
+        if total is not None and len(said) == 1 and not self._bridges:
+            return total
         for other in RATES:
             bridge = self._bridges.get((other, rate))
             if other == rate or (bridge is None and other not in said):
@@ -236,14 +234,18 @@ class Mixer:
         """What these seats of one rate hear: the first row is for who says nothing itself."""
         rate = chairs[0].rate
         own = said.get(rate)
-        count = len(own.places) if own is not None else 0
-        rows = np.zeros((count + 1, size_of(rate)), dtype=np.float32)
-        if total is not None:
-            rows[0] = total
+        inputs = own.inputs if own is not None else ()
+        count = len(inputs)
+        rows = np.empty((count + 1, size_of(rate)), dtype=np.float32)
+        rows[0] = 0.0 if total is None else total
         if own is not None:
             np.subtract(rows[0], own.rows, out=rows[1:])
         # Without these the row of each seat is all that it hears.
-        is_mixed = own is None or len(said) > 1 or bool(own.apart)
+        is_mixed = bool(said) and (own is None or len(said) > 1 or bool(own.apart))
+        plan = self._plans.pop(rate, None)
+        if plan is not None and not is_mixed and plan[0] == inputs:
+            self._plans[rate] = plan
+            return rows, plan[1]
         placed: list[tuple[Chair, int]] = []
         more: list[Values] = []
         for chair in chairs:
@@ -255,6 +257,8 @@ class Mixer:
                 place = count + len(more)
                 chair.is_new = False
             placed.append((chair, place))
+        if not (is_mixed or more or any(each.apart.bridges for each in chairs)):
+            self._plans[rate] = inputs, placed
         return (np.vstack((rows, *more)) if more else rows), placed
 
     def _give(self, row: Values | None) -> None:

@@ -17,7 +17,7 @@ from protocols.rtp.audio import Pcm, Samples
 from protocols.rtp.endpoint import Reader
 from protocols.sdp.media import Stream
 
-Way = Callable[[bytes, float], None]
+Way = Callable[[bytes, float], object]
 """Takes a packet that is a peer's, and the time."""
 
 Tap = Callable[[Pcm, float], None]
@@ -71,10 +71,10 @@ class Speaker(Protocol):
 class Listener(Protocol):
     """Whoever takes what a leg's peer says as packets, in the order in which they come."""
 
-    def take(self, octets: bytes, now: float) -> None:
+    def take(self, octets: bytes, now: float, /) -> object:
         """A packet of one of the codecs of the leg's stream, or of its comfort noise."""
 
-    def hush(self, octets: bytes, now: float) -> None:
+    def hush(self, octets: bytes, now: float, /) -> object:
         """A packet of another kind, such as a key: the sound that is missing was never said."""
 
 

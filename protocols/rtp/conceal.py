@@ -5,7 +5,6 @@ fading over 50 ms into a background as quiet as the stream's own pauses. What co
 is blended in over 5 ms. It works on PCM, so it serves every codec.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -28,8 +27,10 @@ _FADE: Final = 0.050
 _BLEND: Final = 0.005
 
 _COARSE: Final = 8000  # samples a second at which a period is looked for
-_LOUDEST_NOISE: Final = amplitude(45)  # a background is never louder, however loud the stream is
-_RISE: Final = 1.002  # of the background, for each frame that is louder than it
+_LOUDEST_NOISE: Final = (
+    amplitude(45) ** 2
+)  # a background is never louder, however loud the stream is
+_RISE: Final = 1.004  # of the background, for each frame that is louder than it
 _KEPT: Final = 25  # frames that are kept as they came until somebody looks at them
 
 
@@ -41,21 +42,29 @@ class Concealer:
         self._history: _Values = np.zeros(round(rate * _HISTORY), dtype=np.float32)
         self._recent: list[Samples] = []  # frames that came after the history
         self._noise = ComfortNoise(rate, noise)
-        self._floor = _LOUDEST_NOISE
+        self._floor = _LOUDEST_NOISE  # the energy of the background
         self._period: _Values = self._history[:0]
         self._lost = 0  # samples since the last frame that came
         ramp = np.arange(round(rate * _BLEND), dtype=np.float32)
         self._blend = (ramp + 0.5) / len(ramp)
 
-    @property
-    def blends(self) -> bool:
-        """Whether the next frame follows a loss, and so isn't played as it came."""
-        return self._lost > 0
+    def heard(self, energy: float) -> None:
+        """A frame came and was played as it is, without a loss before it; its mean square."""
+        floor = self._floor * _RISE
+        if energy < floor:
+            floor = energy
+        self._floor = _LOUDEST_NOISE if floor > _LOUDEST_NOISE else 1.0 if floor < 1.0 else floor
 
-    def heard(self, frames: Sequence[Samples]) -> None:
-        """Frames that came and were played as they are, without a loss before them."""
-        self._recent.extend(frames)
-        self._remember()
+    def recall(self, end: Samples) -> None:
+        """How those frames end: the last `remembered` samples, or all that there are."""
+        if self._recent:
+            self._remember()
+        self._keep(end)
+
+    @property
+    def remembered(self) -> int:
+        """How many samples back it looks."""
+        return len(self._history)
 
     def play(self, pcm: Pcm) -> Pcm:
         """A frame that came, its beginning blended with what stood for those before it."""
@@ -80,7 +89,7 @@ class Concealer:
         if not self._lost:
             self._remember()
             self._period = self._last_period()
-            level = round(-20 * np.log10(self._floor / 32768))
+            level = round(-10 * np.log10(self._floor / 32768**2))
             self._noise.update(Comfort(level=min(QUIETEST, int(level))))
         values = self._going_on(count)
         self._lost += count
@@ -98,12 +107,15 @@ class Concealer:
 
     def _remember(self) -> None:
         """Take what came lately into the history and the background."""
-        for loudness in _loudness(self._recent):
-            self._floor = max(1.0, min(loudness, self._floor * _RISE, _LOUDEST_NOISE))
-        size = len(self._history)
-        past = np.concatenate((self._history, *self._recent), dtype=np.float32)
-        self._history = past[len(past) - size :].copy()
+        for energy in _energies(self._recent):
+            self.heard(energy)
+        self._keep(*self._recent)
         self._recent.clear()
+
+    def _keep(self, *frames: Samples) -> None:
+        size = len(self._history)
+        past = np.concatenate((self._history, *frames), dtype=np.float32)
+        self._history = past[len(past) - size :].copy()
 
     def _last_period(self) -> _Values:
         """The end of the history, as long as its sound takes to repeat itself."""
@@ -140,11 +152,11 @@ def _fade(rate: int) -> _Values:
     return np.minimum(1.0 - (at - _HOLD) / _FADE, 1.0).astype(np.float32)
 
 
-def _loudness(frames: list[Samples]) -> list[float]:
-    """The root of the mean square of each; most often they have one length."""
+def _energies(frames: list[Samples]) -> list[float]:
+    """The mean square of each; most often they have one length."""
     size = len(frames[0]) if frames else 0
     if not size or any(len(each) != size for each in frames):
-        return [rms(each) for each in frames]
+        return [rms(each) ** 2 for each in frames]
     rows = np.concatenate(frames, dtype=np.float32).reshape(-1, size)
-    found: list[float] = np.sqrt(np.einsum("ij,ij->i", rows, rows) / size).tolist()
+    found: list[float] = (np.einsum("ij,ij->i", rows, rows) / size).tolist()
     return found

@@ -53,6 +53,11 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
         """
         return _TICKS[self.name](payload)
 
+    @property
+    def ticker(self) -> Callable[[bytes], int]:
+        """`ticks` as a function, for who asks it of every packet."""
+        return _TICKS[self.name]
+
 
 PCMU: Final = Format(name="PCMU", clock_rate=8000, sample_rate=8000, payload_type=0)
 PCMA: Final = Format(name="PCMA", clock_rate=8000, sample_rate=8000, payload_type=8)

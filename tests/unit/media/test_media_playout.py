@@ -8,7 +8,7 @@ import pytest
 from gateway.media.playout import Playout
 from protocols.rtp import codecs, formats, packet
 from protocols.rtp.audio import QUIETEST, Pcm, Samples, level, rms
-from protocols.rtp.jitter import Arrival
+from protocols.rtp.jitter import Arrival, JitterConfig
 from protocols.rtp.packet import Packet
 
 FRAMES = 150
@@ -144,6 +144,46 @@ def test_comfort_noise_ends_with_the_next_word() -> None:
     loud = [each is not None and rms(each.samples) > 1000 for each in heard]
     assert not any(loud[35:48])
     assert all(loud[60:98])
+
+
+def test_g711_comes_as_it_was_said_but_for_a_loss_and_the_frame_after_it() -> None:
+    said = packets(formats.PCMU, 0)
+    playout = Playout({0: formats.PCMU}, clock_rate=8000, config=JitterConfig(first=0.02))
+    heard = []
+    for number, octets in enumerate(said):
+        if number != 100:
+            playout.push(octets, 100 + number * STEP)
+        heard.append(playout.pull_coded(100.001 + number * STEP))
+    made = [at for at, each in enumerate(heard) if isinstance(each, Pcm)]
+    assert made == [101, 102]
+    coded = [each[1] for each in heard if isinstance(each, tuple)]
+    assert coded == [each[12:] for each in (*said[:100], *said[102:149])]
+    # What stands for the loss goes on with what was said before it.
+    decoder = codecs.decoder(formats.PCMU)
+    parts = [each if isinstance(each, Pcm) else decoder.decode(each[1]) for each in heard if each]
+    assert purity(parts[25:125]) > 20
+
+
+@pytest.mark.parametrize("quiet", [10, 60])
+def test_a_loss_fades_into_the_background_of_what_came_coded(quiet: int) -> None:
+    playout = Playout({0: formats.PCMU}, clock_rate=8000)
+    for number, octets in enumerate(packets(formats.PCMU, 0)):
+        playout.push(octets, 100 + number * STEP)
+        found = playout.pull_coded(100.001 + number * STEP)
+        if isinstance(found, tuple):
+            playout.weigh(quiet**2)
+    lost = [playout.pull_coded(100.001 + (FRAMES + number) * STEP) for number in range(8)]
+    last = [each for each in lost if isinstance(each, Pcm)][-1]
+    assert rms(last.samples) == pytest.approx(quiet, rel=0.3)
+
+
+def test_a_second_after_the_last_packet_nothing_is_made_up() -> None:
+    playout = Playout({0: formats.PCMU}, clock_rate=8000)
+    assert playout.pull_coded(100.0) is None
+    for number, octets in enumerate(packets(formats.PCMU, 0, 10)):
+        playout.push(octets, 100 + number * STEP)
+    assert playout.pull_coded(100.2) is not None
+    assert playout.pull_coded(101.3) is None
 
 
 def test_what_went_another_way_is_no_loss() -> None:
