@@ -412,7 +412,7 @@ async def test_a_callback_does_not_read_a_long_answer() -> None:
 
 async def test_each_of_many_ends_at_its_own_time() -> None:
     async with serving(by_path(slow=never, quick=answer())) as server, fetching() as fetcher:
-        limits = (3500, 1000, 2500, 2000, 1500)
+        limits = (8000, 3000, 6000, 5000, 4000)
         ended: list[int] = []
         asks = [asked(f"{server.origin}/slow#tt={each}&rc=0") for each in limits]
         tasks = [asyncio.create_task(fetcher.notify(asks[0]))]
@@ -421,7 +421,7 @@ async def test_each_of_many_ends_at_its_own_time() -> None:
         for number, task in enumerate(tasks):
             task.add_done_callback(lambda _, number=number: ended.append(number))
         # One that ends well leaves the others their time, though its own end came first.
-        assert isinstance(await fetcher.notify(asked(f"{server.origin}/quick#tt=900")), Answer)
+        assert isinstance(await fetcher.notify(asked(f"{server.origin}/quick#tt=2500")), Answer)
         failures = await asyncio.gather(*tasks)
         for limit, failure in zip(limits, failures, strict=True):
             assert isinstance(failure, Failure)

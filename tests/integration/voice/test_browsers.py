@@ -154,8 +154,9 @@ async def test_a_socket_drops_and_the_call_goes_on_until_it_is_back(
         await page.drops()
         assert page.peer is not None
         heard = len(page.peer.payloads)
-        await asyncio.sleep(0.3)
-        assert len(page.peer.payloads) > heard + 10
+        async with asyncio.timeout(30):
+            while len(page.peer.payloads) <= heard + 10:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.02)
         told = await page.comes_back(token)
         assert told["callsid"] == page.callsid
         await page.hears_tone(440.0)
@@ -203,7 +204,7 @@ async def test_a_page_in_another_network_is_heard_again(tmp_path: Path, pages: l
         began = asyncio.get_running_loop().time()
         await page.moves()
         await page.hears_tone(440.0)
-        assert asyncio.get_running_loop().time() - began < 5
+        assert asyncio.get_running_loop().time() - began < 20
         await page.hangs_up()
         await quiet(here)
 

@@ -229,7 +229,7 @@ async def test_a_slow_app_has_as_long_as_its_url_says() -> None:
     async with app(never) as (server, documents):
         got = await documents.fetch(CALL, Goto(url=f"{server.origin}/#tt=200", method="POST"))
         assert isinstance(got, NotObtained) and got.error_code == 11203
-        assert 0.2 <= got.exchanges[0].elapsed < 5
+        assert 0.2 <= got.exchanges[0].elapsed < 10
 
 
 @pytest.mark.parametrize(
