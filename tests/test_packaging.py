@@ -259,7 +259,7 @@ def test_the_broker_is_the_one_that_is_tested() -> None:
 
 
 @pytest.mark.interop  # what it installs comes from elsewhere, and takes its time
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_images_commands_install_and_start_a_gateway(tmp_path: Path) -> None:
     build, final = stages()
     venv, source = tmp_path / "opt/trunkline", tmp_path / "src"

@@ -26,7 +26,7 @@ from tests.integration.gateway_process import (
 from tests.integration.walk import tables
 from tests.running import RunningGateway
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 TO = "+447700900123"
 HOUR = 3600
 LEASE = 8  # seconds

@@ -33,7 +33,7 @@ from tests.integration.gateway_process import (
 )
 from tests.running import END_WITHIN, RunningGateway
 
-pytestmark = [pytest.mark.waiting, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.waiting, pytest.mark.timeout(600)]
 TO = "+447700900123"
 ROLES = ("api", "smpp", "core")
 PAUSE = 0.1  # seconds between two texts
