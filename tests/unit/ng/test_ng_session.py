@@ -1,5 +1,7 @@
 """Commands and their answers without a socket: when they go out again, and what ends the wait."""
 
+import random
+
 import pytest
 
 from protocols.ng import message
@@ -123,3 +125,42 @@ def test_what_cant_be_asked_waits_for_nothing() -> None:
     session.ask(ASKED, 0.0)
     with pytest.raises(LocalProtocolError, match="waits already"):
         session.ask(ASKED, 0.0)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_whatever_happens_each_command_ends_once_and_in_time(seed: int) -> None:
+    chance = random.Random(seed)
+    session, now, asked, ended = Session(patience=2.0), 0.0, dict[str, float](), set[str]()
+
+    def collect() -> None:
+        while (event := session.next_event()) is not None:
+            assert event.cookie in asked and event.cookie not in ended
+            assert now <= asked[event.cookie] + 2.0
+            ended.add(event.cookie)
+
+    for number in range(200):
+        until = now + chance.random() * 0.3
+        while (due := session.timer()) is not None and due <= until:
+            assert due >= now
+            now = due
+            session.handle_timer(now)
+            collect()
+        now = until
+        match chance.randrange(6):
+            case 0 | 1:
+                command = Message(cookie=f"c{number}", fields={"command": "ping"})
+                asked[command.cookie] = now
+                session.ask(command, now)
+            case 2 | 3 if asked:
+                known = Message(cookie=chance.choice(list(asked)), fields={})
+                session.receive_data(answer(known), now)
+            case 4:
+                session.receive_data(chance.randbytes(chance.randrange(20)), now)
+            case 5 if not chance.randrange(10):
+                session.fail("is gone")
+        collect()
+    while (due := session.timer()) is not None:
+        now = due
+        session.handle_timer(now)
+        collect()
+    assert ended == asked.keys()
