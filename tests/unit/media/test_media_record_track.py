@@ -176,10 +176,10 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_slow_disk_costs_sound_and_not_memory(tmp_path: Path) -> None:
     """What does not fit is silent; what comes later is where it belongs."""
     disk = DiskThread(most=100)
-    held = threading.Event()
+    held, through = threading.Event(), threading.Event()
 
     def hold() -> None:
-        held.wait(20)
+        held.wait(60)
 
     disk.do(hold)
     path = tmp_path / "a.wav"
@@ -188,8 +188,8 @@ def test_a_slow_disk_costs_sound_and_not_memory(tmp_path: Path) -> None:
     file.write(b"bb" * 40)
     assert file.fault == SLOW
     held.set()
-    while not path.exists() or path.stat().st_size < 44 + 80:
-        threading.Event().wait(0.001)
+    disk.do(through.set)  # the file may be longer before its room is free again
+    assert through.wait(60)
     file.write(b"cc" * 40)
     file.close(120)
     disk.close()
