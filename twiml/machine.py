@@ -5,7 +5,7 @@ asks their numbers, tells it only what it waits for, and goes on as its outcomes
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -61,6 +61,37 @@ class Machine(ABC):
 
 Verbs = Mapping[type, Callable[[Any, Desk], Machine]]
 """What can be run: a kind of verb to what makes its machine."""
+
+Families = Mapping[type, Callable[[Any], Verbs]]
+"""The verbs that can be run for somebody: a kind of verb to what makes it and those beside it."""
+
+
+class Offered(Mapping[type, Callable[[Any, Desk], Machine]]):
+    """The verbs of `families` for one call, made when a document first has one of a family.
+
+    A call runs two or three of the many that it could.
+    """
+
+    __slots__ = ("_call", "_families", "_made")
+
+    def __init__(self, families: Families, call: Any) -> None:
+        self._families = families
+        self._call = call
+        self._made: dict[type, Callable[[Any, Desk], Machine]] = {}
+
+    def __getitem__(self, kind: type) -> Callable[[Any, Desk], Machine]:
+        """What makes the machine of a kind of verb; `KeyError` if that can't be run."""
+        if kind not in self._made:
+            self._made.update(self._families[kind](self._call))
+        return self._made[kind]
+
+    def __iter__(self) -> Iterator[type]:
+        """The kinds that can be run."""
+        return iter(self._families)
+
+    def __len__(self) -> int:
+        """How many they are."""
+        return len(self._families)
 
 
 class Instant(Machine, Generic[V]):

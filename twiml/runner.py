@@ -41,11 +41,15 @@ class Pace:
 
 
 class Runner(ABC):
-    """See the module; to the machines of verbs it is their `Desk`."""
+    """See the module; to the machines of verbs it is their `Desk`.
 
-    def __init__(self, call: Running, verbs: Verbs) -> None:
+    `verbs` are what the call can do, `own` what comes before them.
+    """
+
+    def __init__(self, call: Running, verbs: Verbs, own: Verbs) -> None:
         self._call = call
         self._runnable = verbs
+        self._own = own
         self._verbs: tuple[VoiceVerb, ...] = ()
         self._at = 0
         self._base = ""
@@ -189,7 +193,7 @@ class Runner(ABC):
                 pass
 
     def _begin(self, verb: VoiceVerb) -> Begun:
-        make = self._runnable.get(type(verb))
+        make = self._own.get(type(verb)) or self._runnable.get(type(verb))
         if make is None:
             return self._refuse(verb)
         self._before(verb)
@@ -218,10 +222,9 @@ class Runner(ABC):
         self._call.note(Finding(code=code, level=level, line=0, message=message))
 
 
-def redirecting() -> Verbs:
-    """Going on with another document."""
+def _redirect(verb: Redirect, desk: Desk) -> Begun:
+    return Goto(url=absolute(desk.base, verb.url), method=verb.method)
 
-    def redirect(verb: Redirect, desk: Desk) -> Begun:
-        return Goto(url=absolute(desk.base, verb.url), method=verb.method)
 
-    return {Redirect: partial(Instant, redirect)}
+REDIRECTING: Final[Verbs] = {Redirect: partial(Instant, _redirect)}
+"""Going on with another document."""

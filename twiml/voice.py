@@ -17,12 +17,29 @@ from twiml.errors import (
     Level,
 )
 from twiml.gathering import gathering
-from twiml.machine import Desk, Instant, Verbs
+from twiml.machine import Desk, Families, Instant, Offered, Verbs
 from twiml.outcome import Begun, Next, Over
 from twiml.recording import recording
-from twiml.runner import Runner, redirecting
+from twiml.runner import REDIRECTING, Runner
 from twiml.single import prompts, queueing, sending
-from twiml.verbs import Dial, Hangup, Pause, Reject, VoiceVerb
+from twiml.verbs import (
+    Dial,
+    Echo,
+    Enqueue,
+    Gather,
+    Hangup,
+    Pause,
+    Play,
+    Record,
+    Redirect,
+    Refer,
+    Reject,
+    Say,
+    Sms,
+    StartRecording,
+    StopRecording,
+    VoiceVerb,
+)
 
 __all__ = [
     "Interpreter",
@@ -53,16 +70,19 @@ class Part(StrEnum):
     ASIDE = "aside"
 
 
+_OF_CALL: Final[Families] = {
+    **dict.fromkeys((Say, Play, Pause), prompts),
+    Gather: gathering,
+    **dict.fromkeys((Record, StartRecording, StopRecording), lambda call: recording(call, call)),
+    Dial: dialling,
+    Enqueue: queueing,
+    **dict.fromkeys((Sms, Refer, Echo), sending),
+}
+
+
 def call_verbs(call: FullCall) -> Verbs:
     """What can be run in a call."""
-    return {
-        **prompts(call),
-        **gathering(call),
-        **recording(call, call),
-        **dialling(call),
-        **queueing(call),
-        **sending(call),
-    }
+    return Offered(_OF_CALL, call)
 
 
 def whisper_verbs(call: Speaking) -> Verbs:
@@ -86,14 +106,8 @@ class Interpreter(Runner):
     """One leg's documents, being run; `verbs` are those that the call can do."""
 
     def __init__(self, call: Call, *, pickup: Pickup, verbs: Verbs, part: Part = Part.CALL) -> None:
-        own = redirecting()
-        if part is not Part.ASIDE:
-            own = {
-                **own,
-                Reject: partial(Instant, self._reject),
-                Hangup: partial(Instant, self._hangup),
-            }
-        super().__init__(call, {**verbs, **own})
+        own = REDIRECTING if part is Part.ASIDE else Offered(_ENDING, self)
+        super().__init__(call, verbs, own)
         self._leg = call
         self._part = part
         self._is_ringing = pickup is Pickup.RINGING
@@ -158,3 +172,11 @@ class Interpreter(Runner):
     def _fail(self) -> None:
         self._is_over = True
         self._leg.hang_up(Ending.FAILED)
+
+
+_ENDING: Final[Families] = {
+    Redirect: lambda interpreter: REDIRECTING,
+    Reject: lambda interpreter: {Reject: partial(Instant, interpreter._reject)},
+    Hangup: lambda interpreter: {Hangup: partial(Instant, interpreter._hangup)},
+}
+"""What comes before all that a call can do: going on elsewhere, and its end."""

@@ -13,7 +13,7 @@ from twiml.errors import INVALID_VERB_FOR_WAITING, VERB_NOT_SUPPORTED, Level
 from twiml.gathering import gathering
 from twiml.machine import Desk, Instant, Machine, Verbs
 from twiml.outcome import Begun, Goto, Next, Over, Wait
-from twiml.runner import Runner, redirecting
+from twiml.runner import REDIRECTING, Runner
 from twiml.single import prompts
 from twiml.verbs import Hangup, Leave, VoiceVerb
 
@@ -27,7 +27,7 @@ class Waiter(Runner):
     """See the module; `code` and `why` are the warning about a verb that is none of `verbs`."""
 
     def __init__(self, call: Running, verbs: Verbs, *, code: int, why: str) -> None:
-        super().__init__(call, {**verbs, **redirecting()})
+        super().__init__(call, verbs, REDIRECTING)
         self._code = code
         self._why = why
         self._beginning = Goto(url="", method="POST")

@@ -20,11 +20,11 @@ from gateway.calls.media import CallMedia
 from gateway.calls.meeting import Meetings
 from gateway.calls.model import Call
 from gateway.calls.recording import Tapes
-from gateway.calls.taking import Takes, Taking, verbs_of
+from gateway.calls.taking import Takes, Taking
 from gateway.calls.visitor import Visitor
 from twiml.call import DialEnded, DialStatus, Ending, Event
 from twiml.verbs import Dial, Enqueue, RejectReason
-from twiml.voice import Interpreter, Pickup
+from twiml.voice import Interpreter, Pickup, call_verbs
 
 if TYPE_CHECKING:
     from gateway.calls.house import House
@@ -54,7 +54,7 @@ class Documented(Handed, Taking, Sending, ABC):
             leg=lambda: self.leg.id,
             errand=self._errand,
         )
-        self._interpreter = Interpreter(self, pickup=pickup, verbs=verbs_of(self))
+        self._interpreter = Interpreter(self, pickup=pickup, verbs=call_verbs(self))
         self._hands = self.hands_of(self.line, self._interpreter.on)
         self._takes = Takes(
             self._tapes,

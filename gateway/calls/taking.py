@@ -6,7 +6,7 @@ A `<Record>` is a beep and a recording of the party; while the beep is heard not
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -19,21 +19,7 @@ from gateway.media.wire import RecordingEnded
 from gateway.recordings.model import Recording as Row
 from gateway.recordings.model import RecordingStatus
 from gateway.speech.model import NoPrompt, Prompt
-from twiml.call import (
-    Call,
-    Event,
-    Queueing,
-    Recorded,
-    RecordEnd,
-    Recording,
-    Sending,
-    Speaking,
-)
-from twiml.dialling import dialling
-from twiml.gathering import gathering
-from twiml.machine import Verbs
-from twiml.recording import recording
-from twiml.single import prompts, queueing, sending
+from twiml.call import Event, Recorded, RecordEnd
 from twiml.verbs import Record, StartRecording
 
 _ENDS: Final = {"silence": RecordEnd.SILENCE, "limit": RecordEnd.LIMIT}
@@ -166,19 +152,3 @@ class Taking:
     def stop_recording(self) -> None:
         """See `twiml.call.Recording`."""
         self._takes.stop_recording()
-
-
-class Sounding(Call, Speaking, Recording, Queueing, Sending, Protocol):
-    """A call whose documents are heard, and record it."""
-
-
-def verbs_of(call: Sounding) -> Verbs:
-    """What the documents of a call may say."""
-    return {
-        **prompts(call),
-        **gathering(call),
-        **recording(call, call),
-        **dialling(call),
-        **queueing(call),
-        **sending(call),
-    }
