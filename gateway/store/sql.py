@@ -3,7 +3,8 @@
 SQLite's binding in Python gives up the interpreter's lock at each step of a statement, and
 getting it back from a busy event loop can take a whole switch interval. So the rows of a kind go
 into one step: `VALUES` lists of a few sizes, filled up to the next one, whose text and compiled
-form are kept.
+form are kept. A few updates are steps of their own: a list that is joined is a table that SQLite
+has to make.
 """
 
 from bisect import bisect_left
@@ -43,6 +44,7 @@ class Plan:
 
     __slots__ = (
         "alone",
+        "each",
         "guard_at",
         "key_of",
         "ordered",
@@ -73,6 +75,11 @@ class Plan:
         most = min(_MAX_ROWS, (_MAX_VARIABLES - 1) // per_row)
         self.sizes = tuple(size for size in _SIZES if size <= most)
         self.texts: dict[int, str] = {}
+        self.each = _update_each(statement) if isinstance(statement, Update) else ""
+
+    def apart(self, rows: Sequence[Row]) -> str:
+        """The SQL that each of `rows` runs alone; "" if they go together, in `chunks`."""
+        return self.each if len(rows) <= _FEW else ""
 
     def chunks(self, rows: Sequence[Row]) -> Iterable[tuple[str, list[Any], int]]:
         """The steps that `rows` need: SQL, its variables, and how many rows it stands for.
@@ -100,6 +107,7 @@ class Plan:
         return text
 
 
+_FEW: Final = 4  # updates that cost less one by one
 _UNFILLED: Final = 4  # the greatest size up to which every number of rows has its own
 
 
@@ -171,6 +179,17 @@ def _update(statement: Update, size: int) -> str:
         f"UPDATE {statement.table} SET {', '.join(changes)}"
         f" FROM ({_values(width, size)}) AS v WHERE {' AND '.join(tests)}"
     )
+
+
+def _update_each(statement: Update) -> str:
+    """The same for one row; its last variable is the version that is expected, if it is guarded."""
+    names = statement.key + statement.columns
+    places = {name: f"?{at}" for at, name in enumerate(names, 1)}
+    changes = [f"{name} = {places[name]}" for name in statement.columns]
+    tests = [f"{name} = ?{at}" for at, name in enumerate(statement.key, 1)]
+    if statement.guard:
+        tests.append(f"{statement.guard} = ?{len(names) + 1}")
+    return f"UPDATE {statement.table} SET {', '.join(changes)} WHERE {' AND '.join(tests)}"
 
 
 def _delete(statement: Delete, size: int) -> str:

@@ -22,7 +22,7 @@ from gateway.store.base import (
     Write,
 )
 from gateway.store.group import Batch, Plans, arrange
-from gateway.store.sql import Keys
+from gateway.store.sql import Keys, Plan
 from gateway.store.sqlite_file import is_trouble, keys_of, open_writer, unavailable, upgrade
 from gateway.store.sqlite_generations import Generation
 from gateway.store.sqlite_members import Roll
@@ -177,18 +177,27 @@ class Writer:
     def _run_batch(self, batch: Batch, applied: Applied) -> None:
         cursor = self._cursor
         plan, rows = batch.plan, batch.rows
+        if each := plan.apart(rows):
+            cursor.executemany(each, rows)
+            self._check(plan, len(rows))
+            applied.rows += len(rows)
+            applied.facts_changed |= plan.table == "facts"
+            return
         done = 0
         for text, variables, count in plan.chunks(rows):
             cursor.execute(text, variables)
-            if plan.guard_at >= 0 and cursor.rowcount != count:
-                raise Stale(
-                    f"a row of {plan.table} was changed, or deleted, since it was read:"
-                    " read it again"
-                )
+            self._check(plan, count)
             applied.rows += count
             if plan.table == "facts":
                 self._note_facts(plan.statement, rows[done : done + count], applied)
             done += count
+
+    def _check(self, plan: Plan, count: int) -> None:
+        """See that the last step of a guarded plan found as many rows as it was for."""
+        if plan.guard_at >= 0 and self._cursor.rowcount != count:
+            raise Stale(
+                f"a row of {plan.table} was changed, or deleted, since it was read: read it again"
+            )
 
     def _note_facts(self, statement: Statement, rows: Sequence[Row], applied: Applied) -> None:
         """Tell which ids the facts got; the cursor knows the last one of an INSERT alone."""
