@@ -146,6 +146,7 @@ class Hands:
 
     async def _fetch(self, ask: int, goto: Goto) -> None:
         line, began = self.line, self._clock()
+        line.hasten()
         try:
             found = await self._documents.fetch(line.call, goto, self._fallback, extra=line.extra)
         except asyncio.CancelledError:  # the call went on, or ended, before the app had answered
@@ -158,6 +159,7 @@ class Hands:
             self._give(Fetched(ask=ask, document=found.document, base=found.base))
 
     async def _report(self, goto: Goto) -> None:
+        self.line.hasten()
         told = await self._documents.report(self.line.call, goto, extra=self.line.extra)
         self.keep(told.notes, told.exchanges)
 

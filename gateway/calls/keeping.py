@@ -1,7 +1,9 @@
 """What one call has to make durable, in its order: commits that follow each other.
 
-While one commit is under way the next changes gather, and go together. A store that is away is
-waited for: the call goes on, but nothing that promises anything is answered meanwhile.
+While one commit is under way the next changes gather, and go together. What nobody waits for may
+wait a moment for what goes along: most of a call happens within a few milliseconds, and each commit
+costs. A store that is away is waited for: the call goes on, but nothing that promises anything is
+answered meanwhile.
 """
 
 import asyncio
@@ -16,6 +18,7 @@ from gateway.store.base import Lease, Store, StoreUnavailable, Write
 
 _log = structlog.get_logger(__name__)
 _RETRY_AFTER: Final = 0.5  # seconds, while the store is away
+_MOMENT: Final = 0.02  # seconds that what can wait does
 
 
 class NotKept(Exception):
@@ -40,6 +43,8 @@ class Keeping:
         self._jobs: list[Job] = []
         self._is_hurried = False
         self._is_busy = False  # something is being written, or is about to be
+        self._is_wanted = False  # what there is to write goes as soon as it can
+        self._moment: asyncio.TimerHandle | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._error: BaseException | None = None
 
@@ -47,10 +52,17 @@ class Keeping:
         """Make `writes` durable, soon; `jobs`, whose rows are among them, begin after it."""
         self._writes += writes
         self._jobs += jobs
-        if not self._is_busy:
-            # What else this turn puts goes with it.
-            self._is_busy = True
-            asyncio.get_running_loop().call_soon(self._commit)
+        self._go()
+
+    def gather(self, writes: Sequence[Write]) -> None:
+        """Make `writes` durable with what is put next, or in a moment if nothing is."""
+        self._writes += writes
+        self._linger()
+
+    def hasten(self) -> None:
+        """Let what was gathered wait no longer."""
+        if self._writes:
+            self._go()
 
     def hurry(self) -> None:
         """Wait no longer for a store that is away: the process ends."""
@@ -58,15 +70,31 @@ class Keeping:
 
     async def durable(self) -> None:
         """Return when all that was put is durable; raises `NotKept`."""
-        while self._is_busy:
+        while self._is_busy or self._writes:
+            self._go()
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(done)
             await done
         if self._error is not None:
             raise NotKept(str(self._error)) from self._error
 
+    def _go(self) -> None:
+        self._is_wanted = True
+        if self._moment is not None:
+            self._moment.cancel()
+            self._moment = None
+        if not self._is_busy:
+            # What else this turn puts goes with it.
+            self._is_busy = True
+            asyncio.get_running_loop().call_soon(self._commit)
+
+    def _linger(self) -> None:
+        if self._writes and not self._is_busy and self._moment is None:
+            self._moment = asyncio.get_running_loop().call_later(_MOMENT, self._go)
+
     def _commit(self) -> None:
-        """Write what there is; whatever was put meanwhile follows."""
+        """Write what there is; whatever is put meanwhile follows."""
+        self._is_wanted = False
         writes, self._writes = self._writes, []
         jobs, self._jobs = self._jobs, []
         if not writes or self._error is not None:
@@ -92,7 +120,10 @@ class Keeping:
         if error is not None:
             self._on_refused(error, writes, jobs)
             return
-        self._commit()
+        if self._is_wanted:
+            self._commit()
+        else:
+            self._settle()
         for job in jobs:
             self._offer(job)
 
@@ -116,3 +147,4 @@ class Keeping:
         for done in waiting:
             if not done.done():
                 done.set_result(None)
+        self._linger()

@@ -4,7 +4,7 @@ Every change is put into the call's `Keeping` in the order in which it happened:
 and the callbacks that it makes due, together.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -59,7 +59,7 @@ class Line:
         """Keep it for the first time, with its first leg if it has one."""
         told = self.call.direction is not CallDirection.INBOUND
         jobs = self._tell(CallEvent.INITIATED) if told else []
-        self._keeping.put(self._book.begun(self.call, leg, jobs), jobs)
+        self._keep(self._book.begun(self.call, leg, jobs), jobs)
 
     def trying(self, leg: CallLeg) -> None:
         """Keep another leg of it."""
@@ -80,7 +80,11 @@ class Line:
             return
         self.call = moved
         jobs = self._tell(_EVENTS[status])
-        self._keeping.put(self._book.changed(moved, jobs, leg), jobs)
+        writes = self._book.changed(moved, jobs, leg)
+        if status is CallStatus.RINGING:
+            self._keep(writes, jobs)
+        else:
+            self._keeping.put(writes, jobs)
 
     def end(
         self,
@@ -114,7 +118,7 @@ class Line:
             return
         self.call = ended
         jobs = [] if self._is_held else self._tell(CallEvent.COMPLETED)
-        self._keeping.put(self._book.ended(ended, jobs=jobs), jobs)
+        self._keep(self._book.ended(ended, jobs=jobs), jobs)
 
     def await_sound(self) -> None:
         """Tell of its end when it `sounded`, and no sooner."""
@@ -137,7 +141,18 @@ class Line:
         """Keep what an app's developer should know."""
         kept = list(writes)
         if kept:
-            self._keeping.put(kept)
+            self._keeping.gather(kept)
+
+    def hasten(self) -> None:
+        """Have all that happened written at once: an app is asked, and may look at the call."""
+        self._keeping.hasten()
+
+    def _keep(self, writes: Sequence[Write], jobs: Sequence[Job]) -> None:
+        """Keep what happened: at once if somebody is to be told of it."""
+        if jobs:
+            self._keeping.put(writes, jobs)
+        else:
+            self._keeping.gather(writes)
 
     def _tell(self, event: CallEvent) -> list[Job]:
         jobs = callbacks.for_event(

@@ -110,3 +110,56 @@ async def test_what_others_have_changed_is_kept_no_more() -> None:
     with pytest.raises(NotKept):
         await call.durable()
     assert (store.written, offered) == ([["a"]], [])
+
+
+async def test_what_can_wait_goes_with_what_is_put_next() -> None:
+    store = Slow()
+    call = kept(store, [])
+    call.gather([write("a")])
+    await asyncio.sleep(0)
+    assert store.written == []
+    call.put([write("b")])
+    await store.asked(1)
+    assert store.written == [["a", "b"]]
+
+
+async def test_what_can_wait_goes_alone_when_nothing_is_put_and_not_when_a_commit_ends() -> None:
+    store = Slow()
+    call = kept(store, [])
+    call.put([write("a")])
+    await store.asked(1)
+    call.gather([write("b")])
+    store.commits[0][1].set_result(None)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert store.written == [["a"]]
+    await store.asked(2)
+    assert store.written == [["a"], ["b"]]
+
+
+async def test_durable_has_what_can_wait_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_MOMENT", 10 * PATIENCE)
+    store = Slow()
+    call = kept(store, [])
+    call.put([write("a")])
+    await store.asked(1)
+    waiting = asyncio.ensure_future(call.durable())
+    await asyncio.sleep(0)
+    call.gather([write("b")])
+    store.commits[0][1].set_result(None)
+    await store.asked(2)
+    assert not waiting.done()
+    store.commits[1][1].set_result(None)
+    async with asyncio.timeout(PATIENCE):
+        await waiting
+
+
+async def test_what_can_wait_is_hastened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_MOMENT", 10 * PATIENCE)
+    store = Slow()
+    call = kept(store, [])
+    call.hasten()
+    call.gather([write("a")])
+    call.hasten()
+    await store.asked(1)
+    assert store.written == [["a"]]
