@@ -85,6 +85,20 @@ async def test_what_is_wanted_of_a_call_that_ends_is_nothing_any_more() -> None:
     assert here.plane.counts()["bridged"] == 2
 
 
+async def test_who_wants_something_of_a_call_that_is_ending_borrows_nothing() -> None:
+    here = await World().bridged()
+    here.plane.open("CF1")
+    await here.applied(graph(1, leg("x"), call="CF1"))
+    here.engine.held["delete"] = asyncio.Event()
+    ending = here.plane.end("CF1")
+    await until(lambda: "delete x" in here.log)
+    late = here.plane.apply(graph(2, Guest(id="g", call=CALL, leg="a"), call="CF1"))
+    assert isinstance(await late, Lost)
+    assert here.plane._lent == set() and here.plane.counts()["bridged"] == 2
+    here.engine.held["delete"].set()
+    await ending
+
+
 async def test_a_leg_that_the_worker_refuses_to_take_back_is_lost_and_not_deaf() -> None:
     here = await World().bridged()
     here.behind.refuses = "it has a fault"
@@ -145,6 +159,14 @@ async def test_one_that_restarted_has_lost_its_calls() -> None:
     assert len(here.of(WorkerLost)) == 1
     assert here.plane.keeper.is_there
     assert here.engine.asked == {"statistics": 1, "query": 2}
+
+
+async def test_one_that_has_fewer_calls_than_there_are_fronts_has_forgotten_some() -> None:
+    here = await World().bridged()
+    await here.plane.keeper._ask_once()
+    here.engine.known.clear()  # it says of its time and its ends what it said before
+    await here.plane.keeper._ask_once()
+    assert len(here.of(WorkerLost)) == 1
 
 
 async def test_while_nothing_is_forgotten_one_question_is_enough_for_all() -> None:
