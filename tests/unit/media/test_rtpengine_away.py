@@ -1,6 +1,7 @@
 """What becomes of calls when rtpengine is silent, refuses, forgets or restarts."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,25 @@ async def test_who_wants_something_of_a_call_that_is_ending_borrows_nothing() ->
     assert here.plane._lent == set() and here.plane.counts()["bridged"] == 2
     here.engine.held["delete"].set()
     await ending
+
+
+async def test_a_front_that_was_made_without_an_answer_is_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = await World().open()
+    ask = here.engine.ask
+
+    async def unheard(command: str, **fields: Any) -> dict[str, Any]:
+        answer = await ask(command, **fields)
+        if command == "offer":
+            raise AWAY
+        return answer
+
+    monkeypatch.setattr(here.engine, "ask", unheard)
+    await here.applied(graph(1, leg("a")))
+    assert len(here.engine.known) == 1 and here.plane.counts()["fronts"] == 0
+    await here.plane.keeper._ask_once()
+    assert here.engine.known == {}
 
 
 async def test_a_leg_that_the_worker_refuses_to_take_back_is_lost_and_not_deaf() -> None:
