@@ -95,7 +95,8 @@ async def test_a_new_forwarder_goes_on_where_the_last_one_noted(tmp_path: Path) 
         await found.append(*names(20, "SN"))
         forwarder = found.forward(epoch=2)
         records = await found.read("primary", 40)
-        assert len(records) == 40 and forwarder.stats().forwarded == 20
+        await until(lambda: forwarder.stats().forwarded == 20)
+        assert len(records) == 40
         check(records, names(20) + names(20, "SN"))
         before: dict[int, int] = {}
         for record in records:  # no gap where one ended and the other began
@@ -132,7 +133,7 @@ async def test_a_fact_that_is_no_json_is_passed_over(tmp_path: Path) -> None:
         forwarder = found.forward()
         records = await found.read("primary", 2)
         assert [(fact(each).after, fact(each).id) for each in records] == [(0, 1), (1, 3)]
-        assert forwarder.stats().skipped == 1
+        await until(lambda: forwarder.stats().skipped == 1)
 
 
 async def test_a_fact_that_is_too_large_is_passed_over(tmp_path: Path) -> None:
