@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from protocols.rtp import formats, stillness
 from protocols.sdp import codec as sdp
 from protocols.sdp.description import Direction
 from protocols.sdp.formats import PCMA, PCMU, Codec
@@ -22,6 +23,7 @@ from protocols.sip.transport import Transport
 from protocols.sip.uri import SipUri
 from tests.integration.voice.acts import change, dial, quiet, ring_early, user
 from tests.integration.voice.conftest import OpenPhone
+from tests.integration.voice.keyed import until
 from tests.integration.voice.phones import PATIENCE, Phone, Sound
 from tests.integration.voice.raw import Raw, described
 from tests.integration.voice.wire import Stream
@@ -49,6 +51,7 @@ voice_url = "{app}/voice"
 NUMBER = "+15550001000"
 TO_BOB = dial(user("bob"), answerOnBridge="true", action="/after")
 TO_PEER = dial("+447700900002", answerOnBridge="true", action="/after")
+SILENCE = stillness.payload(formats.PCMU, 20)
 G729 = Codec(payload_type=18, name="G729", clock_rate=8000)
 
 
@@ -126,6 +129,22 @@ async def test_a_hold_and_its_end(
         assert isinstance(await change(holding, by=by), events.OfferAnswered)
         await talk(alice, bob)
         assert len(held.told) == before[1]  # the other side was told nothing
+        alice.hang_up()
+        await bob.until(events.HungUp)
+
+
+async def test_who_is_held_by_a_phone_that_sends_nothing_hears_silence(
+    tmp_path: Path, alice: Phone, bob: Phone
+) -> None:
+    async with gateway(tmp_path, alice, bob) as here:
+        await join(here, alice, bob)
+        answered = await change(alice, direction=Direction.INACTIVE)
+        assert isinstance(answered, events.OfferAnswered)
+        await until(lambda: set(bob.sound.heard[-20:]) == {SILENCE})
+        came = len(bob.sound.heard)
+        await until(lambda: len(bob.sound.heard) > came + 20)
+        assert isinstance(await change(alice), events.OfferAnswered)
+        await talk(alice, bob)
         alice.hang_up()
         await bob.until(events.HungUp)
 
