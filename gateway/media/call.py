@@ -57,6 +57,15 @@ class Call:
         """What is recorded of it."""
         return self._recorders.at_work.values()
 
+    @property
+    def is_mute(self) -> bool:
+        """Whether it has ports and nothing else yet: nobody hears anything."""
+        return (
+            not self.joins
+            and not any(shelf.at_work for shelf in self._shelves)
+            and all(leg.stream is None for leg in self.legs.values())
+        )
+
     def change(self, wanted: graph.Graph, fresh: Mapping[str, PortPair], now: float) -> None:
         """Have the nodes of a newer graph, with ports for legs that are new; joins come after."""
         legs = {each.id: each for each in wanted.nodes if isinstance(each, graph.Leg)}

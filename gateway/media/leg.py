@@ -129,7 +129,7 @@ class Leg:
     # What signalling wants
 
     def update(self, node: graph.Leg, now: float) -> None:
-        """Become what the newer graph says; `connect` follows."""
+        """Become what the newer graph says; `hear` and `connect` follow once it has a stream."""
         before, self._node = self._node, node
         self._path.become(node)
         stream = node.stream
@@ -138,7 +138,6 @@ class Leg:
         self._session.reoffered(self._path.remote(node, stream), now)
         self.outlet.tune(stream)
         self._watch(now)
-        self.mouth.change(stream, now)
         self._use_path()
         self._listen_for_digits(before.stream, stream)
         self._tools.wake(self, now)
@@ -171,7 +170,7 @@ class Leg:
 
         After `patience` seconds of nothing it hears silence, 0 for at once, infinity for never.
         """
-        self.mouth.play(sound, now, patience=patience)
+        self.mouth.play(self.stream, sound, now, patience=patience)
         if source is not self.source:
             self.source = source
             self.outlet.turn()

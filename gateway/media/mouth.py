@@ -54,24 +54,27 @@ class Mouth:
         self._presser: Presser | None = None
         self._asked = 0  # commands whose keys are under way
 
-    def change(self, stream: Stream, now: float) -> None:
-        """The peer takes something else from now on."""
-        before, self._stream = self._stream, stream
-        if before is not None and _takes(before) == _takes(stream):
-            return
-        if self._presser is not None:
-            self._let_go(CHANGED)
-        self._begin(now)
-
-    def play(self, sound: Sounding | None, now: float, *, patience: float = 0.0) -> None:
-        """Let the peer hear something; if it is what it hears, that goes on.
+    def play(
+        self, stream: Stream | None, sound: Sounding | None, now: float, *, patience: float = 0.0
+    ) -> None:
+        """Let a peer that takes `stream` hear something; if it is what it hears, that goes on.
 
         It hears silence when there was nothing from anybody for `patience` seconds.
         """
-        if (sound, patience) == (self._sound, self._patience):
-            return
-        self._sound, self._patience = sound, patience
-        self._begin(now)
+        is_other = self._takes_other(stream)
+        if is_other and self._presser is not None:
+            self._let_go(CHANGED)
+        if is_other or (sound, patience) != (self._sound, self._patience):
+            self._sound, self._patience = sound, patience
+            self._begin(now)
+
+    def _takes_other(self, stream: Stream | None) -> bool:
+        """Note what the peer takes from now on; whether that is something else than before."""
+        before = self._stream
+        if stream is None or stream is before:
+            return False
+        self._stream = stream
+        return before is None or _takes(before) != _takes(stream)
 
     def _begin(self, now: float) -> None:
         self._speaker = None

@@ -134,10 +134,12 @@ class Switch:
         if isinstance(fresh, str):
             return _full(wanted, fresh)
         self._calls[wanted.call] = call
-        shared = self.lending.sharing(call.name)
+        shared, was_mute = self.lending.sharing(call.name), call.is_mute
         call.change(wanted, fresh, now)
         self.lending.borrow(call.name, {each.call for each in call.guests.values()})
-        self._join(shared | self.lending.sharing(call.name), now)
+        shared |= self.lending.sharing(call.name)
+        if len(shared) > 1 or not (was_mute and call.is_mute):
+            self._join(shared, now)
         return None
 
     def _join(self, names: Iterable[str], now: float) -> None:
