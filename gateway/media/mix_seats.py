@@ -169,8 +169,9 @@ class Voices:
                 song = sung.get(chair.law)
                 if song is None:
                     song = sung[chair.law] = self._choir(chair.format).say(rows, number)
-                numbers, payloads = song
-                outlet.say((0x80, chair.payload_type, *numbers), payloads[row], now)
+                (sequence, timestamp, ssrc), payloads = song
+                head = 0x80, chair.payload_type, sequence, timestamp, ssrc
+                outlet.say(head, payloads[row], now)
                 continue
             voice = self._voice(chair)
             packets = shared.get(voice)

@@ -28,6 +28,7 @@ _WINDOW: Final = 1.0  # seconds of transits that count
 _FEWEST: Final = 12  # but so many count however old they are: a pause makes no path better
 _OUTLIERS: Final = 40  # one transit in so many may be late without being waited for
 _OFTEN: Final = 8  # packets after which the target is reckoned anew, if no transit was unusual
+_SELDOM: Final = 32  # the same while it is as near as it may be
 _SETTLE: Final = 0.055  # seconds between two changes of the delay: three pulls of 20 ms
 _JUMP: Final = 3.0  # seconds by which a timestamp may be off before it is taken for another stream
 _WORD: Final = 0xFFFF_FFFF
@@ -127,6 +128,7 @@ class JitterBuffer:
         "_most",
         "_newest",
         "_next",
+        "_often",
         "_patience",
         "_played",
         "_queue",
@@ -208,7 +210,7 @@ class JitterBuffer:
         self._transits.append(transit)
         self._measured.append(now)
         self._unweighed += 1
-        if not self._best <= transit <= self._latest or self._unweighed >= _OFTEN:
+        if not self._best <= transit <= self._latest or self._unweighed >= self._often:
             self._weigh(now)
         queue = self._queue
         behind = (self._last_sequence - frame.sequence) & 0xFFFF
@@ -305,6 +307,7 @@ class JitterBuffer:
 
     def _aim_at(self, target: float) -> None:
         self._target = target
+        self._often = _OFTEN if target > self.config.least else _SELDOM
         # Who is later than that was not reckoned with, half a frame less for the pulls' rhythm.
         self._latest = self._best + target - self._ticks / self._rate / 2
         # Half a frame more than one is late for no reason, unless it is more than may be waited.
