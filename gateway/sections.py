@@ -70,10 +70,12 @@ class Http:
         1000,
         forms.whole_number(1),
         "open at once beside those, of whom nothing is known yet; over that the oldest of the "
-        "address that has the most is closed for one of another",
+        "address that has the most is closed, or 503 if all came just now",
     )
     max_unproven_sockets_per_address: int = key(
-        200, forms.whole_number(1), "and of one address; over that: 429"
+        200,
+        forms.whole_number(1),
+        "and of one address; over that its oldest is closed, or 429 if that came just now",
     )
     prove_within: float = key(
         30.0, forms.duration(1.0), "the time that one of them has at /sip; after it: closed"

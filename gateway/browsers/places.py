@@ -5,11 +5,14 @@ A place is an IPv4 address or a /64 of IPv6.
 
 from collections import Counter
 from collections.abc import Callable
-from itertools import count
+from typing import Final
 
 import msgspec
 
 from gateway.proxies import Peer
+
+_TIME: Final = 5.0  # seconds for a stranger to show who it is while others wait for its place
+_CROWD: Final = 2  # times as many as the newcomer's place would have
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,29 +60,31 @@ class Places:
 
 
 class Strangers(Places):
-    """Counts those who have yet to show who they are, and lets few places not keep out all others.
+    """Counts those who have yet to show who they are, and has the idle ones keep nobody out.
 
-    When there are as many as may be, who came first of the place that has the most makes way for
-    one of a place that has fewer. Who shows a token or a password does so at once; who is idle has
-    nothing to lose.
+    Where a newcomer finds no place, who came first makes way: of its own place where that has as
+    many as it may, else of the one that has the most. Who shows a token or a password does so at
+    once, so whoever had `_TIME` for it goes; sooner only who is of a crowd. When all come at once,
+    as after a restart, those who are at it are not driven out.
     """
 
-    def __init__(self, most: int, per_address: int, what: str) -> None:
+    def __init__(self, most: int, per_address: int, what: str, clock: Callable[[], float]) -> None:
         super().__init__(most, per_address, what)
-        self._visits: dict[str, dict[Visit, int]] = {}  # by place, numbered as they came
-        self._numbers = count()
+        self._clock = clock
+        self._visits: dict[str, dict[Visit, float]] = {}  # by place, with when they came
 
     def objection(self, place: str) -> Refused | None:
         """See `Places`."""
-        if self._is_full and self._first_of_most(place) is not None:
-            return None  # and one of this place is not one too many: another has more
-        return super().objection(place)
+        refused = super().objection(place)
+        return None if refused is None or self._who_goes(place) is not None else refused
 
     def take(self, visit: "Visit") -> None:
         """See `Places`; another one may have to make way."""
-        if self._is_full and (other := self._first_of_most(visit.place)) is not None:
-            other.make_way()
-        self._visits.setdefault(visit.place, {})[visit] = next(self._numbers)
+        if super().objection(visit.place) is not None:
+            goes = self._who_goes(visit.place)
+            if goes is not None:
+                goes.make_way()
+        self._visits.setdefault(visit.place, {})[visit] = self._clock()
         super().take(visit)
 
     def give(self, visit: "Visit") -> None:
@@ -90,17 +95,17 @@ class Strangers(Places):
         if not there:
             del self._visits[visit.place]
 
-    @property
-    def _is_full(self) -> bool:
-        return len(self) >= self._most
+    def _who_goes(self, place: str) -> "Visit | None":
+        """Who makes way for one more of `place`, where there is no room for it."""
+        own = self._visits.get(place, {})
+        is_own = len(own) >= self._per_address
+        crowd = own if is_own else max(self._visits.values(), key=_many_and_old)
+        first, came = next(iter(crowd.items()))
+        is_crowd = len(crowd) > _CROWD * (len(own) + 1)
+        return first if is_crowd or self._clock() - came >= _TIME else None
 
-    def _first_of_most(self, place: str) -> "Visit | None":
-        """Who makes way for one of `place`; None if no other place has more."""
-        most = max(self._visits.values(), key=_many_and_old)
-        return next(iter(most)) if len(most) > self._open.get(place, 0) else None
 
-
-def _many_and_old(visits: "dict[Visit, int]") -> tuple[int, int]:
+def _many_and_old(visits: "dict[Visit, float]") -> tuple[int, float]:
     return len(visits), -next(iter(visits.values()))
 
 

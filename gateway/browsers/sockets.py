@@ -29,8 +29,8 @@ EVERYBODY: Final = "*"
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _LONGEST_SHOWN: Final = 100
 _MADE_WAY: Final = (
-    "it had shown neither a token nor a password, its address had the most of such sockets, and "
-    "another came: [http] max_unproven_sockets"
+    "it had shown neither a token nor a password, and another wanted its place: [http] "
+    "max_unproven_sockets, max_unproven_sockets_per_address"
 )
 
 
@@ -88,7 +88,7 @@ class Door:
         self._clock = clock
         self._log = RefusalLog(what="a socket was refused")
         self._seats = Places(most, per_address, "sockets")
-        self._strangers = Strangers(strangers, strangers_per_address, "sockets of strangers")
+        self._strangers = Strangers(strangers, strangers_per_address, "sockets of strangers", clock)
 
     def __len__(self) -> int:
         """How many are open."""

@@ -196,32 +196,58 @@ def test_strangers_take_no_place_of_those_who_have_proved_a_user() -> None:
     let_in(door, comes_from("192.0.2.2"))
 
 
-def test_who_has_the_most_idle_sockets_makes_way_for_newcomers() -> None:
-    door = Door(Origins(), strangers=10, strangers_per_address=4)
-    idle = {f"192.0.2.{each}": Connection() for each in range(4)}
-    for address, connection in idle.items():
-        for _ in range(2):
-            stays(door, connection.asks(address))
-    many = Connection()
-    first, _ = (stays(door, many.asks("203.0.113.1")) for _ in range(2))
-    assert door.strangers == 10
-    third = stays(door, many.asks("203.0.113.1").clone(remote="198.51.100.1"))
-    assert (door.strangers, idle["192.0.2.0"].cuts, many.cuts) == (10, 1, 0)
-    third.prove()
-    stays(door, many.asks("203.0.113.1"))
-    first.leave()
-    last = [Connection() for _ in range(6)]
-    for number, each in enumerate(last):
+def test_who_has_the_most_idle_sockets_makes_way_at_once() -> None:
+    door = Door(Origins(), strangers=10, strangers_per_address=5)
+    crowds = [Connection(), Connection()]
+    for number, connection in enumerate(crowds):
+        for _ in range(5):
+            stays(door, connection.asks(f"192.0.2.{number}"))
+    newcomers = [Connection() for _ in range(6)]
+    for number, each in enumerate(newcomers):
         stays(door, each.asks(f"198.51.100.{number}"))
-    assert door.strangers == 10
-    assert [each.cuts for each in idle.values()] == [2, 1, 1, 1]
-    assert (many.cuts, sum(each.cuts for each in last)) == (1, 0)
-    assert len(door) == 11
+        assert door.strangers == 10
+    assert [each.cuts for each in crowds] == [3, 3]
+    assert sum(each.cuts for each in newcomers) == 0
+    # Nobody has many more than others now: those who came first have their time.
+    assert status_of(door.enter(comes_from("203.0.113.1"))) == 503
+
+
+def test_who_came_first_makes_way_after_its_time() -> None:
+    now = 100.0
+    door = Door(Origins(), strangers=3, strangers_per_address=2, clock=lambda: now)
+    old, other, own = (Connection() for _ in range(3))
+    stays(door, old.asks("192.0.2.1"))
+    now += 1.0
+    for each in (other, own):
+        stays(door, each.asks(f"192.0.2.{2 if each is other else 3}"))
+    now += 3.9
+    assert status_of(door.enter(comes_from("192.0.2.4"))) == 503
+    now += 0.1
+    stays(door, own.asks("192.0.2.3"))
+    assert (old.cuts, other.cuts, own.cuts, door.strangers) == (1, 0, 0, 3)
+    assert status_of(door.enter(own.asks("192.0.2.3"))) == 503
+    now += 1.0
+    stays(door, own.asks("192.0.2.3"))  # in the place of its own first
+    assert (old.cuts, other.cuts, own.cuts, door.strangers) == (1, 0, 1, 3)
+
+
+def test_of_a_full_address_the_first_makes_way_after_its_time() -> None:
+    now = 100.0
+    door = Door(Origins(), strangers=9, strangers_per_address=2, clock=lambda: now)
+    idle = Connection()
+    for _ in range(2):
+        stays(door, idle.asks("192.0.2.1"))
+    assert status_of(door.enter(comes_from("192.0.2.1"))) == 429
+    now += 5.0
+    stays(door, comes_from("192.0.2.1")).prove()
+    assert (idle.cuts, door.strangers, len(door)) == (1, 1, 2)
 
 
 def test_who_is_cut_off_holds_no_place_and_takes_none_by_proving_late() -> None:
-    door, connection = Door(Origins(), strangers=1), Connection()
+    now = 100.0
+    door, connection = Door(Origins(), strangers=1, clock=lambda: now), Connection()
     idle = stays(door, connection.asks("192.0.2.9"))
+    now += 5.0
     with capture_logs() as logs:
         newcomer = stays(door, comes_from("192.0.2.8"))
     assert connection.cuts == 1
@@ -233,14 +259,6 @@ def test_who_is_cut_off_holds_no_place_and_takes_none_by_proving_late() -> None:
     assert (len(door), door.strangers) == (1, 1)
     newcomer.prove()
     assert (len(door), door.strangers) == (1, 0)
-
-
-def test_who_has_as_many_as_any_other_address_makes_nobody_go() -> None:
-    door, connection = Door(Origins(), strangers=2, strangers_per_address=2), Connection()
-    stays(door, connection.asks("192.0.2.1"))
-    stays(door, connection.asks("192.0.2.2"))
-    assert status_of(door.enter(connection.asks("192.0.2.1"))) == 503
-    assert (door.strangers, connection.cuts) == (2, 0)
 
 
 def test_strangers_of_one_address_are_bounded_and_may_come_again() -> None:
