@@ -1,6 +1,7 @@
 """`serve`, `init`, `check`, `migrate`: what somebody needs who runs a gateway."""
 
 import asyncio
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,8 +41,11 @@ def serve(
     data: show.Data = show.DATA,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; a second signal ends it at once."""
+    gc.disable()  # all that is imported stays: looking through it takes a sixth of the start
     from gateway import process
 
+    gc.freeze()
+    gc.enable()
     roles = _roles(role or ["all"])
     found = load(config)
     if roles != process.EVERY_ROLE and not found.store.url:
