@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Every start would compile everything again, and there are many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup speech run test many compiled lint style types format interop $(PEERS:%=interop-%) crash chaos fuzz mutate-twiml soak hostile bench docs lock clean
+.PHONY: help setup speech run test many waiting compiled lint style types format interop $(PEERS:%=interop-%) crash chaos fuzz mutate-twiml soak hostile bench docs lock clean
 
 help:
 	@echo 'make run      set up and start the gateway with simulated carriers'
@@ -63,22 +63,26 @@ speech:
 run: setup $(SPEECH)
 	@$(BIN)/trunkline serve
 
-# Much of it waits: what waits for programs, leases and servers comes after the rest, a few at a
-# time, and what the real clock decides comes last, one after the other. A mark stands in the file
-# of its tests, so only those files are read for it. Types are checked beside the many.
+# What waits for programs, leases and servers leaves the cores idle: a few at a time of it run beside
+# the many, as types are checked, and are told of when they have ended. What the real clock decides
+# comes last, one after the other. A mark stands in the file of its tests, so only those files are
+# read for it.
 RUN := $(BIN)/python -m pytest -q
 marked = $(shell grep -rlw --include='test_*.py' 'mark.$(1)' tests)
 
 test: style
-	@$(MAKE) --no-print-directory -j2 many types
-	$(RUN) -n 4 --dist worksteal -m 'waiting and not interop' $(call marked,waiting)
+	@$(MAKE) --no-print-directory -j3 many waiting types
 	$(RUN) -m 'realtime and not interop' $(call marked,realtime)
 
-many: compiled
-	$(RUN) -n 5 --dist worksteal -m 'not (waiting or realtime or interop or hostile)'
+waiting: compiled
+	@said=$$($(RUN) -n 3 --dist worksteal -m 'waiting and not interop' $(call marked,waiting) 2>&1); \
+	status=$$?; printf '\n%s\n' "$$said"; exit $$status
 
-# The first time, the tests are compiled once and beside the types, not by each of four processes;
-# whether they can be is told by those.
+many: compiled
+	$(RUN) -n 4 --dist worksteal -m 'not (waiting or realtime or interop or hostile)'
+
+# The first time, the tests are compiled once and beside the types, not by each process that runs
+# them; whether they can be is told by those.
 compiled: setup
 	@[ -d tests/__pycache__ ] || $(BIN)/python -m pytest -qq --collect-only > /dev/null 2>&1 || true
 
