@@ -121,6 +121,8 @@ class Page:
 
     async def calls(self, **parameters: str) -> None:
         """Invite, as far as it rings or is answered."""
+        if self.peer is not None:
+            await self.peer.close()
         self.peer = peer = Stranger(self._tone)
         connection = peer.connection
         await connection.setLocalDescription(await connection.createOffer())
