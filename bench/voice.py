@@ -200,10 +200,10 @@ def report(calls: int, seconds: float, found: dict[str, Any]) -> str:
 
 
 STAGES = (
-    ("protocols/rtp/endpoint.py:_go_on", "read: sockets"),
+    ("protocols/rtp/endpoint.py:_read", "read: sockets"),
     ("gateway/media/mixer.py:_listen", "room: frames of sources"),
     ("gateway/media/mixer.py:_say", "room: mix, encode"),
-    ("gateway/media/mix_inputs.py:take", "room: packets into playouts"),
+    ("gateway/media/playout.py:push", "room: packets into playouts"),
     ("gateway/media/record", "record"),
     ("gateway/media/track.py", "record"),
     ("gateway/media/player.py", "play"),
