@@ -130,6 +130,13 @@ class Bench:
                 await asyncio.sleep(0.005)
 
 
+async def until(holds: Callable[[], object]) -> None:
+    """Wait for what follows the commit that others can read already."""
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.005)
+
+
 @asynccontextmanager
 async def on_store(backend: Backend) -> AsyncIterator[Bench]:
     """One process over a store, which is closed with all that still runs."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_bench import Bench, Log, id_at, on_store
+from job_bench import Bench, Log, id_at, on_store, until
 
 from gateway.core import archiver
 from gateway.core.archive import (
@@ -194,7 +194,7 @@ async def test_what_is_given_up_is_archived_and_then_noted(bench: Bench, archive
     notes = {row[0]: row[3] for row in await bench.transitions() if row[2] == "archived"}
     assert late.id in notes[late.id] and notes[late.id].startswith("AC1/")
     assert await bench.runner(Log()).recover() == 0
-    assert runner.stats().unarchived == 0
+    await until(lambda: runner.stats().unarchived == 0)
 
 
 async def test_jobs_wait_for_an_archive_that_is_away_and_over_a_crash(
@@ -212,7 +212,7 @@ async def test_jobs_wait_for_an_archive_that_is_away_and_over_a_crash(
     await first.recover()
     first.start()
     assert {to for _, _, to in await bench.until_stored(5)} == {"expired"}
-    assert first.stats().unarchived == 5
+    await until(lambda: first.stats().unarchived == 5)
     await first.close(0.0)
     second = bench.runner(Log(), archive=folder)
     second.start()

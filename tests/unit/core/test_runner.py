@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_bench import META, STORED_META, Bench, Log, on_store
+from job_bench import META, STORED_META, Bench, Log, on_store, until
 
 from gateway.core.backlog import Lately
 from gateway.core.records import JobState, transition
@@ -35,7 +35,7 @@ async def test_a_job_runs_once_and_its_success_is_stored(bench: Bench) -> None:
     runner.offer(job)
     assert await bench.until_stored(1) == [(job.id, 1, "succeeded")]
     assert log.seen == [("a", 1)]
-    assert runner.stats().ended == {"succeeded": 1}
+    await until(lambda: runner.stats().ended == {"succeeded": 1})
     assert await bench.runner(log).recover() == 0
 
 

@@ -1,12 +1,12 @@
 """What goes wrong once ends no task of a runner: the same is done again a moment later."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from job_bench import Bench, Log, id_at, on_store
+from job_bench import Bench, Log, id_at, on_store, until
 
 from gateway.core.archive import ArchiveError, Folder
 from gateway.core.owned import NOTHING, Queues
@@ -25,14 +25,6 @@ async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr("gateway.core.rounds._BROKEN", 0.001)
     async with on_store(STORES["sqlite"](tmp_path)) as bench:
         yield bench
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            if is_so():
-                return
-            await asyncio.sleep(0.005)
 
 
 class Failing:
@@ -160,7 +152,8 @@ async def test_a_worker_outlives_what_follows_a_try(bench: Bench) -> None:
     for job in jobs:
         runner.offer(job)
     await bench.until_stored(3)
-    assert len(log.seen) == 3 and runner.stats().in_memory == 0
+    await until(lambda: runner.stats().in_memory == 0)
+    assert len(log.seen) == 3
 
 
 async def test_ends_are_stored_after_the_store_failed_as_it_never_should(bench: Bench) -> None:
