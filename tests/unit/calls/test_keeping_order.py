@@ -112,7 +112,8 @@ async def test_what_others_have_changed_is_kept_no_more() -> None:
     assert (store.written, offered) == ([["a"]], [])
 
 
-async def test_what_can_wait_goes_with_what_is_put_next() -> None:
+async def test_what_can_wait_goes_with_what_is_put_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_MOMENT", 10 * PATIENCE)
     store = Slow()
     call = kept(store, [])
     call.gather([write("a")])
@@ -123,7 +124,10 @@ async def test_what_can_wait_goes_with_what_is_put_next() -> None:
     assert store.written == [["a", "b"]]
 
 
-async def test_what_can_wait_goes_alone_when_nothing_is_put_and_not_when_a_commit_ends() -> None:
+async def test_what_can_wait_goes_alone_when_nothing_is_put_and_not_when_a_commit_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeping, "_MOMENT", 1.0)  # a busy machine takes some of it
     store = Slow()
     call = kept(store, [])
     call.put([write("a")])
