@@ -61,6 +61,14 @@ async def bob() -> AsyncIterator[NatPhone]:
 
 
 @pytest.fixture
+async def caller() -> AsyncIterator[Phone]:
+    phone = Phone("alice", DOMAIN, 440.0, "pa")
+    await phone.open()
+    yield phone
+    await phone.close()
+
+
+@pytest.fixture
 async def carol() -> AsyncIterator[Phone]:
     phone = Phone("bob", DOMAIN, 880.0, "pb")
     await phone.open()
@@ -128,11 +136,9 @@ async def test_one_that_is_called_by_a_contact_inside_is_followed_where_it_moves
 
 
 async def test_one_that_turns_out_to_be_inside_is_learnt_by_rtpengine_from_its_host_alone(
-    tmp_path: Path, engine: Peer, bob: NatPhone
+    tmp_path: Path, engine: Peer, caller: Phone, bob: NatPhone
 ) -> None:
     """Its contact did not say so, and the answer comes when it has been told of its front."""
-    caller = Phone("alice", DOMAIN, 440.0, "pa")
-    await caller.open()
     async with gateway(tmp_path, engine, TO_BOB, caller, bob) as here:
         stranger = await Sound(1500).open(ELSEWHERE)
         picked_up = Phone.pick_up
@@ -152,14 +158,11 @@ async def test_one_that_turns_out_to_be_inside_is_learnt_by_rtpengine_from_its_h
         caller.hang_up()
         await bob.until(events.HungUp)
     assert engine.calls() == []
-    await caller.close()
 
 
 async def test_one_that_says_where_it_is_is_followed_by_rtpengine(
-    tmp_path: Path, engine: Peer, carol: Phone
+    tmp_path: Path, engine: Peer, caller: Phone, carol: Phone
 ) -> None:
-    caller = Phone("alice", DOMAIN, 440.0, "pa")
-    await caller.open()
     async with gateway(tmp_path, engine, TO_BOB, caller, carol) as here:
         caller.call("bob", here.hop())
         await bridged(here)
@@ -174,4 +177,3 @@ async def test_one_that_says_where_it_is_is_followed_by_rtpengine(
         caller.hang_up()
         await carol.until(events.HungUp)
     assert engine.calls() == []
-    await caller.close()

@@ -26,6 +26,7 @@ _PEER: Final = "peer"
 _FIXED: Final = "asymmetric"  # nothing is learnt from what comes
 _LEARNT: Final = "endpoint-learning-heuristic"  # the host that SDP names goes before others
 _KEPT: Final = ("strict source", "port latching")
+_SURE: Final = 25  # packets after which a peer is where it says, if it was heard nowhere else
 _NOWHERE: Final = Place(address=(INSIDE, descriptions.NOWHERE), control=descriptions.NOWHERE + 1)
 _NOBODY: Final = Peer(address=_NOWHERE.address, control=_NOWHERE.control)
 
@@ -134,12 +135,15 @@ class Front:
     def _learn(self, side: Side) -> None:
         """Hold the peer to where it was heard from; after a stranger it is listened for anew.
 
-        Until something came since rtpengine listens for it, it says what we said ourselves.
+        Until something came since rtpengine listens for it, it says what we said ourselves; so
+        that takes more than one packet to be believed.
         """
         source = side.source
         if self._before is None:
             self._before = side.packets
-        if side.packets <= self._before or source is None or self.peer is None:
+        if source is None or self.peer is None:
+            return
+        if side.packets < self._before + (_SURE if source == self.peer.address else 1):
             return
         if address_of(source[0]) == address_of(self.peer.address[0]):
             self._learnt = source

@@ -64,8 +64,8 @@ class Rtpengine:
         self._names = names
         self._silences = Silences(self._receiver)
         self._lost_calls = 0
-        leftovers = Leftovers(ng, names)
-        self.keeper = Keeper(ng, self._fronts, self._lose_fronts, self._look, leftovers)
+        self._leftovers = Leftovers(ng, names)
+        self.keeper = Keeper(ng, self._fronts, self._lose_fronts, self._look, self._leftovers)
 
     async def start(self) -> None:
         """Look whether rtpengine is there, and go on doing so."""
@@ -83,7 +83,8 @@ class Rtpengine:
                 for tied in list(self._calls.values()):
                     async with tied.turn:
                         await self._close(tied)
-        except TimeoutError:
+                await self._leftovers.clear()
+        except (TimeoutError, NgAway):
             _log.warning("rtpengine was not asked to forget all that it has")
         for task in self._tasks:
             task.cancel()

@@ -127,6 +127,15 @@ async def test_a_leg_that_the_worker_refuses_to_take_back_is_lost_and_not_deaf()
     assert here.of(WorkerLost) == [WorkerLost(worker=0, calls=(CALL,), reason=LOST)]
 
 
+async def test_a_close_deletes_what_could_not_be_deleted_before() -> None:
+    here = await World().bridged()
+    here.plane.keeper.failed(AWAY)
+    await here.plane.end(CALL)
+    assert len(here.engine.known) == 2
+    await here.plane.close()
+    assert here.engine.known == {}
+
+
 async def test_a_close_waits_for_no_change_that_is_held() -> None:
     here = await World().bridged()
     here.engine.fails["offer"] = AWAY

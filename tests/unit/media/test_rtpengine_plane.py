@@ -255,6 +255,8 @@ async def test_one_that_turns_out_to_be_behind_a_nat_is_taken_from_its_host_alon
     assert "asymmetric" not in known["flags"]
     known.update(packets=3, source=5000)  # as it came while nobody was listened for
     await looked_at(here)
+    known.update(packets=4)  # and one that was under way
+    await looked_at(here)
     assert "asymmetric" not in known["flags"]
     known.update(packets=6, source=6666, host="192.0.2.66")
     here.log.clear()
@@ -271,6 +273,19 @@ async def test_one_that_turns_out_to_be_behind_a_nat_is_taken_from_its_host_alon
     moved = leg("a", stream=stream(5002, remote=("10.0.0.9", 5002)), offers=1)
     await here.applied(graph(2, moved))
     assert here.log == ["offer a at 20000", "answer a at 5002", "apply"]
+
+
+async def test_one_whose_nat_keeps_its_port_is_where_it_says() -> None:
+    here = await World().open()
+    behind = leg("a", stream=stream(5000, remote=("10.0.0.9", 5000)))
+    await here.applied(graph(1, behind))
+    (known,) = here.engine.known.values()
+    known.update(packets=3, source=5000)
+    await looked_at(here)
+    known.update(packets=28)
+    await here.settled()
+    assert here.log[-2:] == ["offer a at 20000", "answer a at 5000"]
+    assert "asymmetric" in known["flags"]
 
 
 async def test_one_that_is_behind_a_nat_only_later_is_where_its_offer_says() -> None:
