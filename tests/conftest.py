@@ -55,13 +55,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Thousands of tests stay as they are: what looks for garbage need not look at them, neither
-    while they are made, which costs each worker a quarter more, nor afterwards.
+    while they are made, which costs each worker a quarter more, nor afterwards. What they make
+    it looks at less often than by default, as in the product: a tenth of their time was its.
     """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(5_000)
         gc.enable()
 
 
