@@ -83,7 +83,13 @@ class Front:
 
     @property
     def is_learning(self) -> bool:
-        """Whether it is not known yet where the peer sends from."""
+        """Whether where the peer sends from is not known yet, or `aim` has yet to hold it there."""
+        if self.peer is None or not self.peer.is_learnt:
+            return False
+        return self._learnt is None or not self._is_held
+
+    @property
+    def _is_unknown(self) -> bool:
         return self.peer is not None and self.peer.is_learnt and self._learnt is None
 
     async def create(self, host: str) -> None:
@@ -94,8 +100,11 @@ class Front:
     def describe(self, peer: Peer) -> None:
         """Say who the peer is, to be made true by `aim`; one that was held is where it says."""
         before, self.peer = self.peer, peer
-        if before is not None and before.address != peer.address:
-            self._learnt = peer.address if self._is_held else None
+        is_elsewhere = before is None or before.address != peer.address
+        if self._is_held and (is_elsewhere or self._learnt is None):
+            self._learnt = peer.address
+        elif is_elsewhere:
+            self._learnt = None
 
     async def aim(self, target: Place) -> None:
         """Have the side within be `target`; nothing is asked if all is as it was.
@@ -103,10 +112,10 @@ class Front:
         While the peer is not learnt it is nobody instead. What fails is to be asked again.
         """
         assert self.peer is not None, "the front has nobody before it"
-        if self.is_learning and self._true is not None:
+        if self._is_unknown and self._true is not None:
             await self.look()
         peer = self._pinned(self.peer)
-        place = _NOWHERE if self.is_learning else target
+        place = _NOWHERE if self._is_unknown else target
         if self._true == (place, peer):
             return
         self._true = self._before = None
@@ -128,7 +137,7 @@ class Front:
     async def look(self) -> Seen:
         """How it is; a peer that had to be learnt is known from its first packet on."""
         seen = read_seen(await self._ng.ask("query", call_id=self.name))
-        if self.is_learning and self._true is not None:
+        if self._is_unknown and self._true is not None:
             self._learn(seen.peer)
         return seen
 

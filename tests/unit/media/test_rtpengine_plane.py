@@ -275,6 +275,21 @@ async def test_one_that_turns_out_to_be_behind_a_nat_is_taken_from_its_host_alon
     assert here.log == ["offer a at 20000", "answer a at 5002", "apply"]
 
 
+async def test_one_that_is_learnt_by_whoever_looks_first_is_held_as_well() -> None:
+    """The keeper looks at fronts, too."""
+    here = await World().open()
+    behind = leg("a", stream=stream(5000, remote=("10.0.0.9", 5000)))
+    await here.applied(graph(1, behind))
+    (known,) = here.engine.known.values()
+    (front,) = here.plane._fronts()
+    await front.look()
+    known.update(packets=3, source=7777)
+    await front.look()
+    await here.settled()
+    assert here.log[-2:] == ["offer a at 20000", "answer a at 7777"]
+    assert not front.is_learning
+
+
 async def test_one_whose_nat_keeps_its_port_is_where_it_says() -> None:
     here = await World().open()
     behind = leg("a", stream=stream(5000, remote=("10.0.0.9", 5000)))
