@@ -44,7 +44,7 @@ class Studio:
         self.loop = asyncio.get_running_loop()
         self.reader = Reader(self.loop, self.loop.time)
         self.lines = 0
-        self._ports = PortRange(first, last)
+        self._ports = PortRange(first, last, random.random())
 
     def open(self) -> "Line | None":
         """A line with ports of its own; None if there are none left, or no descriptors."""

@@ -63,12 +63,13 @@ class _Connection:
 
 def _switch(told: wire.SetUp, tell: _Connection, disk: Disk) -> tuple[Switch, Reader]:
     reader = Reader(asyncio.get_running_loop(), time.monotonic)
+    chance = random.SystemRandom().random
     switch = Switch(
-        ports=PortRange(told.first, told.last),
+        ports=PortRange(told.first, told.last, chance()),
         most_calls=told.calls,
         reader=reader,
         tell=tell.tell,
-        chance=random.SystemRandom().random,
+        chance=chance,
         unix=time.time() - time.monotonic(),
         cname=told.cname,
         disk=disk,

@@ -87,14 +87,17 @@ class PortRange:
     """Pairs of the ports from `first` to `last`, both included.
 
     A pair that was given back is the last to be used again: what still comes for the call that
-    had it reaches nobody else's. `LocalProtocolError` if not one pair fits.
+    had it reaches nobody else's. So that this holds for what a process before this one had, too,
+    the first pair is so far into the range, from 0 to below 1, as `begin` says: give it a random
+    number. `LocalProtocolError` if not one pair fits.
     """
 
-    def __init__(self, first: int, last: int) -> None:
+    def __init__(self, first: int, last: int, begin: float = 0.0) -> None:
         self._free = deque(range(first + first % 2, last, 2))
         if not self._free or not 0 < first < last <= 0xFFFF:
             raise LocalProtocolError(f"no pair of ports fits in {first} to {last}")
         self.size = len(self._free)
+        self._free.rotate(-int(begin * self.size))
 
     @property
     def free(self) -> int:

@@ -189,6 +189,19 @@ async def test_the_ports_of_a_worker_that_was_killed_are_free(start: Start) -> N
     assert world.of(WorkerLost) == [WorkerLost(worker=0, calls=("one", "two"))] * 2
 
 
+async def test_each_worker_begins_elsewhere_in_its_ports(start: Start) -> None:
+    """To the first of them somebody may still send, for a call of the one before it."""
+    world = await start()
+    found = set()
+    for _ in range(4):
+        assert isinstance(world.plane.open("one"), Opened)
+        found.add((await world.applied(graph("one", leg("a"))))["a"].address[1])
+        (pid,) = world.plane.pids().values()
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda pid=pid: world.plane.pids().get(0, pid) != pid)
+    assert len(found) > 1
+
+
 async def test_a_key_that_is_none_costs_its_call_an_answer_and_the_worker_nothing(
     start: Start,
 ) -> None:

@@ -10,6 +10,7 @@ from media_world import HOST, free_span, until
 from protocols.rtp.endpoint import PortPair, PortRange, Reader
 from protocols.rtp.errors import LocalProtocolError
 from protocols.rtp.events import Address
+from tests.ports import free_pairs
 
 Heard = list[tuple[bytes, Address]]
 
@@ -62,6 +63,17 @@ def test_a_pair_that_came_back_is_the_last_to_be_used_again() -> None:
     others = [opened(span) for _ in range(2)]
     assert one.address not in [each.address for each in others]
     for each in others:
+        each.close()
+
+
+@pytest.mark.parametrize(("begin", "pair"), [(0.0, 0), (0.4, 1), (0.5, 2), (0.999, 3)])
+def test_a_range_begins_where_it_is_told_and_goes_round(begin: float, pair: int) -> None:
+    first = free_pairs(4)
+    span = PortRange(first, first + 7, begin)
+    several = [opened(span) for _ in range(4)]
+    ports = [each.address[1] for each in several]
+    assert ports == [first + 2 * ((pair + more) % 4) for more in range(4)]
+    for each in several:
         each.close()
 
 
