@@ -104,8 +104,9 @@ async def test_prompts_are_heard_as_often_as_they_say(tmp_path: Path, alice: Pho
         assert loud(alice) > 2 * once
 
 
-GATHERS = '<Gather timeout="1"/><Redirect>/done</Redirect>'
-RECORDS = '<Record timeout="1" playBeep="false"/><Redirect>/done</Redirect>'
+# By default who says nothing is waited for five seconds, and a pause takes one.
+GATHERS = '<Gather timeout="2"/><Redirect>/done</Redirect>'
+RECORDS = '<Record timeout="2" playBeep="false"/><Redirect>/done</Redirect>'
 
 
 @pytest.mark.parametrize("verb", [GATHERS, RECORDS], ids=["gather", "record"])
