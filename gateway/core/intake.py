@@ -93,13 +93,18 @@ class Intake:
             self._store.hint(FAMILY)
         elif self._read_lately.take(job.id):
             return  # the store was quicker than whoever made it, and so may its end have been
-        elif job.created_at < self._ours_since:
-            self._leave(job)  # whose the queue was may have read it, and even ended it
+        elif self._may_be_of_before(job):
+            self._leave(job)
         elif self._being_read or self._older:
             self._arrive(_new(job))
         elif self._admits(job):
             self._scheduler.offer(_entry(job, 1), self._clock())
             self._wake()
+
+    def _may_be_of_before(self, job: Job) -> bool:
+        """Whether it was made before its queue was ours: another may have tried and ended it."""
+        self._ours_since = min(self._ours_since, self._clock())  # a clock may be set back
+        return job.created_at < self._ours_since
 
     def left(self, entry: Entry[Job]) -> None:
         """A job has left the memory."""

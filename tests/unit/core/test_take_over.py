@@ -443,6 +443,25 @@ async def test_what_was_tried_before_its_maker_was_told_is_not_tried_again(
     assert log.seen == [("open still", 1), ("last", 1)]
 
 
+async def test_a_clock_that_is_set_back_sends_nothing_by_way_of_the_store(bench: Bench) -> None:
+    """What is made after a queue was taken over seems to be older then, but only the first."""
+    log = Log()
+    runner = bench.runner(log, own=NOTHING)
+    await runner.take_over(queue("e"))
+    runner.start()
+    await runner.recovered()
+    bench.clock.ahead = -3600.0
+    for count, name in enumerate(("a", "b"), 1):
+        await bench.insert(job := bench.job(name))
+        runner.offer(job)
+        assert count == 1 or not runner.stats().behind
+        async with asyncio.timeout(30):
+            while runner.stats().behind:
+                await asyncio.sleep(0.005)
+        await log.until(count)
+    assert log.seen == [("a", 1), ("b", 1)]
+
+
 async def test_a_look_that_fails_half_way_is_made_again(
     pair: list[Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
