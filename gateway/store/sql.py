@@ -43,8 +43,8 @@ class Plan:
     """
 
     __slots__ = (
+        "_each",
         "alone",
-        "each",
         "guard_at",
         "key_of",
         "ordered",
@@ -75,11 +75,17 @@ class Plan:
         most = min(_MAX_ROWS, (_MAX_VARIABLES - 1) // per_row)
         self.sizes = tuple(size for size in _SIZES if size <= most)
         self.texts: dict[int, str] = {}
-        self.each = _update_each(statement) if isinstance(statement, Update) else ""
+        self._each = _update_each(statement) if isinstance(statement, Update) else None
 
-    def apart(self, rows: Sequence[Row]) -> str:
-        """The SQL that each of `rows` runs alone; "" if they go together, in `chunks`."""
-        return self.each if len(rows) <= _FEW else ""
+    def apart(self, rows: Sequence[Row]) -> tuple[str, list[Row]] | None:
+        """The SQL that runs for each of `rows` alone, and its variables for each of them.
+
+        None if they go together, in `chunks`.
+        """
+        if self._each is None or len(rows) > _FEW:
+            return None
+        text, variables = self._each
+        return text, [variables(row) for row in rows]
 
     def chunks(self, rows: Sequence[Row]) -> Iterable[tuple[str, list[Any], int]]:
         """The steps that `rows` need: SQL, its variables, and how many rows it stands for.
@@ -181,15 +187,20 @@ def _update(statement: Update, size: int) -> str:
     )
 
 
-def _update_each(statement: Update) -> str:
-    """The same for one row; its last variable is the version that is expected, if it is guarded."""
-    names = statement.key + statement.columns
-    places = {name: f"?{at}" for at, name in enumerate(names, 1)}
-    changes = [f"{name} = {places[name]}" for name in statement.columns]
-    tests = [f"{name} = ?{at}" for at, name in enumerate(statement.key, 1)]
+def _update_each(statement: Update) -> tuple[str, Project]:
+    """The same for one row, and what puts that in the order of its variables.
+
+    A row ends with the version that is expected, if it is guarded.
+    """
+    keys, width = len(statement.key), len(statement.key) + len(statement.columns)
+    changes = [f"{name} = ?" for name in statement.columns]
+    tests = [f"{name} = ?" for name in statement.key]
+    order = [*range(keys, width), *range(keys)]
     if statement.guard:
-        tests.append(f"{statement.guard} = ?{len(names) + 1}")
-    return f"UPDATE {statement.table} SET {', '.join(changes)} WHERE {' AND '.join(tests)}"
+        tests.append(f"{statement.guard} = ?")
+        order.append(width)
+    text = f"UPDATE {statement.table} SET {', '.join(changes)} WHERE {' AND '.join(tests)}"
+    return text, itemgetter(*order)
 
 
 def _delete(statement: Delete, size: int) -> str:

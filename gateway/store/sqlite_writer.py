@@ -178,7 +178,7 @@ class Writer:
         cursor = self._cursor
         plan, rows = batch.plan, batch.rows
         if each := plan.apart(rows):
-            cursor.executemany(each, rows)
+            cursor.executemany(*each)
             self._check(plan, len(rows))
             applied.rows += len(rows)
             applied.facts_changed |= plan.table == "facts"

@@ -85,7 +85,7 @@ def test_a_few_updates_are_steps_of_their_own(
     run(database, ADD, [("x", at, "new") for at in range(6)])
     rows: list[Row] = [(at, "x", f"v{at}") for at in range(count)]
     each = Plan(SET, KEYS).apart(rows)
-    done = database.executemany(each, rows).rowcount if each else 0
+    done = database.executemany(*each).rowcount if each else 0
     assert done == steps
     changed = [("x", at, f"v{at}") for at in range(steps)]
     assert rows_of(database) == changed + [("x", at, "new") for at in range(steps, 6)]
@@ -94,6 +94,9 @@ def test_a_few_updates_are_steps_of_their_own(
 def test_one_that_is_guarded_finds_the_version_before_it(database: sqlite3.Connection) -> None:
     run(database, ADD, [("x", 1, 7)])
     guarded = Update(table="t", key=("a", "b"), columns=("v",), guard="v")
-    each = Plan(guarded, KEYS).apart([("x", 1, 9, 8)])
-    found = [database.executemany(each, [("x", 1, new, new - 1)]).rowcount for new in (9, 8)]
+    found = []
+    for new in (9, 8):
+        each = Plan(guarded, KEYS).apart([("x", 1, new, new - 1)])
+        assert each is not None
+        found.append(database.executemany(*each).rowcount)
     assert found == [0, 1]
