@@ -69,8 +69,8 @@ class Http:
     max_unproven_sockets: int = key(
         1000,
         forms.whole_number(1),
-        "open at once beside those, of whom nothing is known yet; over that the oldest of the "
-        "address that has the most is closed, or 503 if all came just now",
+        "open at once beside those, of whom nothing is known yet; over that one that has been "
+        "open for long is closed, first of the address that has the most, or 503 if all just came",
     )
     max_unproven_sockets_per_address: int = key(
         200,

@@ -63,9 +63,10 @@ class Strangers(Places):
     """Counts those who have yet to show who they are, and has the idle ones keep nobody out.
 
     Where a newcomer finds no place, who came first makes way: of its own place where that has as
-    many as it may, else of the one that has the most. Who shows a token or a password does so at
-    once, so whoever had `_TIME` for it goes; sooner only who is of a crowd. When all come at once,
-    as after a restart, those who are at it are not driven out.
+    many as it may, else of the one that has the most, or of all if nobody there has been for long.
+    Who shows a token or a password does so at once, so whoever had `_TIME` for it goes; sooner only
+    who is of a crowd. When all come at once, as after a restart, those who are at it are not driven
+    out.
     """
 
     def __init__(self, most: int, per_address: int, what: str, clock: Callable[[], float]) -> None:
@@ -100,13 +101,21 @@ class Strangers(Places):
         own = self._visits.get(place, {})
         is_own = len(own) >= self._per_address
         crowd = own if is_own else max(self._visits.values(), key=_many_and_old)
-        first, came = next(iter(crowd.items()))
-        is_crowd = len(crowd) > _CROWD * (len(own) + 1)
-        return first if is_crowd or self._clock() - came >= _TIME else None
+        oldest = crowd if is_own else min(self._visits.values(), key=_old)
+        for several in (crowd, oldest):
+            first, came = next(iter(several.items()))
+            if self._clock() - came >= _TIME:
+                return first
+        return next(iter(crowd)) if len(crowd) > _CROWD * (len(own) + 1) else None
 
 
 def _many_and_old(visits: "dict[Visit, float]") -> tuple[int, float]:
-    return len(visits), -next(iter(visits.values()))
+    return len(visits), -_old(visits)
+
+
+def _old(visits: "dict[Visit, float]") -> float:
+    """When the first of them came."""
+    return next(iter(visits.values()))
 
 
 class Visit:

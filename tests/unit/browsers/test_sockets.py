@@ -231,6 +231,22 @@ def test_who_came_first_makes_way_after_its_time() -> None:
     assert (old.cuts, other.cuts, own.cuts, door.strangers) == (1, 0, 1, 3)
 
 
+@pytest.mark.parametrize("many", [2, 3])
+def test_who_has_been_idle_for_long_goes_before_a_crowd_that_just_came(many: int) -> None:
+    """Whoever renews one of many in time keeps no place for the others it has elsewhere."""
+    now = 100.0
+    door = Door(Origins(), strangers=6, strangers_per_address=9, clock=lambda: now)
+    idle, crowd = Connection(), Connection()
+    for number in range(6 - many):
+        stays(door, idle.asks(f"192.0.2.{number}"))
+    now += 5.0
+    for _ in range(many):
+        stays(door, crowd.asks("198.51.100.1"))
+    for number in range(6 - many):
+        stays(door, comes_from(f"203.0.113.{number}"))
+    assert (idle.cuts, crowd.cuts) == (6 - many, 0)
+
+
 def test_of_a_full_address_the_first_makes_way_after_its_time() -> None:
     now = 100.0
     door = Door(Origins(), strangers=9, strangers_per_address=2, clock=lambda: now)
