@@ -56,10 +56,10 @@ class Line:
         return self.call.status in OVER
 
     def begin(self, leg: CallLeg | None) -> None:
-        """Keep it for the first time, with its first leg if it has one."""
+        """Keep it for the first time, at once, with its first leg if it has one."""
         told = self.call.direction is not CallDirection.INBOUND
         jobs = self._tell(CallEvent.INITIATED) if told else []
-        self._keep(self._book.begun(self.call, leg, jobs), jobs)
+        self._keeping.put(self._book.begun(self.call, leg, jobs), jobs)
 
     def trying(self, leg: CallLeg) -> None:
         """Keep another leg of it."""

@@ -252,7 +252,7 @@ class Scoped(Dialler, Ordered):
                 self._paths.found(leg_id)
             case FellSilent(leg=leg_id):
                 _log.warning("nothing comes from a peer", call=event.call, leg=leg_id)
-            case Resumed(leg=leg_id, silence=silence):
+            case Resumed(leg=leg_id, silence=silence) if silence:
                 seconds = round(silence, 1)
                 _log.info("a peer is heard again", call=event.call, leg=leg_id, after=seconds)
 

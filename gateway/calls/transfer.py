@@ -318,6 +318,7 @@ class Transfers(Places):
     async def _follow(self, move: Move, goto: Goto, gone: asyncio.Event) -> None:
         """Run what the app says for who stays, when who asked has had time to go."""
         line = self._joint.line
+        line.hasten()
         found = await self._house.documents.fetch(line.call, goto, extra=line.extra)
         self._joint.keep(found)
         if self._move is not move:
