@@ -13,10 +13,15 @@ from gateway.cli.client import Gateway, program
 # By the word that no browser after it says of itself.
 _BROWSERS: Final = (
     ("Edg", "Edge"),
+    ("EdgiOS", "Edge"),
+    ("EdgA", "Edge"),
     ("OPR", "Opera"),
     ("Firefox", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("HeadlessChrome", "Chrome"),
+    ("CriOS", "Chrome"),
     ("Chrome", "Chrome"),
-    ("Safari", "Safari"),
+    ("Version", "Safari"),
 )
 _WIDTH: Final = 24
 

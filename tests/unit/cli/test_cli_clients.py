@@ -18,6 +18,7 @@ ALICE: dict[str, Any] = {
     "expires_at": "2026-11-22T02:00:00.000Z",
 }
 LINUX = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML)"
 BOB = ALICE | {"identity": "bob", "registered": False, "calls": []}
 
 
@@ -43,6 +44,9 @@ def test_a_row_is_no_wider_than_a_terminal(gateway: StandIn) -> None:
     agents = {
         "Chrome 131": f"{LINUX} Chrome/131.0.0.0 Safari/537.36",
         "Edge 131": f"{LINUX} Chrome/131.0.0.0 Safari/537.36 Edg/131.0.2903.70",
+        "Chrome 132": f"{LINUX} HeadlessChrome/132.0.0.0 Safari/537.36",
+        "Chrome 133": f"{IPHONE} CriOS/133.0.6943.33 Mobile/15E148 Safari/604.1",
+        "Safari 17": f"{IPHONE} Version/17.1 Mobile/15E148 Safari/604.1",
         "Firefox 132": "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0",
         "Some app that says more of itself than anybody wants to read": "",
     }
