@@ -109,7 +109,13 @@ async def test_a_document_is_heard_and_keys_reach_it(tmp_path: Path, browser: Ch
 
 @pytest.mark.parametrize(
     ("typed", "to"),
-    [("+44 (7700) 900-123", "+447700900123"), ("00447700900123", "+447700900123"), ("17", "17")],
+    [
+        ("+44 (7700) 900-123", "+447700900123"),
+        ("+44 (0)7700 900123", "+447700900123"),
+        ("00447700900123", "+447700900123"),
+        ("1234567", "1234567"),
+        ("17", "17"),
+    ],
 )
 async def test_a_number_is_dialled_however_it_is_written(
     tmp_path: Path, browser: Chromium, typed: str, to: str

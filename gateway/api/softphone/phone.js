@@ -201,16 +201,18 @@ function over() {
   if (hadFocus) $("number").focus();
 }
 
-// What is dialled for what was typed: a number without what is between its digits, else all of it.
+// What is dialled for what was typed: a number without what is between its digits, nor the (0) that
+// only who is in its country dials, else all of it.
 function dialled(typed) {
-  const bare = typed.replace(/[\s().\/-]/g, "").replace(/^00(?=[1-9]\d{6})/, "+");
+  const abroad = typed.replace(/^((?:\+|00)[\d\s.\/-]+)\(0\)/, "$1");
+  const bare = abroad.replace(/[\s().\/-]/g, "").replace(/^00(?=[1-9]\d{6})/, "+");
   return /^\+?\d+$/.test(bare) ? bare : typed;
 }
 
 async function dial() {
   if (call !== null) return;
   const to = dialled($("number").value.trim());
-  if (/^\d{7,}$/.test(to)) {
+  if (/^0\d{6,}$/.test(to)) {
     return complain(`${to} is in no country: begin with + and its code, as in +447700900123.`);
   }
   complain("");
