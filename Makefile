@@ -75,8 +75,9 @@ test: style
 	$(RUN) -m 'realtime and not interop' $(call marked,realtime)
 
 waiting: compiled
-	@said=$$($(RUN) -n 3 --dist worksteal -m 'waiting and not interop' $(call marked,waiting) 2>&1); \
-	status=$$?; printf '\n%s\n' "$$said"; exit $$status
+	@said=$$(mktemp); trap 'printf "\n"; cat "$$said"; rm -f "$$said"' EXIT; trap 'exit 143' TERM INT; \
+	$(RUN) -n 3 --dist worksteal -m 'waiting and not interop' $(call marked,waiting) > "$$said" 2>&1 & \
+	wait $$!
 
 many: compiled
 	$(RUN) -n 4 --dist worksteal -m 'not (waiting or realtime or interop or hostile)'

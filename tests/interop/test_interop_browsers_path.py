@@ -95,12 +95,15 @@ async def delay(page: Page, alice: Phone) -> float:
     return monotonic() - began
 
 
-async def least_of(tries: Callable[[], Awaitable[float]], enough: float) -> float:
-    """The least of a few measurements, for the machine may be busy during one."""
-    found: list[float] = []
-    while len(found) < TRIES and min(found, default=inf) >= enough:
-        found.append(await tries())
-    return min(found)
+async def mostly(measured: Callable[[], Awaitable[float]], enough: float) -> list[float]:
+    """A measurement, and two more if it is not good enough, for the machine may be busy during one.
+
+    They are good enough if most are: if the middle one is.
+    """
+    found = [await measured()]
+    if found[0] >= enough:
+        found += [await measured() for _ in range(2)]
+    return sorted(found)
 
 
 async def recovery(page: Page, alice: Phone, path: NetworkPath) -> float:
@@ -155,8 +158,10 @@ async def test_what_was_late_is_heard_in_time_again(
         allowed = await access(here)
         alice.call("anybody", here.hop())
         async with joined(here, browser, allowed, alice, path, first) as page:
-            took = await least_of(lambda: recovery(page, alice, path), RECOVERS)
-            assert took < RECOVERS, f"it was late for {took:.2f} seconds more"
+            found: list[float] = []
+            while len(found) < TRIES and min(found, default=BACK) > RECOVERS:
+                found.append(await recovery(page, alice, path))
+            assert min(found) < RECOVERS, f"it was late for {found} seconds more"
 
 
 async def test_a_cut_path_is_found_anew(tmp_path: Path, browser: Chromium, alice: Phone) -> None:
@@ -180,8 +185,8 @@ async def test_a_cut_path_is_found_anew(tmp_path: Path, browser: Chromium, alice
                 await told(page, "reconnected")
             return took
 
-        took = await least_of(cut_and_back, BACK)
-        assert took < BACK, f"audio was back after {took:.2f} s"
+        took = await mostly(cut_and_back, BACK)
+        assert took[len(took) // 2] < BACK, f"audio was back after {took} s"
 
 
 async def test_media_that_were_away_for_long_are_back_by_themselves(
@@ -208,5 +213,5 @@ async def test_media_that_were_away_for_long_are_back_by_themselves(
                 await both_heard(page, alice)
                 return monotonic() - began
 
-        took = await least_of(away_and_back, BACK)
-        assert took < BACK, f"audio was back after {took:.2f} s"
+        took = await mostly(away_and_back, BACK)
+        assert took[len(took) // 2] < BACK, f"audio was back after {took} s"

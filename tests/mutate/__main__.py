@@ -20,7 +20,7 @@ from tests.mutate.hunt import Rows, by_lot, hunt_together, in_gateways
 from tests.mutate.mutants import promised
 from tests.mutate.named import named
 
-_TAKES: Final = 15.0  # seconds that a test in a gateway takes as it is and with its mutant
+_TAKES: Final = 15.0  # seconds that the tests of a row in a gateway take, as they are and with it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     all_in_gateways = in_gateways(rows)
     if options.seconds is not None:
         rows = by_lot(rows, int(options.seconds * options.workers / _TAKES), options.seed)
-        print(f"{in_gateways(rows)} of {all_in_gateways} in a gateway, --seed {options.seed}")
     wrong = [f"{name}: no test names it" for name in names if name not in tests]
     wrong += [f"{name}: is no attribute with an effect" for name in tests if name not in mutants]
     found = hunt_together(rows, 1 if len(rows) < 2 else options.workers)
@@ -47,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     for name, test in found.alive.items():
         print(f"{name}: survives {test}")
-    print(f"{len(rows)} rows, {len(rows) - len(found.alive)} mutants killed")
+    lot = f"; {in_gateways(rows)} of {all_in_gateways} tests in a gateway, --seed {options.seed}"
+    killed = f"{len(rows)} rows, {len(rows) - len(found.alive)} mutants killed"
+    print(killed if options.seconds is None else killed + lot)
     return 1 if found.alive else 0
 
 

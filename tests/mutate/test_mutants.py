@@ -104,7 +104,7 @@ def test_one_row_may_be_hunted_alone(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.endswith("1 rows, 1 mutants killed\n")
     assert program.main(["--row", "Pause length", "--seconds", "0", "--seed", "5"]) == 0
     told = capsys.readouterr().out
-    assert told == "0 of 1 in a gateway, --seed 5\n1 rows, 1 mutants killed\n"
+    assert told == "1 rows, 1 mutants killed; 0 of 1 tests in a gateway, --seed 5\n"
 
 
 def test_a_mutant_that_lives_is_told_of(
