@@ -75,7 +75,7 @@ test: style
 	$(RUN) -m 'realtime and not interop' $(call marked,realtime)
 
 waiting: compiled
-	@said=$$(mktemp); trap 'printf "\n"; cat "$$said"; rm -f "$$said"' EXIT; trap 'exit 143' TERM INT; \
+	@said=$$(mktemp); trap 'printf "\n"; cat "$$said"; rm -f "$$said"' EXIT; trap 'kill $$!; exit 143' TERM INT; \
 	$(RUN) -n 3 --dist worksteal -m 'waiting and not interop' $(call marked,waiting) > "$$said" 2>&1 & \
 	wait $$!
 
