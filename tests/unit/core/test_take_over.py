@@ -456,7 +456,7 @@ async def test_a_clock_that_is_set_back_sends_nothing_by_way_of_the_store(bench:
         runner.offer(job)
         assert count == 1 or not runner.stats().behind
         async with asyncio.timeout(30):
-            while runner.stats().behind:
+            while runner.stats().behind:  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.005)
         await log.until(count)
     assert log.seen == [("a", 1), ("b", 1)]
