@@ -193,7 +193,9 @@ class Outlet:
             if each.sent.payload_type == payload_type:
                 format = formats.find(each.sent.name, each.sent.clock_rate)
                 return 0 if format is None else min(most, format.ticks(payload))
-        if not any(each.sent.payload_type == payload_type for each in stream.events):
-            return 0
-        passed = max(0, round((now - self._at) * self.clock_rate))
-        return min(most + passed, dtmf.units(payload))
+        for each in stream.events:
+            if each.sent.payload_type == payload_type:
+                passed = max(0, round((now - self._at) * self.clock_rate))
+                lasts = dtmf.units(payload) * self.clock_rate // each.sent.clock_rate
+                return min(most + passed, lasts)
+        return 0

@@ -243,8 +243,11 @@ def presser(stream: Stream, *, ssrc: int, outlet: Outlet) -> Presser | None:
     format = format_of(codec)
     ptime = stream.ptime if format is None else format.ptime(stream.ptime)
     if stream.events:
-        rest = None if format is None else _rest(codec, format, ptime)
-        return EventPresser(stream.events[0].sent, ssrc=ssrc, outlet=outlet, rest=rest)
+        events = stream.events[0].sent
+        # A stream has one clock at a time: what has another can't be said among these.
+        is_one = format is not None and codec.clock_rate == events.clock_rate
+        rest = _rest(codec, format, ptime) if format is not None and is_one else None
+        return EventPresser(events, ssrc=ssrc, outlet=outlet, rest=rest)
     if format is None:
         return None
     return TonePresser(codec, format, ptime=ptime, ssrc=ssrc, outlet=outlet)

@@ -274,6 +274,21 @@ async def test_the_end_of_a_call_ends_it(world: World) -> None:
     assert not world.switch._waiting
 
 
+async def test_between_keys_of_another_clock_there_is_nothing(world: World) -> None:
+    """Phones offer events of 8000 beside Opus, whose clock is 48000 (RFC 7587 §4.1)."""
+    one = world.peer()
+    world.apply([leg("a", agreed(one, OPUS, dtmf=chosen(EVENTS)))])
+    await until(lambda: one.heard)
+    world.switch.press("call", "a", "1w2", world.now(), 0.1)
+    await until(lambda: world.of(wire.Pressed))
+    await until(lambda: one.heard[-1].payload_type != 101)
+    types = [each.payload_type for each in one.heard]
+    first, last = types.index(101), len(types) - types[::-1].index(101)
+    assert set(types[first:last]) == {101}
+    assert len({each.timestamp for each in one.heard[first:last]}) == 2
+    assert (one.heard[last].timestamp - one.heard[last - 1].timestamp) & 0xFFFF_FFFF < 0x8000_0000
+
+
 async def test_keys_have_the_leg_for_themselves(world: World) -> None:
     one = world.peer()
     world.apply([leg("a", agreed(one, dtmf=chosen(EVENTS)))])
