@@ -248,8 +248,9 @@ class Rtpengine:
         if fresh := guests - held:
             self._guests[graph.call] = held | guests
             self._lent |= fresh
-            for call in {call for call, _ in fresh} & self._calls.keys():
-                await self._settle(self._calls[call])
+            lenders = {call for call, _ in fresh} & self._calls.keys()
+            settling = [self._promise(self._settle(self._calls[each])) for each in lenders]
+            await asyncio.gather(*settling, return_exceptions=True)  # a fault is its lender's alone
 
     def _give_back(self, graph: Graph) -> None:
         self._return(graph.call, _guests_of(graph))

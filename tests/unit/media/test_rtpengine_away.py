@@ -100,6 +100,32 @@ async def test_who_wants_something_of_a_call_that_is_ending_borrows_nothing() ->
     await ending
 
 
+async def test_a_lender_that_ends_while_it_is_waited_for_takes_no_other_along() -> None:
+    here = await World().bridged()
+    here.plane.open("CA2")
+    await here.applied(talk(1, call="CA2"))
+    here.plane.open("CF1")
+    here.log.clear()
+    here.engine.held["offer"] = asyncio.Event()
+    guests = [Guest(id=f"g{each}", call=each, leg="a") for each in (CALL, "CA2")]
+    applying = here.plane.apply(graph(1, *guests, call="CF1"))
+    await until(lambda: here.log.count("offer a at 20000") == 2)  # neither waits for the other
+    ending = [here.plane.end(each) for each in (CALL, "CA2")]
+    here.engine.held["offer"].set()
+    assert isinstance(await applying, wire.Applied)
+    await asyncio.gather(*ending)
+    assert here.of(WorkerLost) == [] and here.plane._calls.keys() == {"CF1"}
+
+
+async def test_a_lenders_fault_is_the_lenders_alone() -> None:
+    here = await World().bridged()
+    here.plane.open("CF1")
+    here.engine.fails["answer"] = ValueError("a fault of ours")
+    room = graph(1, Guest(id="g", call=CALL, leg="a"), call="CF1")
+    assert isinstance(await here.plane.apply(room), wire.Applied)
+    assert [each.calls for each in here.of(WorkerLost)] == [(CALL,)]
+
+
 async def test_a_front_that_was_made_without_an_answer_is_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
