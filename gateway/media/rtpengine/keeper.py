@@ -12,14 +12,15 @@ import structlog
 
 from gateway.media.ng import NgAway, NgForgotten, NgRefused
 from gateway.media.rtpengine import pulse
-from gateway.media.rtpengine.front import Asks, Front
+from gateway.media.rtpengine.front import Front
+from gateway.media.rtpengine.heard import Heard
 from gateway.media.rtpengine.leftovers import Leftovers
 from gateway.media.rtpengine.pulse import Pulse
 
 _log = structlog.get_logger(__name__)
 
 PAUSE: Final = 1.0  # seconds
-GIVEN_UP: Final = 5.0  # seconds without an answer after which fronts are lost
+GIVEN_UP: Final = 5.0  # seconds without an answer to anything after which fronts are lost
 _AT_ONCE: Final = 16  # fronts that are asked for at one time
 
 
@@ -31,7 +32,7 @@ class Keeper:
 
     def __init__(
         self,
-        ng: Asks,
+        ng: Heard,
         fronts: Callable[[], list[Front]],
         lost: Callable[[list[Front]], None],
         look: Callable[[], Awaitable[None]],
@@ -46,7 +47,6 @@ class Keeper:
         self._there = asyncio.Event()
         self._pulse: Pulse | None = None
         self._is_blind = False
-        self._heard = 0.0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -56,7 +56,7 @@ class Keeper:
 
     async def start(self) -> None:
         """Ask for the first time, and from now on."""
-        self._heard = asyncio.get_running_loop().time()
+        self._ng.now()
         await self._ask_once()
         if not self.is_there:
             _log.warning("calls have their media in the workers alone until rtpengine answers")
@@ -104,11 +104,15 @@ class Keeper:
             else:
                 await self._ng.ask("ping")
             self._answered()
+        except NgAway as error:
+            self.failed(error)
+            if asyncio.get_running_loop().time() - self._ng.at >= GIVEN_UP:
+                self._lost(self._fronts())
+            return
+        try:
             await self._leftovers.clear()
         except NgAway as error:
             self.failed(error)
-            if asyncio.get_running_loop().time() - self._heard >= GIVEN_UP:
-                self._lost(self._fronts())
 
     async def _count(self, fronts: list[Front]) -> None:
         """See whether it knows all fronts."""
@@ -145,7 +149,6 @@ class Keeper:
         return True
 
     def _answered(self) -> None:
-        self._heard = asyncio.get_running_loop().time()
         if not self.is_there:
             self._there.set()
             _log.info("rtpengine answers; new calls go by it")

@@ -19,6 +19,7 @@ from gateway.media.plane import Full, Happened, Lost, Opened, Plane, WorkerLost
 from gateway.media.rtpengine import keeper
 from gateway.media.rtpengine.descriptions import is_behind
 from gateway.media.rtpengine.front import Asks, Front
+from gateway.media.rtpengine.heard import Heard
 from gateway.media.rtpengine.keeper import Keeper
 from gateway.media.rtpengine.leftovers import Leftovers
 from gateway.media.rtpengine.names import Names
@@ -53,7 +54,7 @@ class Rtpengine:
         *,
         interfaces: Sequence[str] = (),
     ) -> None:
-        self._ng = ng
+        self._ng: Final = Heard(ng)
         self._interfaces = interfaces
         self._receiver = receiver
         self._workers = workers(self._told)
@@ -64,8 +65,8 @@ class Rtpengine:
         self._names = names
         self._silences = Silences(self._receiver)
         self._lost_calls = 0
-        self._leftovers = Leftovers(ng, names)
-        self.keeper = Keeper(ng, self._fronts, self._lose_fronts, self._look, self._leftovers)
+        self._leftovers = Leftovers(self._ng, names)
+        self.keeper = Keeper(self._ng, self._fronts, self._lose_fronts, self._look, self._leftovers)
 
     async def start(self) -> None:
         """Look whether rtpengine is there, and go on doing so."""

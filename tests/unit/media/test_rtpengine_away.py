@@ -1,6 +1,7 @@
 """What becomes of calls when rtpengine is silent, refuses, forgets or restarts."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -274,6 +275,38 @@ async def test_one_that_is_away_for_long_has_lost_its_calls(
     monkeypatch.setattr(keeper, "GIVEN_UP", 0.0)
     await here.plane.keeper._ask_once()
     assert len(here.of(WorkerLost)) == 1
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_one_that_answers_anything_is_not_away_for_long(refuses: bool) -> None:
+    """Looks may take longer than that; then one question without an answer is no end."""
+    here = await World().bridged()
+    here.plane._ng.at -= 2 * keeper.GIVEN_UP
+    here.engine.fails["statistics"] = AWAY
+    if refuses:
+        here.engine.fails["query"] = NgRefused("it is busy")
+    front = here.plane._fronts()[0]
+    with suppress(NgRefused):
+        await front.look()
+    await here.plane.keeper._ask_once()
+    assert here.of(WorkerLost) == []
+    here.plane._ng.at -= 2 * keeper.GIVEN_UP
+    await here.plane.keeper._ask_once()
+    assert len(here.of(WorkerLost)) == 1
+
+
+async def test_a_leftover_that_cant_be_deleted_ends_no_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeper, "GIVEN_UP", 0.0)
+    here = await World().bridged()
+    here.plane.keeper.leave("x-1-one")
+    here.engine.fails["delete"] = AWAY
+    await here.plane.keeper._ask_once()
+    assert not here.plane.keeper.is_there and here.of(WorkerLost) == []
+    del here.engine.fails["delete"]
+    await here.plane.keeper._ask_once()
+    assert here.plane.keeper.is_there and here.log == ["delete one", "delete one"]
 
 
 async def test_what_a_crash_left_is_deleted_at_the_next_start_and_nothing_of_others() -> None:
