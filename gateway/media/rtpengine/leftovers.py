@@ -38,14 +38,16 @@ class Leftovers:
 
     async def _sweep(self) -> None:
         """Delete what a process before left, as far as it is to be seen."""
+        tried: set[str] = set()
         try:
             while True:
                 names, is_whole = await self._listed()
-                left = self._names.left_over(names)
+                left = [each for each in self._names.left_over(names) if each not in tried]
+                tried.update(left)
                 for each in left:
                     await self._delete(each)
                 if left:
-                    _log.info("fronts that a crash left are deleted", fronts=len(left))
+                    _log.info("rtpengine was asked to delete what a crash left", fronts=len(left))
                 if is_whole or not left:
                     break
         except NgRefused as error:
