@@ -1,7 +1,7 @@
 """Names of fronts: whose they are, so that one that was left by a process before is known.
 
-`a1b2c3d4-0f3e-17-…`: eight hex digits that stand in the data folder, which one process has at a
-time, four that each start throws for itself, a number, and the leg. Who finds the first ones with
+`a1b2c3d4-0f3e5d6c-17-…`: eight hex digits that stand in the data folder, which one process has at a
+time, eight that each start throws for itself, a number, and the leg. Who finds the first ones with
 other second ones finds what a process before left, for it can't be there any more; gateways
 with folders of their own have others.
 """
@@ -45,7 +45,7 @@ class Names:
 
 def fresh_names() -> Names:
     """Those of a process that nobody comes after."""
-    return Names(secrets.token_hex(4), secrets.token_hex(2))
+    return Names(secrets.token_hex(4), secrets.token_hex(4))
 
 
 def names_in(data: Path) -> Names:
@@ -57,10 +57,10 @@ def names_in(data: Path) -> Names:
     with suppress(OSError, UnicodeDecodeError):
         token = file.read_text().strip()
         if _TOKEN.fullmatch(token):
-            return Names(token, secrets.token_hex(2))
+            return Names(token, secrets.token_hex(4))
     token = secrets.token_hex(4)
     try:
         file.write_text(f"{token}\n")
     except OSError as error:
         _log.warning("what a crash leaves in rtpengine won't be known", reason=str(error))
-    return Names(token, secrets.token_hex(2))
+    return Names(token, secrets.token_hex(4))

@@ -10,7 +10,7 @@ from gateway.media import wire
 from gateway.media.graph import Guest
 from gateway.media.ng import NgRefused
 from gateway.media.plane import Lost, WorkerLost
-from gateway.media.rtpengine import keeper
+from gateway.media.rtpengine import keeper, leftovers
 from gateway.media.rtpengine.plane import LOST
 from tests.unit.media.ng_world import AWAY, CALL, World, graph, leg, talk, taped, until
 
@@ -325,6 +325,20 @@ async def test_what_a_crash_left_is_deleted_at_the_next_start_and_nothing_of_oth
     await here.plane.keeper._ask_once()
     assert len(engine.known) == len(others) + 2
     assert engine.asked["list"] == 2  # it is known how long names are, then all are asked for
+
+
+async def test_what_a_crash_left_and_rtpengine_keeps_is_tried_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leftovers, "_ROOM", 100)  # a list never has all
+    engine = World().engine
+    for number in range(40):
+        engine.known[f"a1b2c3d4-00ff-{number}-a"] = engine._new()
+    engine.fails["delete"] = NgRefused("it is kept")
+    async with asyncio.timeout(10):
+        here = await World(start="0002", engine=engine).open()
+    assert here.plane.keeper.is_there
+    assert (engine.asked["list"], engine.asked["delete"]) == (2, 32)
 
 
 async def test_what_a_crash_left_is_deleted_when_rtpengine_is_back() -> None:

@@ -1,5 +1,6 @@
 """Names of fronts: who may delete what another process left."""
 
+import re
 from pathlib import Path
 
 from gateway.media.rtpengine.names import fresh_names, names_in
@@ -30,3 +31,8 @@ def test_a_token_that_is_none_is_thrown_anew_and_kept(tmp_path: Path) -> None:
         file.write_bytes(text)
         left = names_in(tmp_path).new("a")
         assert names_in(tmp_path).left_over([left]) == [left]
+
+
+def test_starts_are_many_enough_that_no_two_are_the_same(tmp_path: Path) -> None:
+    for names in (fresh_names(), names_in(tmp_path), names_in(tmp_path)):
+        assert re.fullmatch("[0-9a-f]{8}-[0-9a-f]{8}-1-a", names.new("a"))
