@@ -39,13 +39,19 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 def peer_of(leg: Leg, stream: Stream, before: Peer | None) -> Peer:
     """Who is to be behind a front; on hold it is whoever it was `before`.
 
-    A private address that signalling does not come from means nothing here, its port may.
+    A private address that signalling does not come from means nothing here, its port may. One that
+    began on hold may be anywhere.
     """
     codecs = codecs_of(stream)
     if stream.remote is None:
         if before is not None:
             return msgspec.structs.replace(before, codecs=codecs)
-        return Peer(address=(leg.signalling, NOWHERE), control=NOWHERE, codecs=codecs)
+        return Peer(
+            address=(leg.signalling, NOWHERE),
+            control=NOWHERE,
+            is_learnt=leg.latch is not LatchPolicy.NAMED,
+            codecs=codecs,
+        )
     host, port = stream.remote
     is_learnt = is_behind(leg, host)
     return Peer(

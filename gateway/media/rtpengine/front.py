@@ -109,11 +109,17 @@ class Front:
     async def aim(self, target: Place) -> None:
         """Have the side within be `target`; nothing is asked if all is as it was.
 
-        While the peer is not learnt it is nobody instead. What fails is to be asked again.
+        While the peer is not learnt it is nobody instead. What fails is to be asked again. A look
+        that can't be read says only that the peer is not learnt yet.
         """
         assert self.peer is not None, "the front has nobody before it"
         if self._is_unknown and self._true is not None:
-            await self.look()
+            try:
+                await self.look()
+            except NgForgotten:
+                raise
+            except NgRefused:
+                pass
         peer = self._pinned(self.peer)
         place = _NOWHERE if self._is_unknown else target
         if self._true == (place, peer):

@@ -133,7 +133,10 @@ def test_who_holds_is_where_they_were() -> None:
     before = described("203.0.113.9", peer, is_private=False)
     held = stream(0, remote=None, remote_rtcp=None)
     assert peer_of(peer, held, before) == before
-    assert peer_of(peer, held, None).address == ("198.51.100.7", 9)
+    fresh = peer_of(peer, held, None)
+    assert (fresh.address, fresh.is_learnt) == (("198.51.100.7", 9), True)
+    named = leg("a", signalling="198.51.100.7", latch=LatchPolicy.NAMED)
+    assert not peer_of(named, held, None).is_learnt
 
 
 def test_a_side_is_written_and_read() -> None:

@@ -275,6 +275,46 @@ async def test_one_that_turns_out_to_be_behind_a_nat_is_taken_from_its_host_alon
     assert here.log == ["offer a at 20000", "answer a at 5002", "apply"]
 
 
+async def test_one_that_answers_on_hold_may_be_behind_a_nat() -> None:
+    """Nothing says yet where it is; rtpengine learns no side that it was told to hold."""
+    here = await World().open()
+    await here.applied(graph(1, leg("a", stream=stream(0, remote=None, remote_rtcp=None))))
+    (known,) = here.engine.known.values()
+    assert here.log[-3:] == ["offer a at 9", "answer a at 9", "apply"]
+    behind = leg("a", stream=stream(5000, remote=("10.0.0.9", 5000)), offers=1)
+    await here.applied(graph(2, behind))
+    assert here.log[-3:] == ["offer a at 9", "answer a at 5000", "apply"]
+    assert "asymmetric" not in known["flags"]
+    await looked_at(here)
+    known.update(packets=3, source=7777)
+    await here.settled()
+    assert here.log[-2:] == ["offer a at 20000", "answer a at 7777"]
+    assert "asymmetric" in known["flags"]
+
+
+async def test_a_look_at_one_to_be_learnt_that_cant_be_read_ends_no_call() -> None:
+    here = await World().open()
+    behind = leg("a", stream=stream(5000, remote=("10.0.0.9", 5000)))
+    await here.applied(graph(1, behind))
+    (known,) = here.engine.known.values()
+    here.engine.fails["query"] = NgRefused("its answer is none that is known")
+    await looked_at(here)
+    assert here.of(WorkerLost) == []
+    del here.engine.fails["query"]
+    await looked_at(here)
+    known.update(packets=3, source=7777)
+    await here.settled()
+    assert here.log[-2:] == ["offer a at 20000", "answer a at 7777"]
+
+
+async def test_one_to_be_learnt_that_is_forgotten_is_lost() -> None:
+    here = await World().open()
+    behind = leg("a", stream=stream(5000, remote=("10.0.0.9", 5000)))
+    await here.applied(graph(1, behind))
+    here.engine.known.clear()
+    await until(lambda: len(here.of(WorkerLost)) == 1)
+
+
 async def test_one_that_is_learnt_by_whoever_looks_first_is_held_as_well() -> None:
     """The keeper looks at fronts, too."""
     here = await World().open()
