@@ -207,8 +207,7 @@ def _read_media(value: str) -> _Draft:
     if is_rtp(made.protocol):
         for each in formats:
             number = _number(each, _MAX_TYPE, "payload type")
-            if number not in made.types.values():
-                made.types[each] = number
+            made.types[str(number)] = number
     else:
         made.formats = tuple(formats)
     return made
@@ -263,8 +262,14 @@ def _read_attribute(level: _Draft, text: str) -> None:
         level.attributes.append((name, value if colon else None))
 
 
+def _of_type(value: str) -> tuple[str, str]:
+    """The payload type that an attribute is about, as in `types`, and what it says of it."""
+    number, _, rest = value.partition(" ")
+    return number.lstrip("0") or number[-1:], rest
+
+
 def _read_rtpmap(level: _Draft, name: str, value: str) -> bool:
-    number, _, mapping = value.partition(" ")
+    number, mapping = _of_type(value)
     codec, _, rest = mapping.strip(" \t").partition("/")
     rate, slash, channels = rest.partition("/")
     if number not in level.types or number in level.rtpmap or not codec or " " in codec:
@@ -276,7 +281,7 @@ def _read_rtpmap(level: _Draft, name: str, value: str) -> bool:
 
 
 def _read_fmtp(level: _Draft, name: str, value: str) -> bool:
-    number, _, params = value.partition(" ")
+    number, params = _of_type(value)
     if number not in level.types:
         return False
     level.fmtp.setdefault(number, []).extend(read_params(params))

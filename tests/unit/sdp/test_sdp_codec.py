@@ -152,6 +152,25 @@ def test_what_peers_write(text: str, as_if: str) -> None:
     ), as_if
 
 
+@pytest.mark.parametrize(("listed", "told"), [("97", "97"), ("097", "97"), ("97", "0097")])
+def test_a_type_is_a_number_however_it_is_written(listed: str, told: str) -> None:
+    text = f"m=audio 9 RTP/AVP {listed} 0\na=rtpmap:{told} opus/48000/2\na=fmtp:{told} stereo\n"
+    description = read(f"{HEAD}{text}".encode())
+    (media,) = description.media
+    opus, pcmu = media.codecs
+    assert (opus.payload_type, opus.name, opus.params) == (97, "opus", (("stereo", None),))
+    assert pcmu == STATIC[0] and not media.attributes
+    assert read(write(description)) == description
+
+
+@pytest.mark.parametrize("line", ["a=fmtp: stereo", "a=rtpmap: opus/48000/2", "a=fmtp:00x stereo"])
+def test_what_is_of_no_type_is_kept_as_it_stands(line: str) -> None:
+    description = read(f"{HEAD}m=audio 9 RTP/AVP 0\n{line}\n".encode())
+    (media,) = description.media
+    assert media.codecs == (STATIC[0],) and len(media.attributes) == 1
+    assert read(write(description)) == description
+
+
 def test_a_user_name_may_have_spaces() -> None:
     read_ = read(b"v=0\r\no=John Smith 1 2 IN IP4 1.2.3.4\r\n")
     assert (read_.origin.username, read_.origin.session_id) == ("John Smith", "1")
