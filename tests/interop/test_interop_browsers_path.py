@@ -192,26 +192,19 @@ async def test_a_cut_path_is_found_anew(tmp_path: Path, browser: Chromium, alice
 async def test_media_that_were_away_for_long_are_back_by_themselves(
     tmp_path: Path, browser: Chromium, alice: Phone
 ) -> None:
-    """Nothing passes, whatever the SDK opens; the call stands, and what it asked for last works."""
-    async with gateway(tmp_path, SETUP, TO_ALICE) as here:
+    """Nothing passes, whatever the SDK opens; the call stands, and what it asked for last works.
+
+    How soon is up to when the SDK tries again.
+    """
+    async with gateway(tmp_path, SETUP, TO_ALICE) as here, network_path() as (path, first):
         await alice.register(here.hop())
         allowed = await access(here)
-
-        async def away_and_back() -> float:
-            async with (
-                network_path() as (path, first),
-                joined(here, browser, allowed, alice, path, first) as page,
-            ):
-                await asyncio.sleep(WARNS)
-                path.is_out, back = True, monotonic() + AWAY
-                await told(page, "reconnecting")
-                await asyncio.sleep(back - monotonic())
-                assert await page.run("events.slice(-2)") == ["accept", "reconnecting"]
-                path.is_out = False
-                began = monotonic()
-                await told(page, "reconnected")
-                await both_heard(page, alice)
-                return monotonic() - began
-
-        took = await mostly(away_and_back, BACK)
-        assert took[len(took) // 2] < BACK, f"audio was back after {took} s"
+        async with joined(here, browser, allowed, alice, path, first) as page:
+            await asyncio.sleep(WARNS)
+            path.is_out, back = True, monotonic() + AWAY
+            await told(page, "reconnecting")
+            await asyncio.sleep(back - monotonic())
+            assert await page.run("events.slice(-2)") == ["accept", "reconnecting"]
+            path.is_out = False
+            await told(page, "reconnected")
+            await both_heard(page, alice)
