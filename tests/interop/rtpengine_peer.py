@@ -9,8 +9,11 @@ import random
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
 
 from protocols.ng import message
 from protocols.ng.bencode import Value
@@ -117,3 +120,11 @@ def hold_span() -> tuple[socket.socket, int]:
             continue
         return held, first
     raise AssertionError(f"all ports from {SPANS.start} to {SPANS.stop - 1} are taken")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Rtpengine]:
+    """One for a test."""
+    peer = Rtpengine(tmp_path / "rtpengine")
+    yield peer
+    peer.close()

@@ -1,7 +1,7 @@
 """Calls with a real rtpengine as the media plane: phones, documents, orders over REST."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,21 +24,15 @@ from tests.integration.voice.test_spoken import ask, sound, tones_of
 from tests.integration.voice.world import World, until, world
 from tests.interop.reporting_sound import ReportingSound
 from tests.interop.rtpengine_peer import Rtpengine as Peer
+from tests.interop.rtpengine_peer import engine
 from tests.webrtc_peer import on_loopback
 
-__all__ = ["on_loopback", "open_phone"]
+__all__ = ["engine", "on_loopback", "open_phone"]
 
 pytestmark = pytest.mark.interop
 
 OpenPhone = Callable[..., Awaitable[Phone]]
 TO_BOB = dial(user("bob"), action="/after")
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Peer]:
-    peer = Peer(tmp_path / "rtpengine")
-    yield peer
-    peer.close()
 
 
 @pytest.fixture

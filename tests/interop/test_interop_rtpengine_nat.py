@@ -1,7 +1,7 @@
 """Peers whose SDP does not say where they are: a real rtpengine hears, follows and robs nobody."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from tests.integration.voice.acts import change
 from tests.integration.voice.phones import Phone, Sound
 from tests.integration.voice.test_endings import DOMAIN
 from tests.interop.rtpengine_peer import Rtpengine as Peer
+from tests.interop.rtpengine_peer import engine
 from tests.interop.test_interop_rtpengine_calls import (
     TO_BOB,
     bridged,
@@ -20,6 +21,8 @@ from tests.interop.test_interop_rtpengine_calls import (
     hear_one_each,
     plane,
 )
+
+__all__ = ["engine"]
 
 pytestmark = pytest.mark.interop
 
@@ -41,13 +44,6 @@ async def move(phone: Phone) -> None:
     before.close()
     await phone.sound.open()
     await change(phone)
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Peer]:
-    peer = Peer(tmp_path / "rtpengine")
-    yield peer
-    peer.close()
 
 
 @pytest.fixture

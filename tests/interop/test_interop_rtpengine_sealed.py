@@ -1,8 +1,7 @@
 """Media sealed with keys of SDP pass a real rtpengine as they are: workers have the keys."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -19,7 +18,10 @@ from protocols.rtp.packet import Malformed, Packet, read, write
 from protocols.rtp.srtp import Refusal, SrtpReceiver, SrtpSender, Suite
 from protocols.sdp.media import Srtp
 from tests.interop.rtpengine_peer import Rtpengine as Peer
+from tests.interop.rtpengine_peer import engine
 from tests.unit.media.ng_world import CALL, HOST, graph, leg, stream
+
+__all__ = ["engine"]
 
 pytestmark = pytest.mark.interop
 
@@ -58,13 +60,6 @@ class End(asyncio.DatagramProtocol):
             )
         )
         self.transport.sendto(self.sealer.protect(octets) if self.sealer else octets, to)
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Peer]:
-    peer = Peer(tmp_path / "rtpengine")
-    yield peer
-    peer.close()
 
 
 @pytest.fixture

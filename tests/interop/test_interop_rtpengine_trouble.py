@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,12 @@ from tests.integration.voice.phones import Phone
 from tests.integration.voice.test_endings import DOMAIN
 from tests.integration.voice.world import until
 from tests.interop.rtpengine_peer import Rtpengine as Peer
+from tests.interop.rtpengine_peer import engine
 from tests.interop.test_interop_rtpengine_calls import TO_BOB, bridged, gateway
 from tests.interop.test_interop_rtpengine_calls import plane as plane_of
 from tests.unit.media.ng_world import CALL, talk
 
-__all__ = ["open_phone"]
+__all__ = ["engine", "open_phone"]
 
 pytestmark = pytest.mark.interop
 
@@ -36,13 +37,6 @@ OpenPhone = Callable[..., Awaitable[Phone]]
 
 SDP = "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
 AS_LONG_AS_WAITED = 3.0  # seconds: longer than one question waits, shorter than calls are kept
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Peer]:
-    peer = Peer(tmp_path / "rtpengine")
-    yield peer
-    peer.close()
 
 
 @pytest.fixture
