@@ -247,6 +247,7 @@ _LIMITS: Final[tuple[tuple[str, Callable[[Config], int]], ...]] = (
     ("speech.max_waiting", lambda config: config.speech.max_waiting),
     ("speech.max_cache", lambda config: config.speech.max_cache),
     ("webhooks.workers", lambda config: config.webhooks.workers),
+    ("webhooks.max_connections_per_host", lambda config: config.webhooks.max_connections_per_host),
     ("webhooks.max_in_memory", lambda config: config.webhooks.max_in_memory),
     ("webhooks.max_in_memory_per_host", lambda config: config.webhooks.max_in_memory_per_host),
 )

@@ -349,7 +349,8 @@ class Webhooks:
     retry_for: float = key(
         4 * 3600.0, forms.duration(), 'how long a status callback is tried; "0s": as Twilio'
     )
-    workers: int = key(64, forms.whole_number(1), "requests to apps at once")
+    max_connections_per_host: int = key(256, forms.whole_number(1), "requests to a host at once")
+    workers: int = key(64, forms.whole_number(1), "callbacks that are sent at once")
     concurrency_per_host: int = key(16, forms.whole_number(1), "of these to one host")
     max_in_memory: int = key(
         100_000, forms.whole_number(1), "jobs in memory; the rest waits in the store"

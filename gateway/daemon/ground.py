@@ -98,7 +98,7 @@ class Ground:
             stack.push_async_callback(self._directory.close)
         webhooks = self.config.webhooks
         connections = await stack.enter_async_context(
-            Connections(Guard(webhooks.allow), per_host=webhooks.concurrency_per_host)
+            Connections(Guard(webhooks.allow), per_host=webhooks.max_connections_per_host)
         )
         self.fetcher = Fetcher(connections, clock=self.clock)
         self.archive = open_archive(webhooks.archive, self.data / ARCHIVE)

@@ -65,7 +65,7 @@ def config(callee: Party) -> str:
 # Connections to the app are kept for a while: their number is not to depend on how busy we are.
 ONE_AT_A_TIME = """
 [webhooks]
-concurrency_per_host = 1
+max_connections_per_host = 1
 """
 
 
