@@ -17,10 +17,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from protocols.sip import stun
+from protocols.sip.sockets.cadence import Cadence
 from protocols.sip.transport import Flow, Transport
 from protocols.sip.wire import Address, Clock, Event, Failed, ReadDatagram, Received
 
-BATCH: Final = 64
+BATCH: Final = 512
 """Datagrams of one socket that are read at a wake-up, so that the others get their turn."""
 
 LARGEST: Final = 65535
@@ -157,6 +158,8 @@ class Datagrams:
         self._loop = asyncio.get_running_loop()
         self._sockets: dict[int, Socket] = {}
         self._ready = select.epoll()
+        self._cadence = Cadence(clock())
+        self._rest: asyncio.TimerHandle | None = None
         self._loop.add_reader(self._ready.fileno(), self._on_ready)
 
     def add(self, ident: int, local: Address) -> Socket:
@@ -168,12 +171,26 @@ class Datagrams:
 
     def close(self) -> None:
         self._loop.remove_reader(self._ready.fileno())
+        if self._rest is not None:
+            self._rest.cancel()
         self._ready.close()
         for each in self._sockets.values():
             each.close()
         self._sockets.clear()
 
     def _on_ready(self) -> None:
+        """Read what is there, and again as soon as more comes, or after a rest."""
+        rest = self._cadence.rest(self._read_all(), self._clock())
+        if rest:
+            if self._rest is None:
+                self._loop.remove_reader(self._ready.fileno())
+            self._rest = self._loop.call_later(rest, self._on_ready)
+        elif self._rest is not None:
+            self._rest = None
+            self._loop.add_reader(self._ready.fileno(), self._on_ready)
+
+    def _read_all(self) -> int:
+        """Deliver what the sockets have; how much that was."""
         batch: list[Event] = []
         now = self._clock()
         for number, mask in self._ready.poll(0):
@@ -183,3 +200,4 @@ class Datagrams:
             ready.receive(self._read, now, batch)
         if batch:
             self._deliver(batch)
+        return len(batch)

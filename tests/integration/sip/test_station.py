@@ -3,6 +3,7 @@
 import asyncio
 import random
 import secrets
+import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -193,4 +194,32 @@ async def test_browsers_are_told_that_we_are_at_their_socket(transport: Transpor
     assert uri == SipUri(
         user="trunkline", host="192.0.2.1", port=8443, params=(("transport", "ws"),)
     )
+    await party.station.close()
+
+
+async def test_messages_that_come_in_masses_are_read_after_rests_and_none_is_lost() -> None:
+    party = await Party().open(Transport.UDP)
+    _, to = party.station.endpoint.addresses()[0]
+    datagrams = party.station.endpoint._datagrams
+    sent = 0
+
+    async def come(some: int) -> None:
+        nonlocal sent
+        for _ in range(some):
+            wire.sendto(b"what %d\r\n\r\n" % sent, to)
+            sent += 1
+        await asyncio.sleep(0.001)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+        async with asyncio.timeout(PATIENCE):
+            while datagrams._rest is None:
+                await come(50)
+            await come(50)
+            while datagrams._rest is not None or len(party.told) < sent:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            before = len(party.told)
+            await come(1)  # and it listens again
+            while len(party.told) == before:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert len(party.told) == sent
     await party.station.close()
