@@ -81,6 +81,7 @@ _CODES: Final[Mapping[str, frozenset[str]]] = {
     code: frozenset(country for country, (each, _) in _COUNTRIES.items() if each == code)
     for code, _ in _COUNTRIES.values()
 }
+_ANYWHERE: Final = EVERYWHERE.union(*NUMBERS.values())
 _SEPARATORS: Final = str.maketrans("", "", " -.()")
 _NUMBER: Final = re.compile(r"[0-9]{2,6}")
 _SOS: Final = re.compile(r"service:sos(\.[A-Za-z0-9.\-]*)?", re.IGNORECASE)
@@ -162,6 +163,11 @@ def dialled_for_help(uri: Uri) -> str:
             return number
         case OtherUri():
             return ""
+
+
+def may_be_for_help(uri: Uri) -> bool:
+    """Whether somewhere it is a call for help: for who has to say before more is known of it."""
+    return dialled_for_help(uri).translate(_SEPARATORS).removeprefix("+") in _ANYWHERE
 
 
 def problems_of_emergency(trunks: Mapping[str, Trunk]) -> tuple[str, ...]:

@@ -225,7 +225,7 @@ def streams_collector(streams: int) -> Collector:
     return _Read(lambda: [_one_gauge("http_event_streams", "Event streams open.", streams)])
 
 
-_LIMITS: Final[tuple[tuple[str, Callable[[Config], int]], ...]] = (
+_LIMITS: Final[tuple[tuple[str, Callable[[Config], float]], ...]] = (
     ("http.max_event_streams", lambda config: config.http.max_event_streams),
     ("http.max_sockets", lambda config: config.http.max_sockets),
     ("http.max_sockets_per_address", lambda config: config.http.max_sockets_per_address),
@@ -241,13 +241,14 @@ _LIMITS: Final[tuple[tuple[str, Callable[[Config], int]], ...]] = (
     ("messages.max_in_memory", lambda config: config.messages.max_in_memory),
     ("messages.max_parked_receipts", lambda config: config.messages.max_parked_receipts),
     ("sip.max_calls", lambda config: config.sip.max_calls),
+    ("sip.max_lag", lambda config: config.sip.max_lag),
     ("sip.max_queued", lambda config: config.sip.max_queued),
     ("media.calls", lambda config: config.media.calls),
     ("media.set_ups", lambda config: config.media.set_ups),
     ("speech.max_waiting", lambda config: config.speech.max_waiting),
     ("speech.max_cache", lambda config: config.speech.max_cache),
-    ("webhooks.workers", lambda config: config.webhooks.workers),
     ("webhooks.max_connections_per_host", lambda config: config.webhooks.max_connections_per_host),
+    ("webhooks.workers", lambda config: config.webhooks.workers),
     ("webhooks.max_in_memory", lambda config: config.webhooks.max_in_memory),
     ("webhooks.max_in_memory_per_host", lambda config: config.webhooks.max_in_memory_per_host),
 )
@@ -379,6 +380,7 @@ def voice_collector(stats: Callable[[], VoiceStats]) -> Collector:
             yield lost
         yield _one_gauge("speech_waiting", "Prompts that are made or fetched.", now.prompts_waiting)
         yield _one_gauge("speech_cache", "Octets of prompts that are kept.", now.prompts_kept)
+        yield _one_gauge("sip_lag_seconds", "How late signalling's timers are.", now.lag)
         yield _one_gauge("sip_sessions", "Sessions of SIP.", now.sessions)
         yield _one_gauge("sip_transactions", "Transactions of SIP.", now.transactions)
         yield _one_gauge("sip_connections", "Connections of SIP.", now.connections)

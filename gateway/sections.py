@@ -151,6 +151,12 @@ class Sip:
     max_calls: int = key(
         20_000, forms.whole_number(1), "calls at once in one process; over that: 503"
     )
+    max_lag: float = key(
+        0.05,
+        forms.duration(),
+        "how late signalling may be, for longer than a moment; over that new calls get 503, but"
+        ' for calls for help; "0s": however late',
+    )
     account_cps: float = key(
         10.0, forms.number(), "calls over REST that begin each second, by account; 0: no limit"
     )

@@ -50,7 +50,8 @@ class VoiceStats(msgspec.Struct, frozen=True, kw_only=True):
     requests by the rule that said no. `sockets` are WebSockets of browsers, `strangers` those of
     them that have yet to show who they are, `clients` what those of the Voice SDK come to.
     `rtpengine` is empty where there is none, else it has "up", 0 or 1, the legs' "fronts" there,
-    those of them that are "bridged", and the calls that were "lost" with it.
+    those of them that are "bridged", and the calls that were "lost" with it. `lag` is how late, in
+    seconds, signalling's timers are.
     """
 
     calls: Mapping[str, int]
@@ -71,3 +72,4 @@ class VoiceStats(msgspec.Struct, frozen=True, kw_only=True):
     strangers: int = 0
     clients: Mapping[str, int] = {}
     rtpengine: Mapping[str, int] = {}
+    lag: float = 0.0

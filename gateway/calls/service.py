@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from carriers.call_limits import Admission as Kind
+from carriers.emergency import may_be_for_help
 from carriers.trunk import Trunks
 from gateway.calls import endings
 from gateway.calls.arrivals import Arrivals
@@ -61,8 +62,10 @@ _NOT_YOURS: Final = "the call is not yours to take"
 _FORBIDDEN: Final = 403
 _DRAINING: Final = 503
 _DRAINS: Final = "the gateway drains"
+_BEHIND: Final = "signalling is behind by more than [sip] max_lag"
 # The whole node takes nothing: whoever is elsewhere may (RFC 3261 §21.5.4).
 _LATER: Final = write_retry_after(RetryAfter(seconds=10))
+_SOON: Final = write_retry_after(RetryAfter(seconds=2))  # what is late is worked off by then
 _FULL: Final = 503  # of one trunk: without Retry-After, the others are well
 _OK: Final = 200
 _NOT_DIALLED: Final = (CallDirection.INBOUND.value, CallDirection.OUTBOUND_API.value)
@@ -162,6 +165,8 @@ class Calls:
         match verdict:
             case Ask(reply=reply) | Deny(reply=reply):
                 self._refuse(event, reply)
+            case _ if self._is_too_much(event):  # those that prove nothing take nobody's place
+                self._deny(event, _FULL, _BEHIND, _SOON)
             case _:
                 self._let_in(event, verdict)
 
@@ -361,6 +366,12 @@ class Calls:
         if self._draining:
             return _DRAINS
         return f"[sip] max_calls = {self._most}" if len(self._running) >= self._most else ""
+
+    def _is_too_much(self, event: events.Invited) -> bool:
+        """Whether a call can't be worked off in time; calls for help and transfers always can."""
+        if event.replaces is not None or may_be_for_help(event.request.uri):
+            return False
+        return self._station.overload.turns_away(self._station.now())
 
     def _with_child(self, sid: str) -> Scoped | None:
         """The call that dialled the call `sid`, among those that live."""

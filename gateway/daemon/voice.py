@@ -56,6 +56,7 @@ from protocols.sip.agent_commands import Settings
 from protocols.sip.challenger import Challenger
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.ledger import Limits
+from protocols.sip.overload import Lag
 from protocols.sip.resolver import NameServers, Resolver
 from protocols.sip.session_refresh import Wish
 from protocols.sip.sizes import Sizes
@@ -155,6 +156,7 @@ class Voice:
             strangers=self.browsers.door.strangers,
             clients=self.browsers.desk.ledger(),
             rtpengine={} if before is None else before.counts(),
+            lag=self.station.overload.late,
         )
 
     async def open(self, stack: AsyncExitStack) -> None:
@@ -417,6 +419,7 @@ def _terms_of(config: Config) -> Terms:
             refresh=Wish(seconds=int(sip.session_expires)),
         ),
         limits=Limits(servers=_TRANSACTIONS, clients=_TRANSACTIONS),
+        lag=Lag(most=sip.max_lag),
         files=_files_of(config),
         names=sip.names,
     )

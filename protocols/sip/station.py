@@ -21,6 +21,7 @@ from protocols.sip.codec import Malformed, Names, encode
 from protocols.sip.endpoint import Endpoint, open_endpoint
 from protocols.sip.ledger import Limits
 from protocols.sip.message import Message, NameAddr, Request, Response
+from protocols.sip.overload import Lag, Overload
 from protocols.sip.transport import SECURE, SOCKETS, Destination, Flow, Transport
 from protocols.sip.uri import SipUri
 from protocols.sip.wire import Bounds, Closed, Failed, Listen, Opened, Patience, Refused, Tls
@@ -65,6 +66,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     bounds: Bounds = Bounds()
     patience: Patience = Patience()
+    lag: Lag = Lag()
     files: Tls | None = None
     user: str = "trunkline"
     names: Names = Names.FULL
@@ -97,6 +99,8 @@ class Station:
         self._alarm_at = 0.0
         self._rang_at = -inf
         self._woken = False
+        self.overload = Overload(terms.lag, self.now())
+        """How late timers are, and with them all that comes in."""
         self.agent = Agent(
             branch=lambda: BRANCH + token(),
             tag=token,
@@ -250,6 +254,7 @@ class Station:
 
     def _ring(self) -> None:
         self._alarm, self._rang_at = None, self._loop.time()
+        self.overload.looked(max(0.0, self._rang_at - self._alarm_at), self._rang_at)
         try:
             self.agent.handle_timer(self._rang_at)
         except Exception as error:

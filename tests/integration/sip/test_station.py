@@ -4,6 +4,7 @@ import asyncio
 import random
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -194,6 +195,25 @@ async def test_browsers_are_told_that_we_are_at_their_socket(transport: Transpor
     assert uri == SipUri(
         user="trunkline", host="192.0.2.1", port=8443, params=(("transport", "ws"),)
     )
+    await party.station.close()
+
+
+async def test_who_is_late_for_long_takes_fewer_calls() -> None:
+    party = await Party().open(Transport.UDP)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        party.call(Hop(transport=Transport.UDP, host="127.0.0.1", port=silent.getsockname()[1]))
+        overload = party.station.overload
+        await asyncio.sleep(0)
+        now = party.station.now()
+        assert not any(overload.turns_away(now) for _ in range(1000))
+        async with asyncio.timeout(PATIENCE):
+            while overload.share < 0.3:
+                time.sleep(0.3)  # noqa: ASYNC251  # what is too much work for the loop
+                await asyncio.sleep(0)
+        now = party.station.now()
+        assert any(overload.turns_away(now) for _ in range(1000))
+        assert overload.late > 0.05
     await party.station.close()
 
 
