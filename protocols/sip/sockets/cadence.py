@@ -9,8 +9,10 @@ from typing import Final
 
 MUCH: Final = 1200
 """Messages a second from which on there are rests."""
-REST: Final = 0.01
-"""Seconds from one reading to the next: no timer of SIP is shorter than 200 ms."""
+TOGETHER: Final = 20
+"""Messages that are to come in a rest."""
+LONGEST: Final = 0.01
+"""Seconds that a rest lasts at most: no timer of SIP is shorter than 200 ms."""
 
 _WINDOW: Final = 0.1  # seconds over which messages are counted
 
@@ -18,18 +20,19 @@ _WINDOW: Final = 0.1  # seconds over which messages are counted
 class Cadence:
     """See the module; `now` is in seconds of a clock that never goes back."""
 
-    __slots__ = ("_came", "_is_busy", "_since")
+    __slots__ = ("_came", "_rest", "_since")
 
     def __init__(self, now: float) -> None:
         self._came = 0
         self._since = now
-        self._is_busy = False
+        self._rest = 0.0
 
     def rest(self, came: int, now: float) -> float:
         """How long not to read after a reading that brought `came` messages; 0 is not at all."""
         self._came += came
         passed = now - self._since
         if passed >= _WINDOW:
-            self._is_busy = self._came >= MUCH * passed
+            rate = self._came / passed
+            self._rest = min(LONGEST, TOGETHER / rate) if rate >= MUCH else 0.0
             self._came, self._since = 0, now
-        return REST if self._is_busy and came else 0.0
+        return self._rest if came else 0.0

@@ -1,6 +1,8 @@
 """When sockets are read at once, and when they are given a rest."""
 
-from protocols.sip.sockets.cadence import MUCH, REST, Cadence
+import pytest
+
+from protocols.sip.sockets.cadence import LONGEST, MUCH, TOGETHER, Cadence
 
 
 def rests(cadence: Cadence, each_second: float, since: float, seconds: float = 1.0) -> list[float]:
@@ -18,9 +20,14 @@ def test_a_few_messages_wait_for_nothing() -> None:
 
 
 def test_many_wait_for_each_other_after_a_tenth_of_a_second() -> None:
-    found = rests(Cadence(0.0), 2 * MUCH, 0.0)
+    found = rests(Cadence(0.0), MUCH + 100, 0.0)
     assert set(found[:9]) == {0.0}
-    assert set(found[15:]) == {REST}
+    assert set(found[15:]) == {LONGEST}
+
+
+def test_the_more_come_the_shorter_they_wait() -> None:
+    rate = 5 * MUCH
+    assert rests(Cadence(0.0), rate, 0.0)[-1] == pytest.approx(TOGETHER / rate, rel=0.1)
 
 
 def test_the_first_one_after_many_is_read_at_once() -> None:
