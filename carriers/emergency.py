@@ -7,7 +7,7 @@ what is missing here is given in the file by its number.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -165,9 +165,13 @@ def dialled_for_help(uri: Uri) -> str:
             return ""
 
 
-def may_be_for_help(uri: Uri) -> bool:
-    """Whether somewhere it is a call for help: for who has to say before more is known of it."""
-    return dialled_for_help(uri).translate(_SEPARATORS).removeprefix("+") in _ANYWHERE
+def may_be_for_help(uri: Uri, trunks: Iterable[Trunk]) -> bool:
+    """Whether somewhere, or by what `trunks` name, it is a call for help.
+
+    For who has to say before it is known where the caller is.
+    """
+    number = dialled_for_help(uri).translate(_SEPARATORS).removeprefix("+")
+    return number in _ANYWHERE or any(number in (each.emergency or ()) for each in trunks)
 
 
 def problems_of_emergency(trunks: Mapping[str, Trunk]) -> tuple[str, ...]:

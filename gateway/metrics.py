@@ -381,6 +381,9 @@ def voice_collector(stats: Callable[[], VoiceStats]) -> Collector:
         yield _one_gauge("speech_waiting", "Prompts that are made or fetched.", now.prompts_waiting)
         yield _one_gauge("speech_cache", "Octets of prompts that are kept.", now.prompts_kept)
         yield _one_gauge("sip_lag_seconds", "How late signalling's timers are.", now.lag)
+        yield _one_gauge(
+            "sip_overload_ratio", "Of new calls by SIP, how many are too many.", now.overload
+        )
         yield _one_gauge("sip_sessions", "Sessions of SIP.", now.sessions)
         yield _one_gauge("sip_transactions", "Transactions of SIP.", now.transactions)
         yield _one_gauge("sip_connections", "Connections of SIP.", now.connections)

@@ -154,8 +154,8 @@ class Sip:
     max_lag: float = key(
         0.05,
         forms.duration(),
-        "how late signalling may be, for longer than a moment; over that new calls get 503, but"
-        ' for calls for help; "0s": however late',
+        "how late signalling may be, for longer than a moment; over that calls that come by SIP"
+        ' get 503, but for 100 a second and calls for help; "0s": however late',
     )
     account_cps: float = key(
         10.0, forms.number(), "calls over REST that begin each second, by account; 0: no limit"

@@ -51,7 +51,7 @@ class VoiceStats(msgspec.Struct, frozen=True, kw_only=True):
     them that have yet to show who they are, `clients` what those of the Voice SDK come to.
     `rtpengine` is empty where there is none, else it has "up", 0 or 1, the legs' "fronts" there,
     those of them that are "bridged", and the calls that were "lost" with it. `lag` is how late, in
-    seconds, signalling's timers are.
+    seconds, signalling's timers are, `overload` the share of new calls that is too much for it.
     """
 
     calls: Mapping[str, int]
@@ -73,3 +73,4 @@ class VoiceStats(msgspec.Struct, frozen=True, kw_only=True):
     clients: Mapping[str, int] = {}
     rtpengine: Mapping[str, int] = {}
     lag: float = 0.0
+    overload: float = 0.0

@@ -36,7 +36,7 @@ from gateway.media.plane import Happened, WorkerLost
 from gateway.sids import CONFERENCE, is_sid
 from gateway.sip.admission import Admission, Admitted, FromTrunk
 from gateway.sip.next_hops import NextHops
-from gateway.sip.refusals import Ask, Deny
+from gateway.sip.refusals import Ask, Deny, Rule, deny
 from gateway.sip.registrations import Registrations
 from gateway.store.base import StoreError, Write
 from protocols.sip import agent_events as events
@@ -62,10 +62,8 @@ _NOT_YOURS: Final = "the call is not yours to take"
 _FORBIDDEN: Final = 403
 _DRAINING: Final = 503
 _DRAINS: Final = "the gateway drains"
-_BEHIND: Final = "signalling is behind by more than [sip] max_lag"
 # The whole node takes nothing: whoever is elsewhere may (RFC 3261 §21.5.4).
 _LATER: Final = write_retry_after(RetryAfter(seconds=10))
-_SOON: Final = write_retry_after(RetryAfter(seconds=2))  # what is late is worked off by then
 _FULL: Final = 503  # of one trunk: without Retry-After, the others are well
 _OK: Final = 200
 _NOT_DIALLED: Final = (CallDirection.INBOUND.value, CallDirection.OUTBOUND_API.value)
@@ -166,7 +164,7 @@ class Calls:
             case Ask(reply=reply) | Deny(reply=reply):
                 self._refuse(event, reply)
             case _ if self._is_too_much(event):  # those that prove nothing take nobody's place
-                self._deny(event, _FULL, _BEHIND, _SOON)
+                self._turn_down(event)
             case _:
                 self._let_in(event, verdict)
 
@@ -369,9 +367,23 @@ class Calls:
 
     def _is_too_much(self, event: events.Invited) -> bool:
         """Whether a call can't be worked off in time; calls for help and transfers always can."""
-        if event.replaces is not None or may_be_for_help(event.request.uri):
+        overload = self._station.overload
+        if not overload.is_late or event.replaces is not None:
             return False
-        return self._station.overload.turns_away(self._station.now())
+        trunks = filter(None, map(self._trunks.get, self._trunks.names()))
+        if may_be_for_help(event.request.uri, trunks):
+            return False
+        return overload.turns_away(self._station.now())
+
+    def _turn_down(self, event: events.Invited) -> None:
+        """Refuse what would be late, without Retry-After: other calls may come (§21.5.4).
+
+        The next copy of the INVITE is to hear the same, so the transaction stays (§8.2.7).
+        """
+        refused = deny(Rule.BEHIND)
+        self._admission.note(event, refused.rule)
+        self._station.agent.refuse(event.session, refused.reply, self._station.now())
+        self._house.ladder.forget(event.request.call_id)
 
     def _with_child(self, sid: str) -> Scoped | None:
         """The call that dialled the call `sid`, among those that live."""

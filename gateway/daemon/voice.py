@@ -157,6 +157,7 @@ class Voice:
             clients=self.browsers.desk.ledger(),
             rtpengine={} if before is None else before.counts(),
             lag=self.station.overload.late,
+            overload=self.station.overload.share,
         )
 
     async def open(self, stack: AsyncExitStack) -> None:

@@ -50,6 +50,7 @@ class Rule(StrEnum):
     BUSY = "too many registrations of this user wait already"
     STORE = "nothing can be stored at the moment"
     NO_NUMBER = "no account has the number"
+    BEHIND = "signalling is behind by more than [sip] max_lag"
 
 
 STATUSES: Final[dict[Rule, int]] = {
@@ -66,6 +67,7 @@ STATUSES: Final[dict[Rule, int]] = {
     Rule.BUSY: 503,
     Rule.STORE: 503,
     Rule.NO_NUMBER: 404,
+    Rule.BEHIND: 503,
 }
 # The whole node is at fault, not who asks: later it may go (RFC 3261 §21.5.4).
 _LATER: Final = frozenset({Rule.STORE})

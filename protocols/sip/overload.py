@@ -17,7 +17,7 @@ from protocols.sip.pace import Pace, Rate
 _GAIN: Final = 0.5  # of the share in a second: the more so the later, the less so the earlier
 _WORST: Final = 3.0  # times as late as may be; more says no more
 _LONGEST: Final = 0.2  # seconds that one look stands for
-_LEAST: Final = 0.25  # of a share that turns anybody away: three looks
+_LEAST: Final = 0.45  # of a share that turns anybody away: three looks
 _MOST: Final = 0.95  # somebody has to come in, for it to show that there is room again
 
 
@@ -46,19 +46,30 @@ class Overload:
         self.share = 0.0
         """Of new calls, from 0 to 1: that many are too many."""
 
+    @property
+    def is_late(self) -> bool:
+        """Whether anybody is turned away."""
+        return self.share >= _LEAST
+
     def looked(self, late: float, now: float) -> None:
         """What was due `late` seconds ago is looked at now."""
         passed, self._at, self.late = now - self._at, now, late
-        if not self._lag.most:
+        most = self._lag.most
+        if not most:
             return
-        # What passed without a look was a pause, unless this one is late: nothing was due.
-        weight = min(_LONGEST, passed) if late > self._lag.most else passed
-        change = _GAIN * weight * (min(_WORST, late / self._lag.most) - 1.0)
-        self.share = min(_MOST, max(0.0, self.share + change))
+        if late <= most:
+            self._change(passed * (late / most - 1.0))
+            return
+        counts = min(_LONGEST, passed)
+        self._change(-max(0.0, passed - late - counts))  # before it was due all was quiet
+        self._change(counts * (min(_WORST, late / most) - 1.0))
+
+    def _change(self, by: float) -> None:
+        self.share = min(_MOST, max(0.0, self.share + _GAIN * by))
 
     def turns_away(self, now: float) -> bool:
         """Whether the call that comes now is one too many; every so many are, evenly."""
-        if self.share < _LEAST or self._free.admits(now):
+        if not self.is_late or self._free.admits(now):
             return False
         self._credit += self.share
         if self._credit < 1.0:

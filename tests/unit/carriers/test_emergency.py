@@ -7,6 +7,7 @@ from carriers.emergency import (
     call_for_help,
     countries_of,
     dialled_for_help,
+    may_be_for_help,
     problems_of_emergency,
 )
 from carriers.trunks import Trunk
@@ -129,3 +130,21 @@ def test_all_that_are_known_count_where_nobody_knows_who_calls() -> None:
         assert call is not None and call.carriers == ("acme",)
     assert call_for_help("110", LONDON, everything) is None
     assert call_for_help("999", "", trunks(acme=("DE",))) is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "may_be"),
+    [
+        ("sip:112@a.example", True),
+        ("sip:+999@a.example;user=phone", True),
+        ("tel:911", True),
+        ("urn:service:sos.fire", True),
+        ("sip:191@a.example", True),  # the file names it
+        ("sip:1669@a.example", False),
+        ("sip:+447700900001@a.example", False),
+        ("sip:alice@a.example", False),
+    ],
+)
+def test_what_may_be_for_help_is_known_before_the_caller_is(uri: str, may_be: bool) -> None:
+    given = trunks(none=None, thai=("191",), british=("GB",)).values()
+    assert may_be_for_help(parse_uri(uri), given) is may_be
