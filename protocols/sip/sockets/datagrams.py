@@ -22,7 +22,13 @@ from protocols.sip.transport import Flow, Transport
 from protocols.sip.wire import Address, Clock, Event, Failed, ReadDatagram, Received
 
 BATCH: Final = 512
-"""Datagrams of one socket that are read at a wake-up, so that the others get their turn."""
+"""Datagrams of one socket that are read at a wake-up, so that the others get their turn.
+
+Hardly ever more wait: how late a turn is then says how late they are, which those in the kernel do
+not say.
+"""
+
+_REFUSED: Final = 64  # refusals of earlier datagrams that one that is sent may meet
 
 LARGEST: Final = 65535
 BUFFER: Final = 4 * 1024 * 1024
@@ -84,7 +90,7 @@ class Socket:
         The refusal of an earlier one, whoever it was for, ends the call that comes next: such are
         added to `refused`, and this datagram goes out all the same.
         """
-        for _ in range(BATCH):
+        for _ in range(_REFUSED):
             try:
                 self._wire.sendto(octets, remote)
             except OSError as error:
@@ -123,9 +129,9 @@ class Socket:
         return True
 
     def drain(self, batch: list[Event]) -> bool:
-        """Add what ICMP refused, up to `BATCH` datagrams, to `batch`; whether it said anything."""
+        """Add what ICMP refused, up to 64 datagrams, to `batch`; whether it said anything."""
         told = False
-        for _ in range(BATCH):
+        for _ in range(_REFUSED):
             try:
                 _, ancillary, _, peer = self._wire.recvmsg(0, 512, socket.MSG_ERRQUEUE)
             except OSError:
@@ -180,7 +186,13 @@ class Datagrams:
 
     def _on_ready(self) -> None:
         """Read what is there, and again as soon as more comes, or after a rest."""
-        rest = self._cadence.rest(self._read_all(), self._clock())
+        came = 0
+        try:
+            came = self._read_all()
+        finally:  # whatever one of them did, the next ones are read
+            self._go_on(self._cadence.rest(came, self._clock()))
+
+    def _go_on(self, rest: float) -> None:
         if rest:
             if self._rest is None:
                 self._loop.remove_reader(self._ready.fileno())

@@ -219,6 +219,33 @@ async def test_who_is_late_for_long_takes_fewer_calls() -> None:
     await party.station.close()
 
 
+async def test_a_fault_in_a_rest_costs_no_other_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    party = await Party().open(Transport.UDP)
+    datagrams = party.station.endpoint._datagrams
+    _, to = party.station.endpoint.addresses()[0]
+    read, faults = datagrams._read, list[bytes]()
+
+    def fail_once(octets: bytes) -> Any:
+        if faults or datagrams._rest is None:
+            return read(octets)
+        faults.append(octets)
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(datagrams, "_read", fail_once)
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+        async with asyncio.timeout(PATIENCE):
+            while not faults:
+                for _ in range(50):
+                    wire.sendto(b"what\r\n\r\n", to)
+                await asyncio.sleep(0.001)
+            before = len(party.told)
+            while len(party.told) <= before:
+                wire.sendto(b"what\r\n\r\n", to)
+                await asyncio.sleep(0.01)
+    await party.station.close()
+
+
 async def test_messages_that_come_in_masses_are_read_after_rests_and_none_is_lost() -> None:
     party = await Party().open(Transport.UDP)
     _, to = party.station.endpoint.addresses()[0]
