@@ -110,7 +110,7 @@ def call_for_help(dialled: str, caller: str, trunks: Mapping[str, Trunk]) -> Cal
     the number, those before "*"; else the order is that of the file. A number is one for help if
     it is in the caller's country, in one that a trunk names, or anywhere (112, 911).
     """
-    number = dialled.translate(_SEPARATORS).removeprefix("+")
+    number = _bare(dialled)
     if _NUMBER.fullmatch(number) is None:
         return None
     here = countries_of(caller)
@@ -129,6 +129,10 @@ def call_for_help(dialled: str, caller: str, trunks: Mapping[str, Trunk]) -> Cal
     ]
     ranked.sort(key=lambda each: each[0])  # stable: the file's order
     return CallForHelp(number=number, carriers=tuple(name for _, name in ranked))
+
+
+def _bare(dialled: str) -> str:
+    return dialled.translate(_SEPARATORS).removeprefix("+")
 
 
 def _rank(said: tuple[str, ...], number: str, here: frozenset[str]) -> int | None:
@@ -170,7 +174,7 @@ def may_be_for_help(uri: Uri, trunks: Iterable[Trunk]) -> bool:
 
     For who has to say before it is known where the caller is.
     """
-    number = dialled_for_help(uri).translate(_SEPARATORS).removeprefix("+")
+    number = _bare(dialled_for_help(uri))
     return number in _ANYWHERE or any(number in (each.emergency or ()) for each in trunks)
 
 

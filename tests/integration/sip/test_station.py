@@ -61,6 +61,12 @@ class Party:
         if reaction is not None:
             reaction(event)
 
+    async def until_told(self, count: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while len(self.told) < count:
+                self._news.clear()
+                await self._news.wait()
+
     async def until(self, kind: type[E]) -> E:
         async with asyncio.timeout(PATIENCE):
             while True:
@@ -264,10 +270,10 @@ async def test_messages_that_come_in_masses_are_read_after_rests_and_none_is_los
             while datagrams._rest is None:
                 await come(50)
             await come(50)
-            while datagrams._rest is not None or len(party.told) < sent:  # noqa: ASYNC110
+            await party.until_told(sent)
+            while datagrams._rest is not None:  # noqa: ASYNC110  # a rest's end tells nobody
                 await asyncio.sleep(0.01)
             await come(1)  # and it listens again
-            while len(party.told) < sent:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await party.until_told(sent)
     assert len(party.told) == sent
     await party.station.close()
