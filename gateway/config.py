@@ -21,7 +21,7 @@ from carriers.model import (
     problems_of_carrier,
     problems_of_routes,
 )
-from gateway import certificates, consistency, forms
+from gateway import certificates, consistency, forms, voice_document
 from gateway.forms import Address
 from gateway.media_section import Media
 from gateway.sections import (
@@ -406,6 +406,11 @@ def _check_places(config: Config, reader: Reader) -> None:
         reader.note(*each)
 
 
+def _check_documents(config: Config, reader: Reader) -> None:
+    for each in voice_document.both(config):
+        reader.note(*each)
+
+
 def _check_helpers(config: Config, reader: Reader) -> None:
     for each in (
         *consistency.mute(config.speech),
@@ -471,6 +476,7 @@ _CHECKS: Final[tuple[tuple[str, Callable[[Config, Reader], None]], ...]] = (
     ("sip domains", _check_sip),
     ("sip rtp", _check_advertised),
     ("http smpp sip rtp media", _check_places),
+    ("numbers domains", _check_documents),
     ("speech turn media", _check_helpers),
     ("http", _check_http),
 )

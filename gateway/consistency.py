@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from carriers.model import Carrier, CarrierKind
 from carriers.trunks import Inbound, Trunk, gateway_uri
+from gateway import voice_document
 from gateway.forms import Address
 from gateway.media_section import Media
 from gateway.model import Engine, MediaPlane
@@ -195,6 +196,7 @@ def notes(config: "Config") -> Iterator[Finding]:
     yield from _shared(trunks)
     yield from _unrouted(config)
     yield from _hidden(config.http)
+    yield from voice_document.dubious(config)
     if not (config.sip.udp or config.sip.tcp or config.sip.tls):
         names = ", ".join((*trunks, *(each.name for each in config.domains)))
         if names:
@@ -202,11 +204,11 @@ def notes(config: "Config") -> Iterator[Finding]:
         return
     if any(each.kind in _CALLED for each in config.carriers):
         for at, number in enumerate(config.numbers, 1):
-            if not number.voice_url:
+            if not (number.voice_url or number.voice_twiml):
                 yield _refused(f"[[numbers]] {at} ({number.number})", "calls to it")
     for at, domain in enumerate(config.domains, 1):
         where = f"[[domains]] {at} ({domain.name})"
-        if not domain.voice_url:
+        if not (domain.voice_url or domain.voice_twiml):
             yield _refused(where, "calls of its users")
         if not domain.users:
             yield Finding(where, "it has no users, so nobody can register or call", "")
@@ -228,7 +230,7 @@ def _hidden(http: Http) -> Iterator[Finding]:
 
 
 def _refused(where: str, calls: str) -> Finding:
-    return Finding(where, f"without a voice_url {calls} are refused with 480", "")
+    return Finding(where, f"without a voice_url or voice_twiml {calls} are refused with 480", "")
 
 
 def _is_weak(password: str) -> bool:

@@ -18,7 +18,13 @@ from gateway.sip.model import Entry
 from gateway.sources import Source
 
 # What a number and a domain keep as REST's settings, under the names that the file has for them.
-_VOICE: Final = ("voice_url", "voice_method", "voice_fallback_url", "voice_fallback_method")
+_VOICE: Final = (
+    "voice_url",
+    "voice_method",
+    "voice_twiml",
+    "voice_fallback_url",
+    "voice_fallback_method",
+)
 _OF_NUMBER: Final = (
     "sms_url",
     "sms_method",

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from gateway import forms
+from gateway import forms, voice_document
 from gateway.events import KINDS
 from gateway.forms import Address, Network, Secret
 from gateway.model import BusSecurity, Engine, MessageStates, SaslMechanism, SpeechFormat
@@ -436,6 +436,7 @@ class Number:
     sms_fallback_method: str = key("POST", _METHOD, "")
     voice_url: str = key("", forms.url(), "asked what to do with a call")
     voice_method: str = key("POST", _METHOD, "")
+    voice_twiml: str = key("", voice_document.form(), "run without asking anybody")
     voice_fallback_url: str = key("", forms.url(), "asked when voice_url fails")
     voice_fallback_method: str = key("POST", _METHOD, "")
     status_callback: str = key("", forms.url(), "told that a call is over")
@@ -472,6 +473,7 @@ class Domain:
     account: str = key("", ACCOUNT, "whose it is; default: the first account")
     voice_url: str = key("", forms.url(), "asked what to do with a call")
     voice_method: str = key("POST", _METHOD, "")
+    voice_twiml: str = key("", voice_document.form(), "run without asking anybody")
     voice_fallback_url: str = key("", forms.url(), "asked when voice_url fails")
     voice_fallback_method: str = key("POST", _METHOD, "")
     voice_status_callback_url: str = key("", forms.url(), "told that a call is over")

@@ -17,10 +17,12 @@ APPLICATION: Final = "application:"
 class App(msgspec.Struct, frozen=True, kw_only=True):
     """Whom to ask what to do with a call, and whom to tell of its end; "" is nobody.
 
-    With an `application_sid` that application says it, and nothing here does.
+    `twiml` is a document that runs without asking. With an `application_sid` that application says
+    it, and nothing here does.
     """
 
     url: str = ""
+    twiml: str = ""
     method: str = "POST"
     fallback: Fallback | None = None
     status_callback: str = ""
@@ -49,6 +51,7 @@ def _app(settings: Mapping[str, str], callback: str, callback_method: str) -> Ap
     fallback = settings.get("voice_fallback_url", "")
     return App(
         url=settings.get("voice_url", ""),
+        twiml=settings.get("voice_twiml", ""),
         method=settings.get("voice_method") or "POST",
         fallback=(
             Fallback(url=fallback, method=settings.get("voice_fallback_method") or "POST")

@@ -18,6 +18,7 @@ from gateway.calls.parameters import call_parameters
 from gateway.messages.notifications import noted
 from gateway.sids import REQUEST, new_sid
 from gateway.store.base import Write
+from gateway.voice_document import read_document
 from gateway.webhooks.callbacks import Tokens
 from gateway.webhooks.cookies import CookieBook
 from gateway.webhooks.fetch import Fetcher
@@ -36,7 +37,6 @@ MAX_SHOWN: Final = 4096
 """Octets of an answer that an `Exchange` keeps."""
 
 _SHORT: Final = 2048  # octets of a document that is remembered
-_XML: Final = "text/xml; charset=utf-8"
 # Twilio plays what has one of these types; any other is no answer to a call.
 _AUDIO: Final = frozenset({
     "audio/aiff", "audio/basic", "audio/gsm", "audio/mp3", "audio/mpeg", "audio/ulaw",
@@ -154,7 +154,7 @@ class Documents:
 
     def inline(self, call: Call, text: str) -> Obtained | NotObtained:
         """The document `text`, which came with the call instead of a URL; it has no base."""
-        document = parse(text.encode("utf-8", "replace"), _XML, VOICE)
+        document = read_document(text)
         if isinstance(document, ParseFailure):
             notes = found(findings(document))
             _warn(call, notes)

@@ -19,12 +19,12 @@ from gateway.calls.leg import Gone, PeerLeg, Tell
 from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.model import Call, CallStatus
 from gateway.calls.ordered import NORMAL
+from gateway.calls.orders import Redirect
 from gateway.calls.places import Find
 from gateway.calls.scoped import Scoped
 from gateway.store.base import StoreError
 from protocols.rtp.latch import LatchPolicy
 from twiml.call import Ending
-from twiml.outcome import Goto
 from twiml.verbs import RejectReason
 from twiml.voice import Pickup
 
@@ -103,11 +103,11 @@ class Live(Scoped):
         except StoreError as error:
             self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=str(error)))
             return
-        if not app.url:
-            reason = "no voice_url says what to do with it"
+        if not (app.url or app.twiml):
+            reason = "no voice_url or voice_twiml says what to do with it"
             self._end(endings.UNAVAILABLE, Ended(status=CallStatus.FAILED, reason=reason))
             return
-        self._interpreter.start(Goto(url=app.url, method=app.method))
+        self.redirect(Redirect(url=app.url, method=app.method, twiml=app.twiml))
 
     async def _app(self) -> App:
         """What runs: what its number or domain says, or the application that this refers to."""

@@ -11,7 +11,9 @@ from tests.interop.sip.certificates import make_certificates
 
 ACME = '[[carriers]]\nname = "acme"\nkind = "sip"\nuri = "sip:192.0.2.9"\nemergency = []\n'
 BETA = '[[carriers]]\nname = "beta"\nkind = "sip"\nuri = "sip:192.0.2.8"\nemergency = []\n'
+NUMBER = '[[numbers]]\nnumber = "+442071838750"\n'
 DOMAIN = '[[domains]]\nname = "pbx.example"\n'
+RUN = "voice_twiml = '<Response><Pause/></Response>'\n"
 VOICE = 'voice_url = "http://127.0.0.1:5055/voice"\n'
 ALICE = 'users = [{ username = "alice", password = "Alice-secret-1" }]\n'
 WEAK = (
@@ -50,6 +52,21 @@ def noted(tmp_path: Path, text: str) -> list[str]:
             '[turn]\nsecret = "s"\nurls = ["stun:t.example"]',
             "[turn] urls: there is a secret, and no TURN server; give their urls, such as"
             ' ["turn:turn.example.com:3478?transport=udp"]',
+        ),
+        (
+            DOMAIN + VOICE + RUN,
+            "[[domains]] 1 (pbx.example) voice_twiml: there is a voice_url, too; leave one of them"
+            " out",
+        ),
+        (
+            NUMBER + RUN + VOICE,
+            "[[numbers]] 1 (+442071838750) voice_twiml: there is a voice_url, too; leave one",
+        ),
+        (
+            NUMBER + "voice_twiml = '<Response><Dial></Response>'",
+            "[[numbers]] 1 (+442071838750) voice_twiml: found the text"
+            ' "<Response><Dial></Response>"; it should be TwiML for calls, such as'
+            ' "<Response><Dial>+442071838750</Dial></Response>"; line 1: 12100, ',
         ),
         (
             '[media]\nplane = "rtpengine"',
@@ -178,16 +195,22 @@ def test_a_leg_takes_an_even_port_and_the_next(
             "[[routes]]: no route names beta: nothing is sent or called by it",
         ),
         (
-            ACME + '[[numbers]]\nnumber = "+442071838750"',
-            "[[numbers]] 1 (+442071838750): without a voice_url calls to it are refused with 480",
+            ACME + NUMBER,
+            "[[numbers]] 1 (+442071838750): without a voice_url or voice_twiml calls to it are"
+            " refused with 480",
         ),
         (
             DOMAIN + ALICE,
-            "[[domains]] 1 (pbx.example): without a voice_url calls of its users are refused",
+            "[[domains]] 1 (pbx.example): without a voice_url or voice_twiml calls of its users are"
+            " refused with 480",
         ),
         (
             DOMAIN + VOICE + WEAK,
             "[[domains]] 1 (pbx.example): weak passwords: alice, carol; strangers try them all",
+        ),
+        (
+            DOMAIN + ALICE + "voice_twiml = '<Response><Queue/><Pause/></Response>'",
+            "[[domains]] 1 (pbx.example) voice_twiml: line 1: 12200, ",
         ),
         (DOMAIN + VOICE, "[[domains]] 1 (pbx.example): it has no users, so nobody can register"),
         (
@@ -223,6 +246,8 @@ def test_what_may_surprise_is_noted(tmp_path: Path, text: str, said: str) -> Non
         "[sip]\nudp = []\ntcp = []",
         '[media]\nplane = "rtpengine"\nrtpengine = "localhost:2223"',
         DOMAIN + VOICE + ALICE,
+        DOMAIN + RUN + ALICE,
+        ACME + NUMBER + RUN,
         '[http]\nproxies = ["10.0.0.0/8"]\npublic_url = "https://gw.example"',
     ],
 )

@@ -51,7 +51,7 @@ def test_a_number_runs_what_the_file_says() -> None:
     entry = json.dumps({"number": "+442071838750", "account": OTHER, **settings})
     (number,) = declared.numbers(config("numbers", entry), MAIN, 5.0)
     assert (number.account_sid, number.declared) == (OTHER, True)
-    assert number.settings == settings
+    assert number.settings == {**settings, "voice_twiml": ""}
 
 
 def test_a_domain_runs_what_the_file_says() -> None:
@@ -59,7 +59,7 @@ def test_a_domain_runs_what_the_file_says() -> None:
     entry = json.dumps({"name": "office.example", **settings})
     (domain,) = declared.domains(config("domains", entry), MAIN, 5.0)
     assert isinstance(domain, Domain)
-    assert domain.settings == {**settings, "sip_registration": "true"}
+    assert domain.settings == {**settings, "voice_twiml": "", "sip_registration": "true"}
 
 
 def test_a_domain_and_its_users_are_the_accounts() -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.calls.model import CallStatus
 from protocols.sip import agent_events as events
 from protocols.sip.transport import Transport
 from tests.integration.voice.conftest import OpenPhone
-from tests.integration.voice.world import world
+from tests.integration.voice.world import ACCOUNT, world
 
 DOMAIN = "office.example"
 CONFIG = """
@@ -52,6 +53,30 @@ async def test_two_phones_talk(tmp_path: Path, open_phone: OpenPhone, transport:
         assert form["From"] == "sip:alice@office.example"
         assert form["SipDomain"] == DOMAIN
         await here.ended()
+        assert here.ledger() == {}
+
+
+async def test_a_document_of_the_file_runs_and_nobody_is_asked(
+    tmp_path: Path, open_phone: OpenPhone
+) -> None:
+    alice = await open_phone("alice", DOMAIN, tone=440, password="secret-of-alice")
+    bob = await open_phone("bob", DOMAIN, tone=880, password="secret-of-bob")
+    text = "<Response><Queue/><Dial><Sip>sip:bob@office.example</Sip></Dial></Response>"
+    config = CONFIG.replace('voice_url = "{app}/voice"', f"voice_twiml = '{text}'")
+    async with world(tmp_path, config) as here:
+        await bob.register(here.hop())
+        alice.call("anybody", here.hop())
+        await alice.until(events.Answered)
+        await asyncio.gather(alice.sound.hears(880), bob.sound.hears(440))
+        alice.hang_up()
+        await bob.until(events.HungUp)
+        await here.ended()
+        call = await here.stored(lambda each: each.direction == "inbound")
+        assert call.status is CallStatus.COMPLETED
+        notes = f"/2010-04-01/Accounts/{ACCOUNT}/Calls/{call.sid}/Notifications.json"
+        found = (await here.get(notes))["notifications"]
+        assert [each["error_code"] for each in found] == ["12200"]
+        assert here.app.asked == []
         assert here.ledger() == {}
 
 

@@ -109,6 +109,6 @@ async def test_who_calls_where_nothing_says_what_to_do(
     alice = await open_phone("alice", "office.example", password="pa")
     async with world(tmp_path, config(voice="")) as here:
         code, reason, told = await is_refused(alice, here)
-        assert (code, told) == (480, ["no voice_url says what to do with it"])
+        assert (code, told) == (480, ["no voice_url or voice_twiml says what to do with it"])
         assert told[0] in reason
         await here.ended()

@@ -21,6 +21,7 @@ APPS = [
         {"voice_fallback_url": "https://a.example/f"},
         App(fallback=Fallback(url="https://a.example/f")),
     ),
+    ({"voice_twiml": "<Response/>"}, App(twiml="<Response/>")),
     (
         WHOLE,
         App(
