@@ -1,12 +1,13 @@
 """Calls a second from INVITE to BYE, with sipp on both sides, and beside us other SIP servers.
 
-One call: the carrier's INVITE is challenged (digest), its number's document is fetched over HTTP,
-ports are taken, the callee's INVITE goes out by a trunk with a description of ours, both answer,
-and the caller hangs up 0.2 s later. Rows, facts, CDRs and the ladder are durable. Then the same
-calls go through kamailio, which challenges too and proxies, and through sippy, a back-to-back
-user agent in Python that can't challenge; neither keeps anything. CPU is that of all processes of
-the one that is measured, retransmissions are those of both sipps; the load of the machine when
-the run ended is beside them. Whoever is not installed is left out.
+One call: the carrier's INVITE is challenged (digest), its number's document is run, ports are
+taken, the callee's INVITE goes out by a trunk with a description of ours, both answer, and the
+caller hangs up 0.2 s later. Rows, facts, CDRs and the ladder are durable. `trunkline` has the
+document in its file, with `app` it is fetched over HTTP. Then the same calls go through kamailio,
+which challenges too and proxies, and through sippy, a back-to-back user agent in Python that can't
+challenge; neither keeps anything. CPU is that of all processes of the one that is measured (the
+app's is not in it), retransmissions are those of both sipps; the load of the machine when the run
+ended is beside them. Whoever is not installed is left out.
 
     python bench/sip.py --rate 100 200 300 --seconds 60 --markdown
 """
@@ -61,7 +62,7 @@ emergency = []
 options_interval = "0s"
 [[numbers]]
 number = "{number}"
-voice_url = "http://127.0.0.1:{document}/voice"
+{voice}
 """
 
 
@@ -154,23 +155,36 @@ def drive(folder: Path, target: int, rate: int, seconds: float, peer: Peer) -> d
 
 
 def trunkline(folder: Path, callee: int) -> Peer:
-    """The gateway, with an app beside it that gives it documents."""
+    """The gateway, which has the document in its file."""
+    return _gateway(folder, callee, f"voice_twiml = '{TWIML}'", "trunkline, SQLite, fsync")
+
+
+def trunkline_with_app(folder: Path, callee: int) -> Peer:
+    """The gateway, and an app beside it that gives it the document of each call."""
     document = Process(
         [sys.executable, str(HERE / "document.py"), "--stats", str(folder / "document.json"),
          "--twiml", TWIML],
         log=folder / "document.log",
         stats=folder / "document.json",
     )  # fmt: skip
+    voice = f'voice_url = "http://127.0.0.1:{document.wait_for_stats("port")}/voice"'
+    peer = _gateway(folder, callee, voice, "trunkline, the document fetched")
+    assert isinstance(peer.process, Gateway)
+    peer.process.beside = document
+    return peer
+
+
+def _gateway(folder: Path, callee: int, voice: str, name: str) -> Peer:
     data, config = folder / "var", folder / "trunkline.toml"
     text = _CONFIG
-    for name, value in (
+    for key, value in (
         ("callee", callee),
-        ("document", document.wait_for_stats("port")),
+        ("voice", voice),
         ("number", NUMBER),
         ("username", USERNAME),
         ("password", PASSWORD),
     ):
-        text = text.replace(f"{{{name}}}", str(value))
+        text = text.replace(f"{{{key}}}", str(value))
     config.write_text(text)
     gateway = Gateway(
         [sys.executable, "-m", "gateway", "serve", "--config", str(config), "--data", str(data)],
@@ -178,10 +192,9 @@ def trunkline(folder: Path, callee: int) -> Peer:
         stats=data / "ports.json",
         environ={"PYTHONPATH": str(HERE.parent)},
     )
-    gateway.beside = document
     port = int(gateway.wait_for_stats("sip_udp"))
     time.sleep(1.0)  # what its start still costs is no call's
-    return Peer("trunkline, SQLite, fsync", gateway, port, "caller.xml", True)
+    return Peer(name, gateway, port, "caller.xml", True)
 
 
 class Gateway(Process):
@@ -223,6 +236,7 @@ def measure(start: Callable[[Path, int], Peer | None], rate: int, seconds: float
 
 SERVERS: dict[str, Callable[[Path, int], Peer | None]] = {
     "trunkline": trunkline,
+    "app": trunkline_with_app,
     "kamailio": sip_peers.kamailio,
     "sippy": sip_peers.sippy,
 }
