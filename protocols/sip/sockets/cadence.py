@@ -9,10 +9,8 @@ from typing import Final
 
 MUCH: Final = 1200
 """Messages a second from which on there are rests."""
-TOGETHER: Final = 20
-"""Messages that are to come in a rest."""
-LONGEST: Final = 0.01
-"""Seconds that a rest lasts at most: no timer of SIP is shorter than 200 ms."""
+TOGETHER: Final = 12
+"""Messages that are to come in a rest, which so lasts 10 ms at most: SIP's timers take 500."""
 
 _WINDOW: Final = 0.1  # seconds over which messages are counted
 
@@ -33,6 +31,6 @@ class Cadence:
         passed = now - self._since
         if passed >= _WINDOW:
             rate = self._came / passed
-            self._rest = min(LONGEST, TOGETHER / rate) if rate >= MUCH else 0.0
+            self._rest = TOGETHER / rate if rate >= MUCH else 0.0
             self._came, self._since = 0, now
         return self._rest if came else 0.0

@@ -28,6 +28,11 @@ Hardly ever more wait: how late a turn is then says how late they are, which tho
 not say.
 """
 
+ROUNDS: Final = 4
+"""Times that a wake-up reads: peers that are near answer what is sent while the rest is done."""
+ENOUGH: Final = 4
+"""Datagrams that a reading has to bring for another one to follow it in the same wake-up."""
+
 _REFUSED: Final = 64  # refusals of earlier datagrams that one that is sent may meet
 
 LARGEST: Final = 65535
@@ -188,7 +193,10 @@ class Datagrams:
         """Read what is there, and again as soon as more comes, or after a rest."""
         came = 0
         try:
-            came = self._read_all()
+            for _ in range(ROUNDS):
+                came += (new := self._read_all())
+                if not ENOUGH <= new < BATCH:
+                    break
         finally:  # whatever one of them did, the next ones are read
             self._go_on(self._cadence.rest(came, self._clock()))
 
