@@ -6,8 +6,6 @@ from structlog.testing import capture_logs
 
 from protocols.sdp.formats import G722
 from protocols.sip import agent_events as events
-from protocols.sip.overload import Lag
-from protocols.sip.pace import Pace, Rate
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
 from tests.integration.voice.world import World, world
@@ -78,17 +76,36 @@ async def test_who_is_one_too_many(tmp_path: Path, open_phone: OpenPhone) -> Non
 async def test_who_calls_while_signalling_is_behind(tmp_path: Path, open_phone: OpenPhone) -> None:
     alice = await open_phone("alice", "office.example", password="pa")
     async with world(tmp_path, config(), PAUSE) as here:
-        voice = here.gateway._voice
-        assert voice is not None
-        overload = voice.station.overload
-        overload._lag = Lag(most=0.0)  # it stays as late as it is
-        overload._free = Pace(Rate(per_second=0.0, at_once=0.0), 0.0)
-        overload.share, overload._credit = 0.95, 9.0
+        here.fall_behind()
         code, reason, told = await is_refused(alice, here)
         assert (code, told) == (503, ["signalling is behind by more than [sip] max_lag"])
         assert told[0] in reason
         assert (await alice.until(events.Refused)).headers.first("Retry-After") is None
         alice.call("112", here.hop())
+        await alice.until(events.Answered)
+        alice.hang_up()
+        await here.ended()
+
+
+async def test_a_trunk_that_calls_while_signalling_is_behind(
+    tmp_path: Path, open_phone: OpenPhone
+) -> None:
+    carrier = await open_phone("+447700900001", "carrier.example")
+    async with world(tmp_path, config(), PAUSE) as here:
+        here.fall_behind()
+        code, _, told = await is_refused(carrier, here, NUMBER)
+        assert (code, told) == (503, ["signalling is behind by more than [sip] max_lag"])
+
+
+async def test_what_a_trunk_names_is_for_help_while_signalling_is_behind(
+    tmp_path: Path, open_phone: OpenPhone
+) -> None:
+    alice = await open_phone("alice", "office.example", password="pa")
+    text = config().replace("emergency = []", 'emergency = ["1550"]')
+    async with world(tmp_path, text, PAUSE) as here:
+        here.fall_behind()
+        assert (await is_refused(alice, here, "1551"))[0] == 503
+        alice.call("1550", here.hop())
         await alice.until(events.Answered)
         alice.hang_up()
         await here.ended()

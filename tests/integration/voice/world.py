@@ -14,6 +14,8 @@ from aiohttp import web
 from gateway import config as configuration
 from gateway.calls.model import Call, CallLeg
 from gateway.daemon.gateway import Gateway
+from protocols.sip.overload import Lag
+from protocols.sip.pace import Pace, Rate
 from protocols.sip.transport import Hop, Transport
 
 T = TypeVar("T")
@@ -125,6 +127,15 @@ class World:
         async with asyncio.timeout(PATIENCE):
             while len(voice.calls):
                 await asyncio.wait(list(voice.calls._running))
+
+    def fall_behind(self) -> None:
+        """Let signalling be behind, for good: who can wait is turned away."""
+        voice = self.gateway._voice
+        assert voice is not None
+        overload = voice.station.overload
+        overload._lag = Lag(most=0.0)  # it stays as late as it is
+        overload._free = Pace(Rate(per_second=0.0, at_once=0.0), 0.0)
+        overload.share, overload._credit = 0.95, 99.0
 
     async def quiet(self) -> None:
         """Return when no transaction, call or connection of SIP is left."""
