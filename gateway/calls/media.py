@@ -7,6 +7,7 @@ Whoever needs a port or sound waits for the version that has it.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -279,6 +280,8 @@ class CallMedia:
         """Press keys towards a leg's peer, and return when they are: as `wire.Press` has them."""
         press = self._presses.get(id)
         if press is None:
+            with suppress(NoMedia):  # a leg has no keys before what was agreed on is true
+                await self.settled()
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._pressing.setdefault(id, deque()).append(done)
             self._plane.press(self.call, id, digits)

@@ -23,7 +23,8 @@ class Plane:
     def __init__(self, most: int) -> None:
         self.most = most
         self.graphs: list[Graph] = []
-        self.go = asyncio.Event()
+        self.pressed: list[tuple[str, int]] = []
+        self.go, self.news = asyncio.Event(), asyncio.Event()
         self.go.set()
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -34,6 +35,10 @@ class Plane:
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
         return done
+
+    def press(self, call: str, leg: str, digits: str) -> None:
+        self.pressed.append((digits, len(self.graphs)))
+        self.news.set()
 
     async def _answer(self, graph: Graph, done: "asyncio.Future[Any]") -> None:
         await self.go.wait()
@@ -95,3 +100,21 @@ async def test_who_hears_something_on_a_leg_that_goes_is_told() -> None:
     await asyncio.sleep(0)
     media.remove("first")
     assert await hearing == "the leg is gone"
+
+
+async def test_keys_are_pressed_when_what_was_agreed_on_is_true() -> None:
+    media, plane = made(1)
+    await media.place(leg("first"))
+    plane.go.clear()
+    media.play("first", BEEP)  # under way
+    await asyncio.sleep(0)
+    media.describe("first", None, offers=1)  # and this is to follow it
+    pressing = asyncio.create_task(media.press("first", "12"))
+    await asyncio.sleep(0)
+    assert plane.pressed == []
+    plane.go.set()
+    async with asyncio.timeout(60):
+        await plane.news.wait()
+    media.pressed("first")
+    await pressing
+    assert plane.pressed == [("12", 3)]
