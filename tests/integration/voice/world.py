@@ -14,7 +14,6 @@ from aiohttp import web
 from gateway import config as configuration
 from gateway.calls.model import Call, CallLeg
 from gateway.daemon.gateway import Gateway
-from gateway.media.graph import Graph
 from protocols.sip.overload import Lag
 from protocols.sip.pace import Pace, Rate
 from protocols.sip.transport import Hop, Transport
@@ -128,20 +127,6 @@ class World:
         async with asyncio.timeout(PATIENCE):
             while len(voice.calls):
                 await asyncio.wait(list(voice.calls._running))
-
-    def graphs(self) -> list[Graph]:
-        """What media workers are asked for from now on."""
-        voice = self.gateway._voice
-        assert voice is not None
-        plane, asked = voice.calls._house.plane, []
-        apply = plane.apply
-
-        def noted(graph: Graph) -> Any:
-            asked.append(graph)
-            return apply(graph)
-
-        plane.apply = noted  # type: ignore[method-assign]
-        return asked
 
     def fall_behind(self) -> None:
         """Let signalling be behind, for good: who can wait is turned away."""
