@@ -22,7 +22,7 @@ from protocols.sip.transport import Flow, Transport
 from protocols.sip.wire import Address, Clock, Event, Failed, ReadDatagram, Received
 
 BATCH: Final = 512
-"""Datagrams of one socket that are read at a wake-up, so that the others get their turn.
+"""Datagrams of one socket that are read at a time, so that the others get their turn.
 
 Hardly ever more wait: how late a turn is then says how late they are, which those in the kernel do
 not say.
@@ -195,7 +195,7 @@ class Datagrams:
         try:
             for _ in range(ROUNDS):
                 came += (new := self._read_all())
-                if not ENOUGH <= new < BATCH:
+                if new < ENOUGH or came >= BATCH:
                     break
         finally:  # whatever one of them did, the next ones are read
             self._go_on(self._cadence.rest(came, self._clock()))

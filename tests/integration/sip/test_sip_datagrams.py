@@ -26,7 +26,8 @@ class Peer:
         self._loop = asyncio.get_running_loop()
         self._way = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._datagrams = Datagrams(read_datagram, self._loop.time, self._heard)
-        self._ear = self._datagrams.add(1, ("127.0.0.1", 0))
+        # One for each datagram: whether it has come can be waited for.
+        self._ears = [self._datagrams.add(ident, ("127.0.0.1", 0)) for ident in range(ENOUGH)]
         self._counts: Iterator[int] = iter(())
         self._turn = 0
         self._news = asyncio.Event()
@@ -42,9 +43,9 @@ class Peer:
                 await self._news.wait()
 
     def _send(self) -> None:
-        for _ in range(next(self._counts, 0)):
-            self._way.sendto(OPTIONS, self._ear.local)
-            assert select.select([self._ear], [], [], PATIENCE)[0]
+        for ear in self._ears[: next(self._counts, 0)]:
+            self._way.sendto(OPTIONS, ear.local)
+            assert select.select([ear], [], [], PATIENCE)[0]
 
     def _heard(self, batch: list[Event]) -> None:
         self.readings.append((self._turn, len(batch)))
