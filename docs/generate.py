@@ -48,7 +48,8 @@ def configuration() -> str:
 
 def _key(row: tuple[str, str, str, str]) -> Sequence[str]:
     name, default, expected, about = row
-    return (f"`{name}`", f"`{default}`" if default else "", expected, about)
+    shown = expected.replace("<", r"\<")  # or readers take it for HTML
+    return (f"`{name}`", f"`{default}`" if default else "", shown, about)
 
 
 def rest() -> str:

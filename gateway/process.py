@@ -25,7 +25,7 @@ __all__ = ["EVERY_ROLE", "FENCED", "run"]
 
 # Containers made since that are still there (the default is 700), and looks at the younger ones
 # after which the older have their turn. A look stops all calls while it goes through what came
-# since the last one and lives, under load far more than made it due: 10 ms after 3,000, under one
+# since the last one and lives, under load far more than made it due: 7 ms after 3,000, under one
 # after so few, and all looks together cost the same. What calls keep grows old and leaves no
 # circles: a look through half a million stops everything for a third of a second.
 _COLLECT_AFTER = (100, 50_000, 1_000)

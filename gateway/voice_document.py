@@ -1,6 +1,7 @@
 """TwiML that stands in the config file: what a call runs where no app is asked.
 
-It is read when the file is, so that a call never meets a document that can't be run.
+It is read when the file is: one that can't be run is refused then. It came from no URL, so those in
+it that are relative lead nowhere, as with TwiML that REST is given.
 """
 
 from collections.abc import Iterator, Mapping
