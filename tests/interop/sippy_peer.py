@@ -8,6 +8,15 @@ from tests.integration.gateway_process import wait_for
 from tests.interop.node_peer import CACHE
 from tests.ports import UDP, free_port, is_taken
 
+# Three threads of it would read and send, and overtake each other: a 487 its 200.
+_IN_ORDER = """
+from sippy.Udp_server import Udp_server_opts
+from sippy.b2bua_simple import main_func
+
+Udp_server_opts.nworkers = 1
+main_func()
+"""
+
 
 class Sippy:
     """It listens once it is made; calls go on to `next_hop`."""
@@ -16,7 +25,7 @@ class Sippy:
         folder.mkdir()
         self.host, self.port = host, free_port(host)
         self._log = folder / "sippy.log"
-        command = [str(CACHE / "sippy" / "bin" / "b2bua_simple"), "-f", "-l", host]
+        command = [str(CACHE / "sippy" / "bin" / "python"), "-c", _IN_ORDER, "-f", "-l", host]
         command += ["-p", str(self.port), "-n", f"{next_hop[0]}:{next_hop[1]}"]
         # It logs each message, into a file in /var/log unless told.
         environ = {"SIPLOG_LOGFILE_FILE": str(folder / "messages.log"), "PYTHONPATH": ""}

@@ -136,17 +136,24 @@ DECLINED: Final = refused(603, "Decline")
 REDIRECTED: Final = refused(  # RFC 3665 §3.6
     302, "Moved Temporarily", headers=("Contact: <sip:callee@{elsewhere};transport=udp>",)
 )
+_WITHDRAWN: Final[Steps] = (
+    Ask(method="INVITE", sdp=AUDIO),
+    Hear(what="100", optional=True),
+    Hear(what="180"),
+    Rest(seconds=0.3),
+    Ask(method="CANCEL"),
+)
 NO_ANSWER: Final = Flow(  # RFC 3665 §3.8
     caller=(
-        Ask(method="INVITE", sdp=AUDIO),
-        Hear(what="100", optional=True),
-        Hear(what="180"),
-        Rest(seconds=0.3),
-        Ask(method="CANCEL"),
+        *_WITHDRAWN,
+        # Two transactions: their answers may come in either order.
+        Hear(what="487", optional=True, then="ended first"),
         Hear(what="200"),
         Hear(what="487"),
-        Ask(method="ACK"),
-        Stay(),
+        Ask(method="ACK", then="over"),
+        Ask(method="ACK", label="ended first"),
+        Hear(what="200"),
+        Stay(label="over"),
     ),
     callee=(
         Hear(what="INVITE"),
@@ -160,7 +167,8 @@ NO_ANSWER: Final = Flow(  # RFC 3665 §3.8
 )
 CANCEL_CROSSES_ANSWER: Final = Flow(  # RFC 3261 §9.1: the answer was on its way
     caller=(
-        *NO_ANSWER.caller[:6],
+        *_WITHDRAWN,
+        Hear(what="200"),
         Hear(what="200"),
         Ask(method="ACK"),
         *HANGING_UP,
