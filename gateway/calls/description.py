@@ -201,7 +201,8 @@ def objection(body: Body, policy: MediaPolicy, address: str) -> Disagreed | None
     try:
         refused = refusal(read(body), local)
     except Disagreed as error:
-        return error
+        # Not itself: it knows the frames that it came through, and whoever keeps it is one of them.
+        return Disagreed(error.reply, str(error))
     return None if refused is None else disagreed(refused)
 
 

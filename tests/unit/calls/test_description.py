@@ -217,3 +217,10 @@ def test_offers_are_judged_by_what_they_are() -> None:
     unusable = CHROME.replace(b"a=rtcp-mux\r\n", b"")
     refused = objection(Body(octets=unusable), BROWSERS, "192.0.2.1")
     assert refused is not None and refused.reply.status == 488
+
+
+def test_who_keeps_an_objection_is_in_no_circle_with_it() -> None:
+    """Calls of strangers would stay, with all that they sent, until the collector looks."""
+    kept = objection(Body(octets=b"no SDP"), MediaPolicy(), "192.0.2.1")
+    assert kept is not None and kept.reply.status == 400
+    assert kept.__traceback__ is None and kept.__context__ is None
