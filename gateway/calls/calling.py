@@ -196,7 +196,8 @@ class Calling:
         patience: float | None,
     ) -> Failed | None:
         try:
-            await leg.prepare(signalling, latch)
+            leg.expect(signalling, latch)
+            await leg.prepare()
             answer = self._answers[leg.id] = asyncio.get_running_loop().create_future()
             self._around.track(leg)
             begin()

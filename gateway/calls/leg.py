@@ -151,8 +151,12 @@ class PeerLeg(Leg, Protocol):
         """Become the leg of a call that came in, by what its signalling told of it."""
         ...
 
-    async def prepare(self, signalling: str, latch: LatchPolicy) -> None:
-        """Get a place for its media; raises `NoMedia`."""
+    def expect(self, signalling: str, latch: LatchPolicy) -> None:
+        """Let the call's media know of it, before it is prepared: it may be spoken of."""
+        ...
+
+    async def prepare(self) -> None:
+        """Get the place for its media that it expects; raises `NoMedia`."""
         ...
 
     def describe(self) -> None:

@@ -1,5 +1,6 @@
 """One call that came in: how it is taken, answered or refused; its life is `scoped`'s."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from typing import Any, Final
@@ -73,6 +74,7 @@ class Live(Scoped):
         )
         self._arrival = arrival
         self._is_taken = self._is_answering = False
+        self._placed = asyncio.Event()  # its leg is prepared
         self._after_answer: Ended | None = None  # how it ends as soon as it is answered
         self.first = make_leg(self._media, self.on)
         self._track(self.first)
@@ -91,18 +93,26 @@ class Live(Scoped):
         return bool(self.line.call.domain)
 
     async def _begin(self) -> None:
-        """Find the call a place, and ask what to do with it."""
+        """Find the call a place, and ask what to do with it.
+
+        It asks first: whom a document calls at once has its ports with the caller, of one graph.
+        """
         try:
             self._media.open()
-            await self.leg.prepare(self._arrival.signalling, self._arrival.latch)
             app = await self._app()
+            if self._over.is_set():
+                return
+            self.leg.expect(self._arrival.signalling, self._arrival.latch)
+            self._ask(app)
+            await self.leg.prepare()
+            self._placed.set()
         except NoMedia as error:
             code = endings.FULL if error.is_full else endings.FAULT
             self._end(code, Ended(status=CallStatus.FAILED, reason=str(error)))
-            return
         except StoreError as error:
             self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=str(error)))
-            return
+
+    def _ask(self, app: App) -> None:
         if not (app.url or app.twiml):
             reason = "no voice_url or voice_twiml says what to do with it"
             self._end(endings.UNAVAILABLE, Ended(status=CallStatus.FAILED, reason=reason))
@@ -132,6 +142,7 @@ class Live(Scoped):
 
     async def _answer(self) -> None:
         """Take the call: what a restart needs is durable before the 2xx (RFC 3261 §13.3.1.4)."""
+        await self._placed.wait()
         if self.leg.is_up or self.line.is_over or self._is_answering:
             return
         self._is_answering = True
@@ -179,8 +190,9 @@ class Live(Scoped):
         super()._join(leg)
         if not self.leg.is_up:
             # One graph has all that the join changes; who disagrees is met again by the answer.
-            with contextlib.suppress(Disagreed):
-                self.leg.describe()
+            if self._placed.is_set():
+                with contextlib.suppress(Disagreed):
+                    self.leg.describe()
             self._spawn(self._answer())
 
     def _on_gone(self, gone: Gone) -> None:

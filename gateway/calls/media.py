@@ -75,19 +75,32 @@ class CallMedia:
         if isinstance(opened, Full):
             raise NoMedia(opened.reason, is_full=True)
 
-    async def place(self, leg: Leg, press: Callable[[Key], None] | None = None) -> Place:
-        """Give a leg its ports; raises `NoMedia`.
+    def expect(self, leg: Leg, press: Callable[[Key], None] | None = None) -> None:
+        """Take a leg for one that is `placed` next: what it hears may be said, and who records it.
 
         `press` presses keys towards its peer, if they do not go with the media.
         """
         self._nodes[leg.id] = leg
         if press is not None:
             self._presses[leg.id] = press
-        await self._changed()
-        place = self._places.get(leg.id)
+
+    async def placed(self, id: str) -> Place:
+        """Give a leg that is expected its ports; raises `NoMedia`."""
+        try:
+            await self._changed()
+        except NoMedia:
+            if id not in self._nodes:
+                raise
+            await self.settled()  # others were too much, which came with it
+        place = self._places.get(id)
         if place is None:  # it was taken away meanwhile
             raise NoMedia(_NO_LEG, is_full=False)
         return place
+
+    async def place(self, leg: Leg) -> Place:
+        """Give a leg its ports at once; raises `NoMedia`."""
+        self.expect(leg)
+        return await self.placed(leg.id)
 
     def describe(
         self, id: str, stream: Stream | None, offers: int, ice: IceSide | None = None
@@ -424,13 +437,17 @@ class CallMedia:
         self._is_busy = False
 
     def _take_back(self, refused: Graph) -> None:
-        """Forget the legs that are new in a graph that was refused, and say the rest anew."""
+        """Forget the legs that are new in a graph that was refused, and say the rest anew.
+
+        Of several the first stays: there may be ports for one.
+        """
         self._true = refused.version
-        for leg in refused.nodes:
-            if isinstance(leg, Leg) and leg.id not in self._places:
-                self._version = max(self._version, refused.version + 1)
-                self._nodes.pop(leg.id, None)
-                self._silence(leg.id)
+        legs = [each.id for each in refused.nodes if isinstance(each, Leg)]
+        new = [each for each in legs if each not in self._places]
+        for id in new[1:] or new:
+            self._version = max(self._version, refused.version + 1)
+            self._nodes.pop(id, None)
+            self._silence(id)
         self._heard = {
             hearer: source
             for hearer, source in self._heard.items()

@@ -137,10 +137,10 @@ class SipLeg(SpokenLeg):
             self.policy = self.policy if self.webrtc is None else over_ice(self.policy)
         self._tools.watch(event.session, self)
 
-    async def prepare(self, signalling: str, latch: LatchPolicy) -> None:
-        """Get ports for its media; raises `NoMedia`."""
+    def expect(self, signalling: str, latch: LatchPolicy) -> None:
+        """See `PeerLeg`."""
         press = self._keypad.press if self.policy.dtmf is DtmfMode.INFO else None
-        await self._place(signalling, latch, self.webrtc, press, self._claimed)
+        self._expect(signalling, latch, self.webrtc, press, self._claimed)
 
     def call(self, way: Way, destination: Destination, max_forwards: int) -> None:
         """Send the INVITE, prepared; it goes out when this turn ends. `confirm` ends it well."""

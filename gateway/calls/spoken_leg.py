@@ -67,29 +67,10 @@ class SpokenLeg:
             first = stream.codecs[0]
             self._keep(codec_sent=first.sent.name, codec_received=first.received.name)
 
-    async def _place(
-        self,
-        signalling: str,
-        latch: LatchPolicy,
-        webrtc: graph.WebRtc | None,
-        press: Callable[[Key], None] | None = None,
-        claimed: str = "",
-    ) -> None:
-        """Get a place for its media, and begin to describe it; raises `NoMedia`."""
+    async def prepare(self) -> None:
+        """See `PeerLeg`."""
         tools = self._tools
-        place = await self._media.place(
-            graph.Leg(
-                id=self.id,
-                host=tools.host,
-                signalling=signalling,
-                claimed=claimed,
-                latch=latch,
-                dtmf=self.policy.dtmf,
-                silence=tools.silence,
-                webrtc=webrtc,
-            ),
-            press=press,
-        )
+        place = await self._media.placed(self.id)
         self._description = Description(
             self._media,
             self.id,
@@ -98,6 +79,29 @@ class SpokenLeg:
             policy=self.policy,
             session_id=tools.number(),
             key=tools.key,
+        )
+
+    def _expect(
+        self,
+        signalling: str,
+        latch: LatchPolicy,
+        webrtc: graph.WebRtc | None,
+        press: Callable[[Key], None] | None = None,
+        claimed: str = "",
+    ) -> None:
+        """Tell the call's media of it."""
+        self._media.expect(
+            graph.Leg(
+                id=self.id,
+                host=self._tools.host,
+                signalling=signalling,
+                claimed=claimed,
+                latch=latch,
+                dtmf=self.policy.dtmf,
+                silence=self._tools.silence,
+                webrtc=webrtc,
+            ),
+            press=press,
         )
 
     def _keep(self, **changes: Any) -> None:

@@ -280,7 +280,8 @@ class Transfers(Places):
     async def _welcome(self, comer: Newcomer) -> None:
         leg = comer.sip
         try:
-            await leg.prepare(leg.invited.flow.remote[0], LATCH)
+            leg.expect(leg.invited.flow.remote[0], LATCH)
+            await leg.prepare()
             comer.line.move(CallStatus.IN_PROGRESS, leg.saved)
             await self._joint.around.keeping.durable()
             await leg.answer()

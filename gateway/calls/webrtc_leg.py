@@ -100,10 +100,10 @@ class WebRtcLeg(SpokenLeg):
         """See `PeerLeg`."""
         self._offer = Body(octets=event.sdp.encode())
 
-    async def prepare(self, signalling: str, latch: LatchPolicy) -> None:
+    def expect(self, signalling: str, latch: LatchPolicy) -> None:
         """See `PeerLeg`: ICE finds its peer, whatever its address."""
         webrtc = graph.WebRtc(is_offerer=self._offer is None)
-        await self._place(self._tools.host, latch, webrtc)
+        self._expect(self._tools.host, latch, webrtc)
 
     def call(self, way: BrowserWay) -> None:
         """Let the client ring, prepared; one whose socket has closed is gone at once."""

@@ -14,6 +14,8 @@ from aiohttp import web
 from gateway import config as configuration
 from gateway.calls.model import Call, CallLeg
 from gateway.daemon.gateway import Gateway
+from gateway.media.graph import Graph, Leg
+from gateway.media.wire import Refused
 from protocols.sip.overload import Lag
 from protocols.sip.pace import Pace, Rate
 from protocols.sip.transport import Hop, Transport
@@ -127,6 +129,25 @@ class World:
         async with asyncio.timeout(PATIENCE):
             while len(voice.calls):
                 await asyncio.wait(list(voice.calls._running))
+
+    def graphs(self, legs: int = 1000) -> list[Graph]:
+        """What media workers are asked for from now on; they refuse more `legs` in one call."""
+        voice = self.gateway._voice
+        assert voice is not None
+        plane, asked = voice.calls._house.plane, []
+        apply = plane.apply
+
+        def noted(graph: Graph) -> Any:
+            asked.append(graph)
+            if sum(isinstance(each, Leg) for each in graph.nodes) <= legs:
+                return apply(graph)
+            why: dict[str, Any] = {"reason": "no port is free", "is_full": True}
+            refused = asyncio.get_running_loop().create_future()
+            refused.set_result(Refused(call=graph.call, version=graph.version, **why))
+            return refused
+
+        plane.apply = noted  # type: ignore[method-assign]
+        return asked
 
     def fall_behind(self) -> None:
         """Let signalling be behind, for good: who can wait is turned away."""

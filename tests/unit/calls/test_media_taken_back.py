@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.calls.media import CallMedia, NoMedia
-from gateway.media.graph import Graph, Leg, Note, Player
+from gateway.media.graph import Graph, Leg, Note, Player, Recorder
 from gateway.media.wire import Applied, Place, Refused
 from protocols.rtp.tones import Sound
 
@@ -66,6 +66,40 @@ async def test_what_was_said_with_a_leg_that_finds_no_place_is_said_again() -> N
     await media.settled()
     assert {each.id for each in plane.graphs[-1].nodes} == {"first", "beep"}
     hearing.cancel()
+
+
+async def test_of_legs_that_are_too_much_together_the_first_has_its_place() -> None:
+    media, plane = made(1)
+    media.expect(leg("first"))
+    first = asyncio.create_task(media.placed("first"))
+    others = [asyncio.create_task(media.place(leg(each))) for each in ("second", "third")]
+    assert (await first).control == 3
+    for each in others:
+        with pytest.raises(NoMedia, match="no port is free"):
+            await each
+    await media.settled()
+    asked = [[node.id for node in graph.nodes] for graph in plane.graphs]
+    assert asked == [["first", "second", "third"], ["first"]]
+
+
+async def test_a_leg_that_finds_no_place_even_alone_has_none() -> None:
+    media, plane = made(0)
+    placing = [asyncio.create_task(media.place(leg(each))) for each in ("first", "second")]
+    for each in placing:
+        with pytest.raises(NoMedia, match="no port is free"):
+            await each
+    await media.settled()
+    assert len(plane.graphs) == 3  # with nobody in the last
+
+
+async def test_who_is_expected_is_spoken_of_before_it_is_placed() -> None:
+    media, plane = made(1)
+    media.expect(leg("first"))
+    await asyncio.sleep(0)
+    assert plane.graphs == []  # nobody asked for anything yet
+    media.record(Recorder(id="tape", of="first", path="tape.wav"), lambda ended: None)
+    await media.placed("first")
+    assert [[node.id for node in graph.nodes] for graph in plane.graphs] == [["first", "tape"]]
 
 
 async def test_what_can_not_be_made_true_is_not_tried_for_ever() -> None:

@@ -42,8 +42,10 @@ class Media:
         self.pressed: list[tuple[str, float]] = []  # and when
         self.fault: NoMedia | None = None
 
-    async def place(self, leg: Any, press: Any = None) -> Any:
+    def expect(self, leg: Any, press: Any = None) -> None:
         self.nodes.append(leg)
+
+    async def placed(self, id: str) -> Any:
         return SimpleNamespace(address=("127.0.0.1", 20_000), control=0, ice=None)
 
     async def settled(self) -> None:
@@ -164,11 +166,13 @@ class World:
         """Become a call that came in."""
         self.leg.talk(self.client)
         self.leg.receive(Invited(callsid="TJS1", sdp=sdp))
-        await self.leg.prepare("192.0.2.7", LatchPolicy.SIGNALLED)
+        self.leg.expect("192.0.2.7", LatchPolicy.SIGNALLED)
+        await self.leg.prepare()
 
     async def rings(self) -> None:
         """Become a call of ours that rings."""
-        await self.leg.prepare("", LatchPolicy.SIGNALLED)
+        self.leg.expect("", LatchPolicy.SIGNALLED)
+        await self.leg.prepare()
         self.leg.call(BrowserWay(device=self.client, parameters={"From": "client:bob"}))
         await asyncio.sleep(0)
 
