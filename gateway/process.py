@@ -25,11 +25,11 @@ __all__ = ["EVERY_ROLE", "FENCED", "run"]
 
 # Containers made since that are still there (the default is 700), and looks at the younger ones
 # after which the older have their turn. A look stops all calls while it goes through what came
-# since the last one and lives: 7 ms at 300 calls a second. After fewer it takes less, but what
-# strangers send leaves circles with its errors, and of those that are under way at a look the next
-# ones know nothing. What calls keep grows old and leaves none: a look through half a million stops
-# everything for a third of a second.
-_COLLECT_AFTER = (3_000, 1_000, 1_000)
+# since the last one and lives: at 300 calls a second 0.03 ms after so few, 7 ms after 3,000. What
+# is under way at a look the next ones know nothing of, so nothing here may leave circles: neither
+# do calls (`house.untie`), nor what is refused. What calls keep grows old: a look through half a
+# million stops everything for a third of a second. `resting` looks when a peak is over.
+_COLLECT_AFTER = (100, 50_000, 1_000)
 FENCED = 75  # the exit status of a process that others took for dead (EX_TEMPFAIL)
 _MENDABLE = (
     StoreError,
