@@ -83,7 +83,7 @@ def read(octets: bytes) -> SessionDescription:
 
     What was read can be written again: octets that are no UTF-8 are kept as surrogates.
     """
-    if len(octets) <= _SHORT and not any(each in octets for each in _KEYS):
+    if len(octets) <= _SHORT and b"crypto" not in octets and b"ice-pwd" not in octets:
         return _known(octets)
     return _read(octets)
 
@@ -130,7 +130,6 @@ def _read(octets: bytes) -> SessionDescription:
 # are not kept for longer than their call.
 _known: Final = lru_cache(maxsize=256)(_read)
 _SHORT: Final = 1024
-_KEYS: Final = (b"crypto", b"ice-pwd")
 
 
 def _lines_of(octets: bytes) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ All that can part them is judged here, in both directions, and ends in `Common` 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -130,25 +131,35 @@ def _judge(offered: SessionDescription, slot: int, local: LocalMedia) -> Common 
     way = _over_ice(offered, media) if local.ice else _over_rtp(offered, media, local)
     if isinstance(way, Refused):
         return way
-    codecs = tuple(islice(_in_common(media.codecs, policy), policy.most_codecs))
+    codecs, events, noise = _spoken(media.codecs, policy, local.ice is not None)
     if not codecs:
         return _refused(WarningCode.MEDIA_FORMAT, "none of the codecs is available here")
-    rates = {each.sent.clock_rate for each in codecs}
-    events = _events_in_common(media.codecs, policy)
-    fitting = tuple(each for each in events if each.sent.clock_rate in rates)
-    if not local.ice:
-        # Phones offer 8000 beside Opus, and mean it; browsers lose keys of another clock.
-        fitting = fitting or events[:1]
     return Common(
         slot=slot,
         media=media,
         reach=way.reach,
         codecs=codecs,
-        events=fitting,
-        noise=tuple(_noise_in_common(media.codecs, policy, rates)),
+        events=events,
+        noise=noise,
         crypto=way.crypto,
         ice=way.ice,
     )
+
+
+# Phones of a kind offer the same in each call, and each offer is judged twice.
+@lru_cache(maxsize=64)
+def _spoken(
+    offered: tuple[Codec, ...], policy: MediaPolicy, over_ice: bool
+) -> tuple[tuple[Chosen, ...], tuple[Chosen, ...], tuple[Chosen, ...]]:
+    """Codecs of sound, of keys and of noise that both have."""
+    codecs = tuple(islice(_in_common(offered, policy), policy.most_codecs))
+    rates = {each.sent.clock_rate for each in codecs}
+    events = _events_in_common(offered, policy)
+    fitting = tuple(each for each in events if each.sent.clock_rate in rates)
+    if not over_ice:
+        # Phones offer 8000 beside Opus, and mean it; browsers lose keys of another clock.
+        fitting = fitting or events[:1]
+    return codecs, fitting, tuple(_noise_in_common(offered, policy, rates))
 
 
 class _Way(msgspec.Struct, frozen=True, kw_only=True):
