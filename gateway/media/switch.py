@@ -128,7 +128,8 @@ class Switch:
     def _change(self, call: Call, wanted: Graph, now: float) -> wire.Refused | None:
         legs = [each for each in wanted.nodes if isinstance(each, graph.Leg)]
         wanting = [each for each in legs if each.id not in call.legs]
-        if not all(self._set_ups.admits(now) for each in wanting if each.webrtc is not None):
+        browsers = sum(each.webrtc is not None for each in wanting)
+        if browsers and not self._set_ups.admits(now, browsers):
             return _full(wanted, "the worker sets up as many browsers as it may in a second")
         fresh = self._open(wanting)
         if isinstance(fresh, str):

@@ -26,12 +26,12 @@ class Pace:
         self.is_told = False
         """Whether its user knows that it was exceeded."""
 
-    def admits(self, now: float) -> bool:
-        """Whether one more request is in order; it is counted."""
+    def admits(self, now: float, many: int = 1) -> bool:
+        """Whether so many requests more are in order, all of them or none; they are counted."""
         rate = self._rate
         self._tokens = min(rate.at_once, self._tokens + (now - self._at) * rate.per_second)
         self._at = now
-        if self._tokens < 1.0:
+        if self._tokens < many:
             return False
-        self._tokens -= 1.0
+        self._tokens -= many
         return True

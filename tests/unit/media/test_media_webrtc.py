@@ -437,6 +437,20 @@ async def test_so_many_set_ups_a_second_and_later_more(world: WebWorld) -> None:
     world.apply([web_leg("a")], call="later")
 
 
+@pytest.mark.parametrize("world", [{"pairs": 40, "most_calls": 100}], indirect=True)
+async def test_two_browsers_that_are_one_too_many_take_no_place_of_the_next(
+    world: WebWorld,
+) -> None:
+    clock = world.now()
+    world.now = lambda: clock  # type: ignore[method-assign]
+    for number in range(19):
+        world.apply([web_leg("a")], call=f"call{number}")
+    refused = world.try_to([web_leg("a"), web_leg("b")], call="two")
+    assert isinstance(refused, wire.Refused)
+    world._versions.clear()
+    world.apply([web_leg("a")], call="two")
+
+
 async def test_a_hundred_that_come_and_go_leave_nothing(world: WebWorld) -> None:
     for number in range(100):
         browser = world.browser()
