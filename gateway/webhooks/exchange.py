@@ -10,6 +10,7 @@ errors apart.
 import asyncio
 import math
 import ssl
+import traceback
 from collections import OrderedDict, deque
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -233,6 +234,7 @@ class Connections:
             async with origin.slots:
                 return await self._converse(origin, target, octets, want, remaining)
         except (ClientConnectionError, ClientPayloadError, HttpProcessingError) as error:
+            _empty_frames(error)
             return _fault_of(error, target)
         except InvalidURL as error:
             return Fault(error_code=INVALID_URL, message=f"the host is unusable: {error}")
@@ -398,6 +400,17 @@ def _unanswered(error: Exception) -> bool:
             return True
         case _:
             return False
+
+
+def _empty_frames(error: BaseException) -> None:
+    """Free what the frames hold that an error came through.
+
+    aiohttp keeps the error in one of them: that ring would stay until the collector looks.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
 
 
 def _fault_of(error: Exception, target: Target) -> Fault:

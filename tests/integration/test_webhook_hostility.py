@@ -463,6 +463,22 @@ async def test_one_that_hangs_does_not_hold_up_the_others() -> None:
             await slow
 
 
+async def test_an_app_that_is_away_leaves_nothing_for_the_collector() -> None:
+    with refusing_port(TCP) as port:
+        async with fetching() as fetcher:
+            url = f"http://127.0.0.1:{port}/sms#rc=0"
+            await fetcher.fetch(asked(url))
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(20):
+                    assert isinstance(await fetcher.fetch(asked(url)), Failure)
+                await asyncio.sleep(0)
+                assert gc.collect() < 20  # one that failed had left a hundred
+            finally:
+                gc.enable()
+
+
 async def test_what_fails_leaves_no_connection_open() -> None:
     async with serving(never) as server, fetching() as fetcher:
         for _ in range(3):
