@@ -110,8 +110,9 @@ class Hop:
         self._media.remove(self.id)
         self._tell(self, Gone(by=by, status=0, source=Source.PEER, reason=reason))
         self._tell(self, Finished())
-        if self._other is not None:
-            self._other._end(Party.PEER, reason)
+        other, self._other = self._other, None  # they know each other
+        if other is not None:
+            other._end(Party.PEER, reason)
 
 
 def _spoken(heard: Stream, names: tuple[str, ...]) -> tuple[Chosen, ...]:

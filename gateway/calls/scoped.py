@@ -147,6 +147,8 @@ class Scoped(Dialler, Ordered):
             await self._keeping.durable()
         self._house.documents.forget(self.line.call.sid)
         self._applications.forget()
+        if self._transfers is not None:
+            self._transfers.forget()
         if not self._unfinished:  # else the process ends
             applied = self._applications.parts()
             untie(*self._legs.values(), *applied, self._interpreter, self._hands, self)

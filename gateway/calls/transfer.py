@@ -75,6 +75,10 @@ class Transfers(Places):
         """The dials of its transfers."""
         return self._runs
 
+    def forget(self) -> None:
+        """Let go of its dials, which know it: the call is over."""
+        self._runs = []
+
     def line_of(self, sid: str) -> Line | None:
         """That of a call which took the place of another in this one."""
         lines = [comer.line for comer in self._newcomers if comer.sip.record.sid == sid]
@@ -183,13 +187,14 @@ class Transfers(Places):
             answer=_nothing,
             whisper=_no_document,
             apply=_no_document,
-            ended=lambda ended: self._run_ended(run, ended),
+            ended=self._run_ended,
         )
-        run = DialRun(self._house, parent, 0, Dial(nouns=(noun,)))
+        run = DialRun(self._house, parent, len(self._runs), Dial(nouns=(noun,)))
         self._runs.append(run)
         return run
 
-    def _run_ended(self, run: DialRun, ended: DialEnded) -> None:
+    def _run_ended(self, ended: DialEnded) -> None:
+        run = self._runs[ended.ask]
         code = ended.sip_response_code or _CODES.get(ended.status, _UNAVAILABLE)
         for occupant in self._all():
             if _is_of(occupant, run):
@@ -279,6 +284,8 @@ class Transfers(Places):
 
     async def _welcome(self, comer: Newcomer) -> None:
         leg = comer.sip
+        if comer.line.is_over:  # its CANCEL came with it
+            return
         try:
             leg.expect(leg.invited.flow.remote[0], LATCH)
             await leg.prepare()

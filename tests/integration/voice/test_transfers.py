@@ -15,6 +15,8 @@ import pytest
 
 from gateway.calls import places
 from gateway.calls.model import Call
+from gateway.calls.seats import Newcomer
+from gateway.calls.transfer import Transfers
 from gateway.store.base import StoreUnavailable
 from protocols.sdp.formats import PCMA
 from protocols.sip import agent_events as events
@@ -659,6 +661,36 @@ async def test_who_gives_up_taking_a_call_over_leaves_no_port_behind(
         await dave.until(events.Ended)
         assert set(call._media._nodes) == before
         monkeypatch.undo()
+        await talk(alice, bob)
+        await part(alice, bob)
+
+
+async def test_who_gave_up_before_taking_a_call_over_takes_no_port(
+    tmp_path: Path,
+    carrier: Phone,
+    office: dict[str, Phone],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alice, bob, dave = office["alice"], office["bob"], office["dave"]
+    welcome, welcomed = Transfers._welcome, asyncio.Event()
+
+    async def late(self: Transfers, comer: Newcomer) -> None:
+        async def is_over() -> bool:
+            return comer.line.is_over
+
+        dave.hang_up()
+        await until(is_over)
+        await welcome(self, comer)
+        welcomed.set()
+
+    monkeypatch.setattr(Transfers, "_welcome", late)
+    async with gateway(tmp_path, carrier, office, "") as here:
+        await join(here, alice, bob)
+        graphs = here.graphs()
+        replace(dave, "anything", here.hop(), name(bob))
+        await dave.until(events.Ended)
+        await asyncio.wait_for(welcomed.wait(), 60)
+        assert graphs == []
         await talk(alice, bob)
         await part(alice, bob)
 
