@@ -72,10 +72,11 @@ class Hop:
         `heard` is the stream of whom the other's call has, `names` the codecs of whom this one has.
         """
         other = self._other
-        assert other is not None, "it is tied to no other"
+        if other is None:  # they ended together
+            raise _left()
         ours, theirs = await asyncio.gather(self._place(), other._place())
         if self._is_over:
-            raise NoMedia("a party left before it was joined", is_full=False)
+            raise _left()
         codecs = _spoken(heard, names)
         events = tuple(_plain(each) for each in heard.events) or (_events_beside(codecs),)
         self._describe(ours, theirs, codecs, events)
@@ -83,6 +84,8 @@ class Hop:
         await asyncio.gather(self._media.settled(), other._media.settled())
 
     async def _place(self) -> Place:
+        if self._is_over:
+            raise _left()
         leg = graph.Leg(id=self.id, host=HOST, signalling=HOST, is_hop=True)
         return await self._media.place(leg)
 
@@ -113,6 +116,10 @@ class Hop:
         other, self._other = self._other, None  # they know each other
         if other is not None:
             other._end(Party.PEER, reason)
+
+
+def _left() -> NoMedia:
+    return NoMedia("a party left before it was joined", is_full=False)
 
 
 def _spoken(heard: Stream, names: tuple[str, ...]) -> tuple[Chosen, ...]:
