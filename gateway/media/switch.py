@@ -128,12 +128,14 @@ class Switch:
     def _change(self, call: Call, wanted: Graph, now: float) -> wire.Refused | None:
         legs = [each for each in wanted.nodes if isinstance(each, graph.Leg)]
         wanting = [each for each in legs if each.id not in call.legs]
-        browsers = sum(each.webrtc is not None for each in wanting)
-        if browsers and not self._set_ups.admits(now, browsers):
-            return _full(wanted, "the worker sets up as many browsers as it may in a second")
         fresh = self._open(wanting)
         if isinstance(fresh, str):
             return _full(wanted, fresh)
+        browsers = sum(each.webrtc is not None for each in wanting)
+        if browsers and not self._set_ups.admits(now, browsers):
+            for ports in fresh.values():
+                ports.close()
+            return _full(wanted, "the worker sets up as many browsers as it may in a second")
         self._calls[wanted.call] = call
         shared, was_mute = self.lending.sharing(call.name), call.is_mute
         call.change(wanted, fresh, now)

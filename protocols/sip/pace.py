@@ -27,11 +27,14 @@ class Pace:
         """Whether its user knows that it was exceeded."""
 
     def admits(self, now: float, many: int = 1) -> bool:
-        """Whether so many requests more are in order, all of them or none; they are counted."""
+        """Whether so many requests more are in order, all of them or none; they are counted.
+
+        More than may be `at_once` are when that many are: those that come next wait for it.
+        """
         rate = self._rate
         self._tokens = min(rate.at_once, self._tokens + (now - self._at) * rate.per_second)
         self._at = now
-        if self._tokens < many:
+        if self._tokens < max(1.0, min(many, rate.at_once)):
             return False
         self._tokens -= many
         return True
