@@ -26,9 +26,9 @@ __all__ = ["EVERY_ROLE", "FENCED", "run"]
 # Containers made since that are still there (the default is 700), and looks at the younger ones
 # after which the older have their turn. A look stops all calls while it goes through what came
 # since the last one and lives: at 300 calls a second 0.03 ms after so few, 7 ms after 3,000. What
-# is under way at a look the next ones know nothing of, so nothing here may leave circles: neither
-# do calls (`house.untie`), nor what is refused. What calls keep grows old: a look through half a
-# million stops everything for a third of a second. `resting` looks when a peak is over.
+# is under way at a look the next ones know nothing of, so what comes often may leave no circles:
+# neither do calls (`house.untie`), nor what is refused, nor apps that are away. What others leave
+# waits for the long look, through half a million in a third of a second, or for `resting`.
 _COLLECT_AFTER = (100, 50_000, 1_000)
 FENCED = 75  # the exit status of a process that others took for dead (EX_TEMPFAIL)
 _MENDABLE = (

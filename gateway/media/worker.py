@@ -31,8 +31,10 @@ _FOR_BROWSERS: Final = "gateway.media.web_path"
 # Containers made since that are still there (the default is 700), looks at these after which all
 # that came since the last such look has its turn, and of those after which everything has. Packets
 # wait for each: 16 ms after 5,000 while many calls come, under one after so few, and 9 ms for what
-# ten looks have left. Nothing of a leg waits for them, so the longer ones are rare.
-_COLLECT_AFTER: Final = (500, 100, 100)
+# ten looks have left. Nothing of a leg of plain RTP waits for them, so the longer ones are rare; a
+# browser's, with what ICE and DTLS had, waits for one of those, at most until such make a quarter
+# of what is old.
+_COLLECT_AFTER: Final = (500, 100, 1)
 
 
 class _Connection:
