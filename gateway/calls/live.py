@@ -190,9 +190,8 @@ class Live(Scoped):
         super()._join(leg)
         if not self.leg.is_up:
             # One graph has all that the join changes; who disagrees is met again by the answer.
-            if self._placed.is_set():
-                with contextlib.suppress(Disagreed):
-                    self.leg.describe()
+            with contextlib.suppress(Disagreed):
+                self.leg.describe()
             self._spawn(self._answer())
 
     def _on_gone(self, gone: Gone) -> None:

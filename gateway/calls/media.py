@@ -5,7 +5,6 @@ Whoever needs a port or sound waits for the version that has it.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,11 +14,11 @@ import msgspec
 import structlog
 
 from gateway.calls.info_keys import Key
+from gateway.calls.keyboard import Keyboard
 from gateway.calls.model import Quality
 from gateway.media.graph import Graph, Join, Leg, Node, Player, Recorder, Tone, WebRtc
 from gateway.media.plane import Full, Lost, Plane
 from gateway.media.wire import Applied, Place, PlayerEnded, RecordingEnded, Refused
-from protocols.rtp.dtmf import DURATION, GAP, PAUSES
 from protocols.rtp.quality import StreamQuality
 from protocols.sdp.ice import IceSide
 from protocols.sdp.media import Stream
@@ -37,6 +36,7 @@ class NoMedia(Exception):
 
 _OVER: Final = "the call is over"
 _LOST: Final = "the media worker of the call is gone"
+_NEVER: Final = "the call was over before its media were there"
 _NO_LEG: Final = "the leg is gone"
 
 
@@ -48,7 +48,7 @@ class CallMedia:
     ) -> None:
         """`on_key` is told of each key that the peer of a leg presses, and of the leg."""
         self.call = call
-        self._on_key = on_key
+        self._keyboard = Keyboard(plane, call, on_key)
         self._plane = plane
         self._nodes: dict[str, Leg] = {}
         self._heard: dict[str, str] = {}  # hearer -> source
@@ -57,17 +57,15 @@ class CallMedia:
         self._recorders: dict[str, Recorder] = {}
         self._recorded: dict[str, Callable[[RecordingEnded], None]] = {}  # by recorder
         self._listened: set[str] = set()
-        self._presses: dict[str, Callable[[Key], None]] = {}
-        # By leg, who waits for keys that are under way.
-        self._pressing: dict[str, deque[asyncio.Future[None] | None]] = {}
         self._places: dict[str, Place] = {}
         self._before: dict[str, WebRtc] = {}  # by leg, what holds while ICE is to begin anew
-        self._version = self._true = 0
+        self._version = self._said = self._true = 0  # wanted, asked for, and made true
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._is_busy = False  # something is being made true, or is about to be
         self._closed = False
         self._is_released = False
-        self._lost: NoMedia | None = None
+        self._is_lost = False
+        self._was_there = False  # a worker has made something true
 
     def open(self) -> None:
         """Take a place in the plane; raises `NoMedia` if there is none."""
@@ -82,16 +80,12 @@ class CallMedia:
         """
         self._nodes[leg.id] = leg
         if press is not None:
-            self._presses[leg.id] = press
+            self._keyboard.tie(leg.id, press)
 
     async def placed(self, id: str) -> Place:
         """Give a leg that is expected its ports; raises `NoMedia`."""
-        try:
-            await self._changed()
-        except NoMedia:
-            if id not in self._nodes:
-                raise
-            await self.settled()  # others were too much, which came with it
+        self._change()
+        await self.settled(id)
         place = self._places.get(id)
         if place is None:  # it was taken away meanwhile
             raise NoMedia(_NO_LEG, is_full=False)
@@ -133,7 +127,8 @@ class CallMedia:
         self._before.setdefault(id, leg.webrtc)
         self._nodes[id] = msgspec.structs.replace(leg, webrtc=webrtc)
         try:
-            await self._changed()
+            self._change()
+            await self.settled(id)
         except NoMedia:  # nothing was changed, so nothing else is to fail by it
             self._put_back(id)
             raise
@@ -257,10 +252,7 @@ class CallMedia:
         if self._nodes.pop(id, None) is not None:
             self.part(id)
             self._silence(id)
-            self._presses.pop(id, None)
-            for done in self._pressing.pop(id, ()):
-                if done is not None and not done.done():
-                    done.set_result(None)
+            self._keyboard.remove(id)
             self._places.pop(id, None)
             self._before.pop(id, None)
             self._listened.discard(id)
@@ -270,56 +262,43 @@ class CallMedia:
 
     def heard_key(self, id: str, key: Key) -> None:
         """A leg's peer pressed a key in its media, which has gone on to whom that carries it."""
-        self._tell_key(id, key)
-        for hearer in self._hearers(id):
-            if (press := self._presses.get(hearer)) is not None:
-                press(key)
+        self._keyboard.heard(id, key, partial(self._hearers, id))
 
     def told_key(self, id: str, key: Key) -> None:
         """A leg's peer pressed a key in its signalling."""
-        self._tell_key(id, key)
-        for hearer in self._hearers(id):
-            if (press := self._presses.get(hearer)) is not None:
-                press(key)
-            else:
-                self._pressing.setdefault(hearer, deque()).append(None)
-                self._plane.press(self.call, hearer, key.digit, key.duration)
-
-    def _tell_key(self, id: str, key: Key) -> None:
-        if self._on_key is not None:
-            self._on_key(id, key)
+        self._keyboard.signalled(id, key, partial(self._hearers, id))
 
     async def press(self, id: str, digits: str) -> None:
         """Press keys towards a leg's peer, and return when they are: as `wire.Press` has them."""
-        press = self._presses.get(id)
-        if press is None:
+
+        async def ready() -> None:
             with suppress(NoMedia):  # a leg has no keys before what was agreed on is true
                 await self.settled()
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._pressing.setdefault(id, deque()).append(done)
-            self._plane.press(self.call, id, digits)
-            await done
-            return
-        for digit in digits:
-            if digit not in PAUSES:
-                press(Key(digit=digit))
-            await asyncio.sleep(PAUSES.get(digit, DURATION + GAP))
+
+        await self._keyboard.press(id, digits, ready)
 
     def pressed(self, id: str) -> None:
         """The worker has pressed all that it was asked for on a leg, once."""
-        waiting = self._pressing.get(id)
-        if waiting:
-            done = waiting.popleft()
-            if done is not None and not done.done():
-                done.set_result(None)
+        self._keyboard.pressed(id)
 
     def _hearers(self, id: str) -> list[str]:
         return [hearer for hearer, source in self._heard.items() if source == id != hearer]
 
-    async def settled(self) -> None:
-        """Return when all that was said is true; raises `NoMedia`."""
-        if self._true < self._version:
-            await self._wait(self._version)
+    async def settled(self, id: str = "") -> None:
+        """Return when all that was said until now is true; raises `NoMedia`.
+
+        Where others were too much, what is left is said anew, and waited for: as long as the leg
+        `id` is there, if one is named.
+        """
+        wanted = self._version
+        while self._true < wanted:
+            try:
+                await self._wait(wanted)
+            except NoMedia:
+                is_left = self._true < self._version and (not id or id in self._nodes)
+                if self._is_lost or self._closed or not is_left:
+                    raise
+                wanted = self._said
 
     def retire(self) -> None:
         """Change nothing any more: all that there is goes at once when it is closed."""
@@ -327,7 +306,7 @@ class CallMedia:
         self._nodes.clear()
         self._heard.clear()
         self._tones.clear()
-        self._presses.clear()
+        self._keyboard.close()
         self._recorders.clear()
         self._fail(NoMedia(_OVER, is_full=False), self._version)
 
@@ -340,29 +319,29 @@ class CallMedia:
         try:
             await self._plane.end(self.call)
         finally:
+            fault = _LOST if self._is_lost or self._was_there else _NEVER
             for recorder in list(self._recorded):
-                self.recorded(_unheard_of(self.call, recorder))
+                self.recorded(_unheard_of(self.call, recorder, fault))
 
     # Inside
 
-    async def _changed(self) -> None:
-        self._change()
-        await self._wait(self._version)
-
     async def _wait(self, version: int) -> None:
-        if self._lost is not None:
-            raise self._lost
+        if self._is_lost:
+            raise NoMedia(_LOST, is_full=False)
         if self._closed:
             raise NoMedia(_OVER, is_full=False)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((version, done))
-        await done
+        try:
+            await done
+        finally:
+            del done  # what it raises knows this frame
 
     def _change(self) -> None:
         if self._closed:
             raise NoMedia(_OVER, is_full=False)
         self._version += 1
-        if not self._is_busy and self._lost is None:
+        if not self._is_busy and not self._is_lost:
             # What else this turn changes goes with it.
             self._is_busy = True
             asyncio.get_running_loop().call_soon(self._make_true)
@@ -372,6 +351,7 @@ class CallMedia:
             self._is_busy = False
             return
         wanted = self._wanted()
+        self._said = wanted.version
         try:
             applying = self._plane.apply(wanted)
         except Exception:
@@ -417,7 +397,7 @@ class CallMedia:
         match result:
             case Applied(places=places):
                 self._places = places
-                self._true = wanted.version
+                self._true, self._was_there = wanted.version, True
                 self._wake()
             case Refused(reason=reason, is_full=is_full):
                 self._take_back(wanted)
@@ -432,8 +412,8 @@ class CallMedia:
         self._lose()
 
     def _lose(self) -> None:
-        self._lost = NoMedia(_LOST, is_full=False)
-        self._fail(self._lost, self._version)
+        self._is_lost = True
+        self._fail(NoMedia(_LOST, is_full=False), self._version)
         self._is_busy = False
 
     def _take_back(self, refused: Graph) -> None:
@@ -444,7 +424,8 @@ class CallMedia:
         self._true = refused.version
         legs = [each.id for each in refused.nodes if isinstance(each, Leg)]
         new = [each for each in legs if each not in self._places]
-        for id in new[1:] or new:
+        left = [each for each in new if each in self._nodes]
+        for id in left[1:] if len(new) > 1 else left:
             self._version = max(self._version, refused.version + 1)
             self._nodes.pop(id, None)
             self._silence(id)
@@ -477,10 +458,10 @@ class CallMedia:
                 done.set_exception(error)
 
 
-def _unheard_of(call: str, recorder: str) -> RecordingEnded:
-    """How a recording ended whose worker did before it could say so."""
+def _unheard_of(call: str, recorder: str, fault: str) -> RecordingEnded:
+    """How a recording ended of which no worker could say so."""
     return RecordingEnded(
-        call=call, recorder=recorder, seconds=0.0, cause="removed", spoke=True, fault=_LOST
+        call=call, recorder=recorder, seconds=0.0, cause="removed", spoke=True, fault=fault
     )
 
 

@@ -1,7 +1,12 @@
 """Calls whose document runs while their media is asked for: whom it calls is in the same graph."""
 
+import asyncio
 from pathlib import Path
 
+import pytest
+
+from gateway.calls.apps import App
+from gateway.calls.live import Live
 from gateway.calls.model import CallStatus
 from gateway.media.graph import Leg
 from protocols.sip import agent_events as events
@@ -9,7 +14,7 @@ from protocols.sip.derive import cancel_of
 from protocols.sip.uri import SipUri
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.raw import Raw
-from tests.integration.voice.world import ACCOUNT, until, world
+from tests.integration.voice.world import ACCOUNT, PATIENCE, until, world
 
 DOMAIN = "office.example"
 NUMBER = "+15550001000"
@@ -104,16 +109,41 @@ async def test_who_is_rejected_takes_no_ports(tmp_path: Path, open_phone: OpenPh
         assert graphs == []
 
 
-async def test_no_document_is_asked_for_when_a_call_was_withdrawn_at_once(tmp_path: Path) -> None:
-    text = CONFIG.replace("voice_twiml = '{document}'", 'voice_url = "{app}/voice"')
-    async with world(tmp_path, text.replace("{{", "{").replace("}}", "}")) as here:
+async def test_no_document_is_asked_for_when_the_call_is_over_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number refers to an application: while that is looked for the caller may go."""
+    looked, found = asyncio.Event(), asyncio.Event()
+    asked: list[App] = []
+
+    async def look(live: Live) -> App:
+        looked.set()
+        await found.wait()
+        return App(url="http://127.0.0.1:9/voice")
+
+    monkeypatch.setattr(Live, "_app", look)
+    monkeypatch.setattr(Live, "_ask", lambda live, app: asked.append(app))
+    async with world(tmp_path, config(TO_BOB)) as here:
+        voice = here.gateway._voice
+        assert voice is not None
+        plane = voice.calls._house.plane
+        end = plane.end
+
+        async def end_later(call: str) -> None:
+            await found.wait()
+            await end(call)
+
+        monkeypatch.setattr(plane, "end", end_later)
         graphs = here.graphs()
         caller = await Raw().open()
         caller.gateway = (here.hop().host, here.hop().port)
         invite = caller.request("INVITE", SipUri(user=NUMBER, host="127.0.0.1"))
         caller.say(invite)
-        caller.say(cancel_of(invite))  # both are there when it reads
+        async with asyncio.timeout(PATIENCE):
+            await looked.wait()
+        caller.say(cancel_of(invite))
         await caller.told(487)
+        found.set()
         await here.ended()
-        assert (here.app.asked, graphs) == ([], [])
+        assert (asked, graphs) == ([], [])
         caller.close()

@@ -1,12 +1,15 @@
 """A call's media when a leg finds no place, or is taken away while it waits for one."""
 
 import asyncio
+import contextlib
+import gc
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.calls.media import CallMedia, NoMedia
-from gateway.media.graph import Graph, Leg, Note, Player, Recorder
+from gateway.media.graph import Graph, Leg, Note, Player, Recorder, WebRtc
 from gateway.media.wire import Applied, Place, Refused
 from protocols.rtp.tones import Sound
 
@@ -24,17 +27,21 @@ class Plane:
         self.most = most
         self.graphs: list[Graph] = []
         self.pressed: list[tuple[str, int]] = []
-        self.go, self.news = asyncio.Event(), asyncio.Event()
+        self.go, self.asked, self.news = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.go.set()
         self._answering: set[asyncio.Task[None]] = set()
 
     def apply(self, graph: Graph) -> "asyncio.Future[Any]":
         self.graphs.append(graph)
+        self.asked.set()
         done = asyncio.get_running_loop().create_future()
         task = asyncio.get_running_loop().create_task(self._answer(graph, done))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
         return done
+
+    async def end(self, call: str) -> None:
+        """Nobody is there to tell of it."""
 
     def press(self, call: str, leg: str, digits: str) -> None:
         self.pressed.append((digits, len(self.graphs)))
@@ -80,6 +87,100 @@ async def test_of_legs_that_are_too_much_together_the_first_has_its_place() -> N
     await media.settled()
     asked = [[node.id for node in graph.nodes] for graph in plane.graphs]
     assert asked == [["first", "second", "third"], ["first"]]
+
+
+async def test_who_comes_while_a_graph_is_under_way_costs_the_first_nothing() -> None:
+    media, plane = made(1)
+    plane.go.clear()
+    placing = [asyncio.create_task(media.place(leg(each))) for each in ("first", "second")]
+    async with asyncio.timeout(60):
+        await plane.asked.wait()
+    placing.append(asyncio.create_task(media.place(leg("third"))))
+    await asyncio.sleep(0)
+    plane.go.set()
+    first, *others = await asyncio.gather(*placing, return_exceptions=True)
+    assert isinstance(first, Place)
+    assert [str(each) for each in others] == ["no port is free"] * 2
+    asked = [[node.id for node in graph.nodes] for graph in plane.graphs]
+    assert asked == [["first", "second"], ["first", "third"], ["first"]]
+
+
+async def test_ice_begins_anew_whoever_else_finds_no_place() -> None:
+    media, plane = made(1)
+    await media.place(msgspec.structs.replace(leg("web"), webrtc=WebRtc()))
+    begun, refused = await asyncio.gather(
+        media.restart("web"), media.place(leg("arm")), return_exceptions=True
+    )
+    assert isinstance(begun, Place)
+    assert isinstance(refused, NoMedia)
+    (web,) = plane.graphs[-1].nodes
+    assert isinstance(web, Leg) and web.webrtc is not None and web.webrtc.restarts == 1
+
+
+@pytest.mark.parametrize(
+    "was_there, why", [(True, "worker of the call is gone"), (False, "before its media were there")]
+)
+async def test_a_recording_of_which_nobody_tells_says_why(was_there: bool, why: str) -> None:
+    media, _ = made(1)
+    media.expect(leg("first"))
+    if was_there:
+        await media.placed("first")
+    faults: list[str] = []
+    tape = Recorder(id="tape", of="first", path="tape.wav")
+    media.record(tape, lambda ended: faults.append(ended.fault))
+    await media.close()
+    assert len(faults) == 1 and why in faults[0]
+
+
+async def test_what_is_said_later_is_not_waited_for() -> None:
+    media, plane = made(1)
+    await media.place(leg("first"))
+    answer, later = plane.apply, asyncio.get_running_loop().create_future()
+    media.play("first", BEEP)
+    settling = asyncio.create_task(media.settled())
+    plane.apply = lambda graph: later if BEEP not in graph.nodes else answer(graph)  # type: ignore[method-assign]
+    plane.go.clear()
+    plane.asked.clear()
+    async with asyncio.timeout(60):
+        await plane.asked.wait()
+    media.hush("first")  # which is not answered
+    plane.go.set()
+    async with asyncio.timeout(60):
+        await settling
+    assert not later.done()
+
+
+async def test_a_leg_that_went_while_its_graph_was_under_way_is_not_the_first() -> None:
+    media, plane = made(1)
+    plane.go.clear()
+    gone, stays = (asyncio.create_task(media.place(leg(each))) for each in ("gone", "stays"))
+    async with asyncio.timeout(60):
+        await plane.asked.wait()
+    media.remove("gone")
+    plane.go.set()
+    assert isinstance(await stays, Place)
+    with pytest.raises(NoMedia):
+        await gone
+
+
+async def test_who_is_refused_leaves_nothing_for_the_collector() -> None:
+    media, _ = made(0)
+
+    async def refuse() -> None:
+        with pytest.raises(NoMedia):
+            await media.place(leg("first"))
+
+    await refuse()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            with contextlib.suppress(NoMedia):
+                await media.place(leg("first"))
+        await asyncio.sleep(0)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 async def test_a_leg_that_finds_no_place_even_alone_has_none() -> None:
