@@ -47,5 +47,5 @@ async def test_who_leaves_as_the_way_opens_asks_for_no_port() -> None:
     opening = asyncio.create_task(one.open(UNREAD, ()))
     asyncio.get_running_loop().call_soon(other.hang_up, 200, "went")
     with pytest.raises(NoMedia, match="a party left"):
-        await opening
+        await asyncio.wait_for(opening, 60)
     assert media.placing == []

@@ -132,13 +132,15 @@ async def test_a_recording_of_which_nobody_tells_says_why(was_there: bool, why: 
     assert len(faults) == 1 and why in faults[0]
 
 
-async def test_what_is_said_later_is_not_waited_for() -> None:
+async def test_what_is_said_later_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     media, plane = made(1)
     await media.place(leg("first"))
     answer, later = plane.apply, asyncio.get_running_loop().create_future()
     media.play("first", BEEP)
     settling = asyncio.create_task(media.settled())
-    plane.apply = lambda graph: later if BEEP not in graph.nodes else answer(graph)  # type: ignore[method-assign]
+    monkeypatch.setattr(
+        plane, "apply", lambda graph: later if BEEP not in graph.nodes else answer(graph)
+    )
     plane.go.clear()
     plane.asked.clear()
     async with asyncio.timeout(60):
@@ -165,12 +167,8 @@ async def test_a_leg_that_went_while_its_graph_was_under_way_is_not_the_first() 
 
 async def test_who_is_refused_leaves_nothing_for_the_collector() -> None:
     media, _ = made(0)
-
-    async def refuse() -> None:
-        with pytest.raises(NoMedia):
-            await media.place(leg("first"))
-
-    await refuse()
+    with pytest.raises(NoMedia):
+        await media.place(leg("first"))
     gc.collect()
     gc.disable()
     try:

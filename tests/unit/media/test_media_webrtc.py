@@ -439,10 +439,10 @@ async def test_so_many_set_ups_a_second_and_later_more(world: WebWorld) -> None:
 
 @pytest.mark.parametrize("world", [{"pairs": 40, "most_calls": 100}], indirect=True)
 async def test_two_browsers_that_are_one_too_many_take_no_place_of_the_next(
-    world: WebWorld,
+    world: WebWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = world.now()
-    world.now = lambda: clock  # type: ignore[method-assign]
+    monkeypatch.setattr(world, "now", lambda: clock)
     for number in range(19):
         world.apply([web_leg("a")], call=f"call{number}")
     refused = world.try_to([web_leg("a"), web_leg("b")], call="two")
