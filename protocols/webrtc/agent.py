@@ -22,6 +22,10 @@ _TRANSACTION: Final = slice(8, 20)  # where a message has its id (RFC 8489 §5)
 Sender = Callable[[bytes, Address], None]
 
 
+def _nobody(*_: Address) -> None:
+    """Tell nobody."""
+
+
 class _Borrowed:
     """The socket, as aioice's protocol sees one; closing it is its owner's matter."""
 
@@ -119,3 +123,4 @@ class Agent(Connection):
                 task.cancel()
         self._nominated.clear()
         self._early_checks.clear()
+        self._found = self._lost = _nobody  # whoever asked is not to wait for the collector

@@ -40,6 +40,23 @@ class Watcher(Protocol):
         """There is no path, or there are no keys; see `wire.PathLost`."""
 
 
+class _Nobody:
+    """The watcher of an endpoint that is closed: who watched it is not kept by what still ends."""
+
+    def found(self, address: Address) -> None:
+        """Nobody asks any more."""
+
+    def keyed(self, keys: Srtp) -> None:
+        """Nobody asks any more."""
+
+    def lost(self, cause: str, reason: str) -> None:
+        """Nobody asks any more."""
+
+
+def _nowhere(_octets: bytes) -> None:
+    """Send nothing."""
+
+
 class _Queue:
     """DTLS's datagrams, in and out, until it `is_closed`.
 
@@ -82,7 +99,7 @@ class Endpoint:
         self._local = local
         self._is_offerer = is_offerer
         self._send = send
-        self._watcher = watcher
+        self._watcher: Watcher = watcher
         self._certificate = RTCCertificate.generateCertificate()
         self._fingerprints = fingerprints(self._certificate)
         self._peer: Address | None = None  # where DTLS goes
@@ -144,6 +161,7 @@ class Endpoint:
         self._remote = remote
         if before is not None and before.fingerprints != remote.fingerprints:
             self._end_handshake()
+            self._queue = _Queue(self._send_to_peer)
         if self._used == names:
             self._run(self._add(self._agent, remote))
             if self._peer is not None and self._handshake is None:
@@ -200,11 +218,12 @@ class Endpoint:
         return source == self._peer or any(each.knows(source) for each in self._agents())
 
     def close(self) -> None:
-        """End all at once."""
+        """End all at once; nothing that refers to it is left in it."""
         self._end_handshake()
         self.stay()
         self._stop_checking()
         self._end_old()
+        self._watcher, self._queue.send = _Nobody(), _nowhere
 
     # At work
 
@@ -268,7 +287,6 @@ class Endpoint:
             self._handshake.end()
         self._handshake = self._shaking = None
         self._queue.is_closed = True
-        self._queue = _Queue(self._send_to_peer)
 
     def _send_to_peer(self, octets: bytes) -> None:
         if self._peer is not None:

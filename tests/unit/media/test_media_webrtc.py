@@ -11,7 +11,6 @@ import pytest
 from media_world import (
     HOST,
     STILL,
-    World,
     chosen,
     free_span,
     heard_as,
@@ -24,7 +23,7 @@ from media_world import (
 )
 from msgspec.structs import replace
 from recording_world import packets, recorded, tracks
-from web_world import Browser, ours, web_leg, web_stream
+from web_world import WebWorld, ours, web_leg, web_stream
 
 from gateway.media import graph, wire
 from gateway.media.graph import Join, both_ways
@@ -36,26 +35,6 @@ from protocols.sdp.media import Srtp
 from protocols.webrtc.endpoint import SET_UP
 
 SOUND = bytes(range(160))
-
-
-class WebWorld(World):
-    """A world with browsers in it."""
-
-    def __init__(self, **rest: Any) -> None:
-        super().__init__(**rest)
-        self.browsers: list[Browser] = []
-
-    def browser(self, **rest: Any) -> Browser:
-        ports = self._peers.open(HOST)
-        assert ports is not None
-        self._opened.append(ports)
-        self.browsers.append(Browser(self.reader, ports, **rest))
-        return self.browsers[-1]
-
-    async def met(self, browser: Browser, name: str = "a") -> None:
-        """Until media may go between a browser and its leg."""
-        await until(lambda: browser.keys)
-        await until(lambda: any(each.leg == name for each in self.of(wire.Latched)))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from media_world import HOST, Peer, leg, stream
+from media_world import HOST, Peer, World, leg, stream, until
 from msgspec.structs import replace
 
 from gateway.media import graph, wire
@@ -110,3 +110,23 @@ def ours(place: wire.Place) -> IceSide:
     """What the worker said of its side."""
     assert place.ice is not None
     return place.ice
+
+
+class WebWorld(World):
+    """A world with browsers in it."""
+
+    def __init__(self, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.browsers: list[Browser] = []
+
+    def browser(self, **rest: Any) -> Browser:
+        ports = self._peers.open(HOST)
+        assert ports is not None
+        self._opened.append(ports)
+        self.browsers.append(Browser(self.reader, ports, **rest))
+        return self.browsers[-1]
+
+    async def met(self, browser: Browser, name: str = "a") -> None:
+        """Until media may go between a browser and its leg."""
+        await until(lambda: browser.keys)
+        await until(lambda: any(each.leg == name for each in self.of(wire.Latched)))
