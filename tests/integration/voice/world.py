@@ -1,7 +1,9 @@
 """A whole gateway with calls, in this process, and an app that answers with TwiML."""
 
 import asyncio
+import gc
 from base64 import b64encode
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,7 +14,12 @@ import aiohttp
 from aiohttp import web
 
 from gateway import config as configuration
+from gateway.calls.dial_run import DialRun
+from gateway.calls.hop import Hop as CallHop
 from gateway.calls.model import Call, CallLeg
+from gateway.calls.scoped import Scoped
+from gateway.calls.sip_leg import SipLeg
+from gateway.calls.transfer import Transfers
 from gateway.daemon.gateway import Gateway
 from gateway.media.graph import Graph, Leg
 from gateway.media.wire import Refused
@@ -33,6 +40,30 @@ async def until(held: Callable[[], Awaitable[T | None]]) -> T:
         while not (found := await held()):  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.02)
     return found
+
+
+@asynccontextmanager
+async def uncollected() -> AsyncIterator[None]:
+    """Calls that begin and end here leave nothing that waits for the collector."""
+    gc.collect()
+    before = _of_calls()
+    gc.disable()
+    try:
+        yield
+
+        async def is_free() -> bool:
+            return _of_calls() <= before
+
+        await until(is_free)
+    finally:
+        gc.enable()
+
+
+def _of_calls() -> Counter[type]:
+    return Counter(type(each) for each in gc.get_objects() if isinstance(each, _OF_CALLS))
+
+
+_OF_CALLS = (Scoped, Transfers, DialRun, SipLeg, CallHop)
 
 
 @dataclass
