@@ -70,13 +70,18 @@ def identity_of(caller: Caller, trunk: Trunk, domain: str) -> Identity:
             return Identity(from_=ours, headers=asserted)
 
 
+def wants_to_hide(request: Request) -> bool:
+    """Whether who calls is not to be named to who is called (RFC 3323 §4.2, RFC 3325 §7)."""
+    return not _HIDING.isdisjoint(read_privacy(request.headers))
+
+
 def caller_of(request: Request, trunk: Trunk) -> Caller:
     """Who calls by an INVITE from the carrier.
 
     P-Asserted-Identity counts where the trunk trusts the carrier (§8.1 of RFC 3325), of several
     the first with a number; then From, which anybody may write.
     """
-    hidden = bool(_HIDING & set(read_privacy(request.headers)))
+    hidden = wants_to_hide(request)
     if trunk.trust_identity:
         for each in read_identities(request.headers, "P-Asserted-Identity"):
             number = number_of(each.uri, trunk)

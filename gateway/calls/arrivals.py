@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from carriers.caller_id import Caller
+from carriers.caller_id import Caller, wants_to_hide
 from carriers.trunk import Trunks
 from gateway.calls.apps import App, app_of_domain, app_of_number
 from gateway.calls.house import House
@@ -49,7 +49,11 @@ class Arrivals:
             case FromUser() | FromAddress():
                 app = app_of_domain(admitted.domain)
                 from_, to = sip_address(request.from_.uri), sip_address(request.uri)
-                caller = Caller(number=from_, display=request.from_.display)
+                caller = Caller(
+                    number=from_,
+                    display=request.from_.display,
+                    anonymous=wants_to_hide(request),
+                )
                 origin = DOMAIN + admitted.domain.sid
                 latch = LatchPolicy.SIGNALLED
                 username = admitted.username if isinstance(admitted, FromUser) else ""

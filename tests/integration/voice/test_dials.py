@@ -379,6 +379,20 @@ async def test_a_phone_is_not_told_who_wants_to_stay_unknown(
         caller.hang_up()
 
 
+async def test_a_phone_that_wants_to_stay_unknown_is_named_to_the_app_alone(
+    tmp_path: Path, alice: Phone, bob: Phone
+) -> None:
+    hidden = Headers((("Privacy", "header;id"),))
+    async with gateway(tmp_path, dial(user("bob"), answerOnBridge="true"), bob) as here:
+        alice.call("anybody", here.hop(), headers=hidden)
+        request = (await bob.until(events.Invited)).request
+        assert request.from_.uri == SipUri(user="anonymous", host="anonymous.invalid")
+        assert "alice" not in str(request)
+        assert (await here.app.until("/voice"))["From"].startswith("sip:alice@")
+        await alice.until(events.Answered)
+        alice.hang_up()
+
+
 async def test_a_channel_is_free_when_its_caller_is_gone(
     tmp_path: Path, open_phone: OpenPhone
 ) -> None:
