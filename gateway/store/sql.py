@@ -3,8 +3,8 @@
 SQLite's binding in Python gives up the interpreter's lock at each step of a statement, and
 getting it back from a busy event loop can take a whole switch interval. So the rows of a kind go
 into one step: `VALUES` lists of a few sizes, filled up to the next one, whose text and compiled
-form are kept. A few updates are steps of their own: a list that is joined is a table that SQLite
-has to make.
+form are kept. Updates are steps of their own: a list that is joined is a table that SQLite has to
+make, and what that costs grows with the rows.
 """
 
 from bisect import bisect_left
@@ -71,27 +71,24 @@ class Plan:
         self.alone = isinstance(statement, Update) and not keys.others.union(
             keys.primary
         ).isdisjoint(statement.columns)
-        per_row = self.width + (self.guard_at >= 0)
-        most = min(_MAX_ROWS, (_MAX_VARIABLES - 1) // per_row)
+        most = min(_MAX_ROWS, (_MAX_VARIABLES - 1) // self.width)
         self.sizes = tuple(size for size in _SIZES if size <= most)
         self.texts: dict[int, str] = {}
-        self._each = _update_each(statement) if isinstance(statement, Update) else None
+        self._each = _update(statement) if isinstance(statement, Update) else None
 
-    def apart(self, rows: Sequence[Row]) -> tuple[str, list[Row]] | None:
+    def apart(self, rows: Iterable[Row]) -> tuple[str, Iterable[Row]] | None:
         """The SQL that runs for each of `rows` alone, and its variables for each of them.
 
-        None if they go together, in `chunks`.
+        Rows of a guarded update end with the version that the stored row must have. None for what
+        is no update: such rows go together, in `chunks`.
         """
-        if self._each is None or len(rows) > _FEW:
+        if self._each is None:
             return None
         text, variables = self._each
-        return text, [variables(row) for row in rows]
+        return text, map(variables, rows)
 
     def chunks(self, rows: Sequence[Row]) -> Iterable[tuple[str, list[Any], int]]:
-        """The steps that `rows` need: SQL, its variables, and how many rows it stands for.
-
-        Rows of a guarded update end with the version that the stored row must have.
-        """
+        """The steps that `rows` need: SQL, its variables, and how many rows it stands for."""
         most = self.sizes[-1]
         for start in range(0, len(rows), most):
             chunk = rows[start : start + most]
@@ -113,7 +110,6 @@ class Plan:
         return text
 
 
-_FEW: Final = 4  # updates that cost less one by one
 _UNFILLED: Final = 4  # the greatest size up to which every number of rows has its own
 
 
@@ -151,10 +147,10 @@ def _sql(statement: Statement, size: int) -> str:
     match statement:
         case Insert():
             return _insert(statement, size)
-        case Update():
-            return _update(statement, size)
         case Delete():
             return _delete(statement, size)
+        case Update():
+            raise ValueError(f"{statement}: updates run one by one")
 
 
 def _values(width: int, size: int) -> str:
@@ -173,22 +169,8 @@ def _insert(statement: Insert, size: int) -> str:
     return text
 
 
-def _update(statement: Update, size: int) -> str:
-    width = len(statement.key) + len(statement.columns)
-    first = len(statement.key) + 1
-    changes = [f"{name} = v.column{first + at}" for at, name in enumerate(statement.columns)]
-    tests = [f"{statement.table}.{name} = v.column{at}" for at, name in enumerate(statement.key, 1)]
-    if statement.guard:
-        width += 1
-        tests.append(f"{statement.table}.{statement.guard} = v.column{width}")
-    return (
-        f"UPDATE {statement.table} SET {', '.join(changes)}"
-        f" FROM ({_values(width, size)}) AS v WHERE {' AND '.join(tests)}"
-    )
-
-
-def _update_each(statement: Update) -> tuple[str, Project]:
-    """The same for one row, and what puts that in the order of its variables.
+def _update(statement: Update) -> tuple[str, Project]:
+    """The SQL for one row, and what puts that in the order of its variables.
 
     A row ends with the version that is expected, if it is guarded.
     """
