@@ -5,6 +5,9 @@ getting it back from a busy event loop can take a whole switch interval. So the 
 into one step: `VALUES` lists of a few sizes, filled up to the next one, whose text and compiled
 form are kept. Updates are steps of their own: a list that is joined is a table that SQLite has to
 make, and what that costs grows with the rows.
+
+A step that fails need not undo what it did (`OR FAIL`), which spares SQLite a copy of each page
+that it changes: whoever runs it rolls back to where its group began.
 """
 
 from bisect import bisect_left
@@ -163,7 +166,7 @@ def _insert(statement: Insert, size: int) -> str:
     source = f"SELECT * FROM ({values}) WHERE true"
     if size > _UNFILLED:
         source += " LIMIT ?"
-    text = f"INSERT INTO {statement.table} ({', '.join(statement.columns)}) {source}"
+    text = f"INSERT OR FAIL INTO {statement.table} ({', '.join(statement.columns)}) {source}"
     if statement.ignore_taken:
         text += f" ON CONFLICT ({', '.join(statement.ignore_taken)}) DO NOTHING"
     return text
@@ -181,7 +184,8 @@ def _update(statement: Update) -> tuple[str, Project]:
     if statement.guard:
         tests.append(f"{statement.guard} = ?")
         order.append(width)
-    text = f"UPDATE {statement.table} SET {', '.join(changes)} WHERE {' AND '.join(tests)}"
+    found = " AND ".join(tests)
+    text = f"UPDATE OR FAIL {statement.table} SET {', '.join(changes)} WHERE {found}"
     return text, itemgetter(*order)
 
 
