@@ -136,7 +136,7 @@ class Book:
         ladder = list(crossings)
         return [*writes, self.ladder(call, ladder)] if ladder else writes
 
-    def ladder(self, call: Call, crossings: Iterable[Crossing]) -> Write:
+    def ladder(self, call: Call, crossings: Sequence[Crossing]) -> Write:
         """What passed on the wire for a call: all of it, or what no write had before."""
         return tables.ladder_kept(call.sid, crossings)
 

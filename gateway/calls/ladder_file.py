@@ -7,7 +7,7 @@ lengths, and with them the framing of what is shown again as packets, stay as th
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -48,29 +48,49 @@ _PLACES: Final = (
 _DIGITS: Final = re.compile(rb"()(\S+)")
 _DIGITS_TYPE: Final = b"application/dtmf\r\n"  # whose body is a digit and nothing else
 _BODY: Final = b"\r\n\r\n"
+_BETWEEN: Final = b"\n\0"  # ends a message's last line, and no mark has it
 
 
-def masked(octets: bytes) -> bytes:
-    """`octets` of a message without the secrets in it, and as long as before.
+def masked(messages: Sequence[bytes]) -> Sequence[bytes]:
+    """`messages` without the secrets in them, and each as long as before.
 
-    Instead of them stands `*`, in keys of SRTP `A`: what reads SDP reads base64 there.
+    Instead of them stands `*`, in keys of SRTP `A`: what reads SDP reads base64 there. They are
+    looked through as one: most have no secret, and to begin a look costs more than to go on.
     """
-    lowered = octets.lower()
+    whole = _BETWEEN.join(messages)
+    lowered = whole.lower()
     found = [place for place in _PLACES if place[0] in lowered]
-    if not found and _DIGITS_TYPE not in lowered:
-        return octets
-    shown = bytearray(octets)
+    has_digits = _DIGITS_TYPE in lowered
+    if not found and not has_digits:
+        return messages
+    shown = bytearray(whole)
     for mark, pattern in found:
         replaced = _mask_key if mark == _KEY else _mask
         at = lowered.find(mark)
         while at >= 0:
             end = _end_of_line(lowered, at + len(mark))
-            shown[at:end] = pattern.sub(replaced, octets[at:end])
+            shown[at:end] = pattern.sub(replaced, whole[at:end])
             at = lowered.find(mark, end)
+    parts = _parts(bytes(shown), messages)
+    return list(map(_without_digits, messages, parts)) if has_digits else parts
+
+
+def _parts(whole: bytes, messages: Sequence[bytes]) -> list[bytes]:
+    """What now stands at the places of `messages`."""
+    parts, at = [], 0
+    for message in messages:
+        parts.append(whole[at : at + len(message)])
+        at += len(message) + len(_BETWEEN)
+    return parts
+
+
+def _without_digits(message: bytes, shown: bytes) -> bytes:
+    """What is shown of `message` so far, without the digit that may be its body."""
+    lowered = message.lower()
     body = lowered.find(_BODY) + len(_BODY)
-    if lowered.find(_DIGITS_TYPE, 0, body) >= 0:
-        shown[body:] = _DIGITS.sub(_mask, octets[body:])
-    return bytes(shown)
+    if lowered.find(_DIGITS_TYPE, 0, body) < 0:
+        return shown
+    return shown[:body] + _DIGITS.sub(_mask, message[body:])
 
 
 def _end_of_line(octets: bytes, at: int) -> int:
@@ -90,11 +110,12 @@ def _mask_key(match: "re.Match[bytes]") -> bytes:
     return match[1] + b"A" * len(key) + b"=" * (len(match[2]) - len(key))
 
 
-def packed(crossings: Iterable[Crossing]) -> bytes:
+def packed(crossings: Sequence[Crossing]) -> bytes:
     """A row's octets."""
+    shown = masked([each.octets for each in crossings])
     ladder = [
-        (each.at, each.sent, each.transport, each.local, each.remote, masked(each.octets))
-        for each in crossings
+        (each.at, each.sent, each.transport, each.local, each.remote, octets)
+        for each, octets in zip(crossings, shown, strict=True)
     ]
     return LADDER + _compressed(_encode(ladder))
 

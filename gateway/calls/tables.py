@@ -5,7 +5,7 @@ can't be read. A leg's saved session is JSON, and is gone with the leg's end.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -230,7 +230,7 @@ def leg_of(row: Row) -> CallLeg:
     return CallLeg(**fields)
 
 
-def ladder_kept(sid: str, crossings: Iterable[Crossing]) -> Write:
+def ladder_kept(sid: str, crossings: Sequence[Crossing]) -> Write:
     """The write that keeps the messages of the call `sid`, without the secrets in them."""
     return trace.INSERT, (sid, packed(crossings))
 
