@@ -7,6 +7,7 @@ the INVITE is refused. The bounds hold whoever sends what.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Final
 
 from gateway.calls.model import Crossing
@@ -21,6 +22,7 @@ _END: Final = b"\r\n"
 _INVITE: Final = b"INVITE "
 _REFUSALS: Final = (b"SIP/2.0 3", b"SIP/2.0 4", b"SIP/2.0 5", b"SIP/2.0 6")
 _HEAD: Final = 1024  # octets that a header part is taken for
+_AT: Final = attrgetter("at")
 
 
 class _Rungs:
@@ -70,26 +72,29 @@ class Ladder:
         content = crossed.content
         call_id = _call_id(content) if isinstance(content, bytes) else content.call_id
         kept = self._kept.get(call_id)
-        if kept is None and crossed.came:
-            self._see_stranger(call_id, crossed)
-            return
-        if kept is None and _begins(content):
-            kept = self._keep(call_id, _Rungs())
         if kept is not None:
             self._add(kept, crossed)
-        elif isinstance(content, bytes) and content.startswith(_REFUSALS):
-            self._drop(call_id)
+        elif isinstance(content, bytes):
+            self._see_ours(call_id, content, crossed)
+        else:
+            self._see_stranger(content, crossed)
 
     def add(self, call_id: str, crossed: Crossed) -> None:
         """Keep a message that is not SIP's, of a call of ours under this name."""
         self._add(self._kept.get(call_id) or self._keep(call_id, _Rungs()), crossed)
 
-    def _see_stranger(self, call_id: str, crossed: Crossed) -> None:
-        rungs = self._unclaimed.get(call_id)
+    def _see_ours(self, call_id: str, octets: bytes, crossed: Crossed) -> None:
+        if octets.startswith(_INVITE):
+            self._add(self._keep(call_id, _Rungs()), crossed)
+        elif octets.startswith(_REFUSALS):
+            self._drop(call_id)
+
+    def _see_stranger(self, message: Message, crossed: Crossed) -> None:
+        rungs = self._unclaimed.get(message.call_id)
         if rungs is None:
-            if not _begins(crossed.content):
+            if not isinstance(message, Request) or message.method != "INVITE":
                 return
-            rungs = self._unclaimed[call_id] = _Rungs()
+            rungs = self._unclaimed[message.call_id] = _Rungs()
         before = rungs.octets
         self._add(rungs, crossed)
         self._octets_unclaimed += rungs.octets - before
@@ -111,7 +116,7 @@ class Ladder:
         if rungs.messages < self._messages and rungs.octets < self._octets:
             rungs.crossed.append(crossed)
             rungs.messages += 1
-            rungs.octets += _size(crossed)
+            rungs.octets += len(crossed.octets) or _size(crossed.content)
 
     def claim(self, call_id: str) -> None:
         """It is a call's that came in just now: it is kept until that takes it."""
@@ -145,18 +150,21 @@ class Ladder:
         self._drop(call_id)
 
     def _crossings(self, kept: list[Crossed]) -> list[Crossing]:
-        kept.sort(key=lambda each: each.at)
+        kept.sort(key=_AT)
         offset = self._clock() - self._steady()
         return [self._crossing(each, offset) for each in kept]
 
     def _crossing(self, crossed: Crossed, offset: float) -> Crossing:
         way = crossed.way
-        remote = way.remote if isinstance(way, Flow) else (way.host, way.port)
+        if isinstance(way, Flow):
+            local, remote = way.local, way.remote
+        else:
+            local, remote = self._local(way), (way.host, way.port)
         return Crossing(
             at=crossed.at + offset,
             sent=not crossed.came,
             transport=way.transport,
-            local=way.local if isinstance(way, Flow) else self._local(way),
+            local=local,
             remote=remote,
             octets=crossed.octets or _octets(crossed.content),
         )
@@ -166,18 +174,9 @@ def _crossed(rungs: _Rungs | None) -> list[Crossed]:
     return [] if rungs is None else rungs.crossed
 
 
-def _size(crossed: Crossed) -> int:
+def _size(content: Message | bytes) -> int:
     """About how many octets it takes."""
-    content = crossed.content
-    if isinstance(content, bytes):
-        return len(content)
-    return len(crossed.octets) or _HEAD + len(content.body)
-
-
-def _begins(content: Message | bytes) -> bool:
-    if isinstance(content, bytes):
-        return content.startswith(_INVITE)
-    return isinstance(content, Request) and content.method == "INVITE"
+    return len(content) if isinstance(content, bytes) else _HEAD + len(content.body)
 
 
 def _octets(content: Message | bytes) -> bytes:
