@@ -56,10 +56,14 @@ class Line:
         return self.call.status in OVER
 
     def begin(self, leg: CallLeg | None) -> None:
-        """Keep it for the first time, at once, with its first leg if it has one."""
+        """Keep it for the first time: at once if it has a leg, else with its first in a moment."""
         told = self.call.direction is not CallDirection.INBOUND
         jobs = self._tell(CallEvent.INITIATED) if told else []
-        self._keeping.put(self._book.begun(self.call, leg, jobs), jobs)
+        writes = self._book.begun(self.call, leg, jobs)
+        if leg is None:
+            self._keep(writes, jobs)
+        else:
+            self._keeping.put(writes, jobs)
 
     def trying(self, leg: CallLeg) -> None:
         """Keep another leg of it."""
