@@ -162,11 +162,11 @@ class Numbers:
 
     def rows(self, writes: Sequence[Write], fence: Lease | None) -> bytes:
         """A commit as a frame. Raises `StoreError` if it is none that could be written."""
-        known = self._by_id.get
-        coded = []
-        for statement, row in writes:
-            number = known(id(statement))
-            coded.append((self._number(statement) if number is None else number, row))
+        known = self._by_id
+        try:
+            coded = [(known[id(statement)], row) for statement, row in writes]
+        except KeyError:
+            coded = [(self._number(statement), row) for statement, row in writes]
         return frame(Rows(coded, fence))
 
     def _number(self, statement: Statement) -> int:
