@@ -42,9 +42,10 @@ class SavedDialog(msgspec.Struct, frozen=True, kw_only=True):
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """What to store of a session: `invite` is ours as it went out, b"" of a peer's call.
 
-    `asked` is what of a peer's a response needs, b"" of ours. `dialog` is None until there is one
-    that may become the call: of ours from the 2xx on, of a peer's from the beginning. One of `flow`
-    and `hop` is where requests go; flows end with their process, and their `remote` says where to.
+    It is b"" from the 2xx on: nothing is left to cancel. `asked` is what of a peer's a response
+    needs, b"" of ours. `dialog` is None until there is one that may become the call: of ours from
+    the 2xx on, of a peer's from the beginning. One of `flow` and `hop` is where requests go; flows
+    end with their process, and their `remote` says where to.
     """
 
     invite: bytes = b""
@@ -56,10 +57,10 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 
 def save(session: Session) -> Saved:
     """The session as it is now."""
-    fork = session.fork
+    fork, invite = session.fork, session.asking_invite
     destination = session.destination if fork is None else session.way(fork)
     return Saved(
-        invite=b"" if session.asking_invite is None else _sent(session.asking_invite),
+        invite=_sent(invite) if invite is not None and fork is None else b"",
         asked=_answerable(session) if session.key else b"",
         dialog=None if fork is None else _save(fork.dialog),
         flow=destination if isinstance(destination, Flow) else None,
