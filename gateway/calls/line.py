@@ -159,6 +159,8 @@ class Line:
             self._keeping.gather(writes)
 
     def _tell(self, event: CallEvent) -> list[Job]:
+        if not self.call.status_callback:
+            return []
         jobs = callbacks.for_event(
             self.call,
             event,
