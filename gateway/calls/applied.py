@@ -177,10 +177,11 @@ class ApplicationCall(Documented):
         if self._beginning is not None and self._beginning is not asyncio.current_task():
             self._beginning.cancel()
         self._give(HungUp())
-        self._meetings.left()
+        if self._meetings is not None:
+            self._meetings.left()
         if self._dial is not None:
             self._dial.stop(reason)
-        self._takes.close()
+        self.takes.close()
         self._hands.close()
 
     def redirect(self, order: Redirect) -> None:
@@ -202,7 +203,8 @@ class ApplicationCall(Documented):
         """See `dial_run.Applied`."""
         if self._dial is not None:
             self._dial.on_key(self._host.leg.id, key)
-        self._meetings.on_key(key)
+        if self._meetings is not None:
+            self._meetings.on_key(key)
         self._give(KeyPressed(key=key))
 
     def line_of(self, sid: str) -> Line | None:

@@ -28,7 +28,7 @@ from gateway.calls.reach import Asked
 from gateway.calls.ringback import Ringback
 from gateway.calls.taped import Taped
 from twiml.call import DialEnded, DialStatus
-from twiml.nouns import Application, Client, Conference, Number, Queue, Rung
+from twiml.nouns import Application, Client, Number, Rung, Standing
 from twiml.outcome import Goto
 from twiml.verbs import Dial
 
@@ -105,7 +105,7 @@ class DialRun:
         self._is_lent = False
         self._is_answered = False  # somebody, who is not joined yet
         self._is_starred = False  # the caller hung up on them meanwhile
-        nouns = [noun for noun in dial.nouns if not isinstance(noun, Conference | Queue)]
+        nouns = [noun for noun in dial.nouns if not isinstance(noun, Standing)]
         self.branches = [self._branch(number, noun) for number, noun in enumerate(nouns)]
         self._applied: dict[int, Applied] = {}  # by branch
         self._taped = Taped(parent.around.tapes, dial)

@@ -17,7 +17,7 @@ from gateway.calls.keeping import Keeping
 from gateway.calls.leg import PeerLeg
 from gateway.calls.line import Line
 from gateway.calls.media import CallMedia
-from gateway.calls.meeting import Meetings
+from gateway.calls.meeting import Meetings, is_meeting
 from gateway.calls.model import Call
 from gateway.calls.recording import Tapes
 from gateway.calls.taking import Takes, Taking
@@ -44,10 +44,9 @@ class Documented(Handed, Taking, Sending, ABC):
     _dial: DialRun | None  # the dial of its document
 
     def _equip(self, pickup: Pickup) -> None:
-        """Make what documents ask, and who runs them."""
-        house = self._house
+        """Make what every document needs, and who runs them."""
         self._tapes = Tapes(
-            house.recordings,
+            self._house.recordings,
             call=lambda: self.line.call,
             media=self._media,
             keeping=self._keeping,
@@ -56,25 +55,48 @@ class Documented(Handed, Taking, Sending, ABC):
         )
         self._interpreter = Interpreter(self, pickup=pickup, verbs=call_verbs(self))
         self._hands = self.hands_of(self.line, self._interpreter.on)
-        self._takes = Takes(
-            self._tapes,
-            prompting=self._hands.prompting,
-            beep=house.prompts.beep,
-            spawn=self._spawn,
-            give=self._give,
-        )
-        self._meetings = Meetings(house, self._visitor())
-        self._elsewhere = Elsewhere(
-            call=self._as_told,
-            leg=lambda: self.leg,
-            stands=self._stood,
-            station=house.tools.station,
-            accept=house.texts,
-            holder=house.holder,
-            note=self._hands.note,
-            spawn=self._spawn,
-            give=self._give,
-        )
+        self._takes: Takes | None = None
+        self._meetings: Meetings | None = None
+        self._elsewhere: Elsewhere | None = None
+
+    # What few documents ask for, made for the first that does
+
+    @property
+    def takes(self) -> Takes:
+        """See `Taking`."""
+        if self._takes is None:
+            self._takes = Takes(
+                self._tapes,
+                prompting=self._hands.prompting,
+                beep=self._house.prompts.beep,
+                spawn=self._spawn,
+                give=self._give,
+            )
+        return self._takes
+
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """See `Sending`."""
+        if self._elsewhere is None:
+            self._elsewhere = Elsewhere(
+                call=self._as_told,
+                leg=lambda: self.leg,
+                stands=self._stood,
+                station=self._house.tools.station,
+                accept=self._house.texts,
+                holder=self._house.holder,
+                note=self._hands.note,
+                spawn=self._spawn,
+                give=self._give,
+            )
+        return self._elsewhere
+
+    @property
+    def meetings(self) -> Meetings:
+        """The rooms and queues that it is in."""
+        if self._meetings is None:
+            self._meetings = Meetings(self._house, self._visitor())
+        return self._meetings
 
     def _visitor(self) -> Visitor:
         """The call as rooms and queues see it."""
@@ -152,15 +174,18 @@ class Documented(Handed, Taking, Sending, ABC):
     def stop(self, ask: int) -> None:
         """See `twiml.call.Call`."""
         super().stop(ask)
-        self._takes.stop(ask)
-        self._elsewhere.stop(ask)
-        self._meetings.stop()
+        if self._takes is not None:
+            self._takes.stop(ask)
+        if self._elsewhere is not None:
+            self._elsewhere.stop(ask)
+        if self._meetings is not None:
+            self._meetings.stop()
         if self._dial is not None:
             self._dial.stop(_SENT_ON)
 
     def enqueue(self, ask: int, enqueue: Enqueue) -> None:
         """See `twiml.call.Queueing`."""
-        self._meetings.enqueue(ask, enqueue)
+        self.meetings.enqueue(ask, enqueue)
 
     def dial(self, ask: int, dial: Dial) -> None:
         """See `twiml.call.Call`."""
@@ -168,7 +193,8 @@ class Documented(Handed, Taking, Sending, ABC):
             self._hands.note(not_theirs(dial.caller_id))
             self._give(DialEnded(ask=ask, status=DialStatus.FAILED))
             return
-        if self._meetings.dial(ask, dial):
+        if is_meeting(dial):
+            self.meetings.dial(ask, dial)
             return
         self._dial = DialRun(self._house, self._parent(dial), ask, dial)
         self._dial.start()

@@ -5,6 +5,7 @@ up by itself then, or stays.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
@@ -192,18 +193,21 @@ class Elsewhere:
         self._note(Finding(code=code, level=Level.WARNING, line=0, message=message))
 
 
-class Sending:
+class Sending(ABC):
     """What a `twiml.call.FullCall` leaves to it."""
 
-    _elsewhere: Elsewhere
+    @property
+    @abstractmethod
+    def elsewhere(self) -> Elsewhere:
+        """That of this call."""
 
     def text(self, ask: int, sms: Sms) -> None:
         """See `twiml.call.Sending`."""
-        self._elsewhere.text(ask, sms)
+        self.elsewhere.text(ask, sms)
 
     def refer(self, ask: int, refer: Refer) -> None:
         """See `twiml.call.Sending`."""
-        self._elsewhere.refer(ask, refer)
+        self.elsewhere.refer(ask, refer)
 
 
 def _status(referring: _Referring) -> ReferStatus:

@@ -57,17 +57,25 @@ class Hands:
         self._spawn = spawn
         self._errand = errand
         self._give = give
-        self.prompting = Prompting(
-            maker=mouth.maker,
-            media=mouth.media,
-            leg=mouth.leg,
-            account_sid=line.call.account_sid,
-            keep=self.keep,
-            ready=mouth.ready,
-        )
-        self._ahead = Ahead(mouth.maker, line.call.account_sid, spawn)
         self._mouth = mouth
+        self._prompting: Prompting | None = None
+        self._ahead: Ahead | None = None
         self._asked: dict[int, asyncio.Task[None]] = {}
+
+    @property
+    def prompting(self) -> Prompting:
+        """What lets the leg hear, made when anything is to be heard."""
+        if self._prompting is None:
+            mouth = self._mouth
+            self._prompting = Prompting(
+                maker=mouth.maker,
+                media=mouth.media,
+                leg=mouth.leg,
+                account_sid=self.line.call.account_sid,
+                keep=self.keep,
+                ready=mouth.ready,
+            )
+        return self._prompting
 
     def fall_back_to(self, fallback: Fallback) -> None:
         """Ask this from now on where a document's URL fails."""
@@ -79,17 +87,18 @@ class Hands:
 
     def say(self, ask: int, say: Say) -> None:
         """See `twiml.call.Speaking`."""
-        make = self._ahead.take(say)
+        make = self._prompts().take(say)
         self._begin(ask, self._prompt(ask, partial(self.prompting.say, say, make)))
 
     def play(self, ask: int, play: Play) -> None:
         """See `twiml.call.Speaking`."""
-        make = None if play.digits else self._ahead.take(play)
+        make = None if play.digits else self._prompts().take(play)
         self._begin(ask, self._prompt(ask, partial(self.prompting.play, play, make)))
 
     def foresee(self, prompt: Say | Play | None) -> None:
         """See `twiml.call.Running`."""
-        self._ahead.foresee(prompt)
+        if prompt is not None or self._ahead is not None:
+            self._prompts().foresee(prompt)
 
     def echo(self, ask: int) -> None:
         """See `twiml.call.Sending`."""
@@ -113,11 +122,18 @@ class Hands:
         """Let go of all that was asked for; errands go on."""
         for task in list(self._asked.values()):
             task.cancel()
-        self._ahead.foresee(None)
+        self.foresee(None)
 
     def note(self, finding: Finding) -> None:
         """See `twiml.call.Call`."""
         self.keep(documents.found((finding,)))
+
+    def _prompts(self) -> Ahead:
+        """Those that are made before their turn."""
+        if self._ahead is None:
+            account_sid = self.line.call.account_sid
+            self._ahead = Ahead(self._mouth.maker, account_sid, self._spawn)
+        return self._ahead
 
     def _begin(self, ask: int, work: Coroutine[Any, Any, None]) -> None:
         task = self._asked[ask] = self._spawn(work)

@@ -7,13 +7,18 @@ from gateway.calls.dial import CALLER_GONE
 from gateway.calls.queueing import Enqueued, Serving
 from gateway.calls.visitor import Visitor
 from twiml.call import QueueResult
-from twiml.nouns import Conference, Queue
+from twiml.nouns import Conference, Standing
 from twiml.verbs import Dial, Enqueue
 
 if TYPE_CHECKING:
     from gateway.calls.house import House
 
-__all__ = ["Meetings"]
+__all__ = ["Meetings", "is_meeting"]
+
+
+def is_meeting(dial: Dial) -> bool:
+    """Whether a dial, of one noun at least, calls nobody: it is of a room or a queue."""
+    return isinstance(dial.nouns[0], Standing)
 
 
 class Meetings:
@@ -25,17 +30,12 @@ class Meetings:
         self._dialled: Attending | Serving | None = None
         self._enqueued: Enqueued | None = None
 
-    def dial(self, ask: int, dial: Dial) -> bool:
-        """Begin a dial, if it is one of these."""
-        match dial.nouns[:1]:
-            case (Conference(),):
-                self._dialled = Attending(self._house, self._visitor, ask, dial)
-            case (Queue(),):
-                self._dialled = Serving(self._house, self._visitor, ask, dial)
-            case _:
-                return False
+    def dial(self, ask: int, dial: Dial) -> None:
+        """Begin a dial that `is_meeting`."""
+        attends = isinstance(dial.nouns[0], Conference)
+        make = Attending if attends else Serving
+        self._dialled = make(self._house, self._visitor, ask, dial)
         self._dialled.start()
-        return True
 
     def enqueue(self, ask: int, enqueue: Enqueue) -> None:
         """See `twiml.call.Queueing`."""

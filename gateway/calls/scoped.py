@@ -223,7 +223,7 @@ class Scoped(Dialler, Ordered):
         if isinstance(event, Answered) and leg is self.first:
             self._stands.set()
         if isinstance(event, TransferProgressed):
-            self._elsewhere.on(event)
+            self.elsewhere.on(event)
             return
         if self._transfers is not None and self._transfers.on(leg, event):
             return
@@ -270,7 +270,8 @@ class Scoped(Dialler, Ordered):
         if self._dial is not None:
             self._dial.on_key(leg_id, key.digit)
         if self.first is not None and leg_id == self.first.id:
-            self._meetings.on_key(key.digit)
+            if self._meetings is not None:
+                self._meetings.on_key(key.digit)
             self._give(KeyPressed(key=key.digit))
 
     def _on_gone(self, gone: Gone) -> None:
@@ -284,14 +285,16 @@ class Scoped(Dialler, Ordered):
             answered=self.leg.record.answered,
         )
         self._give(HungUp())
-        self._elsewhere.left()
+        if self._elsewhere is not None:
+            self._elsewhere.left()
         if self._transfers is None or not self._transfers.keeps:
             self._leave(CALLER_GONE)
 
     def _leave(self, reason: str) -> None:
         """Nobody has the caller's place any more."""
         self._media.retire()
-        self._meetings.left()
+        if self._meetings is not None:
+            self._meetings.left()
         if self._dial is not None:
             self._dial.stop(reason)
         self._over.set()

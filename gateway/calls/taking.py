@@ -4,6 +4,7 @@ A `<Record>` is a beep and a recording of the party; while the beep is heard not
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -132,23 +133,26 @@ class Takes:
         )
 
 
-class Taking:
+class Taking(ABC):
     """What a `twiml.call.FullCall` leaves to its takes."""
 
-    _takes: Takes
+    @property
+    @abstractmethod
+    def takes(self) -> Takes:
+        """Those of this call."""
 
     def record(self, ask: int, record: Record) -> None:
         """See `twiml.call.Recording`."""
-        self._takes.record(ask, record)
+        self.takes.record(ask, record)
 
     def finish(self, ask: int) -> None:
         """See `twiml.call.Recording`."""
-        self._takes.finish(ask)
+        self.takes.finish(ask)
 
     def start_recording(self, start: StartRecording) -> None:
         """See `twiml.call.Recording`."""
-        self._takes.start_recording(start)
+        self.takes.start_recording(start)
 
     def stop_recording(self) -> None:
         """See `twiml.call.Recording`."""
-        self._takes.stop_recording()
+        self.takes.stop_recording()
