@@ -25,7 +25,6 @@ from gateway.sip.gate import host_of, user_of
 from protocols.rtp.latch import LatchPolicy
 from protocols.sdp.media import DtmfMode, MediaPolicy
 from protocols.sip import agent_events as events
-from protocols.sip.agent import Agent
 from protocols.sip.agent_commands import (
     Accept,
     Acknowledge,
@@ -74,6 +73,8 @@ class SipLeg(SpokenLeg):
     ) -> None:
         """`claimed` is the host that a peer has for itself that is called."""
         super().__init__(tools, media, tell, id=id, record=record, policy=policy)
+        self._agent = tools.station.agent
+        self._now = tools.station.now
         self.session = SessionId(0)
         # Who speaks by WebSocket is a browser.
         self.webrtc = graph.WebRtc(is_offerer=True) if record.transport in SOCKETS else None
@@ -82,8 +83,8 @@ class SipLeg(SpokenLeg):
         self._invited: events.Invited | None = None
         self._body: Body | None = None  # of the 2xx, if it has one
         self._is_described = False  # our answer to the INVITE's offer went out
-        self._keypad = Keypad(self, tools.station, media.told_key)
-        self._changes: Changes = Changes(self, tools.station)
+        self._keypad: Keypad | None = None
+        self._changes: Changes | None = None
         self._peer: tuple[Uri, NameAddr] | None = None  # its contact, and as whom it registers
         self._claimed = claimed
 
@@ -139,7 +140,7 @@ class SipLeg(SpokenLeg):
 
     def expect(self, signalling: str, latch: LatchPolicy) -> None:
         """See `PeerLeg`."""
-        press = self._keypad.press if self.policy.dtmf is DtmfMode.INFO else None
+        press = self._keys().press if self.policy.dtmf is DtmfMode.INFO else None
         self._expect(signalling, latch, self.webrtc, press, self._claimed)
 
     def call(self, way: Way, destination: Destination, max_forwards: int) -> None:
@@ -177,7 +178,7 @@ class SipLeg(SpokenLeg):
         if is_user and equivalent(contact, binding.uri):
             self._agent.redirect(self.session, binding.flow)
             if self.is_up and way.remote[0] != binding.flow.remote[0]:
-                self._changes.mend()
+                self._offers().mend()
 
     def confirm(self) -> None:
         """Send the ACK of the peer's answer, now that what a restart needs is durable."""
@@ -223,8 +224,7 @@ class SipLeg(SpokenLeg):
         await self._media.settled()
         if self._told_gone or self.is_up:  # two may have asked meanwhile
             return
-        self._keep_answered(_OK)
-        self.agreed()
+        self._keep_answered(_OK, **self._spoken())
         self._agent.accept(self.session, Accept(body=body), self._now())
         self._tools.station.wake()
 
@@ -336,7 +336,7 @@ class SipLeg(SpokenLeg):
             except Disagreed as error:
                 self.hang_up(_NOT_ACCEPTABLE, str(error))
                 return
-        self.agreed()
+            self.agreed()
         self._tell(self, Answered())
 
     def _on_cancelled(self, event: events.Cancelled) -> None:
@@ -361,10 +361,10 @@ class SipLeg(SpokenLeg):
         self._tell(self, Finished())
 
     def _on_info(self, event: events.InfoReceived) -> None:
-        self._keypad.receive(event)
+        self._keys().receive(event)
 
     def _on_responded(self, event: events.Responded) -> None:
-        self._keypad.answered(event)
+        self._keys().answered(event)
 
     def _on_referred(self, event: events.Referred) -> None:
         self._tell(
@@ -388,6 +388,18 @@ class SipLeg(SpokenLeg):
 
     # Inside
 
+    def _keys(self) -> Keypad:
+        """What presses and takes keys in INFO, of a leg that has any."""
+        if self._keypad is None:
+            self._keypad = Keypad(self, self._tools.station, self._media.told_key)
+        return self._keypad
+
+    def _offers(self) -> Changes:
+        """What takes and makes offers in mid-call, of a leg that has any."""
+        if self._changes is None:
+            self._changes = Changes(self, self._tools.station)
+        return self._changes
+
     def _answer_offer(self) -> Body | None:
         """Our answer to the offer of the INVITE, once; None if it wants ours."""
         offer = self._invited.offer if self._invited is not None else None
@@ -396,17 +408,11 @@ class SipLeg(SpokenLeg):
         self._is_described = True
         return self.described.answer("", offer)
 
-    @property
-    def _agent(self) -> Agent:
-        return self._tools.station.agent
-
-    def _now(self) -> float:
-        return self._tools.station.now()
-
     def _gone(self, by: Party, status: int, source: Source, reason: str, **more: Any) -> None:
         if self._told_gone:
             return
-        self._changes.end()
+        if self._changes is not None:
+            self._changes.end()
         self._keep_end(by, status, reason)
         self._tell(self, Gone(by=by, status=status, source=source, reason=reason, **more))
 
@@ -431,5 +437,5 @@ _HANDLERS: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
 _WHILE_HERE: Final[dict[type[Any], Callable[[SipLeg, Any], None]]] = {
     events.Progressed: SipLeg._on_progressed,
     events.Confirmed: SipLeg._on_confirmed,
-    **dict.fromkeys(OFFERS, lambda leg, event: leg._changes.take(event)),
+    **dict.fromkeys(OFFERS, lambda leg, event: leg._offers().take(event)),
 }

@@ -62,10 +62,8 @@ class SpokenLeg:
 
     def agreed(self) -> None:
         """Keep what is spoken now."""
-        stream = self.described.stream
-        if stream is not None and stream.codecs:
-            first = stream.codecs[0]
-            self._keep(codec_sent=first.sent.name, codec_received=first.received.name)
+        if spoken := self._spoken():
+            self._keep(**spoken)
 
     async def prepare(self) -> None:
         """See `PeerLeg`."""
@@ -111,9 +109,17 @@ class SpokenLeg:
         if not self.record.ringing:
             self._keep(ringing=self._tools.clock())
 
-    def _keep_answered(self, status: int) -> None:
+    def _keep_answered(self, status: int, **also: Any) -> None:
         self.is_up = True
-        self._keep(answered=self._tools.clock(), sip_code=status)
+        self._keep(answered=self._tools.clock(), sip_code=status, **also)
+
+    def _spoken(self) -> dict[str, str]:
+        """What is spoken now, as the record has it; nothing before that is known."""
+        stream = self.described.stream
+        if stream is None or not stream.codecs:
+            return {}
+        first = stream.codecs[0]
+        return {"codec_sent": first.sent.name, "codec_received": first.received.name}
 
     def _keep_end(self, by: Party, status: int, reason: str) -> None:
         """It is over; whoever calls it has yet to tell."""

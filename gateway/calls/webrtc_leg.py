@@ -156,8 +156,7 @@ class WebRtcLeg(SpokenLeg):
             return
         body = self._body
         assert body is not None
-        self._keep_answered(_OK)
-        self.agreed()
+        self._keep_answered(_OK, **self._spoken())
         self._peer.answer(body.octets.decode())
         self._tell(self, Answered())
 
