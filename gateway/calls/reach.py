@@ -6,14 +6,13 @@ way decides about the next. Limits of trunks are taken as a way is given out, an
 `Arm.release`.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from carriers import header_rules
-from carriers.call_limits import Admission
 from carriers.call_outcomes import CallOutcome, Next
 from carriers.caller_id import ANONYMOUS, Caller, identity_of
 from carriers.dialling import request_uri
@@ -34,7 +33,7 @@ from protocols.sip.agent_events import Source
 from protocols.sip.digest import Credentials, Sessions
 from protocols.sip.errors import RemoteProtocolError
 from protocols.sip.headers import Replaces
-from protocols.sip.locating import Located, Unlocated
+from protocols.sip.locating import Unlocated
 from protocols.sip.message import Headers, NameAddr
 from protocols.sip.resolver import Resolver
 from protocols.sip.session_refresh import Wish
@@ -205,7 +204,7 @@ class DeviceArm:
     def __init__(
         self, reach: Reach, device: Device, aor: SipUri, noun: nouns.Sip, asked: Asked
     ) -> None:
-        self._left = deque(device.destinations)
+        self._left = list(device.destinations)
         self._reach = reach
         self._device = device
         self._aor = aor
@@ -221,7 +220,7 @@ class DeviceArm:
             return None
         if not self._left:
             return None
-        destination = self._left.popleft()
+        destination = self._left.pop(0)
         return Way(
             uri=self._device.uri,
             from_=self._reach.from_(self._asked),
@@ -245,7 +244,7 @@ class _Located:
 
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
-        self._ways: deque[Way] = deque()
+        self._ways: list[Way] = []
         self._redirects = MOST_REDIRECTS
         self._tried: list[SipUri] = []
         self._current: Way | None = None
@@ -277,10 +276,10 @@ class _Located:
         if isinstance(found, Unlocated):
             self.reason = found.reason
             return
-        self._ways += _ways_to(found, msgspec.structs.replace(like, uri=target))
+        self._ways += _ways_to(found.hops, msgspec.structs.replace(like, uri=target))
 
     def _give(self) -> Way | None:
-        self._current = self._ways.popleft() if self._ways else None
+        self._current = self._ways.pop(0) if self._ways else None
         return self._current
 
     def release(self) -> None:
@@ -294,7 +293,7 @@ class PeerArm(_Located):
         self, reach: Reach, uris: Sequence[nouns.SipUri], noun: nouns.Sip, asked: Asked
     ) -> None:
         super().__init__(reach)
-        self._uris = deque(uris)
+        self._uris = list(uris)
         self._noun = noun
         self._asked = asked
 
@@ -304,7 +303,7 @@ class PeerArm(_Located):
         if outcome is not None and outcome.next is Next.NOBODY and way is None:
             return None
         while way is None and self._uris:
-            await self._open(self._uris.popleft())
+            await self._open(self._uris.pop(0))
             way = self._give()
         return way
 
@@ -325,12 +324,12 @@ class PeerArm(_Located):
             sessions=reach.credentials(address.username, address.password),
         )
         await self._add(uri, like)
-        self._ways = deque(
+        self._ways = [
             msgspec.structs.replace(
                 way, policy=reach.policy(way.destination, asked, self._noun.codecs)
             )
             for way in self._ways
-        )
+        ]
 
 
 class NumberArm(_Located):
@@ -340,10 +339,12 @@ class NumberArm(_Located):
         super().__init__(reach)
         self._number = number
         self._asked = asked
-        self._carriers = deque((each.carrier, plan.admission) for each in plan.candidates)
-        self._doors: deque[Door] = deque()
-        self._carrier = ""
-        self.reason = f"no carrier for {number}: {plan.why()}"
+        self._plan = plan
+        self._carriers = [each.carrier for each in plan.candidates]
+        self._doors: list[Door] = []
+        self._carrier = ""  # that has counted the call, under `_name`
+        self._name = f"{asked.call.sid}>{number}"
+        self.reason = ""
 
     async def next(self, outcome: CallOutcome | None, gone: Gone | None) -> Way | None:
         """See `Arm`."""
@@ -356,10 +357,11 @@ class NumberArm(_Located):
                 self._doors.clear()
         while way is None:
             if self._doors:
-                way = self._by(self._doors.popleft())
+                way = self._by(self._doors.pop(0))
             elif self._carriers:
-                await self._turn_to(*self._carriers.popleft())
+                await self._turn_to(self._carriers.pop(0))
             else:
+                self.reason = self.reason or f"no carrier for {self._number}: {self._plan.why()}"
                 return None
         return way
 
@@ -368,10 +370,6 @@ class NumberArm(_Located):
         if self._carrier:
             self._reach.trunks.release(self._carrier, self._name)
             self._carrier = ""
-
-    @property
-    def _name(self) -> str:
-        return f"{self._asked.call.sid}>{self._number}"
 
     def _tell(self, outcome: CallOutcome | None, gone: Gone | None) -> None:
         """The gateway that was asked is judged by its answer, and not by what we lacked."""
@@ -384,14 +382,15 @@ class NumberArm(_Located):
             if gone is not None and gone.source in _SILENT and isinstance(hop, Hop):
                 trunks.unreached(hop)
 
-    async def _turn_to(self, carrier: str, admission: Admission) -> None:
+    async def _turn_to(self, carrier: str) -> None:
         self.release()
+        admission = self._plan.admission
         full = self._reach.trunks.admit(carrier, self._name, kind=admission)
         if full is not None:
             self.reason = f"{carrier}: {full.reason()}"
             return
         self._carrier = carrier
-        self._doors = deque(await self._reach.trunks.doors(carrier, kind=admission))
+        self._doors = list(await self._reach.trunks.doors(carrier, kind=admission))
         if not self._doors:
             self.reason = f"no gateway of {carrier} can be reached"
 
@@ -399,7 +398,8 @@ class NumberArm(_Located):
         trunk = self._reach.trunks.get(self._carrier)
         if trunk is None:
             return None
-        self._ways = deque(_ways_to(Located(hops=door.hops), self._way(door, trunk)))
+        way = self._way(door, trunk)
+        self._ways = [way, *_ways_to(door.hops[1:], way)]
         return self._give()
 
     def _way(self, door: Door, trunk: Trunk) -> Way:
@@ -448,11 +448,12 @@ _SRTP: Final = {
 
 def policy_of(trunk: Trunk) -> MediaPolicy:
     """What is spoken with a carrier, as its trunk says."""
-    return MediaPolicy(
-        codecs=_named(trunk.codecs) or PHONES,
-        dtmf=DtmfMode(trunk.dtmf.value),
-        srtp=_SRTP[trunk.srtp],
-    )
+    return _policy(trunk.codecs, trunk.dtmf, trunk.srtp)
+
+
+@lru_cache(maxsize=1024)  # each call asks
+def _policy(codecs: tuple[str, ...], dtmf: str, srtp: Srtp) -> MediaPolicy:
+    return MediaPolicy(codecs=_named(codecs) or PHONES, dtmf=DtmfMode(dtmf), srtp=_SRTP[srtp])
 
 
 def wish_of(trunk: Trunk) -> Wish | None:
@@ -460,6 +461,7 @@ def wish_of(trunk: Trunk) -> Wish | None:
     return Wish(seconds=int(trunk.session_expires)) if trunk.session_expires else None
 
 
+@cache
 def phone_policy(srtp: SrtpPolicy = SrtpPolicy.ALLOW) -> MediaPolicy:
     """What is spoken with who calls us and is no carrier: whatever is offered, keys as well."""
     return MediaPolicy(codecs=PHONES, dtmf=DtmfMode.AUTO, srtp=srtp)
@@ -474,8 +476,8 @@ def srtp_of(domain: Domain) -> SrtpPolicy:
 LATCH: Final = LatchPolicy.SIGNALLED
 
 
-def _ways_to(found: Located, like: Way) -> list[Way]:
-    return [msgspec.structs.replace(like, destination=hop) for hop in found.hops]
+def _ways_to(hops: Iterable[Hop], like: Way) -> list[Way]:
+    return [msgspec.structs.replace(like, destination=hop) for hop in hops]
 
 
 def _named(names: Sequence[str]) -> tuple[Codec, ...]:
