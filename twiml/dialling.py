@@ -6,11 +6,8 @@ Source: https://www.twilio.com/docs/voice/twiml/dial.
 from functools import partial
 from typing import Final
 
-import msgspec
-
 from twiml.call import Call, DialEnded, DialStatus, Told
 from twiml.machine import Debt, Desk, Machine, Verbs, resolved, told
-from twiml.nouns import Rung, Standing
 from twiml.outcome import Begun, Next, Outcome, Wait
 from twiml.parameters import dial_parameters
 from twiml.verbs import Dial
@@ -34,10 +31,8 @@ class Calling(Machine):
 
     def __init__(self, call: Call, dial: Dial, desk: Desk) -> None:
         self._call = call
-        nouns: tuple[Rung | Standing, ...] = tuple(
-            resolved(noun, desk.base, *_NOUN_URLS) for noun in dial.nouns
-        )
-        self._dial = msgspec.structs.replace(resolved(dial, desk.base, *_DIAL_URLS), nouns=nouns)
+        nouns = tuple([resolved(noun, desk.base, *_NOUN_URLS) for noun in dial.nouns])
+        self._dial = resolved(dial, desk.base, *_DIAL_URLS, nouns=nouns)
         self._desk = desk
 
     def begin(self) -> Begun:
@@ -52,7 +47,8 @@ class Calling(Machine):
         return self._after(event) if isinstance(event, DialEnded) else Next()
 
     def _after(self, ended: DialEnded) -> Outcome:
-        return told(self._dial.action, self._dial.method, dial_parameters(ended))
+        dial = self._dial
+        return told(dial.action, dial.method, dial_parameters(ended)) if dial.action else Next()
 
 
 def dialling(call: Call) -> Verbs:

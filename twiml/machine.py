@@ -112,9 +112,12 @@ def told(action: str, method: str, parameters: Parameters) -> Outcome:
     return Goto(url=action, method=method, parameters=parameters) if action else Next()
 
 
-def resolved(value: S, base: str, *fields: str) -> S:
-    """`value` with the URLs in `fields` absolute, of those that it has and that say something."""
-    urls = {field: url for field in fields if (url := getattr(value, field, ""))}
-    return msgspec.structs.replace(
-        value, **{field: absolute(base, url) for field, url in urls.items()}
-    )
+def resolved(value: S, base: str, *fields: str, **also: Any) -> S:
+    """`value` with the URLs in `fields` absolute, of those that it has and that say something.
+
+    What is said with `also` is changed along with them.
+    """
+    for field in fields:
+        if url := getattr(value, field, ""):
+            also[field] = absolute(base, url)
+    return msgspec.structs.replace(value, **also) if also else value

@@ -22,6 +22,7 @@ from twiml.parser import Document
 from twiml.references import absolute
 from twiml.verbs import MAX_DOCUMENTS, Pause, Play, Redirect, Say, VoiceVerb
 
+_HEARD: Final = (Say, Play, Pause)
 PER_SECOND: Final = 5.0
 """Documents that may lead on in the long run: more than keys and short sounds ever take."""
 
@@ -43,7 +44,7 @@ class Pace:
 class Runner(ABC):
     """See the module; to the machines of verbs it is their `Desk`.
 
-    `verbs` are what the call can do, `own` what comes before them.
+    `verbs` are what the call can do, `own` those beside them: they lead on, or end it.
     """
 
     def __init__(self, call: Running, verbs: Verbs, own: Verbs) -> None:
@@ -193,13 +194,13 @@ class Runner(ABC):
                 pass
 
     def _begin(self, verb: VoiceVerb) -> Begun:
-        make = self._own.get(type(verb)) or self._runnable.get(type(verb))
+        make = self._runnable.get(type(verb)) or self._own.get(type(verb))
         if make is None:
             return self._refuse(verb)
         self._before(verb)
         self._machine = make(verb, self)
         begun = self._machine.begin()
-        if isinstance(verb, Say | Play | Pause):
+        if isinstance(verb, _HEARD):
             self._call.foresee(upcoming(self._verbs[self._at :], self._base))
         return begun
 

@@ -179,4 +179,4 @@ _ENDING: Final[Families] = {
     Reject: lambda interpreter: {Reject: partial(Instant, interpreter._reject)},
     Hangup: lambda interpreter: {Hangup: partial(Instant, interpreter._hangup)},
 }
-"""What comes before all that a call can do: going on elsewhere, and its end."""
+"""What there is beside all that a call can do: going on elsewhere, and its end."""

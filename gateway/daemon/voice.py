@@ -121,7 +121,7 @@ class Voice:
         self._prompts: Prompts
         self._registrations: Registrations
         self.ports: dict[str, int] = {}
-        self._numbers = itertools.count(int(time.time()) << 20)
+        self._number = itertools.count(int(time.time()) << 20).__next__
 
     @property
     def address(self) -> tuple[str, int]:
@@ -302,7 +302,7 @@ class Voice:
                 host=rtp.listen,
                 advertised=rtp.advertised,
                 clock=ground.clock,
-                number=lambda: next(self._numbers),
+                number=self._number,
                 key=secrets.token_bytes,
                 silence=rtp.silence,
             ),
