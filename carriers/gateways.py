@@ -95,6 +95,8 @@ class Gateways:
         """
         open_ = [door for door in self._doors.values() if door.resting <= now]
         tried = [door for door in open_ if not door.silent] or open_
+        if len(tried) == 1:
+            return (tried[0].gateway,)
         found: list[Gateway] = []
         for priority in sorted({door.gateway.priority for door in tried}):
             found += self._drawn(

@@ -162,7 +162,10 @@ class Calling:
             return await self._try_device(branch, way)
         for destination in self._destinations(way):
             leg = self._sip_leg(branch, way, destination)
-            failed = await self._try_at(branch, way, destination, leg)
+            begin = partial(leg.call, way, destination, self._around.max_forwards)
+            patience = None if destination is way.destination else TCP_PATIENCE
+            signalling = _signalling(destination)
+            failed = await self._try_leg(branch, leg, way.latch, signalling, begin, patience)
             if failed is None or destination is way.destination:
                 return failed
             if leg.is_heard or failed.gone.source is Source.OVERLOAD:
@@ -170,15 +173,6 @@ class Calling:
             assert isinstance(destination, Hop)
             self._house.sizes.fail(destination, self._house.tools.station.now())
         raise AssertionError("a way leads somewhere")
-
-    async def _try_at(
-        self, branch: Branch, way: Way, destination: Destination, leg: SipLeg
-    ) -> Failed | None:
-        begin = partial(leg.call, way, destination, self._around.max_forwards)
-        over_tcp = destination is not way.destination
-        patience = TCP_PATIENCE if over_tcp else None
-        signalling = _signalling(destination)
-        return await self._try_leg(branch, leg, way.latch, signalling, begin, patience)
 
     async def _try_device(self, branch: Branch, way: BrowserWay) -> Failed | None:
         """A browser, by the socket that it has at this moment."""
@@ -206,20 +200,20 @@ class Calling:
             reason = str(error)
             return Failed(Gone(by=Party.GATEWAY, status=0, source=Source.OVERLOAD, reason=reason))
         branch.line.trying(leg.saved)
-        result = await self._answer(leg, answer, patience)
+        if patience is not None:
+            await self._hasten(leg, answer, patience)
+        result = await answer
         if isinstance(result, Answered):
             return None
         branch.line.tried(leg.record)
         return Failed(result, self._progress.get(leg.id, 0))
 
-    async def _answer(
-        self, leg: PeerLeg, answer: "asyncio.Future[Gone | Answered]", patience: float | None
-    ) -> Gone | Answered:
-        if patience is not None:
-            done, _ = await asyncio.wait({answer}, timeout=patience)
-            if not done and not leg.is_heard:
-                leg.hang_up(_CANCELLED, "no answer over TCP")
-        return await answer
+    async def _hasten(
+        self, leg: PeerLeg, answer: "asyncio.Future[Gone | Answered]", patience: float
+    ) -> None:
+        done, _ = await asyncio.wait({answer}, timeout=patience)
+        if not done and not leg.is_heard:
+            leg.hang_up(_CANCELLED, "no answer over TCP")
 
     def _destinations(self, way: Way) -> tuple[Destination, ...]:
         destination = way.destination

@@ -234,7 +234,8 @@ class DialRun:
         """Take what a leg told; whether it is one of this dial's."""
         branch = self._calling.on(leg, event)
         if branch is None:
-            return any(each.on(leg, event) for each in self._applied.values())
+            applied = self._applied.values()
+            return bool(applied) and any(each.on(leg, event) for each in applied)
         match event:
             case Rang():
                 self._on_rang(branch, leg, event)

@@ -67,11 +67,11 @@ class Dialler(Documented):
     # What its dials ask
 
     def _parent(self, dial: Dial) -> Parent:
-        caller = caller_as(dial.caller_id, self._caller)
+        caller, leg = caller_as(dial.caller_id, self._caller), self.leg
         return Parent(
             line=self.line,
-            leg=self.leg,
-            asked=Asked(call=self.line.call, caller=caller, codecs=self.leg.codecs),
+            leg=leg,
+            asked=Asked(call=self.line.call, caller=caller, codecs=leg.codecs),
             around=self._around,
             join=self._join,
             answer=self.answer,

@@ -81,8 +81,9 @@ class Live(Scoped):
 
     def start(self, event: Any) -> None:
         """Take what its signalling told of it, in that turn."""
-        self.leg.receive(event)
-        self.line.begin(self.leg.saved)
+        leg = self.leg
+        leg.receive(event)
+        self.line.begin(leg.saved)
 
     @property
     def _max_forwards(self) -> int:
@@ -143,14 +144,15 @@ class Live(Scoped):
     async def _answer(self) -> None:
         """Take the call: what a restart needs is durable before the 2xx (RFC 3261 §13.3.1.4)."""
         await self._placed.wait()
-        if self.leg.is_up or self.line.is_over or self._is_answering:
+        leg = self.leg
+        if leg.is_up or self.line.is_over or self._is_answering:
             return
         self._is_answering = True
-        self.line.move(CallStatus.IN_PROGRESS, self.leg.saved)
+        self.line.move(CallStatus.IN_PROGRESS, leg.saved)
         try:
-            self.leg.describe()
+            leg.describe()
             await self._keeping.durable()
-            await self.leg.answer()
+            await leg.answer()
             self._up.set()
         except (NotKept, NoMedia, Disagreed) as error:
             self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=str(error)))

@@ -276,13 +276,13 @@ class Scoped(Dialler, Ordered):
 
     def _on_gone(self, gone: Gone) -> None:
         """Its first leg is over: so is the call, but for what is reported of it."""
-        ending = self._ending
+        ending, record = self._ending, self.leg.record
         self.line.end(
             ending.status,
             reason=ending.reason or gone.reason,
-            sip_code=self.leg.record.sip_code,
+            sip_code=record.sip_code,
             error_code=ending.error_code,
-            answered=self.leg.record.answered,
+            answered=record.answered,
         )
         self._give(HungUp())
         if self._elsewhere is not None:

@@ -110,7 +110,7 @@ class SipLeg(SpokenLeg):
     @property
     def saved(self) -> CallLeg:
         """Its record with what a restart needs."""
-        self._keep(saved=self._tools.station.agent.saved(self.session))
+        self._keep(saved=self._agent.saved(self.session))
         return self.record
 
     @property
