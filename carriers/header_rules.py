@@ -80,6 +80,8 @@ def with_rules(
     `values` has a text for each of `NAMES`, which may come from a peer: what can't stand in a
     header is left out of it.
     """
+    if not given and not removed:
+        return headers
     gone = {name.lower() for name in (*removed, *given)}
     kept = [item for item in headers if item[0].lower() not in gone]
     return Headers((*kept, *((name, _filled(each, values)) for name, each in given.items())))

@@ -42,6 +42,11 @@ class Documented(Handed, Taking, Sending, ABC):
     _media: CallMedia
     _keeping: Keeping
     _dial: DialRun | None  # the dial of its document
+    # What few calls have stands in the class: up to 29 attributes of an object are kept in a table
+    # that all of its class share.
+    _takes: Takes | None = None
+    _meetings: Meetings | None = None
+    _elsewhere: Elsewhere | None = None
 
     def _equip(self, pickup: Pickup) -> None:
         """Make what every document needs, and who runs them."""
@@ -55,9 +60,6 @@ class Documented(Handed, Taking, Sending, ABC):
         )
         self._interpreter = Interpreter(self, pickup=pickup, verbs=call_verbs(self))
         self._hands = self.hands_of(self.line, self._interpreter.on)
-        self._takes: Takes | None = None
-        self._meetings: Meetings | None = None
-        self._elsewhere: Elsewhere | None = None
 
     # What few documents ask for, made for the first that does
 

@@ -56,6 +56,8 @@ class Live(Scoped):
     `make_leg` makes its leg of the call's media and of who is told, `find` is `places.Joint`'s.
     """
 
+    _after_answer: Ended | None = None  # how it ends as soon as it is answered
+
     def __init__(
         self,
         house: House,
@@ -75,7 +77,6 @@ class Live(Scoped):
         self._arrival = arrival
         self._is_taken = self._is_answering = False
         self._placed = asyncio.Event()  # its leg is prepared
-        self._after_answer: Ended | None = None  # how it ends as soon as it is answered
         self.first = make_leg(self._media, self.on)
         self._track(self.first)
 

@@ -5,8 +5,9 @@ It is a part of `scoped.Scoped`, which has what is asked for.
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from gateway.calls import endings
 from gateway.calls.amends import Amends
@@ -46,7 +47,7 @@ class Ordered(ABC):
     _house: House
     _hands: Hands
     _interpreter: Interpreter
-    _amends: Amends
+    _amends: Amends | None = None
     _tapes: Tapes
     _legs: dict[str, PeerLeg]
     _unfinished: set[str]
@@ -54,6 +55,10 @@ class Ordered(ABC):
     _up: asyncio.Event
     _dial: DialRun | None
     _transfers: Transfers | None
+
+    @abstractmethod
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that ends with the call."""
 
     @abstractmethod
     def _end(self, code: int, ended: Ended) -> None:
@@ -72,7 +77,7 @@ class Ordered(ABC):
             case Amend():
                 ended = Ended(status=CallStatus.FAILED, reason=TIME_LIMIT)
                 end = partial(self._end, endings.UNAVAILABLE, ended)
-                self._amends.make(self.line, order, end)
+                self._amend(self.line, order, end)
             case Redirect():
                 self.redirect(order)
             case RecordCall(sid=sid, start=start) if self._up.is_set():
@@ -116,8 +121,13 @@ class Ordered(ABC):
             for leg in self._legs_of(sid):
                 deliver(leg, order)
         elif line is not None:
-            self._amends.make(line, order, partial(self.let_go, sid, TIME_LIMIT))
+            self._amend(line, order, partial(self.let_go, sid, TIME_LIMIT))
         return None if line is None else line.call
+
+    def _amend(self, line: Line, order: Amend, end: Callable[[], None]) -> None:
+        if self._amends is None:
+            self._amends = Amends(self._spawn, self._house.clock)
+        self._amends.make(line, order, end)
 
     def _line_of(self, sid: str) -> Line | None:
         found = [run.line_of(sid) for run in self._runs()]

@@ -17,7 +17,6 @@ import structlog
 
 from carriers.caller_id import Caller
 from gateway.calls import endings, tables
-from gateway.calls.amends import Amends
 from gateway.calls.dial import CALLER_GONE
 from gateway.calls.dialler import Dialler
 from gateway.calls.endings import Ended
@@ -66,6 +65,8 @@ async def _at_once() -> None:
 class Scoped(Dialler, Ordered):
     """See the module; `run` it. `find` is `places.Joint`'s."""
 
+    _is_fallen = False
+
     def __init__(
         self,
         house: House,
@@ -88,9 +89,7 @@ class Scoped(Dialler, Ordered):
         self._unfinished: set[str] = set()
         self._over = asyncio.Event()
         self._empty = asyncio.Event()
-        self._is_fallen = False
         self._ending = Ended(status=CallStatus.NO_ANSWER)
-        self._amends = Amends(self._spawn, house.clock)
         self._find = find
         self._scope: Scope | None = None
         self._up = asyncio.Event()  # its first leg can hear something
