@@ -57,17 +57,17 @@ def identity_of(caller: Caller, trunk: Trunk, domain: str) -> Identity:
     """
     user = written(caller.number, trunk.caller_id, trunk)
     named = NameAddr(uri=SipUri(host=domain, user=user), display=_shown(caller.display), params=())
-    asserted = (write_addresses("P-Asserted-Identity", (named,)),) if user else ()
     if caller.anonymous or not user:
+        asserted = _asserted(named) if user else ()
         return Identity(from_=ANONYMOUS, headers=(*asserted, write_privacy(("id",))))
     match trunk.caller_id_header:
         case CallerIdHeader.FROM:
             return Identity(from_=named)
         case CallerIdHeader.BOTH:
-            return Identity(from_=named, headers=asserted)
+            return Identity(from_=named, headers=_asserted(named))
         case CallerIdHeader.PAI:
             ours = NameAddr(uri=SipUri(host=domain, user=trunk.username or user))
-            return Identity(from_=ours, headers=asserted)
+            return Identity(from_=ours, headers=_asserted(named))
 
 
 def wants_to_hide(request: Request) -> bool:
@@ -92,6 +92,10 @@ def caller_of(request: Request, trunk: Trunk) -> Caller:
         return Caller(number="", anonymous=True)
     number = number_of(request.from_.uri, trunk)
     return Caller(number=number, display=request.from_.display, anonymous=hidden or not number)
+
+
+def _asserted(party: NameAddr) -> tuple[tuple[str, str], ...]:
+    return (write_addresses("P-Asserted-Identity", (party,)),)
 
 
 def _is_nobody(party: NameAddr) -> bool:

@@ -16,6 +16,7 @@ from protocols.sip.uri import OtherUri, SipUri, TelUri, Uri, parameter
 _SEPARATORS: Final = str.maketrans("", "", " -.()")
 _E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 _DIGITS: Final = re.compile(r"[0-9]+")
+_PHONE_CONTEXT: Final = re.compile(r"phone-context=(\+[0-9]+)")
 _INTERNATIONAL: Final = "00"
 # Countries where it is not 00 (ITU-T E.164 leaves it to them); 011 is that of country code 1.
 _NORTH_AMERICA: Final = "1"
@@ -87,7 +88,7 @@ def number_of(uri: Uri, trunk: Trunk) -> str:
             return _read(number, _context(parameter(uri.params, "phone-context")), trunk)
         case SipUri(user=user):
             number, _, params = user.partition(";")
-            context = re.search(r"phone-context=(\+[0-9]+)", params)
+            context = _PHONE_CONTEXT.search(params) if params else None
             return _read(number, context[1] if context else "", trunk)
         case OtherUri():
             return ""

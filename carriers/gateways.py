@@ -158,7 +158,7 @@ class Gateways:
 
     def health(self, now: float) -> tuple[GatewayHealth, ...]:
         """All of them, in the order of the file."""
-        return tuple(door.health(now) for door in self._doors.values())
+        return tuple([door.health(now) for door in self._doors.values()])
 
     def change(self, gateways: Sequence[Gateway], interval: float, now: float) -> None:
         """Go on with `gateways`: what is known of those that stay is kept."""

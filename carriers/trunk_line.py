@@ -139,7 +139,7 @@ class Line:
         """For routing: a gateway counts as a bind does. Times are of the epoch."""
         gateways = self.gateways.health(self._desk.station.now())
         reason = self._settle(gateways)
-        up = sum(each.state is GatewayState.UP for each in gateways)
+        up = sum([each.state is GatewayState.UP for each in gateways])
         standing = self.registering.standing() if self.registering is not None else None
         next_at = standing.next_at if standing is not None else None
         rest = 0.0 if up else min((each.until for each in gateways), default=0.0)
@@ -152,7 +152,7 @@ class Line:
             since=self._since,
             reason=reason,
             throttled_until=self._epoch(rest),
-            failures=max((each.failures for each in gateways), default=0),
+            failures=max([each.failures for each in gateways], default=0),
             failed_binds=standing.failures if standing is not None else 0,
             next_bind_at=self._epoch(next_at or 0.0),
         )

@@ -44,12 +44,16 @@ class Places:
         found = await self._resolver.locate(target(gateway, transport))
         match found:
             case Located(hops=hops):
-                now = self._now()
-                ordered = sorted(hops, key=lambda hop: self._silent.get(hop, now) > now)
                 pinned = transport is TransportChoice.UDP
-                return Door(gateway=gateway, hops=tuple(ordered), pinned=pinned)
+                return Door(gateway=gateway, hops=self._ordered(hops), pinned=pinned)
             case Unlocated():
                 return found
+
+    def _ordered(self, hops: tuple[Hop, ...]) -> tuple[Hop, ...]:
+        if not self._silent:
+            return hops
+        now = self._now()
+        return tuple(sorted(hops, key=lambda hop: self._silent.get(hop, now) > now))
 
     def failed(self, hop: Hop) -> None:
         """Nothing came back from `hop`."""
