@@ -224,7 +224,7 @@ def codecs_of(stream: Stream | None) -> tuple[str, ...]:
     """The names of what is spoken, the one that is sent first."""
     if stream is None:
         return ()
-    return tuple(dict.fromkeys(each.sent.name for each in stream.codecs))
+    return tuple(dict.fromkeys([each.sent.name for each in stream.codecs]))
 
 
 def offered(body: Body, policy: MediaPolicy | None = None) -> tuple[str, ...]:
@@ -236,11 +236,11 @@ def offered(body: Body, policy: MediaPolicy | None = None) -> tuple[str, ...]:
         media = read(body).media
     except Disagreed:
         return ()
-    names = tuple(dict.fromkeys(codec.name for each in media for codec in each.codecs))
+    names = tuple(dict.fromkeys([codec.name for each in media for codec in each.codecs]))
     if policy is None or policy.preference is Preference.OFFERED:
         return names
     known = {each.lower() for each in names}
-    return tuple(each.name for each in policy.codecs if each.name.lower() in known)
+    return tuple([each.name for each in policy.codecs if each.name.lower() in known])
 
 
 def host_in(body: Body) -> str:

@@ -397,7 +397,7 @@ class DialRun:
             owner=house.owner,
             status_callback=noun.status_callback,
             status_callback_method=noun.status_callback_method,
-            status_callback_events=tuple(each.value for each in noun.status_callback_event),
+            status_callback_events=tuple([each.value for each in noun.status_callback_event]),
             date_created=now,
             date_updated=now,
         )

@@ -181,6 +181,8 @@ class Hands:
 
     def keep(self, notes: Sequence[Note], exchanges: Sequence[Exchange] = ()) -> None:
         """Keep what an app was asked and answered, and what its developer should know."""
+        if not notes and not exchanges:
+            return
         call = self.line.call
         writes = documents.written(call, notes, self._clock()) if notes else []
         if exchanges:
