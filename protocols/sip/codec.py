@@ -14,7 +14,7 @@ import msgspec
 
 from protocols.sip.errors import LocalProtocolError, RemoteProtocolError
 from protocols.sip.grammar import is_token
-from protocols.sip.message import Message, NameAddr, Request, Response
+from protocols.sip.message import Headers, Message, NameAddr, Request, Response
 from protocols.sip.parts import COMPACT, OTHERS, ROUTING, format_name_addr, format_via
 from protocols.sip.reading import (
     MAX_CSEQ,
@@ -228,16 +228,20 @@ def encode(message: Message, *, names: Names = Names.FULL) -> bytes:
     that has a field of its own, a line end in a value.
     """
     lines = [_start_line(message)]
-    pairs = _pairs(message)
+    _write_routing(lines, message)
+    _write_others(lines, message.headers)
+    lines.append(f"Content-Length: {len(message.body)}")
     if names is Names.COMPACT:
-        pairs = [(COMPACT.get(name, name), value) for name, value in pairs]
-    lines += [f"{name}: {value}" for name, value in pairs]
-    head = "\r\n".join(lines)
-    breaks = len(lines) - 1
-    if head.count("\n") != breaks or head.count("\r") != breaks:
-        raise LocalProtocolError(f"a line end stands in the header part: {head[:200]!r}")
+        lines[1:] = [_compact(line) for line in lines[1:]]
+    return b"%b\r\n\r\n%b" % (_joined(lines), message.body)
+
+
+def _joined(lines: list[str]) -> bytes:
+    said = "".join(lines)
+    if "\n" in said or "\r" in said:
+        raise LocalProtocolError(f"a line end stands in the header part: {said[:200]!r}")
     try:
-        return f"{head}\r\n\r\n".encode("utf-8", "surrogateescape") + message.body
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"the header part is no text: {error}") from error
 
@@ -256,27 +260,34 @@ def _start_line(message: Message) -> str:
     return f"{message.method} {format_uri(message.uri)} SIP/2.0"
 
 
-def _pairs(message: Message) -> list[tuple[str, str]]:
-    """Names and values in the order in which they are written."""
-    pairs = [("Via", format_via(via)) for via in message.vias]
-    _add_address(pairs, "From", message.from_)
-    _add_address(pairs, "To", message.to)
+def _write_routing(lines: list[str], message: Message) -> None:
+    """What a message has fields for, but its length, in the order in which it is written."""
+    for via in message.vias:
+        lines.append(f"Via: {format_via(via)}")
+    if message.from_.uri != NOTHING:
+        lines.append(f"From: {format_name_addr(message.from_)}")
+    if message.to.uri != NOTHING:
+        lines.append(f"To: {format_name_addr(message.to)}")
     if message.call_id:
-        pairs.append(("Call-ID", message.call_id))
-    pairs.append(("CSeq", f"{message.cseq} {message.method}"))
+        lines.append(f"Call-ID: {message.call_id}")
+    lines.append(f"CSeq: {message.cseq} {message.method}")
     if isinstance(message, Request):
-        pairs.append(("Max-Forwards", str(message.max_forwards)))
-        pairs += [("Route", format_name_addr(each)) for each in message.routes]
-    pairs += [("Record-Route", format_name_addr(each)) for each in message.record_routes]
-    pairs += [("Contact", format_name_addr(each)) for each in message.contacts]
-    for name, value in message.headers:
+        lines.append(f"Max-Forwards: {message.max_forwards}")
+        for each in message.routes:
+            lines.append(f"Route: {format_name_addr(each)}")
+    for each in message.record_routes:
+        lines.append(f"Record-Route: {format_name_addr(each)}")
+    for each in message.contacts:
+        lines.append(f"Contact: {format_name_addr(each)}")
+
+
+def _write_others(lines: list[str], headers: Headers) -> None:
+    for name, value in headers:
         if name not in OTHERS and (name in ROUTING or not is_token(name)):
             raise LocalProtocolError(f"{name!r} does not stand among the other headers")
-        pairs.append((name, value))
-    pairs.append(("Content-Length", str(len(message.body))))
-    return pairs
+        lines.append(f"{name}: {value}")
 
 
-def _add_address(pairs: list[tuple[str, str]], name: str, address: NameAddr) -> None:
-    if address.uri != NOTHING:
-        pairs.append((name, format_name_addr(address)))
+def _compact(line: str) -> str:
+    name, _, value = line.partition(":")
+    return f"{COMPACT.get(name, name)}:{value}"

@@ -120,7 +120,10 @@ def read_prefix_params(text: str) -> Params:
 
 def format_params(params: Params) -> str:
     """`;name=value` for each, as they were read or made."""
-    return "".join([f";{name}" if value is None else f";{name}={value}" for name, value in params])
+    text = ""
+    for name, value in params:
+        text += f";{name}" if value is None else f";{name}={value}"
+    return text
 
 
 def read_number(text: str, limit: int) -> int:
