@@ -89,7 +89,6 @@ class Agent:
             tag=tag,
             call_id=call_id,
             chance=chance,
-            encode=encode,
             contact=contact,
             abilities=abilities(settings, Reliability.IF_SUPPORTED),
             abilities_inside=abilities(settings, Reliability.NEVER),

@@ -236,6 +236,13 @@ def encode(message: Message, *, names: Names = Names.FULL) -> bytes:
     return b"%b\r\n\r\n%b" % (_joined(lines), message.body)
 
 
+def check_said(headers: Headers, *, reason: str = "", contacts: tuple[NameAddr, ...] = ()) -> None:
+    """Raise `LocalProtocolError` if `encode` would, of a message that says this."""
+    lines = [reason, *[format_name_addr(each) for each in contacts]]
+    _write_others(lines, headers)
+    _joined(lines)
+
+
 def _joined(lines: list[str]) -> bytes:
     said = "".join(lines)
     if "\n" in said or "\r" in said:

@@ -13,34 +13,24 @@ from msgspec.structs import replace
 
 from protocols.sip.agent_commands import Settings
 from protocols.sip.agent_events import Event, SessionId, TransferId
+from protocols.sip.codec import check_said
 from protocols.sip.derive import reply
 from protocols.sip.dialog import Dialog
 from protocols.sip.digest import Sessions
 from protocols.sip.events import ClientId, ServerId
 from protocols.sip.headers import Header
 from protocols.sip.layer import TransactionLayer
-from protocols.sip.message import NO_HEADERS, Headers, Message, NameAddr, Request, Response
+from protocols.sip.message import NO_HEADERS, Headers, NameAddr, Request, Response
 from protocols.sip.session_offers import SDP, Body, described
 from protocols.sip.timers import Schedule
 from protocols.sip.transport import Destination
-from protocols.sip.uri import SipUri, format_uri
+from protocols.sip.uri import format_uri
 
 if TYPE_CHECKING:
     from protocols.sip.session import Fork, Session
 
 CREDENTIALS: Final = ("Authorization", "Proxy-Authorization")
 """The headers that authenticate us."""
-
-_NOBODY: Final = NameAddr(uri=SipUri(host="invalid"))
-_TRIAL: Final = Request(
-    method="OPTIONS",
-    uri=_NOBODY.uri,
-    vias=(),
-    from_=_NOBODY,
-    to=_NOBODY,
-    call_id="trial",
-    cseq=1,
-)
 
 
 class Purpose(StrEnum):
@@ -134,7 +124,6 @@ class Host:
         "chance",
         "contact",
         "dialogs",
-        "encode",
         "events",
         "invites",
         "inviting",
@@ -157,7 +146,6 @@ class Host:
         tag: Callable[[], str],
         call_id: Callable[[], str],
         chance: Callable[[], float],
-        encode: Callable[[Message], bytes],
         contact: Callable[[Destination], NameAddr],
         abilities: tuple[Header, ...],
         abilities_inside: tuple[Header, ...],
@@ -167,7 +155,6 @@ class Host:
         self.tag = tag
         self.call_id = call_id
         self.chance = chance
-        self.encode = encode
         self.contact = contact
         self.abilities = abilities
         """Allow and Supported, as they go into what opens a session."""
@@ -220,9 +207,7 @@ class Host:
         """Raise `LocalProtocolError` for what can't be said, before anything waits for its turn."""
         if not headers and not reason and not contacts and (body is None or body.type == SDP):
             return
-        headers, octets = described(headers, body)
-        trial = replace(reply(_TRIAL, 200, reason=reason, headers=headers), contacts=contacts)
-        self.encode(replace(trial, body=octets))
+        check_said(described(headers, body)[0], reason=reason, contacts=contacts)
 
     def pause(self) -> Header:
         """When to ask again what can't be now: 0 to 10 seconds, by chance (§14.2)."""

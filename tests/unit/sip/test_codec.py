@@ -1,6 +1,7 @@
 """Reading and writing whole messages; RFC 3261's own examples are from §24."""
 
 import gc
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from protocols.sip.codec import (
     Malformed,
     Names,
     StreamReader,
+    check_said,
     encode,
     read_datagram,
 )
@@ -375,6 +377,34 @@ def test_a_status_has_three_digits() -> None:
     fields = {name: getattr(OK, name) for name in OK.__struct_fields__}
     with pytest.raises(LocalProtocolError):
         encode(Response(**(fields | {"status": 99})))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"headers": Headers([("Subject", "a\r\nb")])},
+        {"headers": Headers([("Subject", "a\rb")])},
+        {"headers": Headers([("Via", "SIP/2.0/UDP a")])},
+        {"headers": Headers([("Sub ject", "a")])},
+        {"headers": Headers([("Subject", "\ud800")])},
+        {"reason": "a\nb"},
+        {"reason": "\ud800"},
+        {"contacts": (NameAddr(uri=SipUri(host="a b")),)},
+        {"contacts": (NameAddr(uri=STAR, display="a"),)},
+    ],
+)
+def test_what_must_not_be_said_is_refused_before_there_is_a_message(said: dict[str, Any]) -> None:
+    good: dict[str, Any] = {
+        "headers": Headers([("Subject", "a"), ("X-Own", "é")]),
+        "reason": "Décliné",
+        "contacts": (NameAddr(uri=SipUri(host="b", user="a")),),
+    }
+    check_said(**good)
+    with pytest.raises(LocalProtocolError):
+        check_said(**(good | said))
+    fields = {name: getattr(OK, name) for name in OK.__struct_fields__} | good
+    with pytest.raises(LocalProtocolError):
+        encode(Response(**(fields | said)))
 
 
 @pytest.mark.parametrize(
