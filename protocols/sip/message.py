@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from protocols.sip.uri import Params, Uri, parameter
+from protocols.sip.uri import Params, Uri
 
 MAX_FORWARDS: Final = 70  # RFC 3261 §8.1.1.6
 
@@ -30,7 +30,10 @@ class Via(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def branch(self) -> str:
         """The transaction's id in the eyes of who wrote it; "" if there is none."""
-        return parameter(self.params, "branch") or ""
+        for name, value in self.params:
+            if name == "branch":
+                return value or ""
+        return ""
 
 
 class NameAddr(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -43,7 +46,10 @@ class NameAddr(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def tag(self) -> str:
         """The dialog's id on that side; "" if there is none."""
-        return parameter(self.params, "tag") or ""
+        for name, value in self.params:
+            if name == "tag":
+                return value or ""
+        return ""
 
 
 class Headers:
