@@ -48,7 +48,8 @@ NOTHING: Final = OtherUri(scheme="", rest="")
 """Stands in an answer for an address that the request did not have; it is not written."""
 
 _Lines = dict[str, list[str]]
-_Reader = tuple[str, str, Callable[[list[str]], Any]]  # a header, its field, how it is read
+# A header, its field, whether it may be there more than once, how its line or lines are read.
+_Reader = tuple[str, str, bool, Callable[[Any], Any]]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,13 +200,18 @@ def _read_fields(head: Head, readers: tuple[_Reader, ...]) -> None:
     header = "Content-Length"
     try:
         if header in lines:
-            head.length = read_number(_only(lines[header]), MAX_LENGTH)
-        for header, field, read in readers:
+            head.length = _read_length(lines[header])
+        for header, field, repeats, read in readers:
             values = lines.get(header)
-            if values is not None:
+            if values is None:
+                if header in _REQUIRED:
+                    raise RemoteProtocolError("it is missing")
+            elif repeats:
                 fields[field] = read(values)
-            elif header in _REQUIRED:
-                raise RemoteProtocolError("it is missing")
+            elif len(values) == 1:
+                fields[field] = read(values[0])
+            else:
+                raise _repeated(values)
         header = "CSeq"
         _settle_method(fields)
         header = "Contact"
@@ -228,25 +234,23 @@ def _check_contacts(fields: dict[str, Any]) -> None:
         raise RemoteProtocolError("* is a contact of REGISTER alone")
 
 
-def _only(values: list[str]) -> str:
+def _repeated(values: list[str]) -> RemoteProtocolError:
+    return RemoteProtocolError(f"it is there {len(values)} times")
+
+
+def _read_length(values: list[str]) -> int:
     if len(values) != 1:
-        raise RemoteProtocolError(f"it is there {len(values)} times")
-    return values[0]
+        raise _repeated(values)
+    return read_number(values[0], MAX_LENGTH)
 
 
-def _read_address(values: list[str]) -> NameAddr:
-    return read_name_addr(_only(values))
-
-
-def _read_call_id(values: list[str]) -> str:
-    value = _only(values)
+def _read_call_id(value: str) -> str:
     if _CALL_ID.fullmatch(value) is None:
         raise RemoteProtocolError(f"it is one word, not {value[:60]!r}")
     return value
 
 
-def _read_cseq(values: list[str]) -> tuple[int, str]:
-    value = _only(values)
+def _read_cseq(value: str) -> tuple[int, str]:
     return _known_cseq(value) if len(value) <= _COMMON_CSEQ else _parse_cseq(value)
 
 
@@ -262,25 +266,25 @@ _known_cseq: Final = lru_cache(maxsize=512)(_parse_cseq)
 _COMMON_CSEQ: Final = 20
 
 
-def _read_max_forwards(values: list[str]) -> int:
-    return read_number(_only(values), MAX_HOPS)
+def _read_max_forwards(value: str) -> int:
+    return read_number(value, MAX_HOPS)
 
 
 _REQUIRED: Final = frozenset({"Via", "From", "To", "Call-ID", "CSeq"})
 _OF_RESPONSE: Final[tuple[_Reader, ...]] = (
-    ("Via", "vias", read_vias),
-    ("CSeq", "cseq", _read_cseq),
-    ("From", "from_", _read_address),
-    ("To", "to", _read_address),
-    ("Call-ID", "call_id", _read_call_id),
-    ("Record-Route", "record_routes", read_routes),
-    ("Contact", "contacts", read_answered_contacts),
+    ("Via", "vias", True, read_vias),
+    ("CSeq", "cseq", False, _read_cseq),
+    ("From", "from_", False, read_name_addr),
+    ("To", "to", False, read_name_addr),
+    ("Call-ID", "call_id", False, _read_call_id),
+    ("Record-Route", "record_routes", True, read_routes),
+    ("Contact", "contacts", True, read_answered_contacts),
 )
 _OF_REQUEST: Final[tuple[_Reader, ...]] = (
     *_OF_RESPONSE[:-1],
-    ("Contact", "contacts", read_contacts),
-    ("Max-Forwards", "max_forwards", _read_max_forwards),
-    ("Route", "routes", read_routes),
+    ("Contact", "contacts", True, read_contacts),
+    ("Max-Forwards", "max_forwards", False, _read_max_forwards),
+    ("Route", "routes", True, read_routes),
 )
 
 
@@ -337,6 +341,6 @@ def _salvage_cseq(head: Head) -> tuple[int, str]:
 def stated_length(head: Head) -> int | None:
     """What Content-Length says in a header part with a fault, if it says it once."""
     try:
-        return read_number(_only(head.lines.get("Content-Length", [])), MAX_LENGTH)
+        return _read_length(head.lines.get("Content-Length", []))
     except RemoteProtocolError:
         return None
