@@ -44,12 +44,14 @@ _NOWHERE: Final = ("0.0.0.0", 9)  # RFC 8829 §4.1.2: what ICE is still to find
 
 def side_of(description: SessionDescription, media: Media) -> IceSide | None:
     """The side of ICE and DTLS that `media`, one of these, is received at; None if it has none."""
+    if media.protocol.upper() not in PROTOCOLS:
+        return None
     levels = _levels(description, media)
-    ufrag = next(_values(levels, "ice-ufrag"), "")
-    password = next(_values(levels, "ice-pwd"), "")
-    setup = _SETUPS.get(next(_values(levels, "setup"), "actpass").strip())
+    ufrag = _first(levels, "ice-ufrag")
+    password = _first(levels, "ice-pwd")
+    setup = _SETUPS.get(_first(levels, "setup", "actpass").strip())
     fingerprints = _fingerprints(levels)
-    if not fingerprints or setup is None or media.protocol.upper() not in PROTOCOLS:
+    if not fingerprints or setup is None:
         return None
     if _UFRAG.fullmatch(ufrag) is None or _PASSWORD.fullmatch(password) is None:
         return None
@@ -92,12 +94,12 @@ def agreed(ours: Media, theirs: Media) -> Setup | None:
 
 def setup_of(media: Media) -> Setup | None:
     """Who begins, as the medium says; None if it does not."""
-    return _SETUPS.get(next(_values((media.attributes,), "setup"), "").strip())
+    return _SETUPS.get(_first((media.attributes,), "setup").strip())
 
 
 def mid_of(media: Media) -> str:
     """Its name among the media (RFC 5888); "" if it has none."""
-    said = next(_values((media.attributes,), "mid"), "")
+    said = _first((media.attributes,), "mid")
     return said if _MID.fullmatch(said) else ""
 
 
@@ -159,6 +161,14 @@ def _values(levels: Iterable[Attributes], wanted: str) -> Iterator[str]:
         for name, value in level:
             if name == wanted and value is not None:
                 yield value
+
+
+def _first(levels: Iterable[Attributes], wanted: str, default: str = "") -> str:
+    for level in levels:
+        for name, value in level:
+            if name == wanted and value is not None:
+                return value
+    return default
 
 
 def _fingerprints(levels: tuple[Attributes, ...]) -> tuple[Fingerprint, ...]:
