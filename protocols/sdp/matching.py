@@ -68,15 +68,17 @@ def find(offered: SessionDescription, local: LocalMedia, before: int) -> Common 
 
     `before` is the slot that was it so far, -1 if none was; it stays as long as it can.
     """
-    secure_first = local.policy.srtp is not SrtpPolicy.OFF
-
-    def rank(slot: int) -> tuple[bool, bool]:
-        media = offered.media[slot]
-        return slot != before, secure_first and media.protocol.upper() not in SECURE
-
     wanted = [slot for slot, each in enumerate(offered.media) if each.port]
+    if len(wanted) > 1:
+        secure_first = local.policy.srtp is not SrtpPolicy.OFF
+        wanted.sort(
+            key=lambda slot: (
+                slot != before,
+                secure_first and offered.media[slot].protocol.upper() not in SECURE,
+            )
+        )
     said: Refused | None = None
-    for slot in sorted(wanted, key=rank) if len(wanted) > 1 else wanted:
+    for slot in wanted:
         found = _judge(offered, slot, local)
         if isinstance(found, Common):
             return found
@@ -96,13 +98,7 @@ def find_answered(
     way = _answered_way(answered, ours, theirs, local)
     if isinstance(way, Refused):
         return way
-    chosen = [
-        Chosen(sent=named, received=mine)
-        for each in theirs.codecs
-        for mine in ours.codecs
-        if is_same(named := _named(each, mine), mine)
-    ]
-    codecs = tuple(each for each in chosen if is_sound(each.sent))
+    codecs, events, noise = _taken(ours.codecs, theirs.codecs, local.ice is not None)
     if not codecs:
         return _refused(WarningCode.MEDIA_FORMAT, "the answer has no codec of the offer")
     return Common(
@@ -110,18 +106,32 @@ def find_answered(
         media=theirs,
         reach=way.reach,
         codecs=codecs,
-        events=tuple(
-            each for each in chosen if is_events(each.sent) and _may_press(each, codecs, local)
-        ),
-        noise=tuple(each for each in chosen if is_noise(each.sent)),
+        events=events,
+        noise=noise,
         crypto=way.crypto,
         ice=way.ice,
     )
 
 
-def _may_press(events: Chosen, codecs: tuple[Chosen, ...], local: LocalMedia) -> bool:
-    """Whether keys come and go by these events: browsers do it by the clock of what they send."""
-    return not local.ice or events.sent.clock_rate == codecs[0].sent.clock_rate
+# Peers of a kind answer the same in each call.
+@lru_cache(maxsize=64)
+def _taken(
+    offered: tuple[Codec, ...], answered: tuple[Codec, ...], over_ice: bool
+) -> tuple[tuple[Chosen, ...], tuple[Chosen, ...], tuple[Chosen, ...]]:
+    """Codecs of sound, of keys and of noise that are in an answer and in our offer."""
+    chosen = [
+        Chosen(sent=named, received=mine)
+        for each in answered
+        for mine in offered
+        if is_same(named := _named(each, mine), mine)
+    ]
+    codecs = tuple(each for each in chosen if is_sound(each.sent))
+    events = [each for each in chosen if is_events(each.sent)]
+    if over_ice and codecs:
+        # Browsers press keys by the clock of what they send.
+        rate = codecs[0].sent.clock_rate
+        events = [each for each in events if each.sent.clock_rate == rate]
+    return codecs, tuple(events), tuple(each for each in chosen if is_noise(each.sent))
 
 
 def _judge(offered: SessionDescription, slot: int, local: LocalMedia) -> Common | Refused:
