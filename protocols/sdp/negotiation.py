@@ -6,7 +6,6 @@ answer makes the plan, also that of a provisional response; each fork has a `Neg
 own, made by `fork`.
 """
 
-import copy
 from enum import StrEnum
 
 import msgspec
@@ -47,7 +46,7 @@ class Negotiation:
         self._written: SessionDescription | None = None
         self._offered: SessionDescription | None = None
         self._offering: LocalMedia | None = None
-        self._past: Past = NO_PAST
+        self._before: Past = NO_PAST  # up to the exchange of `local` and `remote`
 
     def __repr__(self) -> str:
         return f"<Negotiation {self.state} of session {self._origin.session_id}>"
@@ -55,7 +54,7 @@ class Negotiation:
     def offer(self, local: LocalMedia) -> SessionDescription:
         """Our offer; the answer goes to `accept`, its refusal to `withdraw`."""
         self._need_stable()
-        made = offer_answer.offer(local, origin=self._origin, key=self._key, past=self._past)
+        made = offer_answer.offer(local, origin=self._origin, key=self._key, past=self._past())
         self._offered, self._offering = self._versioned(made), local
         self.state = State.LOCAL_OFFER
         return self._offered
@@ -97,7 +96,7 @@ class Negotiation:
         if self.state is not State.REMOTE_OFFER or theirs is None:
             raise LocalProtocolError(f"offer and answer: {self.state}, there is no offer to answer")
         result = offer_answer.answer(
-            theirs, local, origin=self._origin, key=self._key, past=self._past
+            theirs, local, origin=self._origin, key=self._key, past=self._past()
         )
         self.withdraw()
         if isinstance(result, Refused):
@@ -113,7 +112,9 @@ class Negotiation:
 
     def fork(self) -> "Negotiation":
         """The same for another dialog that our offer made (RFC 3264 §4; RFC 3261 §13.2.2.4)."""
-        return copy.copy(self)
+        forked = object.__new__(Negotiation)
+        vars(forked).update(vars(self))
+        return forked
 
     def _need_stable(self) -> None:
         if self.state is not State.STABLE:
@@ -123,13 +124,19 @@ class Negotiation:
         """`made` with a version that differs from the last one's if anything does (§8)."""
         last = self._written
         if last is not None and msgspec.structs.replace(made, origin=last.origin) != last:
-            self._origin = msgspec.structs.replace(self._origin, version=self._origin.version + 1)
-        self._written = msgspec.structs.replace(
-            made,
-            origin=msgspec.structs.replace(made.origin, version=self._origin.version),
-        )
-        return self._written
+            version = self._origin.version + 1
+            self._origin = msgspec.structs.replace(self._origin, version=version)
+            origin = msgspec.structs.replace(made.origin, version=version)
+            made = msgspec.structs.replace(made, origin=origin)
+        self._written = made
+        return made
+
+    def _past(self) -> Past:
+        """What to keep to now. Most sessions have one exchange, and never come to ask."""
+        if self.local is None or self.remote is None:
+            return self._before
+        return remember(self._before, ours=self.local, theirs=self.remote)
 
     def _agree(self, ours: SessionDescription, theirs: SessionDescription, plan: MediaPlan) -> None:
-        self._past = remember(self._past, ours=ours, theirs=theirs)
+        self._before = self._past()
         self.local, self.remote, self.plan = ours, theirs, plan
