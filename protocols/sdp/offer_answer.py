@@ -6,6 +6,7 @@ means, our keys) is a value, `Past`, that `negotiation` carries from one exchang
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -97,13 +98,13 @@ def offer(
     media = _our_media(
         local,
         protocol=protocol,
-        codecs=_our_codecs(policy, past),
+        codecs=_our_codecs(policy, past.codecs),
         cryptos=cryptos,
         direction=local.direction,
+        ptime=policy.ptime,
+        rtcp_mux=_muxes(local),
         attributes=_our_attributes(local.ice, Setup.ACTPASS, mid),
     )
-    if _muxes(local):
-        media = msgspec.structs.replace(media, rtcp_mux=True)
     lines = [_declined(each) for each in past.lines]
     if past.slot < 0:
         lines.append(media)
@@ -134,30 +135,30 @@ def answer(
     found = find(offered, local, past.slot)
     if isinstance(found, Refused):
         return found
-    lines = [_declined(each) for each in offered.media]
     if found is None:
+        lines = [_declined(each) for each in offered.media]
         return Answered(description=_ours(local, origin, lines), plan=MediaPlan())
     direction = asked(offered, found).reversed.within(local.direction)
     own = _our_crypto(found.crypto, local, key, past)
     taken = (*found.codecs, *found.noise, *found.events)
     mid = webrtc.mid_of(found.media) if local.ice else ""
     setup = webrtc.answering(found.ice.setup, past.setup) if found.ice else Setup.ACTPASS
+    ptime = _ptime(found, local.policy.ptime)
     media = _our_media(
         local,
         protocol=found.media.protocol,
-        codecs=tuple(each.received for each in taken),
+        codecs=tuple([each.received for each in taken]),
         cryptos=(own,) if own is not None else (),
         direction=direction,
+        ptime=min(ptime, local.policy.maxptime or ptime),
+        rtcp_mux=found.media.rtcp_mux and _muxes(local),
         attributes=_our_attributes(local.ice, setup, mid),
     )
-    ptime = _ptime(found, local.policy.ptime)
-    lines[found.slot] = msgspec.structs.replace(
-        media,
-        rtcp_mux=found.media.rtcp_mux and _muxes(local),
-        ptime=min(ptime, local.policy.maxptime or ptime),
-    )
+    lines = [
+        media if slot == found.slot else _declined(each) for slot, each in enumerate(offered.media)
+    ]
     srtp = _srtp(own, found.crypto)
-    stream = _stream(found, lines[found.slot], local, direction=direction, ptime=ptime, srtp=srtp)
+    stream = _stream(found, media, local, direction=direction, ptime=ptime, srtp=srtp)
     is_bundled = mid and mid in webrtc.bundle_of(offered)
     ours = _ours(local, origin, lines, webrtc.bundled(mid) if is_bundled else ())
     return Answered(description=ours, plan=MediaPlan(audio=stream, ice=_theirs(found, setup)))
@@ -171,7 +172,7 @@ def accept(
     m= lines that it left out count as refused. `Refused` says that the answer is none to this
     offer; what to do about it (a BYE, mostly) is the caller's.
     """
-    slot = next((i for i, each in enumerate(offered.media) if each.port), -1)
+    slot = _wanted(offered, -1)
     if slot < 0 or slot >= len(answered.media) or not answered.media[slot].port:
         return Accepted(plan=MediaPlan())
     ours = offered.media[slot]
@@ -194,13 +195,15 @@ def accept(
 
 def remember(past: Past, *, ours: SessionDescription, theirs: SessionDescription) -> Past:
     """`past` after an exchange of these two, whoever offered."""
-    slot = next((i for i, each in enumerate(ours.media) if each.port), past.slot)
+    slot = _wanted(ours, past.slot)
     if not 0 <= slot < len(ours.media) or ours.media[slot].kind != AUDIO:
         return msgspec.structs.replace(past, lines=ours.media, slot=-1)
     own = ours.media[slot]
     known = {each.payload_type: each for each in past.codecs}
     for media in (*theirs.media[slot : slot + 1], own):
-        known.update((each.payload_type, each) for each in media.codecs if each.name)
+        for each in media.codecs:
+            if each.name:
+                known[each.payload_type] = each
     keys = {suite: octets for port, suite, octets in past.keys if port == own.port}
     keys.update((each.suite, each.keys[0].octets) for each in own.cryptos)
     return Past(
@@ -212,17 +215,27 @@ def remember(past: Past, *, ours: SessionDescription, theirs: SessionDescription
     )
 
 
+def _wanted(description: SessionDescription, default: int) -> int:
+    """The slot of the first m= line that has a port."""
+    for slot, each in enumerate(description.media):
+        if each.port:
+            return slot
+    return default
+
+
 def _agreed(ours: Media, theirs: Sequence[Media]) -> Setup | None:
     return webrtc.agreed(ours, theirs[0]) if theirs and theirs[0].port else None
 
 
-def _our_codecs(policy: MediaPolicy, past: Past) -> tuple[Codec, ...]:
+# Nearly all offers are the first of their session, and there are few policies.
+@lru_cache(maxsize=64)
+def _our_codecs(policy: MediaPolicy, known: tuple[Codec, ...]) -> tuple[Codec, ...]:
     """What we offer, with types that mean what they meant in this session (RFC 3264 §8.3.2)."""
     wanted = list(policy.codecs)
     if policy.dtmf.has_events:
         rates = dict.fromkeys(each.clock_rate for each in wanted if is_sound(each))
         wanted.extend(events(rate, _EVENTS_TYPE) for rate in rates)
-    before = {each.payload_type: each for each in past.codecs}
+    before = {each.payload_type: each for each in known}
     taken: set[int] = set()
     made: list[Codec] = []
     for codec in wanted:
@@ -282,6 +295,8 @@ def _our_media(
     codecs: tuple[Codec, ...],
     cryptos: tuple[Crypto, ...],
     direction: Direction,
+    ptime: int,
+    rtcp_mux: bool,
     attributes: Attributes,
 ) -> Media:
     own_rtcp = local.rtcp_port not in (0, local.port + 1)
@@ -291,9 +306,10 @@ def _our_media(
         protocol=protocol,
         codecs=codecs,
         direction=direction,
-        ptime=local.policy.ptime,
+        ptime=ptime,
         maxptime=local.policy.maxptime,
         rtcp=Rtcp(port=local.rtcp_port) if own_rtcp else None,
+        rtcp_mux=rtcp_mux,
         cryptos=cryptos,
         attributes=attributes,
     )
