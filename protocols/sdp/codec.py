@@ -365,11 +365,10 @@ def write(description: SessionDescription) -> bytes:
     for each in description.media:
         _write_media(said, each)
     said.append("")
-    text = "\r\n".join(said)
-    ends = len(said) - 1
-    if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
+    text = "".join(said)
+    if "\n" in text or "\r" in text or "\0" in text:
         raise LocalProtocolError("a value of SDP holds an end of line or a NUL")
-    return text.encode("utf-8", "surrogateescape")
+    return "\r\n".join(said).encode("utf-8", "surrogateescape")
 
 
 def _ordered(lines: Iterable[tuple[str, str]]) -> Lines:
@@ -378,12 +377,14 @@ def _ordered(lines: Iterable[tuple[str, str]]) -> Lines:
 
 def _write_head(said: list[str], lines: Lines, connection: Connection | None) -> Lines:
     """Write what stands up to c=; the lines that come after it."""
+    rest: Lines = ()
     if lines:
         lines = _ordered(lines)
         said.extend([f"{letter}={value}" for letter, value in lines if letter in _BEFORE])
+        rest = tuple([line for line in lines if line[0] not in _BEFORE])
     if connection is not None:
         said.append(f"c={_address(connection)}")
-    return tuple([line for line in lines if line[0] not in _BEFORE])
+    return rest
 
 
 def _write_attributes(said: list[str], level: SessionDescription | Media) -> None:

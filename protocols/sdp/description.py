@@ -44,7 +44,7 @@ class Direction(StrEnum):
 
     def within(self, other: "Direction") -> "Direction":
         """What both allow."""
-        return _DIRECTIONS[self.sends and other.sends, self.receives and other.receives]
+        return _WITHIN[self, other]
 
 
 _REVERSED: Final = {
@@ -52,6 +52,11 @@ _REVERSED: Final = {
     Direction.RECVONLY: Direction.SENDONLY,
 }
 _DIRECTIONS: Final = {(each.sends, each.receives): each for each in Direction}
+_WITHIN: Final = {
+    (one, other): _DIRECTIONS[one.sends and other.sends, one.receives and other.receives]
+    for one in Direction
+    for other in Direction
+}
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -6,6 +6,7 @@ clock rate and channels are equal, and those parameters that change what the oct
 others only say what the side that wrote them would like to get.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Final
 
@@ -136,7 +137,7 @@ def ptime_within(codec: Codec, most: int) -> int:
     10 if all are longer.
     """
     lengths = _OPUS_PTIMES if codec.name.lower() == "opus" else _PTIMES
-    return max((each for each in lengths if each <= most), default=lengths[0])
+    return lengths[max(bisect_right(lengths, most) - 1, 0)]
 
 
 def is_events(codec: Codec) -> bool:
@@ -205,4 +206,4 @@ def read_params(text: str) -> Params:
 
 def write_params(params: Params) -> str:
     """As `a=fmtp` has them after the payload type."""
-    return ";".join(name if value is None else f"{name}={value}" for name, value in params)
+    return ";".join([name if value is None else f"{name}={value}" for name, value in params])
