@@ -42,9 +42,9 @@ _RACK: Final = re.compile(r"([0-9]{1,64})[ \t]++([0-9]{1,64})[ \t]++([^ \t]++)")
 
 def _only(headers: Headers, name: str, read: Callable[[str], T]) -> T | None:
     """The value of a header that may be there once; a fault is said to be this header's."""
-    values = headers.all(name)
-    if not values:
+    if name not in headers:
         return None
+    values = headers.all(name)
     try:
         if len(values) > 1:
             raise RemoteProtocolError(f"it is there {len(values)} times")
