@@ -242,14 +242,15 @@ class Station:
 
     def _arm(self) -> None:
         due, alarm = self.agent.timer(), self._alarm
+        if due is not None:
+            due = max(due, self._rang_at + _APART)
         if alarm is not None:
             if due is not None and self._alarm_at <= due and not alarm.cancelled():
-                return  # it wakes us earlier, and looks again
+                return  # it wakes us early enough, and looks again
             alarm.cancel()
         self._alarm = None
         if due is not None:
             # Not every loop's handle of what is due at once knows when that was.
-            due = max(due, self._rang_at + _APART)
             self._alarm, self._alarm_at = self._loop.call_at(due, self._ring), due
 
     def _ring(self) -> None:
