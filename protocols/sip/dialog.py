@@ -28,6 +28,7 @@ class Dialog:
 
     __slots__ = (
         "call_id",
+        "key",
         "local",
         "local_cseq",
         "remote",
@@ -56,6 +57,8 @@ class Dialog:
         self.local_cseq = local_cseq
         self.remote_cseq = remote_cseq
         self.secure = isinstance(target, SipUri) and target.scheme == "sips"
+        self.key: Hashable = (call_id, local.tag, remote.tag)
+        """Its name: Call-ID, our tag, the peer's."""
 
     @classmethod
     def calling(cls, invite: Request, response: Response) -> "Dialog":
@@ -89,11 +92,6 @@ class Dialog:
             local_cseq=0,
             remote_cseq=invite.cseq,
         )
-
-    @property
-    def key(self) -> Hashable:
-        """Its name: Call-ID, our tag, the peer's."""
-        return self.call_id, self.local.tag, self.remote.tag
 
     @property
     def next_hop(self) -> Uri:

@@ -88,10 +88,21 @@ class Unconfirmed:
 class Fork:
     """One dialog of a session, and what was offered in it; `supports` in small letters."""
 
-    __slots__ = ("allows", "awaiting", "destination", "dialog", "offers", "receiver", "supports")
+    __slots__ = (
+        "allows",
+        "awaiting",
+        "destination",
+        "dialog",
+        "name",
+        "offers",
+        "receiver",
+        "supports",
+    )
 
     def __init__(self, dialog: Dialog) -> None:
         self.dialog = dialog
+        self.name = dialog.remote.tag
+        """As events and commands call it: the peer's tag."""
         self.destination: Destination | None = None
         """Where its requests go, once that is another place than the session's."""
         self.offers = Offers()
@@ -100,11 +111,6 @@ class Fork:
         """The reliable response that our answer acknowledges."""
         self.allows = _NOTHING
         self.supports = _NOTHING
-
-    @property
-    def name(self) -> str:
-        """As events and commands call it: the peer's tag."""
-        return self.dialog.remote.tag
 
     def learn(self, message: Message) -> None:
         """What the peer says it can do."""
