@@ -34,9 +34,12 @@ def settle(session: Session, now: float) -> None:
     """Do what has waited for what just happened."""
     if session.state is State.ENDED:
         return
-    session_called.go_on(session, now)
-    session_called.hang_up_when_confirmed(session, now)
-    session_changes.go_on(session, now)
+    if session.state is State.CALLED:
+        session_called.go_on(session, now)
+    if session.hanging is not None and session.unconfirmed is None:
+        session_called.hang_up(session, session.hanging, now)
+    if session.wanted is not None:
+        session_changes.go_on(session, session.wanted, now)
     session.arm()
 
 

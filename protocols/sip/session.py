@@ -223,20 +223,15 @@ class Session:
         self.transfers: dict[str, Any] = {}
         host.sessions[self.id] = self
 
-    @property
-    def deadline(self) -> float:
-        """When something of it is due; infinity for never."""
+    def arm(self) -> None:
+        """Have it woken when something is due."""
         clock, sender, unconfirmed = self.clock, self.sender, self.unconfirmed
         first = min(clock.refresh_at, clock.ends_at, self.retry_at, self.say_again_at)
         if sender is not None:
             first = min(first, sender.deadline)
         if unconfirmed is not None:
             first = min(first, unconfirmed.again_at, unconfirmed.gives_up_at)
-        return first
-
-    def arm(self) -> None:
-        """Have it woken when something is due."""
-        self.host.schedule.arm(self.id, self.deadline)
+        self.host.schedule.arm(self.id, first)
 
     def add(self, fork: Fork) -> Fork:
         """Let a dialog of it be found by the peer's requests."""

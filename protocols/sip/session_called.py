@@ -146,9 +146,7 @@ def accept(session: Session, command: Accept) -> None:
 
 
 def go_on(session: Session, now: float) -> None:
-    """Say what has waited for what was said before it."""
-    if session.state is not State.CALLED:
-        return
+    """Say what of an answer has waited for what was said before it."""
     sender = session.sender
     if sender is not None:
         response = sender.next(session.host.settings.timers.t1, now)
@@ -339,11 +337,10 @@ def _unanswered(session: Session, fork: Fork) -> events.OfferRefused:
     )
 
 
-def hang_up_when_confirmed(session: Session, now: float) -> None:
+def hang_up(session: Session, headers: Headers, now: float) -> None:
     """Send the BYE that had to wait for the ACK (§15)."""
-    if session.hanging is not None and session.unconfirmed is None:
-        headers, session.hanging = session.hanging, None
-        session.close(headers, now)
+    session.hanging = None
+    session.close(headers, now)
 
 
 def handle_timer(session: Session, now: float) -> None:

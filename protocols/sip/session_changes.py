@@ -65,10 +65,9 @@ def offer(session: Session, fork: Fork | None, body: Body | None, by: By) -> Non
     session.wanted = Change(fork=fork, by=by, aim=Aim.OFFER, body=body)
 
 
-def go_on(session: Session, now: float) -> None:
+def go_on(session: Session, change: Change, now: float) -> None:
     """Send the change that waits, if its time has come."""
-    change = session.wanted
-    if change is None or session.change is not None or session.retry_at < inf:
+    if session.change is not None or session.retry_at < inf:
         return
     bearer = _choose(session, change)
     if bearer is None:
