@@ -35,7 +35,7 @@ from protocols.sip.matching import (
 )
 from protocols.sip.message import Headers, Message, Request, Response, Via
 from protocols.sip.telling import told
-from protocols.sip.timers import Durations, Timers
+from protocols.sip.timers import Timers
 from protocols.sip.transaction import (
     Client,
     Effect,
@@ -95,9 +95,7 @@ class TransactionLayer:
         self._stateless_tag = tag()  # the same for a request and its repetitions (§8.2.7)
         self._sent_by = sent_by
         self._encode = encode
-        self._durations: dict[Transport, Durations] = {
-            transport: timers.durations(transport) for transport in Transport
-        }
+        self._durations = {each: timers.durations(each) for each in Transport}
         self._ledger = Ledger()
         self._events: deque[Event] = deque()
         self._outbox: list[Outgoing] = []
@@ -339,7 +337,7 @@ class TransactionLayer:
 
     def _take_ack(self, request: Request, flow: Flow, now: float) -> None:
         server = self._ledger.servers.get(server_key(request, "INVITE"))
-        if server is None:
+        if server is None and self._ledger.acks:
             server = self._ledger.acks.get(server_key(request, "ACK"))
         if server is not None:
             self._perform(server, server.give(Given.ACK, now), now, message=request, flow=flow)
@@ -364,8 +362,8 @@ class TransactionLayer:
 
     def _has_room(self, request: Request) -> bool:
         limits = self.limits
-        reserve = limits.reserve if request.to.tag else 0
-        return len(self._ledger.servers) < limits.servers + reserve
+        room = limits.servers - len(self._ledger.servers)
+        return room > 0 or (request.to.tag != "" and room + limits.reserve > 0)
 
     def _open_server(self, request: Request, key: Hashable, flow: Flow, now: float) -> Server:
         top = request.vias[0]
