@@ -198,6 +198,11 @@ class Sessions:
         self._limit = limit
         self._sessions: OrderedDict[tuple[str, str], _Session] = OrderedDict()
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether any realm has asked yet: until then there is nothing to say to one."""
+        return bool(self._sessions)
+
     def authorize(self, method: str, uri: str, body: bytes = b"") -> tuple[tuple[str, str], ...]:
         """The header lines (name, value) to put into a request, none before a first challenge.
 
@@ -243,7 +248,7 @@ class Sessions:
 
         Its nonces are good, and `received` may name the ones to use next (RFC 7616 §3.5).
         """
-        if not self._sessions:
+        if not self.is_asked:
             return
         for side in SIDES:
             used = _used(side, sent)

@@ -224,7 +224,7 @@ class Host:
             self.overflow.append(asked)
             return
         request = asked.plain
-        if asked.auth is not None:
+        if asked.auth is not None and asked.auth.is_asked:
             uri = format_uri(request.uri)
             lines = asked.auth.authorize(request.method, uri, request.body)
             request = replace(request, headers=request.headers.with_(*lines))
