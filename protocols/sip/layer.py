@@ -1,7 +1,7 @@
 """The transaction layer (RFC 3261 §17): many transactions, one clock, without I/O.
 
-Messages come in by `receive`, what a peer did goes out by `next_event`, what is to be written by
-`outgoing`, and `timer` says when `handle_timer` wants to be called. Commands are a request, a
+Messages come in by `receive`, what a peer did stands in `happened`, what is to be written goes out
+by `outgoing`, and `timer` says when `handle_timer` wants to be called. Commands are a request, a
 response, a CANCEL, and `send` for what has no transaction, the ACK of a 2xx above all.
 
 Answered here, for no user could say anything else: a retransmission, a CANCEL, a request that
@@ -129,6 +129,11 @@ class TransactionLayer:
             raise LocalProtocolError(f"no request of ours goes by {client_id}")
         return transaction.request
 
+    def written(self, client_id: ClientId) -> bytes:
+        """`sent` in octets, as long as it may go out again; b"" once it does not."""
+        transaction = self._ledger.transactions.get(client_id)
+        return b"" if transaction is None else transaction.octets
+
     # What the peers did
 
     def receive(self, message: Message, flow: Flow, now: float) -> None:
@@ -150,8 +155,7 @@ class TransactionLayer:
             if isinstance(transaction, Server) and transaction.fallback is not None:
                 self._divert(transaction, transaction.fallback)
             else:
-                effects = transaction.give(Given.FAULT, now)
-                self._perform(transaction, effects, now, reason=reason)
+                self._perform(transaction, transaction.give(Given.FAULT, now), now, reason=reason)
 
     def next_event(self) -> Event | None:
         """The oldest event not yet read."""
@@ -189,8 +193,7 @@ class TransactionLayer:
             raise LocalProtocolError(f"{request.method} is no transaction for a user to begin")
         if len(self._ledger.clients) >= self.limits.clients:
             raise LocalProtocolError(f"{self.limits.clients} requests of ours wait already")
-        sent = self._with_via(request, destination)
-        return self._open_client(sent, destination, now).id
+        return self._open_client(self._with_via(request, destination), destination, now).id
 
     def adopt(self, request: Request, destination: Destination, now: float) -> ClientId:
         """Wait for the responses to an INVITE that went out before, perhaps in another process.

@@ -82,7 +82,8 @@ class Asked:
         self.note = note
         self.id = ClientId(0)
         self.sent = plain
-        self.octets = b""  # of `sent`, once it was saved
+        self.octets = b""
+        """Of `sent`, once it was saved."""
         self.tries = 0
 
 

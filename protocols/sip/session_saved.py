@@ -60,7 +60,7 @@ def save(session: Session) -> Saved:
     fork, invite = session.fork, session.asking_invite
     destination = session.destination if fork is None else session.way(fork)
     return Saved(
-        invite=_sent(invite) if invite is not None and fork is None else b"",
+        invite=_sent(session.host, invite) if invite is not None and fork is None else b"",
         asked=_answerable(session) if session.key else b"",
         dialog=None if fork is None else _save(fork.dialog),
         flow=destination if isinstance(destination, Flow) else None,
@@ -68,9 +68,9 @@ def save(session: Session) -> Saved:
     )
 
 
-def _sent(invite: Asked) -> bytes:
+def _sent(host: Host, invite: Asked) -> bytes:
     if not invite.octets:
-        invite.octets = encode(invite.sent)
+        invite.octets = host.layer.written(invite.id) or encode(invite.sent)
     return invite.octets
 
 

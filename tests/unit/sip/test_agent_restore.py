@@ -5,6 +5,7 @@ import pytest
 
 from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Acknowledge, Reply, Settings
+from protocols.sip.codec import read_datagram
 from protocols.sip.errors import LocalProtocolError
 from protocols.sip.headers import Reason, write_reason
 from protocols.sip.message import Headers, NameAddr, Response
@@ -298,5 +299,19 @@ def test_an_offer_in_the_answer_is_not_acknowledged_by_the_word_alone() -> None:
     caller.answer(ANSWER)
     wire.run(0.1)
     assert callee.story() == ["Invited", "Confirmed"]
+    caller.hang_up()
+    finish(caller, callee)
+
+
+@pytest.mark.parametrize("when", [0.0, 0.1, 1.0])
+def test_an_invite_is_stored_as_it_went_out(when: float) -> None:
+    wire = Wire()
+    caller, callee = pair(wire)
+    caller.call(callee)
+    wire.run(when)
+    if when > 0.5:
+        callee.accept()
+        wire.run(0.1)
+    assert read_datagram(stored(caller).invite) == wire.messages("INVITE")[0]
     caller.hang_up()
     finish(caller, callee)
