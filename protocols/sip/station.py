@@ -20,7 +20,7 @@ from protocols.sip.agent_events import Event as AgentEvent
 from protocols.sip.codec import Malformed, Names, encode
 from protocols.sip.endpoint import Endpoint, open_endpoint
 from protocols.sip.ledger import Limits
-from protocols.sip.message import Message, NameAddr, Request, Response
+from protocols.sip.message import Message, NameAddr
 from protocols.sip.overload import Lag, Overload
 from protocols.sip.transport import SECURE, SOCKETS, Destination, Flow, Transport
 from protocols.sip.uri import SipUri
@@ -174,10 +174,10 @@ class Station:
 
     def _take_one(self, event: wire.Event) -> None:
         match event:
-            case wire.Received(message=Malformed() as malformed, flow=flow):
-                self._refuse(malformed, flow)
-            case wire.Received(message=Request() | Response() as message, flow=flow, at=at):
-                if self._is_let(message, flow, at, event.octets, came=True):
+            case wire.Received(message=message, flow=flow, at=at, octets=octets):
+                if isinstance(message, Malformed):
+                    self._refuse(message, flow)
+                elif self._is_let(message, flow, at, octets, came=True):
                     self.agent.receive(message, flow, at)
             case Closed(flow=flow, reason=reason):
                 self.agent.transport_failed(flow, reason, self.now())
