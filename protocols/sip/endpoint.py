@@ -66,6 +66,8 @@ class Endpoint:
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
         self._ours = Addresses()
+        self.advertised = self._ours.advertised
+        """What Via and Contact say of us to a destination: the address that it answers to."""
         self._datagrams = Datagrams(reading.datagram, clock, self.deliver)
         self._sockets: dict[int, Socket] = {}
         self._at: dict[Address, Socket] = {}
@@ -158,10 +160,6 @@ class Endpoint:
         elif not self._closed:
             connection = self._reached.get(destination)
             (connection or self._connect(destination)).send(octets)
-
-    def advertised(self, destination: Destination) -> Address:
-        """What Via and Contact say of us to `destination`: the address that it answers to."""
-        return self._ours.advertised(destination)
 
     def attach(
         self, link: Link, transport: Transport, *, local: Address, remote: Address

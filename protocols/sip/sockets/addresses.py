@@ -37,11 +37,13 @@ class Addresses:
         is none, or if `local` is no address of ours.
         """
         key = (transport, local, remote)
-        if key not in self._chosen:
+        try:
+            return self._chosen[key]
+        except KeyError:
             if len(self._chosen) >= KEPT:
                 self._chosen.clear()
-            self._chosen[key] = self._choose(transport, local, remote)
-        return self._chosen[key]
+            chosen = self._chosen[key] = self._choose(transport, local, remote)
+            return chosen
 
     def _choose(self, transport: Transport, local: Address, remote: str) -> Bound | None:
         fits = [
@@ -70,14 +72,14 @@ class Addresses:
         else:
             local, remote = destination.source, destination.host
         nearest = self.nearest(transport, local, remote)
+        host, port = "", PORTS[transport]
+        if nearest is not None:
+            listen, bound = nearest
+            host, port = listen.advertised[0] or bound[0], listen.advertised[1] or bound[1]
+        if host and not is_any(host):
+            return host, port
         spoken = local[0] if local[0] and not is_any(local[0]) else ""
-        if nearest is None:
-            return spoken or source_to(remote), PORTS[transport]
-        listen, bound = nearest
-        host = listen.advertised[0] or bound[0]
-        if is_any(host):
-            host = spoken or source_to(remote)
-        return host, listen.advertised[1] or bound[1]
+        return spoken or source_to(remote), port
 
 
 def _distance(bound: Address, wanted: Address) -> tuple[int, bool]:
