@@ -113,12 +113,10 @@ class Fork:
         self.supports = _NOTHING
 
     def learn(self, message: Message) -> None:
-        """What the peer says it can do."""
+        """What the peer says it can do; what can't be read is none."""
         headers = message.headers
-        if "Allow" in headers:
-            self.allows = methods(headers)
-        if "Supported" in headers:
-            self.supports = options(headers, "Supported")
+        self.allows = _read(headers, "Allow", _tokens, self.allows)
+        self.supports = _read(headers, "Supported", _small_tokens, self.supports)
 
 
 class Session:
@@ -401,19 +399,19 @@ class Session:
 _WITH_CONTACT: Final = frozenset({"INVITE", "UPDATE", "REFER", "NOTIFY"})
 
 
-def methods(headers: Headers) -> frozenset[str]:
-    """Those of a peer's Allow; what can't be read is none."""
-    return _read(headers, "Allow", _tokens)
-
-
 def options(headers: Headers, name: str) -> frozenset[str]:
     """Option tags of a peer's in small letters; what can't be read is none."""
-    return _read(headers, name, _small_tokens)
+    return _read(headers, name, _small_tokens, _NOTHING)
 
 
-def _read(headers: Headers, name: str, read: Callable[[str], frozenset[str]]) -> frozenset[str]:
+def _read(
+    headers: Headers,
+    name: str,
+    read: Callable[[str], frozenset[str]],
+    unsaid: frozenset[str],
+) -> frozenset[str]:
     lines = headers.all(name)
-    return read(lines[0] if len(lines) == 1 else ", ".join(lines)) if lines else _NOTHING
+    return read(", ".join(lines)) if lines else unsaid
 
 
 # A peer says the same in every message.
