@@ -63,8 +63,10 @@ def begin(
 
 def _invite(host: Host, command: Invite, contact: NameAddr) -> Request:
     inside = command.reliable is Reliability.NEVER
-    headers = command.headers.with_(*(host.abilities_inside if inside else host.abilities))
-    headers = headers.with_(*timers.asking(command.refresh or host.settings.refresh, None))
+    headers = command.headers.with_(
+        *(host.abilities_inside if inside else host.abilities),
+        *timers.asking(command.refresh or host.settings.refresh, None),
+    )
     required = command.require
     if command.reliable is Reliability.REQUIRE:
         required = (*required, "100rel")
