@@ -343,9 +343,8 @@ class Session:
         fork.destination = hop
         return True
 
-    def look_where(self, fork: Fork) -> None:
-        """Follow the next hop of a dialog, and say so if a name has to be looked up for it."""
-        uri = self.follow(fork)
+    def look_for(self, fork: Fork, uri: Uri | None) -> None:
+        """Say that a name has to be looked up for a dialog, if `follow` has left one."""
         if uri is not None:
             self.host.tell(events.NextHopNeeded(session=self.id, fork=fork.name, uri=uri))
 

@@ -320,7 +320,7 @@ def confirm(session: Session, fork: Fork, body: Body | None) -> None:
     if session.state is State.ACCEPTED:
         session.state = State.UP
         host.tell(events.Confirmed(session=session.id, body=body))
-        session.look_where(fork)
+        session.look_for(fork, session.follow(fork))
     elif body is not None:
         host.tell(events.OfferAnswered(session=session.id, fork=fork.name, body=body))
 

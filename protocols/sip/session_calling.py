@@ -208,7 +208,7 @@ def _take_success(session: Session, asked: Asked, response: Response, now: float
         session.drop(other)
     session.fork = fork
     fork.dialog.confirm(response)
-    session.follow(fork)
+    elsewhere = session.follow(fork)
     fork.learn(response)
     body = description_of(response, host.settings.descriptions)
     preview = fork.offers.preview
@@ -229,7 +229,7 @@ def _take_success(session: Session, asked: Asked, response: Response, now: float
             exchange=exchange,
         )
     )
-    session.look_where(fork)
+    session.look_for(fork, elsewhere)
 
 
 def _ask_for_more_time(session: Session, asked: Asked, response: Response, now: float) -> bool:

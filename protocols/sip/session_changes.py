@@ -155,7 +155,7 @@ def _take_success(session: Session, asked: Asked, response: Response, now: float
             session.acknowledge(asked, fork, None)
     refreshed(session, timers.heard(response, session.refresh, session.clock.agreed), "us", now)
     if moved:
-        session.look_where(fork)
+        session.look_for(fork, session.follow(fork))
 
 
 def _take_answer(session: Session, asked: Asked, fork: Fork, body: Body | None) -> None:

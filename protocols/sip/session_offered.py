@@ -98,7 +98,7 @@ def _take_target(session: Session, fork: Fork, request: Request) -> None:
     fork.dialog.refresh(request)
     fork.learn(request)
     if fork.dialog.next_hop != before:
-        session.look_where(fork)
+        session.look_for(fork, session.follow(fork))
 
 
 def _hear_offer(session: Session, fork: Fork, body: Body, bearer: Bearer) -> None:
