@@ -8,6 +8,7 @@ either a parameter or a challenge. What is computed from the values is in `diges
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -98,7 +99,7 @@ def read_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
     realm or no nonce, or too long ones: the peer may offer another.
     """
     found: list[Challenge] = []
-    for value in _first(values):
+    for value in islice(values, MAX_VALUES):
         try:
             schemes = _schemes(value)
         except RemoteProtocolError:
@@ -130,10 +131,12 @@ def read_authorizations(values: Iterable[str]) -> tuple[Authorization, ...]:
     credentials that lack what RFC 7616 §3.4 demands.
     """
     return tuple(
-        _authorization(given)
-        for value in _first(values)
-        for scheme, given in _schemes(value)
-        if scheme == "digest"
+        [
+            _authorization(given)
+            for value in islice(values, MAX_VALUES)
+            for scheme, given in _schemes(value)
+            if scheme == "digest"
+        ]
     )
 
 
@@ -141,12 +144,12 @@ _DEMANDED: Final = ("username", "nonce", "uri", "response")
 
 
 def _authorization(given: _Parameters) -> Authorization:
-    missing = next((name for name in _DEMANDED if not given.get(name)), "")
-    if not missing and "realm" not in given:
-        missing = "realm"  # which may be empty, as a peer's challenge made it
-    if missing:
-        raise RemoteProtocolError(f"credentials of the scheme Digest name no {missing}")
     get = given.get
+    for name in _DEMANDED:
+        if not get(name):
+            raise RemoteProtocolError(f"credentials of the scheme Digest name no {name}")
+    if "realm" not in given:  # it may be empty, as a peer's challenge made it
+        raise RemoteProtocolError("credentials of the scheme Digest name no realm")
     return Authorization(
         username=given["username"],
         realm=given["realm"],
@@ -163,7 +166,7 @@ def _authorization(given: _Parameters) -> Authorization:
 
 def read_next_nonce(values: Iterable[str]) -> str:
     """The nextnonce of Authentication-Info lines (RFC 7616 §3.5), "" if they have none."""
-    for value in _first(values):
+    for value in islice(values, MAX_VALUES):
         try:
             schemes = _schemes(f"digest {value}")
         except RemoteProtocolError:
@@ -221,10 +224,6 @@ def quoted(text: str) -> str:
     if '"' in text or "\\" in text:
         text = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
-
-
-def _first(values: Iterable[str]) -> list[str]:
-    return [value for _, value in zip(range(MAX_VALUES), values, strict=False)]
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -266,7 +266,7 @@ class Challenger:
         return urlsafe_b64encode(head + self._sign(head, demand)).decode()
 
     def _sign(self, head: bytes, demand: Demand) -> bytes:
-        subject = b"%b%b\0%b" % (head, _octets(demand.realm), _octets(demand.source))
+        subject = head + _octets(f"{demand.realm}\0{demand.source}")
         return blake2b(subject, key=self._key, digest_size=_SIGNATURE).digest()
 
     def _is_fresh(self, nonce: str, count: int, demand: Demand, now: float) -> bool:
@@ -316,7 +316,8 @@ _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 def _claim(headers: Headers, demand: Demand) -> Authorization | None:
     """The first credentials for the realm."""
-    for given in read_authorizations(headers.all(demand.side.credentials)):
+    lines = headers.all(demand.side.credentials)
+    for given in read_authorizations(lines) if lines else ():
         if given.realm == demand.realm:
             return given
     return None
