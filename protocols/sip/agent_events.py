@@ -2,7 +2,7 @@
 
 `Invited` begins a session of a peer's, the command `invite` one of ours; `Ended` is the last event
 of either, and what is asked of it afterwards does nothing. What has a `key` waits for an answer
-of the user's, by the command that its docstring names.
+of the user's, by the command that its docstring names. None of them can be part of a cycle.
 """
 
 from enum import StrEnum
@@ -60,7 +60,7 @@ class Cause(StrEnum):
 # A session begins
 
 
-class Invited(msgspec.Struct, frozen=True, kw_only=True):
+class Invited(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A peer calls: `provisional`, `accept` or `refuse` answers, and nothing else does in the end.
 
     `offer` None: the peer wants ours. `supports` are option tags in small letters. `replaces` is
@@ -75,7 +75,7 @@ class Invited(msgspec.Struct, frozen=True, kw_only=True):
     replaces: SessionId | None = None
 
 
-class Progressed(msgspec.Struct, frozen=True, kw_only=True):
+class Progressed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A provisional response to our INVITE, 100 included; `fork` names its early dialog, or is "".
 
     `exchange` OFFER waits for `answer`, which acknowledges it. `rseq` is 0 for one that might as
@@ -90,7 +90,7 @@ class Progressed(msgspec.Struct, frozen=True, kw_only=True):
     rseq: int = 0
 
 
-class Answered(msgspec.Struct, frozen=True, kw_only=True):
+class Answered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A 2xx to our INVITE: the call stands. `exchange` OFFER waits for `answer`, which ACKs it.
 
     NONE: the descriptions were exchanged before, and `body` is what the peer says once more; or
@@ -104,7 +104,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     exchange: Exchange
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
+class Refused(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Our INVITE got a final response of 300 or above, or none. `contacts` are those of a 3xx."""
 
     session: SessionId
@@ -115,14 +115,14 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     contacts: tuple[NameAddr, ...] = ()
 
 
-class Retried(msgspec.Struct, frozen=True, kw_only=True):
+class Retried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Our INVITE went out again, with another CSeq and branch: `saved` gives another value."""
 
     session: SessionId
     status: int
 
 
-class Forked(msgspec.Struct, frozen=True, kw_only=True):
+class Forked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A 2xx that nobody wants (any more), of another fork or across our CANCEL: ACK and BYE went.
 
     It may come after `Ended`.
@@ -132,27 +132,27 @@ class Forked(msgspec.Struct, frozen=True, kw_only=True):
     response: Response
 
 
-class Confirmed(msgspec.Struct, frozen=True, kw_only=True):
+class Confirmed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The ACK of our 2xx came; `body` is the answer to the offer in that 2xx."""
 
     session: SessionId
     body: Body | None
 
 
-class NeverConfirmed(msgspec.Struct, frozen=True, kw_only=True):
+class NeverConfirmed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """No ACK came in 64*T1: BYE went out (RFC 3261 §13.3.1.4)."""
 
     session: SessionId
 
 
-class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The caller gave up; 487 went out."""
 
     session: SessionId
     headers: Headers
 
 
-class Unreliable(msgspec.Struct, frozen=True, kw_only=True):
+class Unreliable(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A reliable provisional response of ours was never acknowledged, or can't be: we refused."""
 
     session: SessionId
@@ -162,7 +162,7 @@ class Unreliable(msgspec.Struct, frozen=True, kw_only=True):
 # It changes
 
 
-class OfferReceived(msgspec.Struct, frozen=True, kw_only=True):
+class OfferReceived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The peer offers in a session: `answer` or `refuse_offer`.
 
     `unchanged`: it is what it said last, octet by octet, so that it may mean to refresh only.
@@ -175,14 +175,14 @@ class OfferReceived(msgspec.Struct, frozen=True, kw_only=True):
     unchanged: bool = False
 
 
-class OfferWanted(msgspec.Struct, frozen=True, kw_only=True):
+class OfferWanted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The peer's re-INVITE had none: `answer` gives ours in its 2xx, or `refuse_offer`."""
 
     session: SessionId
     fork: str
 
 
-class OfferAnswered(msgspec.Struct, frozen=True, kw_only=True):
+class OfferAnswered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Our offer in a session was answered."""
 
     session: SessionId
@@ -190,7 +190,7 @@ class OfferAnswered(msgspec.Struct, frozen=True, kw_only=True):
     body: Body
 
 
-class OfferRefused(msgspec.Struct, frozen=True, kw_only=True):
+class OfferRefused(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Our offer was refused: all stays as it was, and 408 and 481 end the session."""
 
     session: SessionId
@@ -201,14 +201,14 @@ class OfferRefused(msgspec.Struct, frozen=True, kw_only=True):
     headers: Headers = NO_HEADERS
 
 
-class OfferWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
+class OfferWithdrawn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The peer cancelled its re-INVITE; 487 went out."""
 
     session: SessionId
     fork: str
 
 
-class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
+class Refreshed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The session timer began anew (RFC 4028)."""
 
     session: SessionId
@@ -216,7 +216,7 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     seconds: int
 
 
-class Overasked(msgspec.Struct, frozen=True, kw_only=True):
+class Overasked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The peer asks too often (`Settings.asking`); told once, the session goes on.
 
     `request` is the first that was refused for it.
@@ -226,7 +226,7 @@ class Overasked(msgspec.Struct, frozen=True, kw_only=True):
     request: Request
 
 
-class NextHopNeeded(msgspec.Struct, frozen=True, kw_only=True):
+class NextHopNeeded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The next hop of a dialog is a name, or can't be reached any more where its requests went.
 
     Requests go on to go where they went: `redirect` sends them to where `uri` was resolved to.
@@ -240,20 +240,20 @@ class NextHopNeeded(msgspec.Struct, frozen=True, kw_only=True):
 # It ends
 
 
-class HungUp(msgspec.Struct, frozen=True, kw_only=True):
+class HungUp(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The peer's BYE, answered."""
 
     session: SessionId
     headers: Headers
 
 
-class Expired(msgspec.Struct, frozen=True, kw_only=True):
+class Expired(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The session timer ran out: BYE went out (RFC 4028 §10)."""
 
     session: SessionId
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
+class Ended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The last event of a session; nothing is left of it."""
 
     session: SessionId
@@ -263,7 +263,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 # What is asked and answered
 
 
-class Referred(msgspec.Struct, frozen=True, kw_only=True):
+class Referred(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The peer asks us to call somebody (RFC 3515): `answer_refer`, then `notify`.
 
     `replaces` is the dialog that our INVITE there shall take the place of; where that is one of
@@ -279,7 +279,7 @@ class Referred(msgspec.Struct, frozen=True, kw_only=True):
     replaced: SessionId | None = None
 
 
-class TransferProgressed(msgspec.Struct, frozen=True, kw_only=True):
+class TransferProgressed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of our REFER: the status of the call that the peer makes, or why it refused.
 
     202 means that it tries. After OVER nothing more follows.
@@ -292,7 +292,7 @@ class TransferProgressed(msgspec.Struct, frozen=True, kw_only=True):
     stage: Stage
 
 
-class InfoReceived(msgspec.Struct, frozen=True, kw_only=True):
+class InfoReceived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """INFO in a session (RFC 6086): `respond` answers."""
 
     session: SessionId
@@ -301,7 +301,7 @@ class InfoReceived(msgspec.Struct, frozen=True, kw_only=True):
     body: Body | None
 
 
-class MessageReceived(msgspec.Struct, frozen=True, kw_only=True):
+class MessageReceived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """MESSAGE (RFC 3428), in a session or outside: `respond` answers."""
 
     session: SessionId | None
@@ -311,7 +311,7 @@ class MessageReceived(msgspec.Struct, frozen=True, kw_only=True):
     body: Body | None
 
 
-class OptionsReceived(msgspec.Struct, frozen=True, kw_only=True):
+class OptionsReceived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """OPTIONS outside a dialog: `respond` answers, `abilities` has what a 200 says."""
 
     key: ServerId
@@ -319,7 +319,7 @@ class OptionsReceived(msgspec.Struct, frozen=True, kw_only=True):
     flow: Flow
 
 
-class RegisterReceived(msgspec.Struct, frozen=True, kw_only=True):
+class RegisterReceived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """REGISTER: `respond` answers with what the registrar says."""
 
     key: ServerId
@@ -327,7 +327,7 @@ class RegisterReceived(msgspec.Struct, frozen=True, kw_only=True):
     flow: Flow
 
 
-class Responded(msgspec.Struct, frozen=True, kw_only=True):
+class Responded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The final response to `request`, `info` or `message`; made up where `source` says so.
 
     A request of a session that ends first gets none.

@@ -34,14 +34,14 @@ class Refresher(StrEnum):
     PEER = "peer"
 
 
-class Agreed(msgspec.Struct, frozen=True, kw_only=True):
+class Agreed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What holds from the 2xx on: `seconds` without a refresh end the session."""
 
     seconds: int
     refresher: Refresher
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class Wish(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What we want: `seconds`, never less than `minimum`, and who shall refresh, if we care."""
 
     seconds: int = 1800

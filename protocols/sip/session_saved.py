@@ -27,7 +27,7 @@ from protocols.sip.uri import format_uri, parse_uri
 CSEQ_LEAP: Final = 1000
 
 
-class SavedDialog(msgspec.Struct, frozen=True, kw_only=True):
+class SavedDialog(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A dialog as text: addresses and URIs as a message would have them."""
 
     call_id: str
@@ -39,7 +39,7 @@ class SavedDialog(msgspec.Struct, frozen=True, kw_only=True):
     remote_cseq: int | None
 
 
-class Saved(msgspec.Struct, frozen=True, kw_only=True):
+class Saved(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What to store of a session: `invite` is ours as it went out, b"" of a peer's call.
 
     It is b"" from the 2xx on: nothing is left to cancel. `asked` is what of a peer's a response
