@@ -143,16 +143,18 @@ class Admission:
         self._refusals.tell(refused, self._clock())
 
     def _verdict(self, request: Request, flow: Flow, now: float) -> Verdict:
-        whose = self._trunks.whose(_NOWHERE if flow.transport in SOCKETS else flow.remote[0])
         domain = self._gate.domain(request.uri, request.to)
-        if domain is None and isinstance(whose, Belongs):
-            return self._of_address(whose, request, flow, now)
+        usernames = _NOBODY
+        if domain is None:
+            whose = self._trunks.whose(_NOWHERE if flow.transport in SOCKETS else flow.remote[0])
+            if isinstance(whose, Belongs):
+                return self._of_address(whose, request, flow, now)
+            usernames = whose.usernames
         if not self._gate.admits(flow, now):
             return deny(Rule.FLOOD)
         domain = domain or self._gate.domain(request.from_)
         if domain is not None:
             return self._of_domain(domain, request, flow, now)
-        usernames = whose.usernames if isinstance(whose, Unknown) else _NOBODY
         return self._of_username(usernames, request, flow, now)
 
     def _of_domain(self, domain: Domain, request: Request, flow: Flow, now: float) -> Verdict:
