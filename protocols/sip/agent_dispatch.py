@@ -29,12 +29,17 @@ from protocols.sip.session import Fork, Session, State
 from protocols.sip.session_host import Asked, Host, Purpose
 from protocols.sip.session_offers import body_of
 
+# Looked at for every message; an attribute of an enumeration is slow to find.
+_CALLED: Final = State.CALLED
+_ENDED: Final = State.ENDED
+
 
 def settle(session: Session, now: float) -> None:
     """Do what has waited for what just happened."""
-    if session.state is State.ENDED:
+    state = session.state
+    if state is _ENDED:
         return
-    if session.state is State.CALLED:
+    if state is _CALLED:
         session_called.go_on(session, now)
     if session.hanging is not None and session.unconfirmed is None:
         session_called.hang_up(session, session.hanging, now)

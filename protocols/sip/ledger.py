@@ -113,12 +113,15 @@ class Ledger:
             del self._places[place]
 
 
+_UDP: Final = Transport.UDP  # an attribute of an enumeration is slow to find
+
+
 def _place(destination: Destination) -> Hashable:
     """What fails as one: a connection, a place to connect to, or an address over UDP.
 
     There a refusal names the socket that heard of it, whatever the request was sent to.
     """
-    if destination.transport is not Transport.UDP:
+    if destination.transport is not _UDP:
         return destination
     if isinstance(destination, Flow):
         return destination.remote

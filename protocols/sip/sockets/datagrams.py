@@ -51,6 +51,7 @@ REFUSALS: Final = frozenset(
 )
 _IP_RECVERR: Final = 11
 _IPV6_RECVERR: Final = 25
+_UDP: Final = Transport.UDP  # an attribute of an enumeration is slow to find
 _STUN: Final = b"\0"  # what no SIP begins with
 _LOCAL: Final = 1  # SO_EE_ORIGIN_LOCAL: the kernel's own word on what was being sent
 
@@ -87,7 +88,7 @@ class Socket:
 
     def flow(self, remote: Address) -> Flow:
         """The path from here to there."""
-        return Flow(id=self.id, transport=Transport.UDP, local=self.local, remote=remote)
+        return Flow(id=self.id, transport=_UDP, local=self.local, remote=remote)
 
     def send(self, octets: bytes, remote: Address, refused: list[Event]) -> str:
         """Send one datagram; why it was not sent, "" if it was.
