@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from protocols.sip import agent_events as events
-from protocols.sip.agent_commands import Accept, Invite, Provisional, Settings
+from protocols.sip.agent_commands import Accept, Ask, Invite, Provisional, Settings
 from protocols.sip.message import NameAddr
 from protocols.sip.session_offers import Body
 from protocols.sip.station import Crossed, Event, Station, Terms, Unread, open_station
@@ -157,6 +157,33 @@ async def test_what_is_due_at_once_is_done_between_two_turns() -> None:
     assert faults == []
     await alice.station.close()
     await bob.station.close()
+
+
+async def test_the_same_alarm_is_not_set_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    party = Party()
+    party.settings = Settings(timers=Timers(t1=0.002, t2=0.002))  # something is due at each look
+    station = (await party.open(Transport.UDP)).station
+    loop, alarms = asyncio.get_running_loop(), list[float]()
+    call_at = loop.call_at
+
+    def watched(when: float, callback: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        if callback == station._ring:
+            alarms.append(when)
+        return call_at(when, callback, *args, **more)
+
+    monkeypatch.setattr(loop, "call_at", watched)
+    us = NameAddr(uri=SipUri(host="a.example"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        there = Hop(transport=Transport.UDP, host="127.0.0.1", port=silent.getsockname()[1])
+        asked = Ask(method="OPTIONS", uri=us.uri, from_=us, to=us)
+        station.agent.request(asked, there, station.now())
+        async with asyncio.timeout(PATIENCE):
+            while not party.told:  # that nobody answers
+                station.wake()
+                await asyncio.sleep(0)
+    assert len(alarms) == len(set(alarms)) > 2
+    await station.close()
 
 
 async def test_nobody_is_there() -> None:
