@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 import gc
 import importlib
-import random
+import os
 import resource
 import signal
 import socket
 import sys
 import time
+from array import array
+from collections.abc import Iterator
 from typing import Final
 
 import uvloop
@@ -27,6 +29,7 @@ from gateway.media.wav import Disk, DiskThread
 from protocols.rtp.endpoint import PortRange, Reader
 
 _READ: Final = 1 << 16
+_RANDOM: Final = 1 << 12  # octets
 _FOR_BROWSERS: Final = "gateway.media.web_path"
 # Containers made since that are still there (the default is 700), looks at these after which all
 # that came since the last such look has its turn, and of those after which everything has. Packets
@@ -65,9 +68,19 @@ class _Connection:
             self._writer.write(b"".join(told))
 
 
+def _chances() -> Iterator[float]:
+    """Numbers evenly spread over 0 to 1, as random as the system has them, which is asked rarely.
+
+    Each leg takes some, and to be asked costs the system more than many numbers.
+    """
+    while True:
+        for number in array("Q", os.urandom(_RANDOM)):
+            yield (number >> 11) * 2**-53
+
+
 def _switch(told: wire.SetUp, tell: _Connection, disk: Disk) -> tuple[Switch, Reader]:
     reader = Reader(asyncio.get_running_loop(), time.monotonic)
-    chance = random.SystemRandom().random
+    chance = _chances().__next__
     switch = Switch(
         ports=PortRange(told.first, told.last, chance()),
         most_calls=told.calls,

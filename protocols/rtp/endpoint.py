@@ -141,8 +141,7 @@ def _bind(host: str, port: int, given_back: Callable[[int], None]) -> PortPair |
 
 def _socket(host: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_DGRAM)
-    made.setblocking(False)
+    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     if family == socket.AF_INET6:
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return made
@@ -166,9 +165,8 @@ class Reader:
         self._epoll.register(number, select.EPOLLIN)
 
     def remove(self, source: socket.socket) -> None:
-        """Read no more from a socket that is still open."""
-        if self._reading.pop(source.fileno(), None) is not None:
-            self._epoll.unregister(source.fileno())
+        """Read no more from a socket that is closed next: so the system forgets it by itself."""
+        self._reading.pop(source.fileno(), None)
 
     def close(self) -> None:
         """Read no more from any; the sockets are their owners'."""
