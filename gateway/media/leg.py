@@ -140,7 +140,7 @@ class Leg:
         self._watch(now)
         self._use_path()
         self._listen_for_digits(before.stream, stream)
-        self._tools.wake(self, now)
+        self._tools.wake(self, self.timer(now))
 
     def _watch(self, now: float) -> None:
         """Silence is a fault from now on if the peer is to send and can."""

@@ -83,7 +83,7 @@ class Mouth:
             at = outlet.next(now)
             self._speaker = sound.speaker(stream, ssrc=self._ssrc(), outlet=outlet, now=at)
         self._fall_silent(now)
-        self._wake(now)
+        self._wake(self.timer())
 
     def _fall_silent(self, now: float) -> None:
         """Say silence if nothing is said any more."""

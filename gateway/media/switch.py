@@ -1,7 +1,7 @@
 """All calls of one worker: graphs made true, legs told the time.
 
-The worker's process drives it: it gives graphs and ends of calls, calls `handle_timer` often
-enough, and sends what `Tools.tell` is given. Times are seconds of one clock that never goes back.
+The worker's process drives it: it gives graphs and ends of calls, calls `handle_timer` when `timer`
+says so, and sends what `Tools.tell` is given. Times are seconds of one clock that never goes back.
 """
 
 import heapq
@@ -30,7 +30,7 @@ from protocols.sip.pace import Pace, Rate
 NO_PORT: Final = "no port is free"
 SET_UPS: Final = 20
 """Legs over WebRTC that begin in a second: each takes some 4 ms, in which no packet goes on."""
-TICK: Final = 0.005  # seconds between two calls of `handle_timer` are enough
+TICK: Final = 0.005  # seconds between two calls of `handle_timer` are soon enough
 REST: Final = 1.0  # seconds in which a node that raised is left alone
 
 
@@ -59,6 +59,8 @@ class Switch:
         self.reels = Reels()
         self._calls: dict[str, Call] = {}
         self._waiting: list[tuple[float, int, Timed]] = []
+        self._next = inf  # when the first of those wants its time, as far as was told
+        self.wanted: Callable[[float], None] = _told_nobody  # of a time, when `timer` came nearer
         self._counter = itertools.count()
         self._tools = Tools(
             reader=reader,
@@ -196,7 +198,7 @@ class Switch:
         if name in self._leaving and not self._files[name]:
             self._leaving.remove(name)
             self._tell(wire.Ended(call=name))
-        if not self.calls:  # nobody looks at the clock until there are others
+        if not self.calls:  # nobody has time until there are others
             self._waiting.clear()
 
     def _over(self, recording: Recording) -> None:
@@ -220,17 +222,25 @@ class Switch:
         if due < node.due:
             node.due = due
             heapq.heappush(self._waiting, (due, next(self._counter), node))
+            if due < self._next:
+                self._next = due
+                self.wanted(due)
+
+    def timer(self) -> float:
+        """When `handle_timer` wants to be called; infinity for never."""
+        waiting = self._waiting
+        while waiting and waiting[0][0] != waiting[0][2].due:
+            heapq.heappop(waiting)  # it was woken before, or is closed
+        self._next = waiting[0][0] if waiting else inf
+        return self._next
 
     def handle_timer(self, now: float) -> None:
         """Let the nodes do what is due by `now`.
 
         One that raises has its time again after `REST`, the others at the next call.
         """
-        waiting = self._waiting
-        while waiting and waiting[0][0] <= now:
-            due, _, node = heapq.heappop(waiting)
-            if due != node.due:  # it was woken before, or is closed
-                continue
+        while self.timer() <= now:
+            _, _, node = heapq.heappop(self._waiting)
             node.due = inf
             try:
                 node.handle_timer(now)
@@ -238,6 +248,10 @@ class Switch:
                 self._wake(node, now + REST)
                 raise
             self._wake(node, max(node.timer(now), now + TICK))
+
+
+def _told_nobody(due: float) -> None:
+    """Whoever drives a switch may ask it for its timer often enough."""
 
 
 def _refused(wanted: Graph, reason: str) -> wire.Refused:

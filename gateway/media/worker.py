@@ -18,6 +18,7 @@ import sys
 import time
 from array import array
 from collections.abc import Iterator
+from math import inf
 from typing import Final
 
 import uvloop
@@ -30,6 +31,7 @@ from protocols.rtp.endpoint import PortRange, Reader
 
 _READ: Final = 1 << 16
 _RANDOM: Final = 1 << 12  # octets
+_SHORT: Final = 0.0015  # seconds by which what uvloop waits may be too short: it has milliseconds
 _FOR_BROWSERS: Final = "gateway.media.web_path"
 # Containers made since that are still there (the default is 700), looks at these after which all
 # that came since the last such look has its turn, and of those after which everything has. Packets
@@ -148,42 +150,57 @@ async def _serve(connection: _Connection) -> None:
         raise wire.WireError("a worker is set up first")
     disk = DiskThread()
     switch, reader = _switch(first, connection, disk)
-    busy = asyncio.Event()
-    ticking = asyncio.get_running_loop().create_task(_tick(switch, reader, busy))
+    ticking = _Ticking(switch, reader)
+    switch.wanted = ticking.by
     try:
         while rest or (rest := await connection.read()):
             for command in rest:
                 await _prepare(command)
                 _obey(switch, connection, command)
             rest = []
-            if switch.calls:
-                busy.set()
-            else:
-                busy.clear()
     finally:
-        ticking.cancel()
         switch.close(time.monotonic())
+        ticking.stop()
         reader.close()
         disk.close()
 
 
-async def _tick(switch: Switch, reader: Reader, busy: asyncio.Event) -> None:
-    """Give the legs their time, while there are any.
+class _Ticking:
+    """Gives nodes their time when they want it, a tick after the last at the soonest.
 
-    What came while the process had no time is read before: nobody is to miss what is there. The
-    time that all this takes is no pause beside the pauses.
+    What came while the process had no time is read before: nobody is to miss what is there.
     """
-    due = time.monotonic()
-    while True:
-        await busy.wait()
-        now = time.monotonic()
-        due = max(due + TICK, now)
-        await asyncio.sleep(due - now)
+
+    def __init__(self, switch: Switch, reader: Reader) -> None:
+        self._switch = switch
+        self._reader = reader
+        self._loop = asyncio.get_running_loop()
+        self._last = -inf
+        self._at = inf  # when `_armed` comes
+        self._armed: asyncio.TimerHandle | None = None
+
+    def by(self, due: float) -> None:
+        """Let a tick come by then; infinity for none."""
+        at = max(due, self._last + TICK)
+        if at < self._at:
+            self.stop()
+            self._at = at
+            wait = max(0.0, at - time.monotonic()) + _SHORT
+            self._armed = self._loop.call_later(wait, self._tick)
+
+    def stop(self) -> None:
+        """Let none come."""
+        if self._armed is not None:
+            self._armed.cancel()
+
+    def _tick(self) -> None:
+        self._at, self._last = inf, time.monotonic()
         try:
-            reader.catch_up()
-            switch.handle_timer(time.monotonic())
+            self._reader.catch_up()
+            self._switch.handle_timer(time.monotonic())
         except Exception as error:  # of one leg; the others have their time all the same
             _report("a timer of a leg failed", error)
+        self.by(self._switch.timer())
 
 
 async def _run(number: int) -> None:
