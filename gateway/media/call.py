@@ -36,6 +36,7 @@ class Call:
         self.legs: dict[str, Leg] = {}
         self.guests: dict[str, graph.Guest] = {}
         self.joins: tuple[graph.Join, ...] = ()
+        self._others: list[graph.Node] = []  # besides legs
         self._tools = tools
         self._tones = Shelf(kinds.tones, name)
         self._players = Shelf(kinds.players, name)
@@ -62,7 +63,7 @@ class Call:
         """Whether it has ports and nothing else yet: nobody hears anything."""
         return (
             not self.joins
-            and not any(shelf.at_work for shelf in self._shelves)
+            and not self._others
             and all(leg.stream is None for leg in self.legs.values())
         )
 
@@ -75,17 +76,23 @@ class Call:
             if name in fresh:
                 self.legs[name] = Leg(self.name, node, fresh[name], self._tools, now)
             self.legs[name].update(node, now)
-        for shelf in self._shelves:
-            shelf.keep(wanted.nodes, now)
-        self.guests = {each.id: each for each in wanted.nodes if isinstance(each, graph.Guest)}
+        if self._others or len(legs) < len(wanted.nodes):
+            self._keep([each for each in wanted.nodes if not isinstance(each, graph.Leg)], now)
         self.joins = wanted.joins
         self.version = wanted.version
 
+    def _keep(self, others: list[graph.Node], now: float) -> None:
+        """Have these besides the legs."""
+        self._others = others
+        for shelf in self._shelves:
+            shelf.keep(others, now)
+        self.guests = {each.id: each for each in others if isinstance(each, graph.Guest)}
+
     def close(self, now: float) -> None:
         """Have nothing any more."""
-        for shelf in self._shelves:
-            shelf.clear(now)
+        if self._others:
+            self._keep([], now)
         for leg in self.legs.values():
             leg.close(now)
         self.legs.clear()
-        self.guests, self.joins = {}, ()
+        self.joins = ()

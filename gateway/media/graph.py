@@ -221,16 +221,25 @@ def fault(graph: Graph) -> str | None:
     kinds = {each.id: type(each) for each in graph.nodes}
     if len(kinds) < len(graph.nodes):
         return "two nodes have the same id"
-    for join in graph.joins:
+    found = set(kinds.values())
+    return (
+        (_fault_of_joins(graph.joins, kinds) if graph.joins else None)
+        or (_fault_of_guests(graph) if Guest in found else None)
+        or (_fault_of_recorders(graph, kinds) if Recorder in found else None)
+    )
+
+
+def _fault_of_joins(joins: tuple[Join, ...], kinds: dict[str, type[Node]]) -> str | None:
+    for join in joins:
         reason = _fault_of_join(join, kinds)
         if reason is not None:
             return reason
-    if len({(each.source, each.hearer) for each in graph.joins}) < len(graph.joins):
+    if len({(each.source, each.hearer) for each in joins}) < len(joins):
         return "a node hears another one twice"
-    hearers = [each.hearer for each in graph.joins if kinds[each.hearer] is not Mixer]
+    hearers = [each.hearer for each in joins if kinds[each.hearer] is not Mixer]
     if len(set(hearers)) < len(hearers):
         return "a leg hears one other; to hear more of them takes a node that mixes"
-    return _fault_of_guests(graph) or _fault_of_recorders(graph, kinds)
+    return None
 
 
 def _fault_of_join(join: Join, kinds: dict[str, type[Node]]) -> str | None:

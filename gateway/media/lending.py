@@ -25,6 +25,8 @@ class Lending:
 
     def sharing(self, name: str) -> set[str]:
         """All calls that share legs with this one, and with those; itself among them."""
+        if name not in self._lenders and name not in self._borrowers:  # as most
+            return {name}
         found, waiting = {name}, [name]
         while waiting:
             each = waiting.pop()

@@ -83,7 +83,8 @@ class Mouth:
             at = outlet.next(now)
             self._speaker = sound.speaker(stream, ssrc=self._ssrc(), outlet=outlet, now=at)
         self._fall_silent(now)
-        self._wake(self.timer())
+        if self._speaker is not None:
+            self._wake(self.timer())
 
     def _fall_silent(self, now: float) -> None:
         """Say silence if nothing is said any more."""

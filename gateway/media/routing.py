@@ -8,7 +8,7 @@ changes elsewhere is not heard.
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.media import transcode
 from gateway.media.node import Listener, Way
@@ -37,6 +37,9 @@ class _Made:
     def __init__(self, by_type: dict[int, Standby]) -> None:
         self.by_type = by_type
         self.hushes = tuple(each.hush for each in dict.fromkeys(by_type.values()))
+
+
+_NOTHING_MADE: Final = _Made({})
 
 
 class Routing:
@@ -97,9 +100,9 @@ class Routing:
         self, chosen: Chosen, stream: Stream, theirs: Stream, outlet: Outlet, made: _Made
     ) -> Iterable[Way]:
         """How what comes as `chosen` gets to one hearer."""
-        for each in (*theirs.codecs, *theirs.events, *theirs.noise):
-            if is_same(chosen.received, each.sent):
-                return (partial(outlet.relay, each.sent.payload_type), *made.hushes)
+        spoken = _spoken((*theirs.codecs, *theirs.events, *theirs.noise), chosen.received)
+        if spoken is not None:
+            return (partial(outlet.relay, spoken.payload_type), *made.hushes)
         if law := _law(chosen, stream, theirs, outlet):
             return (law, *made.hushes)
         transcoder = made.by_type.get(chosen.received.payload_type)
@@ -119,14 +122,15 @@ class Routing:
         self, stream: Stream, theirs: Stream, outlet: Outlet, kept: dict[object, Standby]
     ) -> _Made:
         """Transcoders for the codecs that a hearer doesn't speak, one for each RTP clock."""
+        foreign = [each for each in stream.codecs if not _spoken(theirs.codecs, each.received)]
+        if not foreign:
+            return _NOTHING_MADE
         said = theirs.codecs[0].sent
         to_format = transcode.format_of(said)
         by_clock: dict[int, dict[int, formats.Format]] = {}
-        for each in stream.codecs:
+        for each in foreign:
             found = transcode.format_of(each.received)
-            if found is None or _speaks(theirs.codecs, each.received):
-                continue
-            if _law(each, stream, theirs, outlet):
+            if found is None or _law(each, stream, theirs, outlet):
                 continue
             heard = by_clock.setdefault(found.clock_rate, {})
             heard[each.received.payload_type] = found
@@ -136,7 +140,7 @@ class Routing:
                 each.received.payload_type
                 for each in stream.noise
                 if each.received.clock_rate == clock_rate
-                and not _speaks(theirs.noise, each.received)
+                and not _spoken(theirs.noise, each.received)
             )
             key = (outlet, said, theirs.ptime, noises, *heard.items())
             transcoder = kept.get(key) or self._transcoder(heard, noises, theirs, outlet)
@@ -185,5 +189,9 @@ def _law(
     return transcode.between_laws(chosen.received, theirs.codecs[0].sent, outlet)
 
 
-def _speaks(theirs: Iterable[Chosen], codec: Codec) -> bool:
-    return any(is_same(codec, each.sent) for each in theirs)
+def _spoken(theirs: Iterable[Chosen], codec: Codec) -> Codec | None:
+    """As what a hearer of these takes a codec, packets as they are; None if it does not."""
+    for each in theirs:
+        if is_same(codec, each.sent):
+            return each.sent
+    return None

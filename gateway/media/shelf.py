@@ -66,8 +66,3 @@ class Shelf(Generic[N, W]):
     def _close(self, name: str, now: float) -> None:
         del self._nodes[name]
         self.at_work.pop(name).close(now)
-
-    def clear(self, now: float) -> None:
-        """Have none."""
-        for name in list(self._nodes):
-            self._close(name, now)

@@ -190,7 +190,8 @@ class Switch:
             shared = self.lending.sharing(name)
             self.lending.borrow(name, ())
             call.close(now)
-            self._join(shared, now)
+            if len(shared) > 1:
+                self._join(shared, now)
         self._leaving.add(name)
         self._leave(name)
 

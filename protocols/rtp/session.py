@@ -372,7 +372,10 @@ class Session:
         )
 
     def _received(self) -> StreamQuality:
-        totals, last = self._sources.totals(), self._sources.current
+        last = self._sources.current
+        if last is None:
+            return StreamQuality(delay=self._delay())
+        totals = self._sources.totals()
         return judge(
             packets=totals.received,
             octets=self._octets,
@@ -381,7 +384,7 @@ class Session:
             expected=totals.expected,
             duplicated=totals.duplicated,
             reordered=totals.reordered,
-            jitter=last.jitter / last.clock_rate if last else 0.0,
+            jitter=last.jitter / last.clock_rate,
             delay=self._delay(),
             codec=self._remote.codec,
         )
