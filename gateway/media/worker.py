@@ -17,19 +17,21 @@ import socket
 import sys
 import time
 from array import array
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from math import inf
+from types import ModuleType
 from typing import Final
 
 import uvloop
 
 from gateway.media import wire
 from gateway.media.graph import Graph, Leg
+from gateway.media.link import Link
 from gateway.media.switch import TICK, Switch
 from gateway.media.wav import Disk, DiskThread
 from protocols.rtp.endpoint import PortRange, Reader
 
-_READ: Final = 1 << 16
 _RANDOM: Final = 1 << 12  # octets
 _SHORT: Final = 0.0015  # seconds by which what uvloop waits may be too short: it has milliseconds
 _FOR_BROWSERS: Final = "gateway.media.web_path"
@@ -42,34 +44,6 @@ _FOR_BROWSERS: Final = "gateway.media.web_path"
 _COLLECT_AFTER: Final = (500, 100, 1)
 
 
-class _Connection:
-    """The plane's end as seen from here."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._commands = wire.CommandReader()
-        self._told: list[bytes] = []
-
-    async def read(self) -> list[wire.Command]:
-        """Commands; none when the plane is gone."""
-        while octets := await self._reader.read(_READ):
-            if commands := self._commands.read(octets):
-                return commands
-        return []
-
-    def tell(self, report: wire.Report) -> None:
-        """Tell it together with what else is told in this turn of the loop: writing costs most."""
-        if not self._told:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._told.append(wire.write(report))
-
-    def _write(self) -> None:
-        told, self._told = self._told, []
-        with contextlib.suppress(RuntimeError):  # uvloop's for a plane that is gone
-            self._writer.write(b"".join(told))
-
-
 def _chances() -> Iterator[float]:
     """Numbers evenly spread over 0 to 1, as random as the system has them, which is asked rarely.
 
@@ -80,14 +54,16 @@ def _chances() -> Iterator[float]:
             yield (number >> 11) * 2**-53
 
 
-def _switch(told: wire.SetUp, tell: _Connection, disk: Disk) -> tuple[Switch, Reader]:
+def _switch(
+    told: wire.SetUp, tell: Callable[[wire.Report], None], disk: Disk
+) -> tuple[Switch, Reader]:
     reader = Reader(asyncio.get_running_loop(), time.monotonic)
     chance = _chances().__next__
     switch = Switch(
         ports=PortRange(told.first, told.last, chance()),
         most_calls=told.calls,
         reader=reader,
-        tell=tell.tell,
+        tell=tell,
         chance=chance,
         unix=time.time() - time.monotonic(),
         cname=told.cname,
@@ -116,53 +92,6 @@ def _report(message: str, error: Exception) -> None:
     """Have the loop log what should not have happened."""
     context = {"message": message, "exception": error}
     asyncio.get_running_loop().call_exception_handler(context)
-
-
-async def _prepare(command: wire.Command) -> None:
-    """Load what browsers need with the first of them; in a thread, while calls go on."""
-    if not isinstance(command, wire.Apply) or _FOR_BROWSERS in sys.modules:
-        return
-    if any(isinstance(each, Leg) and each.webrtc is not None for each in command.graph.nodes):
-        await asyncio.to_thread(importlib.import_module, _FOR_BROWSERS)
-
-
-def _obey(switch: Switch, connection: _Connection, command: wire.Command) -> None:
-    now = time.monotonic()
-    match command:
-        case wire.Apply(graph=graph):
-            connection.tell(apply(switch, graph, now))
-        case wire.Press(call=call, leg=leg, digits=digits, duration=duration):
-            switch.press(call, leg, digits, now, duration)
-        case wire.Measure(call=call):
-            switch.measure(call)
-        case wire.End(call=call):
-            switch.end(call, now)
-        case wire.SetUp():
-            raise wire.WireError("a worker is set up once")
-
-
-async def _serve(connection: _Connection) -> None:
-    commands = await connection.read()
-    if not commands:
-        return
-    first, *rest = commands
-    if not isinstance(first, wire.SetUp):
-        raise wire.WireError("a worker is set up first")
-    disk = DiskThread()
-    switch, reader = _switch(first, connection, disk)
-    ticking = _Ticking(switch, reader)
-    switch.wanted = ticking.by
-    try:
-        while rest or (rest := await connection.read()):
-            for command in rest:
-                await _prepare(command)
-                _obey(switch, connection, command)
-            rest = []
-    finally:
-        switch.close(time.monotonic())
-        ticking.stop()
-        reader.close()
-        disk.close()
 
 
 class _Ticking:
@@ -203,15 +132,89 @@ class _Ticking:
         self.by(self._switch.timer())
 
 
+class _Worker:
+    """Does what the plane says by `link`, one command after the other."""
+
+    def __init__(self) -> None:
+        self.link = Link(wire.CommandReader().read, self._set_up)
+        self._switch: Switch
+        self._waiting: deque[wire.Command] = deque()
+        self._is_loading = False
+        self._had = contextlib.ExitStack()  # what is to be closed
+
+    def close(self) -> None:
+        """Release all that there is."""
+        self._had.close()
+
+    def _set_up(self, told: wire.Command) -> None:
+        """Take the first command."""
+        if not isinstance(told, wire.SetUp):
+            raise wire.WireError("a worker is set up first")
+        disk = DiskThread()
+        self._had.callback(disk.close)
+        switch, reader = _switch(told, self.link.say, disk)
+        self._had.callback(reader.close)
+        ticking = _Ticking(switch, reader)
+        switch.wanted = ticking.by
+        self._had.callback(ticking.stop)
+        self._had.callback(lambda: switch.close(time.monotonic()))
+        self._switch = switch
+        self.link.take = self._take
+
+    def _take(self, command: wire.Command) -> None:
+        self._waiting.append(command)
+        if not self._is_loading:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Obey; what browsers need is loaded with the first of them, in a thread."""
+        while self._waiting:
+            if _FOR_BROWSERS not in sys.modules and _has_browser(self._waiting[0]):
+                self._is_loading = True
+                loading = asyncio.to_thread(importlib.import_module, _FOR_BROWSERS)
+                asyncio.get_running_loop().create_task(loading).add_done_callback(self._loaded)
+                return
+            _obey(self._switch, self.link, self._waiting.popleft())
+
+    def _loaded(self, loading: "asyncio.Task[ModuleType]") -> None:
+        loading.result()
+        self._is_loading = False
+        self._go_on()
+
+
+def _has_browser(command: wire.Command) -> bool:
+    return isinstance(command, wire.Apply) and any(
+        isinstance(each, Leg) and each.webrtc is not None for each in command.graph.nodes
+    )
+
+
+def _obey(switch: Switch, link: Link[wire.Command], command: wire.Command) -> None:
+    now = time.monotonic()
+    match command:
+        case wire.Apply(graph=graph):
+            link.say(apply(switch, graph, now))
+        case wire.Press(call=call, leg=leg, digits=digits, duration=duration):
+            switch.press(call, leg, digits, now, duration)
+        case wire.Measure(call=call):
+            switch.measure(call)
+        case wire.End(call=call):
+            switch.end(call, now)
+        case wire.SetUp():
+            raise wire.WireError("a worker is set up once")
+
+
 async def _run(number: int) -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     with socket.socket(fileno=number) as ours:
         ours.setblocking(False)
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
-        with contextlib.suppress(ConnectionError):
-            await _serve(_Connection(reader, writer))
-        writer.transport.abort()
+        worker = _Worker()
+        await asyncio.get_running_loop().create_unix_connection(lambda: worker.link, sock=ours)
+        try:
+            await worker.link.gone
+        finally:
+            worker.close()
+            worker.link.cut()
 
 
 def main() -> None:

@@ -6,11 +6,11 @@ has to ask another.
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Final, Generic, TypeVar
 
@@ -19,11 +19,11 @@ import structlog
 
 from gateway.media import wire
 from gateway.media.graph import Graph
+from gateway.media.link import Link
 from gateway.media.plane import Full, Happened, Lost, Opened, WorkerLost
 from protocols.rtp.dtmf import DURATION
 from protocols.rtp.errors import LocalProtocolError
 
-_READ: Final = 1 << 16
 _PATIENCE: Final = 10.0  # seconds that a worker has for an answer before it counts as hung
 _STARTS_WITHIN: Final = 60.0  # seconds for its first one: a busy machine takes long to start it
 _YOUNG: Final = 5.0  # seconds: a worker that dies younger has its successor wait
@@ -102,45 +102,35 @@ class _Worker:
         self.number = number
         self.told = told
         self.process: asyncio.subprocess.Process | None = None
-        self.writer: asyncio.StreamWriter | None = None
+        self.link: Link[wire.Report] | None = None  # None while there is no process
         self.is_draining = False
         self.has_answered = False
         self.calls: dict[str, int] = {}  # with the number of their legs
         self.applying: _Waiting[tuple[str, int], Result] = _Waiting()
         self.ending: _Waiting[str, None] = _Waiting()
-        self._said: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
 
     @property
     def has_room(self) -> bool:
         """Whether another call fits: by their number, and by ports."""
-        if self.writer is None or self.is_draining or len(self.calls) >= self.told.calls:
+        if self.link is None or self.is_draining or len(self.calls) >= self.told.calls:
             return False
         pairs = (self.told.last - self.told.first + 1) // 2
         return sum(self.calls.values()) + _LEGS <= pairs
 
     def say(self, command: wire.Command) -> None:
-        """Say it together with what else is said in this turn of the loop: writing costs most."""
-        if self.writer is None:
-            return
-        if not self._said:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._said.append(wire.write(command))
-
-    def _write(self) -> None:
-        said, self._said = self._said, []
-        if self.writer is not None:
-            self.writer.write(b"".join(said))
+        """Say it, unless there is nobody."""
+        if self.link is not None:
+            self.link.say(command)
 
     def cut(self) -> None:
         """Close our end: it takes nothing more, and its process ends."""
-        writer, self.writer = self.writer, None
-        self._said.clear()
+        link, self.link = self.link, None
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        if writer is not None:
-            writer.transport.abort()
+        if link is not None:
+            link.cut()
 
     def lose(self) -> None:
         """Let nobody wait for what does not come any more."""
@@ -201,8 +191,8 @@ class Workers:
     async def start(self) -> None:
         """Start all workers, and replace those that die from now on; `OSError` if none can be."""
         for worker in self._workers:
-            reader = await self._spawn(worker)
-            self._keeping.append(asyncio.create_task(self._keep(worker, reader)))
+            link = await self._spawn(worker)
+            self._keeping.append(asyncio.create_task(self._keep(worker, link)))
 
     async def close(self) -> None:
         """End all workers, and with them what calls there are."""
@@ -221,7 +211,7 @@ class Workers:
         return {
             each.number: each.process.pid
             for each in self._workers
-            if each.process is not None and each.writer is not None
+            if each.process is not None and each.link is not None
         }
 
     @property
@@ -231,7 +221,7 @@ class Workers:
 
     def loads(self) -> dict[int, int]:
         """How many calls each worker has that runs."""
-        return {each.number: len(each.calls) for each in self._workers if each.writer is not None}
+        return {each.number: len(each.calls) for each in self._workers if each.link is not None}
 
     def drain(self, worker: int) -> None:
         """Give a worker no new calls; those that it has go on."""
@@ -256,7 +246,7 @@ class Workers:
     def apply(self, graph: Graph) -> asyncio.Future[Result]:
         """See `Plane`."""
         worker = self._places.get(graph.call)
-        if worker is None or worker.writer is None:
+        if worker is None or worker.link is None:
             return _done(Lost(call=graph.call))
         answer, first = worker.applying.add((graph.call, graph.version))
         if first:
@@ -281,7 +271,7 @@ class Workers:
     def end(self, call: str) -> asyncio.Future[None]:
         """See `Plane`."""
         worker = self._places.get(call)
-        if worker is None or worker.writer is None:
+        if worker is None or worker.link is None:
             return _done(None)
         answer, first = worker.ending.add(call)
         if first:
@@ -291,7 +281,7 @@ class Workers:
 
     # Processes
 
-    async def _spawn(self, worker: _Worker) -> asyncio.StreamReader:
+    async def _spawn(self, worker: _Worker) -> Link[wire.Report]:
         worker.has_answered = False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -305,19 +295,21 @@ class Workers:
                     stdin=asyncio.subprocess.DEVNULL,
                 )
             ours.setblocking(False)
-            reader, worker.writer = await asyncio.open_unix_connection(sock=ours)
+            link = Link(wire.ReportReader().read, partial(self._take, worker))
+            await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
         except BaseException:
             ours.close()  # and with it ends the process, if there is one
             raise
+        worker.link = link
         worker.say(worker.told)
-        return reader
+        return link
 
-    async def _keep(self, worker: _Worker, reader: asyncio.StreamReader) -> None:
-        """Hear a worker until it dies, and start the next one in its place."""
+    async def _keep(self, worker: _Worker, link: Link[wire.Report]) -> None:
+        """Wait until a worker dies, and start the next one in its place."""
         clock = asyncio.get_running_loop().time
         while True:
             begun = clock()
-            await self._hear(worker, reader)
+            await link.gone
             worker.cut()
             self._lose(worker)
             await self._bury(worker)
@@ -325,18 +317,11 @@ class Workers:
                 await asyncio.sleep(_PAUSE)
             while True:
                 try:
-                    reader = await self._spawn(worker)
+                    link = await self._spawn(worker)
                     break
                 except OSError as error:
                     _log.error("no media worker can be started", error=str(error))
                     await asyncio.sleep(_PAUSE)
-
-    async def _hear(self, worker: _Worker, reader: asyncio.StreamReader) -> None:
-        reports = wire.ReportReader()
-        with contextlib.suppress(ConnectionError, wire.WireError):
-            while octets := await reader.read(_READ):
-                for report in reports.read(octets):
-                    self._take(worker, report)
 
     def _take(self, worker: _Worker, report: wire.Report) -> None:
         worker.has_answered = True

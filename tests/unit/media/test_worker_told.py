@@ -1,32 +1,62 @@
-"""What a worker tells in one turn goes to the plane in one piece."""
+"""What is said in one turn goes to the other end in one piece; what comes is taken as it comes."""
 
 import asyncio
 from typing import Any, cast
 
 from gateway.media import wire
-from gateway.media.worker import _Connection
+from gateway.media.link import Link
 
 
-class Writer:
+class Transport:
     """Keeps what was written, piece by piece."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
+        self.is_closed = False
 
     def write(self, octets: bytes) -> None:
         self.pieces.append(octets)
 
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+
+REPORTS = [wire.Ended(call="CA1"), wire.Ended(call="CA2"), wire.FellSilent(call="CA3", leg="1")]
+
+
+def linked(took: list[Any]) -> tuple[Link[wire.Report], Transport]:
+    link, transport = Link(wire.ReportReader().read, took.append), Transport()
+    link.connection_made(cast(Any, transport))
+    return link, transport
+
 
 async def test_reports_of_a_turn_are_written_together() -> None:
-    writer = Writer()
-    connection = _Connection(asyncio.StreamReader(), cast(Any, writer))
-    reports = [wire.Ended(call="CA1"), wire.Ended(call="CA2"), wire.FellSilent(call="CA3", leg="1")]
-    for report in reports:
-        connection.tell(report)
-    assert writer.pieces == []
+    link, transport = linked([])
+    for report in REPORTS:
+        link.say(report)
+    assert transport.pieces == []
     await asyncio.sleep(0)
-    (piece,) = writer.pieces
-    assert wire.ReportReader().read(piece) == reports
-    connection.tell(reports[0])
+    (piece,) = transport.pieces
+    assert wire.ReportReader().read(piece) == REPORTS
+    link.say(REPORTS[0])
     await asyncio.sleep(0)
-    assert wire.ReportReader().read(writer.pieces[1]) == reports[:1]
+    assert wire.ReportReader().read(transport.pieces[1]) == REPORTS[:1]
+
+
+async def test_reports_are_taken_however_the_stream_is_cut() -> None:
+    took: list[Any] = []
+    link, _ = linked(took)
+    octets = b"".join(wire.write(each) for each in REPORTS)
+    for at in range(0, len(octets), 7):
+        link.data_received(octets[at : at + 7])
+    assert took == REPORTS
+
+
+async def test_nothing_is_written_to_who_is_gone() -> None:
+    link, transport = linked([])
+    link.say(REPORTS[0])
+    transport.is_closed = True
+    link.connection_lost(None)
+    await link.gone
+    assert transport.pieces == []
+    link.connection_lost(None)  # harmless
