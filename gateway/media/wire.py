@@ -276,19 +276,21 @@ class _Frames:
     """The octets of frames out of a stream, however it is cut."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        self._rest = b""
 
     def take(self, octets: bytes) -> list[bytes]:
-        self._rest += octets
-        found = []
-        while len(self._rest) >= _LENGTH:
-            end = _LENGTH + int.from_bytes(self._rest[:_LENGTH], "big")
-            if end > LARGEST:
-                raise WireError(f"a frame of {end} octets")
-            if len(self._rest) < end:
+        octets = self._rest + octets
+        found, at = [], 0
+        while len(octets) - at >= _LENGTH:
+            begin = at + _LENGTH
+            end = begin + int.from_bytes(octets[at:begin], "big")
+            if end - at > LARGEST:
+                raise WireError(f"a frame of {end - at} octets")
+            if len(octets) < end:
                 break
-            found.append(bytes(self._rest[_LENGTH:end]))
-            del self._rest[:end]
+            found.append(octets[begin:end])
+            at = end
+        self._rest = octets[at:]
         return found
 
 

@@ -13,7 +13,8 @@ from it: there the peer was heard.
 """
 
 from enum import Enum, StrEnum
-from ipaddress import IPv4Address, IPv6Address
+from functools import lru_cache
+from ipaddress import IPv4Address
 from math import inf
 from typing import Final
 
@@ -52,16 +53,20 @@ class Verdict(Enum):
         return self is Verdict.ACCEPTED or self is Verdict.LATCHED
 
 
-def _is_held(ip: IPv4Address | IPv6Address | None, port: int) -> bool:
-    """Whether SDP says that nothing is wanted: the old hold of RFC 3264 §8.4, or a refusal."""
-    return port == 0 or (ip is not None and ip.is_unspecified)
+@lru_cache(maxsize=1024)
+def _is_nowhere(host: str) -> bool:
+    """Whether SDP says with it that nothing is wanted, as in the old hold of RFC 3264 §8.4."""
+    ip = address_of(host)
+    return ip is not None and ip.is_unspecified
 
 
-def _is_trusted(ip: IPv4Address | IPv6Address | None, signalling: object) -> bool:
-    """Whether media goes to an address of SDP before anything came from it."""
+@lru_cache(maxsize=1024)
+def _is_trusted(host: str, signalling: str) -> bool:
+    """Whether media goes to a host of SDP before anything came from it."""
+    ip = address_of(host)
     if ip is None or ip.is_multicast or ip == _BROADCAST:
         return False
-    return ip == signalling or not is_private(ip)
+    return ip == address_of(signalling) or not is_private(ip)
 
 
 class Latch:
@@ -121,14 +126,16 @@ class Latch:
         self._told = now
         self.locked = None
         self._candidate = None
-        ip = address_of(address[0]) if address is not None else None
-        self._ip = ip
-        self._held = address is None or _is_held(ip, address[1])
-        self._address = None if self._held else address
-        known = ip if self.policy is LatchPolicy.NAMED else self._host
-        self._trusted = not self._held and _is_trusted(ip, known)
-        if not self._held:
-            self._agreed = address
+        self._ip = self._address = None
+        self._trusted = False
+        self._held = address is None or address[1] == 0 or _is_nowhere(address[0])
+        if address is not None and not self._held:
+            host = address[0]
+            self._ip = address_of(host)
+            self._address = self._agreed = address
+            self._trusted = _is_trusted(
+                host, host if self.policy is LatchPolicy.NAMED else signalling
+            )
         self._aim()
 
     def reoffered(self, *, address: Address | None, signalling: str, now: float) -> None:
