@@ -302,6 +302,8 @@ class CallMedia:
 
     def retire(self) -> None:
         """Change nothing any more: all that there is goes at once when it is closed."""
+        if self._closed:
+            return
         self._closed = True
         self._nodes.clear()
         self._heard.clear()

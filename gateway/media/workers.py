@@ -106,6 +106,7 @@ class _Worker:
         self.is_draining = False
         self.has_answered = False
         self.calls: dict[str, int] = {}  # with the number of their legs
+        self._legs = 0  # of all of them
         self.applying: _Waiting[tuple[str, int], Result] = _Waiting()
         self.ending: _Waiting[str, None] = _Waiting()
         self._watch: asyncio.TimerHandle | None = None
@@ -116,7 +117,16 @@ class _Worker:
         if self.link is None or self.is_draining or len(self.calls) >= self.told.calls:
             return False
         pairs = (self.told.last - self.told.first + 1) // 2
-        return sum(self.calls.values()) + _LEGS <= pairs
+        return self._legs + _LEGS <= pairs
+
+    def have(self, call: str, legs: int) -> None:
+        """Have a call, with so many legs from now on."""
+        self._legs += legs - self.calls.get(call, 0)
+        self.calls[call] = legs
+
+    def forget(self, call: str) -> None:
+        """Have it no more; one that is not there is passed over."""
+        self._legs -= self.calls.pop(call, 0)
 
     def say(self, command: wire.Command) -> None:
         """Say it, unless there is nobody."""
@@ -237,9 +247,8 @@ class Workers:
             able = [each for each in self._workers if each.has_room]
             if not able:
                 return Full(reason="no media worker has room for another call")
-            place = next((each for each in able if each is beside), None)
-            place = place or min(able, key=lambda each: len(each.calls))
-            place.calls[call] = _LEGS
+            place = beside if beside in able else min(able, key=lambda each: len(each.calls))
+            place.have(call, _LEGS)
             self._places[call] = place
         return Opened(worker=place.number)
 
@@ -328,13 +337,13 @@ class Workers:
         match report:
             case wire.Applied(call=call, version=version, places=places):
                 if call in worker.calls:
-                    worker.calls[call] = max(_LEGS, len(places))
+                    worker.have(call, max(_LEGS, len(places)))
                 worker.applying.answer((call, version), report)
             case wire.Refused(call=call, version=version):
                 worker.applying.answer((call, version), report)
             case wire.Ended(call=call):
                 self._places.pop(call, None)
-                worker.calls.pop(call, None)
+                worker.forget(call)
                 worker.ending.answer(call, None)
             case _:
                 self._receiver(report)
@@ -354,8 +363,8 @@ class Workers:
 
     def _lose(self, worker: _Worker) -> None:
         calls = tuple(worker.calls)
-        worker.calls.clear()
         for call in calls:
+            worker.forget(call)
             del self._places[call]
         worker.lose()
         _log.error("a media worker died", worker=worker.number, calls=len(calls))
