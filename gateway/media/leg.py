@@ -66,6 +66,7 @@ class Leg:
         "outlet",
         "ports",
         "source",
+        "stream",
     )
 
     def __init__(
@@ -75,6 +76,7 @@ class Leg:
         self.ports = ports
         self.due = inf
         self.source: object = None  # whom the peer hears
+        self.stream: Stream | None = None  # what was agreed on
         self._call = call
         self._node = msgspec.structs.replace(node, stream=None)
         self._tools = tools
@@ -121,18 +123,13 @@ class Leg:
         """Where the peer is to send."""
         return self._path.place
 
-    @property
-    def stream(self) -> Stream | None:
-        """What was agreed on."""
-        return self._node.stream
-
     # What signalling wants
 
     def update(self, node: graph.Leg, now: float) -> None:
         """Become what the newer graph says; `hear` and `connect` follow once it has a stream."""
         before, self._node = self._node, node
         self._path.become(node)
-        stream = node.stream
+        self.stream = stream = node.stream
         if stream is None or (before.stream, before.offers) == (stream, node.offers):
             return
         self._session.reoffered(self._path.remote(node, stream), now)

@@ -73,14 +73,10 @@ class PortPath:
         self.aim: Aim | None = None
         self.opener: SrtpReceiver | Unkeyed | None = None
         self.sealer: SrtpSender | None = None
+        self.place = wire.Place(address=ports.address, control=ports.control_port)
         self._ports = ports
         self._keys: Srtp | None = None
         self._send = ports.send_control
-
-    @property
-    def place(self) -> wire.Place:
-        """See `Path`."""
-        return wire.Place(address=self._ports.address, control=self._ports.control_port)
 
     def become(self, node: graph.Leg) -> None:
         """A key that stays keeps its counters: with new ones, numbers would come again."""
