@@ -397,10 +397,11 @@ class Leg:
         self.ports.close()
         self._tools.tell(wire.LegClosed(call=self._call, leg=self.id, readings=self.readings()))
         self.due = -inf  # nobody is to wake it
-        # Its parts refer to it, and it to other legs: it is not to wait for the collector.
+        # Its parts refer to it, and it to other legs: it is not to wait for the collector. And who
+        # was to wake it has but a shell of it until then.
         self.source, self._hearers, self._ways, self._ear = None, (), {}, None
         self._connected = None
-        del self._routing, self.mouth, self._path
+        del self._routing, self.mouth, self._path, self._session, self.outlet
 
 
 def _path_of(

@@ -17,7 +17,8 @@ class Link(asyncio.Protocol, Generic[T]):
 
     def __init__(self, read: Callable[[bytes], Iterable[T]], take: Callable[[T], None]) -> None:
         self.take = take
-        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
         self._read = read
         self._said: list[bytes] = []
         self._transport: asyncio.Transport
@@ -25,7 +26,7 @@ class Link(asyncio.Protocol, Generic[T]):
     def say(self, value: wire.Command | wire.Report) -> None:
         """Say it together with what else is said in this turn of the loop: writing costs most."""
         if not self._said:
-            asyncio.get_running_loop().call_soon(self._write)
+            self._loop.call_soon(self._write)
         self._said.append(wire.write(value))
 
     def _write(self) -> None:
