@@ -35,7 +35,7 @@ class InRoom(Handed):
     def close(self) -> None:
         """Nobody hears it any more."""
         self._waiter.on(HungUp())
-        self._hands.close()
+        self._hands.part(self._waiter)
 
 
 class InQueue(Handed):
@@ -69,7 +69,7 @@ class InQueue(Handed):
     def close(self) -> None:
         """Nobody hears it any more."""
         self._waiter.on(HungUp())
-        self._hands.close()
+        self._hands.part(self._waiter)
 
     def fetch(self, ask: int, goto: Goto) -> None:
         """See `twiml.call.Running`."""
@@ -102,7 +102,7 @@ class Aside(Handed):
     def close(self) -> None:
         """Nobody hears it any more."""
         self._interpreter.on(HungUp())
-        self._hands.close()
+        self._hands.part(self._interpreter)
 
     def connect(self) -> None:
         """See `twiml.call.Call`: it was heard."""

@@ -14,6 +14,7 @@ import msgspec
 from gateway.calls import documents, tables
 from gateway.calls.ahead import Ahead, Maker
 from gateway.calls.documents import Documents, Exchange, Note, NotObtained
+from gateway.calls.house import untie
 from gateway.calls.line import Line
 from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.prompting import Prompting
@@ -22,6 +23,7 @@ from gateway.webhooks.target import shown
 from twiml.call import Event, Fetched, NotFetched, Paused, Prompted
 from twiml.errors import Finding
 from twiml.outcome import Goto
+from twiml.runner import Runner
 from twiml.verbs import Play, Say
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -123,6 +125,17 @@ class Hands:
         for task in list(self._asked.values()):
             task.cancel()
         self.foresee(None)
+
+    def part(self, runner: Runner) -> None:
+        """Be closed; who runs a document by it is free as soon as nothing is at work for it."""
+        asked = list(self._asked.values())
+        self.close()
+        idle = asyncio.gather(*asked, return_exceptions=True)
+        idle.add_done_callback(lambda _: self._let_go(runner))
+
+    def _let_go(self, runner: Runner) -> None:
+        self._prompting = None  # which knows it
+        untie(runner)
 
     def note(self, finding: Finding) -> None:
         """See `twiml.call.Call`."""

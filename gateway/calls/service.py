@@ -248,6 +248,7 @@ class Calls:
             await live.run()
         except StoreError as error:
             _log.warning("a call was not taken", call=call.sid, reason=str(error))
+            live.dissolve()
         except Exception:
             _log.exception("a call did not end well", call=call.sid)
         finally:

@@ -43,7 +43,7 @@ class Whisper(Handed):
     def close(self) -> None:
         """Nobody hears it any more."""
         self._interpreter.on(HungUp())
-        self._hands.close()
+        self._hands.part(self._interpreter)
 
     def answer(self) -> None:
         """It is answered."""

@@ -162,9 +162,11 @@ async def test_ports_are_set_free_as_soon_as_a_leg_is_gone(
     async with gateway(tmp_path, twiml, bob) as here:
         alice.call("bob", here.hop())
         await alice.until(events.Answered)
-        for _ in range(3):
-            before = len(bob.told)
-            await bob.until(events.Cancelled, since=before)
+
+        async def rang_thrice() -> bool:
+            return sum(isinstance(each, events.Cancelled) for each in bob.told) == 3
+
+        await until(rang_thrice)
         call = await undialled(here)
         assert list(call._media._nodes) == [call.leg.id]
         here.app.pages["/voice"] = dial(user("bob")).replace("</Resp", '<Pause length="60"/></Resp')
@@ -174,6 +176,7 @@ async def test_ports_are_set_free_as_soon_as_a_leg_is_gone(
         bob.hang_up()
         await undialled(here)
         assert list(call._media._nodes) == [call.leg.id]
+        del call
         alice.hang_up()
         await here.ended()
         calls = [await here.call(each["sid"]) for each in await here.calls()]
@@ -251,12 +254,12 @@ async def test_a_whisper_ends_with_its_leg(tmp_path: Path, alice: Phone, bob: Ph
         alice.call("bob", here.hop())
         await here.app.until("/whisper")
         await bob.until(events.Confirmed)
-        call = live(here)
         bob.hang_up()
         await bob.until(events.Ended)
         await undialled(here)
 
         async def is_alone() -> bool:
+            call = live(here)
             return not call._whispers and len(call._scope._tasks) == 1  # the caller's <Pause>
 
         await until(is_alone)
@@ -323,14 +326,14 @@ async def test_a_call_in_which_hops_alone_are_left_ends_when_its_media_are_lost(
         third = await transfers.join(here, alice, dave)
         asked = refer(alice, transfers.at("dave"), session=first, replacing=name(alice, third))
         assert await outcome(alice, asked) == 200
-        legs = here.gateway._voice.calls._live[sid]._legs  # type: ignore[union-attr]
-
-        async def are_gone() -> bool:
-            return all(leg.record.ended for leg in legs.values())
-
-        await until(are_gone)
         voice = here.gateway._voice
         assert voice is not None
+        calls = voice.calls._live
+
+        async def are_gone() -> bool:
+            return all(leg.record.ended for leg in calls[sid]._legs.values())
+
+        await until(are_gone)
         voice.calls.told(WorkerLost(worker=0, calls=(sid,)))
         for phone in (carol, dave):
             await phone.until(events.HungUp)

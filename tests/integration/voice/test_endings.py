@@ -15,7 +15,7 @@ from protocols.sip.uri import SipUri
 from tests.integration.voice.acts import dial, ring_early, user
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
-from tests.integration.voice.world import ACCOUNT, World, until, world
+from tests.integration.voice.world import ACCOUNT, World, uncollected, until, world
 
 DOMAIN = "office.example"
 CONFIG = """
@@ -75,8 +75,9 @@ async def gateway(
     async with world(folder, text.replace("{limits}", limits), twiml) as here:
         for phone in phones:
             await phone.register(here.hop())
-        yield here
-        await here.ended()
+        async with uncollected():
+            yield here
+            await here.ended()
         assert here.ledger() == {}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.callers import Party, Side
 from tests.integration.voice.test_joined_calls import CONFIG, NUMBER
-from tests.integration.voice.world import ACCOUNT, World, world
+from tests.integration.voice.world import ACCOUNT, World, uncollected, world
 
 DIAL = "<Response><Dial answerOnBridge='true'>+447700900002</Dial></Response>"
 WITHIN = 60.0
@@ -33,7 +33,8 @@ def held(here: World) -> dict[str, int]:
 @asynccontextmanager
 async def nothing_left(here: World) -> AsyncIterator[None]:
     before = held(here)
-    yield
+    async with uncollected():
+        yield
     assert here.ledger() == {}
     grown, until = before, asyncio.get_running_loop().time() + WITHIN
     while grown and asyncio.get_running_loop().time() < until:  # others may be at work just now

@@ -10,7 +10,7 @@ from tests.integration.voice.phones import Phone
 from tests.integration.voice.test_endings import CONFIG, DOMAIN
 from tests.integration.voice.test_rooms import hears
 from tests.integration.voice.test_spoken import sound, tone_file, tones_in
-from tests.integration.voice.world import World, world
+from tests.integration.voice.world import World, uncollected, world
 
 WAITS = '<Response><Enqueue action="/dequeued" waitUrl="/wait">support</Enqueue></Response>'
 SERVES = (
@@ -43,7 +43,7 @@ async def left(here: World) -> None:
 async def test_who_waits_is_joined_to_who_dials(
     tmp_path: Path, alice: Phone, bob: Phone, workers: int, greeted: bool
 ) -> None:
-    async with world(tmp_path, SETUP, WAITS, workers=workers) as here:
+    async with world(tmp_path, SETUP, WAITS, workers=workers) as here, uncollected():
         here.app.sounds |= {"/wait.wav": tone_file(1000, 30.0), "/hello.wav": tone_file(620, 0.5)}
         here.app.pages["/wait"] = '<Response><Play loop="0">/wait.wav</Play></Response>'
         here.app.pages["/hello"] = "<Response><Play>/hello.wav</Play></Response>"
@@ -78,7 +78,7 @@ async def test_who_waits_is_joined_to_who_dials(
 
 
 async def test_who_waits_may_leave_or_hang_up(tmp_path: Path, alice: Phone, bob: Phone) -> None:
-    async with world(tmp_path, SETUP, WAITS) as here:
+    async with world(tmp_path, SETUP, WAITS) as here, uncollected():
         here.app.pages["/wait"] = "<Response><Leave/></Response>"
         for phone in (alice, bob):
             await phone.register(here.hop())
@@ -100,7 +100,7 @@ async def test_who_waits_may_leave_or_hang_up(tmp_path: Path, alice: Phone, bob:
 async def test_who_dials_a_queue_without_anybody_is_told(
     tmp_path: Path, alice: Phone, bob: Phone, name: str, result: str
 ) -> None:
-    async with world(tmp_path, SETUP, WAITS) as here:
+    async with world(tmp_path, SETUP, WAITS) as here, uncollected():
         here.app.pages["/wait"] = "<Response><Leave/></Response>"
         for phone in (alice, bob):
             await phone.register(here.hop())
