@@ -1,7 +1,7 @@
 """The transaction layer (RFC 3261 §17): many transactions, one clock, without I/O.
 
-Messages come in by `receive`, what a peer did stands in `happened`, what is to be written goes out
-by `outgoing`, and `timer` says when `handle_timer` wants to be called. Commands are a request, a
+Messages come in by `receive`, what a peer did goes out by `next_event`, what is to be written by
+`outgoing`, and `timer` says when `handle_timer` wants to be called. Commands are a request, a
 response, a CANCEL, and `send` for what has no transaction, the ACK of a 2xx above all.
 
 Answered here, for no user could say anything else: a retransmission, a CANCEL, a request that
