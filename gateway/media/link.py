@@ -46,8 +46,12 @@ class Link(asyncio.Protocol, Generic[T]):
 
     def data_received(self, octets: bytes) -> None:
         """They may be a part of a frame, or many."""
-        for each in self._read(octets):
-            self.take(each)
+        try:
+            for each in self._read(octets):
+                self.take(each)
+        except Exception as error:  # of which the loop would say nothing if it is an OSError
+            self._loop.call_exception_handler({"message": "a link ended", "exception": error})
+            self.cut()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The other end is closed, or this one."""

@@ -177,9 +177,14 @@ class _Worker:
             _obey(self._switch, self.link, self._waiting.popleft())
 
     def _loaded(self, loading: "asyncio.Task[ModuleType]") -> None:
-        loading.result()
         self._is_loading = False
-        self._go_on()
+        try:
+            if not loading.cancelled():
+                loading.result()
+                self._go_on()
+        except Exception as error:
+            _report("a worker can't go on", error)
+            self.link.cut()
 
 
 def _has_browser(command: wire.Command) -> bool:

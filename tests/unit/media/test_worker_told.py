@@ -10,6 +10,11 @@ from gateway.media.link import Link
 class Transport:
     """Keeps what was written, piece by piece."""
 
+    is_aborted = False
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.is_closed = False
@@ -52,11 +57,27 @@ async def test_reports_are_taken_however_the_stream_is_cut() -> None:
     assert took == REPORTS
 
 
+async def test_who_raises_ends_the_link_and_is_told_of() -> None:
+    """The loop itself says nothing of an OSError."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    link, transport = linked([])
+
+    def take(report: Any) -> None:
+        raise OSError(24, "too many open files")
+
+    link.take = take
+    link.data_received(wire.write(REPORTS[0]))
+    assert transport.is_aborted
+    assert [type(each["exception"]) for each in told] == [OSError]
+
+
 async def test_nothing_is_written_to_who_is_gone() -> None:
     link, transport = linked([])
     link.say(REPORTS[0])
     transport.is_closed = True
     link.connection_lost(None)
     await link.gone
+    await asyncio.sleep(0)
     assert transport.pieces == []
     link.connection_lost(None)  # harmless
