@@ -148,10 +148,9 @@ class Scoped(Dialler, Ordered):
         self._applications.forget()
         if self._transfers is not None:
             self._transfers.forget()
-        self.dissolve()
 
     def dissolve(self) -> None:
-        """Let all of it be free at once: it is over, or never began."""
+        """Let all of it be free at once: it is over, or never began, and nobody asks it again."""
         if not self._unfinished:  # else the process ends
             applied = self._applications.parts()
             untie(*self._legs.values(), *applied, self._interpreter, self._hands, self)

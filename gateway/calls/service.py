@@ -248,12 +248,12 @@ class Calls:
             await live.run()
         except StoreError as error:
             _log.warning("a call was not taken", call=call.sid, reason=str(error))
-            live.dissolve()
         except Exception:
             _log.exception("a call did not end well", call=call.sid)
         finally:
             self._live.pop(call.sid, None)
             self._part(call)
+            live.dissolve()
 
     def _part(self, call: Call) -> None:
         """Its channel is free; other legs of the call may not be over for some time."""
