@@ -58,7 +58,9 @@ def identity_of(caller: Caller, trunk: Trunk, domain: str) -> Identity:
     user = written(caller.number, trunk.caller_id, trunk)
     named = NameAddr(uri=SipUri(host=domain, user=user), display=_shown(caller.display), params=())
     if caller.anonymous or not user:
-        asserted = _asserted(named) if user else ()
+        # A carrier knows numbers; who has none, a user of a domain of ours, is named to nobody.
+        is_number = user and not caller.number.startswith(("sip:", "sips:"))
+        asserted = _asserted(named) if is_number else ()
         return Identity(from_=ANONYMOUS, headers=(*asserted, write_privacy(("id",))))
     match trunk.caller_id_header:
         case CallerIdHeader.FROM:

@@ -51,6 +51,14 @@ def test_who_wants_to_stay_unknown_is_told_to_the_network_alone(header: CallerId
     }
 
 
+@pytest.mark.parametrize("header", list(CallerIdHeader))
+def test_a_user_who_wants_to_stay_unknown_is_named_to_no_carrier(header: CallerIdHeader) -> None:
+    caller = Caller(number="sip:ann@office.example", display="Ann", anonymous=True)
+    given = identity_of(caller, trunk(caller_id_header=header), DOMAIN)
+    assert given.from_ == ANONYMOUS
+    assert given.headers == (("Privacy", "id"),)
+
+
 def test_nobody_is_asserted_where_nobody_is_known() -> None:
     given = identity_of(Caller(number=""), trunk(), DOMAIN)
     assert given.from_ == ANONYMOUS
