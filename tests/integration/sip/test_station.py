@@ -161,7 +161,7 @@ async def test_what_is_due_at_once_is_done_between_two_turns() -> None:
 
 async def test_the_same_alarm_is_not_set_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     party = Party()
-    party.settings = Settings(timers=Timers(t1=0.002, t2=0.002))  # something is due at each look
+    party.settings = Settings(timers=Timers(t1=0.02, t2=0.002))  # something is due soon again
     station = (await party.open(Transport.UDP)).station
     loop, alarms = asyncio.get_running_loop(), list[float]()
     call_at = loop.call_at
