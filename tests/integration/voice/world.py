@@ -80,6 +80,7 @@ class App:
     sounds: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     ways: list[tuple[str, str]] = field(default_factory=list)
+    gates: dict[str, asyncio.Event] = field(default_factory=dict)
     url: str = ""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -88,6 +89,8 @@ class App:
         self.asked.append((request.path, {name: str(value) for name, value in form.items()}))
         self.ways.append((request.method, request.path))
         self.news.set()
+        if (gate := self.gates.get(request.path)) is not None:
+            await gate.wait()
         if (sound := self.sounds.get(request.path)) is not None:
             return web.Response(body=sound, content_type="audio/wav")
         voice = self.callers.get(str(form.get("From")), self.twiml)
