@@ -37,10 +37,6 @@ class _Foreseen(msgspec.Struct):
     task: asyncio.Task[None] | None = None
     made: Prompt | NoPrompt | None = None
 
-    def over(self, _: asyncio.Task[None]) -> None:
-        """Nothing is at work for it: a task that was cancelled keeps its frames, which know it."""
-        self.task = None
-
 
 class Ahead:
     """See the module; for one who runs documents."""
@@ -62,7 +58,6 @@ class Ahead:
         if prompt is not None:
             self._foreseen = foreseen = _Foreseen(prompt)
             foreseen.task = self._spawn(self._prepare(foreseen))
-            foreseen.task.add_done_callback(foreseen.over)
 
     def take(self, prompt: Say | Play) -> Make:
         """Its turn has come: what makes it, or waits for it if that has begun."""

@@ -14,10 +14,10 @@ import msgspec
 from gateway.calls import documents, tables
 from gateway.calls.ahead import Ahead, Maker
 from gateway.calls.documents import Documents, Exchange, Note, NotObtained
-from gateway.calls.house import untie
 from gateway.calls.line import Line
 from gateway.calls.media import CallMedia, NoMedia
 from gateway.calls.prompting import Prompting
+from gateway.calls.scope import untie
 from gateway.webhooks.instructions import Fallback
 from gateway.webhooks.target import shown
 from twiml.call import Event, Fetched, NotFetched, Paused, Prompted

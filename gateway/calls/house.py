@@ -1,8 +1,7 @@
 """What every call of a process is given: its tools, and the way to make new ones."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -82,57 +81,3 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     def sid(self) -> str:
         """A new call's."""
         return new_sid(CALL, self.clock())
-
-
-def untie(*parts: object) -> None:
-    """Take from parts of a call that is over what they hold, so that all of it is free at once.
-
-    They tell each other, in a ring: otherwise each call would wait for the garbage collector,
-    which stops everything for as long as it looks through what has gathered.
-    """
-    for part in parts:
-        vars(part).clear()
-
-
-class Scope:
-    """The tasks of one call: begun here, gone when it is left; an error in one ends all.
-
-    Errands go on when the call is over, and are waited for. Once it is `shut` nothing begins.
-    """
-
-    def __init__(self, group: asyncio.TaskGroup) -> None:
-        self._group = group
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._errands: set[asyncio.Task[None]] = set()
-        self._is_shut = False
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something that ends with the call."""
-        return self._begin(work, self._tasks)
-
-    def errand(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something that the end of the call does not end."""
-        return self._begin(work, self._errands)
-
-    async def leave(self) -> None:
-        """End what ends with the call, and wait for the errands."""
-        for task in list(self._tasks):
-            task.cancel()
-        while self._errands:
-            await asyncio.wait(self._errands)
-
-    def shut(self) -> None:
-        """Begin nothing any more: what is begun all the same ends before it starts."""
-        self._is_shut = True
-
-    def _begin(
-        self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]
-    ) -> asyncio.Task[None]:
-        if self._is_shut:
-            task = asyncio.get_running_loop().create_task(work)
-            task.cancel()
-            return task
-        task = self._group.create_task(work)
-        among.add(task)
-        task.add_done_callback(among.discard)
-        return task

@@ -21,7 +21,7 @@ from gateway.calls.dial import CALLER_GONE
 from gateway.calls.dialler import Dialler
 from gateway.calls.endings import Ended
 from gateway.calls.hands import Hands, Mouth
-from gateway.calls.house import House, Scope, untie
+from gateway.calls.house import House
 from gateway.calls.info_keys import Key
 from gateway.calls.keeping import NotKept
 from gateway.calls.leg import Answered, Event, Finished, Gone, Leg, PeerLeg, Transferred
@@ -31,6 +31,7 @@ from gateway.calls.model import Call, CallStatus, Crossing
 from gateway.calls.ordered import Ordered
 from gateway.calls.paths import Paths
 from gateway.calls.places import Find
+from gateway.calls.scope import Scope, untie
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.webrtc_leg import WebRtcLeg
 from gateway.media.wire import (

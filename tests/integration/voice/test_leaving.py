@@ -1,4 +1,4 @@
-"""Callers who leave while their app has not answered: the call ends, and leaves nothing."""
+"""Callers who leave in the midst of something: their calls end, and leave nothing."""
 
 import asyncio
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from protocols.sip import agent_events as events
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
-from tests.integration.voice.test_endings import DOMAIN, gateway
+from tests.integration.voice.test_endings import DOMAIN, gateway, order
 from tests.integration.voice.test_spoken import FAKE, tone_file
 
 LOOP = '<Play loop="0">/tone.wav</Play>'
@@ -26,7 +26,7 @@ async def bob(open_phone: OpenPhone) -> Phone:
     return await open_phone("bob", DOMAIN, tone=880, password="pb")
 
 
-WAITS = {
+SILENT = {
     "the first document": "",
     "a sound": "<Play>/held</Play>",
     "the sound that comes next": f"{LOOP}<Play>/held</Play>",
@@ -40,14 +40,14 @@ WAITS = {
 }
 
 
-@pytest.mark.parametrize("what", WAITS)
-async def test_who_leaves_leaves_nothing(
+@pytest.mark.parametrize("what", SILENT)
+async def test_an_app_that_has_not_answered(
     tmp_path: Path, alice: Phone, bob: Phone, what: str
 ) -> None:
-    twiml = f"<Response>{WAITS[what]}</Response>"
+    twiml = f"<Response>{SILENT[what]}</Response>"
     async with gateway(tmp_path, twiml, alice, bob, limits=FAKE) as here:
         here.app.sounds["/tone.wav"] = tone_file(1000, 0.5)
-        held = "/held" if WAITS[what] else "/voice"
+        held = "/held" if SILENT[what] else "/voice"
         gate = here.app.gates[held] = asyncio.Event()
         alice.call("anybody", here.hop())
         if "action" in twiml:
@@ -57,3 +57,37 @@ async def test_who_leaves_leaves_nothing(
         alice.hang_up()
         await here.ended()
         gate.set()
+
+
+RUNS = {
+    "a beep": "<Record/>",
+    "a recording": '<Record playBeep="false"/>',
+    "keys": '<Play digits="wwwwww1"/>',
+    "silence": "<Pause/>",
+    "music on hold": "<Enqueue>q</Enqueue>",
+    "music of a conference": "<Dial><Conference>r</Conference></Dial>",
+}
+
+
+@pytest.mark.parametrize("what", RUNS)
+async def test_a_verb_that_runs(tmp_path: Path, alice: Phone, what: str) -> None:
+    async with gateway(tmp_path, f"<Response>{RUNS[what]}</Response>", alice) as here:
+        alice.call("anybody", here.hop())
+        await alice.until(events.Answered)
+        alice.hang_up()
+        await alice.until(events.Ended)
+        await here.ended()
+
+
+async def test_an_order_is_applied(tmp_path: Path, alice: Phone) -> None:
+    async with gateway(tmp_path, f"<Response>{LOOP}</Response>", alice) as here:
+        here.app.sounds["/tone.wav"] = tone_file(1000, 0.5)
+        here.app.gates["/held"] = asyncio.Event()
+        alice.call("anybody", here.hop())
+        sid = (await here.app.until("/voice"))["CallSid"]
+        await alice.until(events.Answered)
+        await order(here, sid, Url=f"{here.app.url}/held")
+        await here.app.until("/held")
+        alice.hang_up()
+        await here.ended()
+        here.app.gates["/held"].set()
