@@ -25,6 +25,7 @@ from gateway.calls.room_graph import MIXER, seats_of
 from gateway.calls.room_media import RoomMedia, mixer_of
 from gateway.calls.room_tables import ConferenceRow
 from gateway.calls.room_tape import RoomTape
+from gateway.calls.scope import let_go
 from gateway.media import graph
 from gateway.media.wire import (
     PlayerEnded,
@@ -310,12 +311,17 @@ class Room:
         )
 
     def _announced_to_all(self, ending: Ending) -> None:
-        asyncio.get_running_loop().call_soon(self._hush)
+        # It is in its last turn yet, and another one may begin before that is over.
+        asyncio.get_running_loop().call_soon(self._heard, self._announced)
         self._announcement_over("", ending)
 
     def _announcement_over(self, call_sid: str, ending: Ending) -> None:
         event = "end" if ending is Ending.DONE else "fail"
         self._do(self.conference.announced(event, self._house.clock(), call_sid))
+
+    def _heard(self, announced: Aside | None) -> None:
+        if announced is self._announced:
+            self._hush()
 
     def _hush(self) -> None:
         if self._announced is not None:
@@ -326,6 +332,7 @@ class Room:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        task.add_done_callback(let_go)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
