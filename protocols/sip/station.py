@@ -99,6 +99,7 @@ class Station:
         self._alarm_at = 0.0
         self._rang_at = -inf
         self._woken = False
+        self._is_closed = False
         self.overload = Overload(terms.lag, self.now())
         """How late timers are, and with them all that comes in."""
         self.agent = Agent(
@@ -142,13 +143,14 @@ class Station:
 
     async def close(self) -> None:
         """Write what is left to write, and close the sockets; sessions are not ended by it."""
-        if self._endpoint is None:
+        if self._endpoint is None or self._is_closed:
             return
         self._turn()
-        await self._endpoint.close()
+        self._is_closed = True
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        await self._endpoint.close()
 
     # Inside
 
@@ -200,6 +202,8 @@ class Station:
 
     def _turn(self) -> None:
         """Hand over what happened until nothing more does, write, and wait for what is due."""
+        if self._is_closed:
+            return
         self._woken = True  # what is commanded meanwhile goes out with the rest
         agent, receiver = self.agent, self._receiver
         try:

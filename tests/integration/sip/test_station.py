@@ -304,3 +304,19 @@ async def test_messages_that_come_in_masses_are_read_after_rests_and_none_is_los
             await party.until_told(sent)
     assert len(party.told) == sent
     await party.station.close()
+
+
+async def test_a_station_that_is_closed_arms_no_alarm_and_writes_nothing() -> None:
+    party = await Party().open(Transport.UDP)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        party.call(Hop(transport=Transport.UDP, host="127.0.0.1", port=silent.getsockname()[1]))
+        await party.station.close()
+        assert silent.recv(65536).startswith(b"INVITE ")
+        party.station.wake()  # for whoever is late
+        await asyncio.sleep(0)
+        assert party.station._alarm is None
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent.recv(65536)
+    await party.station.close()
