@@ -130,7 +130,7 @@ class TransactionLayer:
         return transaction.request
 
     def written(self, client_id: ClientId) -> bytes:
-        """`sent` in octets, as long as it may go out again; b"" once it does not."""
+        """`sent` in octets, as long as they may go out again; b"" afterwards."""
         transaction = self._ledger.transactions.get(client_id)
         return b"" if transaction is None else transaction.octets
 
