@@ -168,7 +168,14 @@ class Room:
         self._book.keeping.hurry()
 
     def told(self, event: Told) -> None:
-        """Take what happened to its media."""
+        """Take what happened to its media; what can't be coped with ends the conference."""
+        try:
+            self._take_told(event)
+        except Exception:
+            _log.exception("a conference fell", sid=self.sid, at=type(event).__name__)
+            self.end()
+
+    def _take_told(self, event: Told) -> None:
         now = self._house.clock()
         match event:
             case PlayerEnded():

@@ -236,7 +236,10 @@ class Scoped(Dialler, Ordered):
             self._on_gone(event)
 
     def told(self, event: Told) -> None:
-        """Take what happened to its media."""
+        """Take what happened to its media; what can't be coped with ends the call."""
+        self._dare(self._take_told, event)
+
+    def _take_told(self, event: Told) -> None:
         match event:
             case LegClosed(leg=leg_id, readings=readings):
                 leg = self._legs.get(leg_id)
@@ -244,15 +247,15 @@ class Scoped(Dialler, Ordered):
                     leg.measured(quality_of(readings.received), quality_of(readings.sent))
             case DigitPressed(leg=leg_id, digit=digit, duration=duration):
                 key = Key(digit=digit, duration=duration)
-                self._dare(self._media.heard_key, leg_id, key)
+                self._media.heard_key(leg_id, key)
             case Pressed(leg=leg_id):
                 self._media.pressed(leg_id)
             case PlayerEnded():
                 self._media.played(event)
             case RecordingEnded():
-                self._dare(self._media.recorded, event)
+                self._media.recorded(event)
             case PathLost():
-                self._dare(self._paths.lost, event)
+                self._paths.lost(event)
             case Latched(leg=leg_id):
                 self._paths.found(leg_id)
             case FellSilent(leg=leg_id):

@@ -11,6 +11,7 @@ from gateway.calls import service, sip_leg
 from gateway.calls.calling import Calling
 from gateway.calls.dial_run import DialRun
 from gateway.calls.model import CallStatus
+from gateway.calls.paths import Paths
 from gateway.calls.sip_leg import SipLeg
 from gateway.media.plane import Full, Lost
 from gateway.store.base import Fenced, StoreUnavailable
@@ -205,8 +206,12 @@ def leg_at_ringing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DialRun, "_on_rang", fails_at_once)
 
 
-@pytest.mark.parametrize("breaks", [dial_at_answer, leg_at_ringing])
-async def test_what_breaks_while_a_leg_tells_ends_all_legs(
+def media_at_its_first_packet(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Paths, "found", fails_at_once)
+
+
+@pytest.mark.parametrize("breaks", [dial_at_answer, leg_at_ringing, media_at_its_first_packet])
+async def test_what_breaks_while_a_leg_or_media_tell_ends_all_legs(
     tmp_path: Path,
     caller: Phone,
     callee: Phone,
@@ -214,12 +219,13 @@ async def test_what_breaks_while_a_leg_tells_ends_all_legs(
     breaks: Callable[[pytest.MonkeyPatch], None],
 ) -> None:
     async with world(tmp_path, config(callee), DIAL) as here:
-        tasks = asyncio.all_tasks()
+        tasks, pids = asyncio.all_tasks(), house_of(here).plane.pids()
         breaks(monkeypatch)
         caller.call(NUMBER, here.hop())
         await caller.until(events.Ended)
         await callee.until(events.Ended)
         await nothing_is_left(here, tasks)
+        assert house_of(here).plane.pids() == pids  # a fault of one call costs no worker
         found = {call["direction"]: call["status"] for call in await here.calls()}
         assert found["inbound"] in ("failed", "completed")  # its answer may be under way
         assert found["outbound-dial"] in ("canceled", "completed")
