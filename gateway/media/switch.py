@@ -186,14 +186,16 @@ class Switch:
         While a file of its recordings waits for the disk, `Ended` waits for the file.
         """
         call = self._calls.pop(name, None)
-        if call is not None:
-            shared = self.lending.sharing(name)
-            self.lending.borrow(name, ())
-            call.close(now)
-            if len(shared) > 1:
-                self._join(shared, now)
-        self._leaving.add(name)
-        self._leave(name)
+        try:
+            if call is not None:
+                shared = self.lending.sharing(name)
+                self.lending.borrow(name, ())
+                call.close(now)
+                if len(shared) > 1:
+                    self._join(shared, now)
+        finally:
+            self._leaving.add(name)
+            self._leave(name)
 
     def _leave(self, name: str) -> None:
         if name in self._leaving and not self._files[name]:

@@ -110,12 +110,11 @@ class _Ticking:
 
     def by(self, due: float) -> None:
         """Let a tick come by then; infinity for none."""
-        at = max(due, self._last + TICK)
+        at = max(due + _SHORT, self._last + TICK)
         if at < self._at:
             self.stop()
             self._at = at
-            wait = max(0.0, at - time.monotonic()) + _SHORT
-            self._armed = self._loop.call_later(wait, self._tick)
+            self._armed = self._loop.call_later(max(0.0, at - time.monotonic()), self._tick)
 
     def stop(self) -> None:
         """Let none come."""
@@ -174,7 +173,13 @@ class _Worker:
                 loading = asyncio.to_thread(importlib.import_module, _FOR_BROWSERS)
                 asyncio.get_running_loop().create_task(loading).add_done_callback(self._loaded)
                 return
-            _obey(self._switch, self.link, self._waiting.popleft())
+            command = self._waiting.popleft()
+            try:
+                _obey(self._switch, self.link, command)
+            except wire.WireError:
+                raise
+            except Exception as error:  # of one call; the others go on
+                _report("a command could not be obeyed", error)
 
     def _loaded(self, loading: "asyncio.Task[ModuleType]") -> None:
         self._is_loading = False

@@ -267,7 +267,7 @@ class Workers:
         """See `Plane`."""
         worker = self._places.get(call)
         if worker is None:
-            self._receiver(wire.Pressed(call=call, leg=leg, fault="the call has no media"))
+            self._tell(wire.Pressed(call=call, leg=leg, fault="the call has no media"))
         else:
             worker.say(wire.Press(call=call, leg=leg, digits=digits, duration=duration))
 
@@ -346,7 +346,14 @@ class Workers:
                 worker.forget(call)
                 worker.ending.answer(call, None)
             case _:
-                self._receiver(report)
+                self._tell(report)
+
+    def _tell(self, event: Happened) -> None:
+        """What one call makes of it is to cost no worker."""
+        try:
+            self._receiver(event)
+        except Exception:
+            _log.exception("what media told could not be taken", kind=type(event).__name__)
 
     async def _bury(self, worker: _Worker) -> None:
         """See that the process is gone."""
@@ -368,7 +375,7 @@ class Workers:
             del self._places[call]
         worker.lose()
         _log.error("a media worker died", worker=worker.number, calls=len(calls))
-        self._receiver(WorkerLost(worker=worker.number, calls=calls))
+        self._tell(WorkerLost(worker=worker.number, calls=calls))
 
 
 def _done(answer: A) -> "asyncio.Future[A]":

@@ -170,6 +170,28 @@ async def test_a_worker_that_is_killed_is_replaced_and_its_calls_are_told_lost(
     await world.applied(graph("four", leg("a"), leg("b")))
 
 
+async def test_a_receiver_that_fails_costs_no_worker(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(event: Happened) -> None:
+        world.told.append(event)
+        raise KeyError("a defect of a call")
+
+    world = await start()
+    monkeypatch.setattr(world.plane, "_receiver", fail)
+    pids = world.plane.pids()
+    for name in ("one", "two"):
+        world.plane.open(name)
+        await world.applied(graph(name, leg("a"), leg("b")))
+    await world.plane.end("one")
+    assert world.of(wire.LegClosed)
+    await world.applied(graph("two", leg("a"), version=2))
+    assert world.plane.pids() == pids
+    os.kill(pids[0], signal.SIGKILL)
+    await until(lambda: world.plane.pids().get(0, pids[0]) != pids[0])
+    assert world.of(WorkerLost) == [WorkerLost(worker=0, calls=("two",))]
+
+
 async def test_the_ports_of_a_worker_that_was_killed_are_free(start: Start) -> None:
     """All of them: the next one takes the same calls, and none of what came for the dead."""
     first = free_pairs(4)
