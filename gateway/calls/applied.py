@@ -181,7 +181,8 @@ class ApplicationCall(Documented):
             self._meetings.left()
         if self._dial is not None:
             self._dial.stop(reason)
-        self.takes.close()
+        if self._takes is not None:
+            self._takes.close()
         self._hands.close()
 
     def redirect(self, order: Redirect) -> None:

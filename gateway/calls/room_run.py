@@ -192,24 +192,39 @@ class Room:
     # What the machine wants
 
     def _do(self, dos: Sequence[Do]) -> None:
-        for each in dos:
-            match each:
-                case machine.Hears(call_sid=call_sid, ear=ear):
-                    self._hears(call_sid, ear)
-                case machine.Beeps():
-                    self._spawn(self._beep())
-                case machine.Starts():
-                    self._book.move()
-                    if self.conference.records:
-                        self._tape.begin(self.account_sid, self.sid)
-                case machine.Dismiss(call_sid=call_sid):
-                    self._dismiss(call_sid)
-                case machine.Tell(happening=happening):
-                    self._book.tell(happening)
-                case machine.Over():
-                    self._close()
+        """Do all of it; what breaks in the midst ends the conference, and the rest is done."""
+        broken = [each for each in dos if not self._did(each)]
+        if broken:
+            self.end()
         if self.conference.status is not Status.COMPLETED:
             self.media.sit(seats_of(self.conference, self._nodes))
+
+    def _did(self, do: Do) -> bool:
+        try:
+            self._do_one(do)
+        except Exception as error:
+            if isinstance(error, NoMedia) and self.conference.status is not Status.COMPLETED:
+                raise  # who comes in is told that they can't
+            _log.exception("a conference fell", sid=self.sid, at=type(do).__name__)
+            return False
+        return True
+
+    def _do_one(self, do: Do) -> None:
+        match do:
+            case machine.Hears(call_sid=call_sid, ear=ear):
+                self._hears(call_sid, ear)
+            case machine.Beeps():
+                self._spawn(self._beep())
+            case machine.Starts():
+                self._book.move()
+                if self.conference.records:
+                    self._tape.begin(self.account_sid, self.sid)
+            case machine.Dismiss(call_sid=call_sid):
+                self._dismiss(call_sid)
+            case machine.Tell(happening=happening):
+                self._book.tell(happening)
+            case machine.Over():
+                self._close()
 
     def _hears(self, call_sid: str, ear: Ear) -> None:
         one = self._here.get(call_sid)

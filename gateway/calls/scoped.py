@@ -319,7 +319,7 @@ class Scoped(Dialler, Ordered):
 
     def end(self, reason: str) -> None:
         """End it, whatever it does: the process drains, or its media is lost."""
-        self._end(endings.FAULT, Ended(status=CallStatus.FAILED, reason=reason))
+        self._dare(self._end, endings.FAULT, Ended(status=CallStatus.FAILED, reason=reason))
 
     def abandon(self) -> None:
         """Wait no longer for its legs, nor for the store: the process ends."""

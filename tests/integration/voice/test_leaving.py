@@ -1,15 +1,18 @@
 """Callers who leave in the midst of something: their calls end, and leave nothing."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from gateway.media.graph import Graph, Player
 from protocols.sip import agent_events as events
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
 from tests.integration.voice.test_endings import DOMAIN, gateway, order
 from tests.integration.voice.test_spoken import FAKE, tone_file
+from tests.integration.voice.world import World, until
 
 LOOP = '<Play loop="0">/tone.wav</Play>'
 BOB = f"<Sip>sip:bob@{DOMAIN}</Sip>"
@@ -54,9 +57,21 @@ async def test_an_app_that_has_not_answered(
             await bob.until(events.Confirmed)
             bob.hang_up()
         await here.app.until(held)
+        if "turn" in what:
+            await alice.sound.hears(1000)
+            await until(partial(is_waited_for, here))
         alice.hang_up()
         await here.ended()
         gate.set()
+
+
+async def is_waited_for(here: World) -> bool:
+    """Whether a prompt that was made ahead has its turn, and is not there yet."""
+    voice = here.gateway._voice
+    assert voice is not None
+    (call,) = voice.calls._live.values()
+    ahead = call._hands._ahead
+    return ahead is not None and ahead._foreseen is None
 
 
 RUNS = {
@@ -69,11 +84,22 @@ RUNS = {
 }
 
 
+async def has_player(asked: list[Graph]) -> bool:
+    return any(isinstance(node, Player) for graph in asked for node in graph.nodes)
+
+
+HEARD = {"a beep", "music on hold", "music of a conference"}
+
+
+@pytest.mark.parametrize("moment", ["it begins", "it is heard"])
 @pytest.mark.parametrize("what", RUNS)
-async def test_a_verb_that_runs(tmp_path: Path, alice: Phone, what: str) -> None:
+async def test_a_verb_that_runs(tmp_path: Path, alice: Phone, what: str, moment: str) -> None:
     async with gateway(tmp_path, f"<Response>{RUNS[what]}</Response>", alice) as here:
+        asked = here.graphs()
         alice.call("anybody", here.hop())
         await alice.until(events.Answered)
+        if moment == "it is heard" and what in HEARD:
+            await until(partial(has_player, asked))
         alice.hang_up()
         await alice.until(events.Ended)
         await here.ended()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.calls.hop import Hop
+from gateway.calls.room_book import RoomBook
 from gateway.calls.room_media import RoomMedia
 from protocols.sip import agent_events as events
 from tests.integration.voice.conftest import OpenPhone
@@ -61,3 +62,35 @@ async def test_a_fault_in_seating_one_sends_nobody_else_out(
         for phone in phones:
             phone.hang_up()
         await left(here)
+
+
+@pytest.mark.parametrize("asked", ["join end", "speaker end"])
+async def test_a_fault_in_what_a_conference_tells_ends_it_alone(
+    tmp_path: Path, phones: list[Phone], monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    def fails(*_: Any) -> None:
+        raise KeyError("a defect")
+
+    alice, bob = phones
+    async with world(tmp_path, SETUP) as here:
+        voice = here.gateway._voice
+        assert voice is not None
+        pids = voice.calls._house.plane.pids()
+        told = f'<Conference statusCallback="/told" statusCallbackEvent="{asked}"'
+        here.app.twiml = ROOM.replace("<Conference", told)
+        for phone in phones:
+            await phone.register(here.hop())
+        with monkeypatch.context() as patched:
+            patched.setattr(RoomBook, "tell", fails)
+            for phone in phones:
+                phone.call("anybody", here.hop())
+            for phone in phones:
+                await phone.until(events.HungUp)
+            await here.ended()
+        for phone in phones:
+            phone.told.clear()
+            phone.call("anybody", here.hop())
+            await phone.until(events.Answered)
+        await hears(alice, 880)
+        await hears(bob, 440)
+        assert voice.calls._house.plane.pids() == pids
