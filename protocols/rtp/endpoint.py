@@ -8,6 +8,7 @@ a wake-up the reader rests: most of what a packet costs is being woken for it al
 """
 
 import asyncio
+import contextlib
 import errno
 import select
 import socket
@@ -211,7 +212,9 @@ class Reader:
         ready = self._epoll.poll(0, _BATCH)
         for number, _ in ready:
             found = reading.get(number)
-            if found is None:  # a receiver before it in this batch closed it
+            if found is None:  # closed in this batch, or left open by its owner
+                with contextlib.suppress(OSError):
+                    self._epoll.unregister(number)
                 continue
             try:
                 octets, source = found[0](LARGEST + 1)

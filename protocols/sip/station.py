@@ -143,9 +143,11 @@ class Station:
 
     async def close(self) -> None:
         """Write what is left to write, and close the sockets; sessions are not ended by it."""
-        if self._endpoint is None or self._is_closed:
+        if self._endpoint is None:
             return
         self._turn()
+        while self._woken and not self._is_closed:  # a fault left events untold
+            self._turn()
         self._is_closed = True
         if self._alarm is not None:
             self._alarm.cancel()

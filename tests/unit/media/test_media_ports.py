@@ -117,6 +117,12 @@ async def test_datagrams_go_both_ways(host: str) -> None:
     assert heard == [(bytes((number,)), one.address) for number in range(3)]
     assert controls == [(b"control", (host, one.control_port))]
     assert one.unsent == 0
+    reader.remove(two.rtp)
+    one.send(b"no more", two.address)
+    one.send_control(b"mark", (host, two.control_port))
+    await until(lambda: len(controls) == 2)
+    assert len(heard) == 3
+    assert reader._read() == 0  # it does not ask again and again for what nobody reads
     reader.close()
     one.close()
     two.close()
