@@ -11,7 +11,8 @@ from protocols.sip import agent_events as events
 from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
 from tests.integration.voice.test_endings import DOMAIN, gateway, order
-from tests.integration.voice.test_spoken import FAKE, tone_file
+from tests.integration.voice.test_rooms import hears
+from tests.integration.voice.test_spoken import FAKE, ask, tone_file
 from tests.integration.voice.world import World, until
 
 LOOP = '<Play loop="0">/tone.wav</Play>'
@@ -58,11 +59,12 @@ async def test_an_app_that_has_not_answered(
             bob.hang_up()
         await here.app.until(held)
         if "turn" in what:
-            await alice.sound.hears(1000)
             await until(partial(is_waited_for, here))
         alice.hang_up()
-        await here.ended()
-        gate.set()
+        try:
+            await here.ended()
+        finally:
+            gate.set()
 
 
 async def is_waited_for(here: World) -> bool:
@@ -117,3 +119,25 @@ async def test_an_order_is_applied(tmp_path: Path, alice: Phone) -> None:
         alice.hang_up()
         await here.ended()
         here.app.gates["/held"].set()
+
+
+async def test_an_announcement_is_made(tmp_path: Path, alice: Phone, bob: Phone) -> None:
+    twiml = '<Response><Dial><Conference waitUrl="">r</Conference></Dial></Response>'
+    async with gateway(tmp_path, twiml, alice, bob) as here:
+        here.app.sounds["/tone.wav"] = tone_file(1000, 0.5)
+        here.app.pages["/announced"] = f"<Response>{LOOP}<Play>/held</Play></Response>"
+        gate = here.app.gates["/held"] = asyncio.Event()
+        for phone in (alice, bob):
+            phone.call("anybody", here.hop())
+            await phone.until(events.Answered)
+        await hears(alice, 880)
+        (room,) = (await ask(here, "GET", "/Conferences.json"))[1]["conferences"]
+        url = f"{here.app.url}/announced"
+        await ask(here, "POST", f"/Conferences/{room['sid']}.json", AnnounceUrl=url)
+        await here.app.until("/held")
+        for phone in (alice, bob):
+            phone.hang_up()
+        try:
+            await here.ended()
+        finally:
+            gate.set()

@@ -14,12 +14,18 @@ import aiohttp
 from aiohttp import web
 
 from gateway import config as configuration
+from gateway.calls.applied import ApplicationCall
+from gateway.calls.attending import Attending
 from gateway.calls.dial_run import DialRun
 from gateway.calls.hop import Hop as CallHop
 from gateway.calls.model import Call, CallLeg
+from gateway.calls.queue_run import QueueRun
+from gateway.calls.queueing import Enqueued, Serving
+from gateway.calls.room_run import Room
 from gateway.calls.scoped import Scoped
 from gateway.calls.sip_leg import SipLeg
 from gateway.calls.transfer import Transfers
+from gateway.calls.webrtc_leg import WebRtcLeg
 from gateway.daemon.gateway import Gateway
 from gateway.media.graph import Graph, Leg
 from gateway.media.wire import Refused
@@ -64,7 +70,10 @@ def _of_calls() -> Counter[type]:
     return Counter({kind: count for kind, count in kinds.items() if issubclass(kind, _OF_CALLS)})
 
 
-_OF_CALLS = (Scoped, Transfers, DialRun, SipLeg, CallHop)
+_OF_CALLS = (
+    *(Scoped, Transfers, DialRun, ApplicationCall, SipLeg, WebRtcLeg, CallHop),
+    *(Room, Attending, QueueRun, Enqueued, Serving),
+)
 
 
 @dataclass
