@@ -42,8 +42,8 @@ class Documented(Handed, Taking, Sending, ABC):
     _media: CallMedia
     _keeping: Keeping
     _dial: DialRun | None  # the dial of its document
-    # What few calls have stands in the class: up to 29 attributes of an object are kept in a table
-    # that all of its class share.
+    # What few calls have stands in the class: up to 29 attributes of an object, as a call that came
+    # in has, are kept in a table that all of its class share.
     _takes: Takes | None = None
     _meetings: Meetings | None = None
     _elsewhere: Elsewhere | None = None
