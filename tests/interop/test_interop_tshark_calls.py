@@ -66,8 +66,10 @@ CALL = (
 def test_a_call_is_read(tmp_path: Path, local: tuple[str, int], remote: tuple[str, int]) -> None:
     ladder = unpacked(
         packed(
-            Crossing(1_795_168_800.0 + at, sent, "TLS", local, remote, octets)
-            for at, (sent, octets) in enumerate(CALL)
+            [
+                Crossing(1_795_168_800.0 + at, sent, "TLS", local, remote, octets)
+                for at, (sent, octets) in enumerate(CALL)
+            ]
         )
     )
     file = tmp_path / "call.pcap"
