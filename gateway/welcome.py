@@ -1,11 +1,13 @@
 """What `serve` prints when it is ready: where it listens, with which account, what to try."""
 
 import os
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from carriers.model import CarrierKind
 from gateway.config import Config
+from gateway.daemon.ground import FIRST_NUMBER
 from gateway.forms import Address
 
 if TYPE_CHECKING:
@@ -37,17 +39,27 @@ def welcome(gateway: "Gateway", config: Config, data: Path) -> str:
         "",
     ]
     if any(carrier.kind is CarrierKind.SIMULATED for carrier in config.carriers):
-        lines += [
-            "Carriers are simulated. In another terminal, try:",
-            "  .venv/bin/trunkline send --to +15551230009 --from +15550001000 --body 'Hello'",
-            "  .venv/bin/trunkline sim inbox +15551230009",
-            "  .venv/bin/trunkline messages list",
-            "  .venv/bin/python examples/send_sms.py",
-        ]
-        if "sip_udp" in gateway.ports:
-            lines += [
-                "  .venv/bin/python examples/voice_app.py",
-                "  .venv/bin/trunkline sim call --from +15551230009 --to +15550001000",
-                "  .venv/bin/python examples/token_server.py    # a softphone in your browser",
-            ]
+        lines += _to_try(config.numbers[0].number if config.numbers else "", gateway.ports)
     return "\n".join(lines)
+
+
+def _to_try(owned: str, ports: Container[str]) -> list[str]:
+    """Commands for a start; `owned` is a number of the config file, which says who answers it."""
+    number, example = owned or FIRST_NUMBER, not owned
+    lines = [
+        "Carriers are simulated. In another terminal, try:",
+        f"  .venv/bin/trunkline send --to +15551230009 --from {number} --body 'Hello'",
+        "  .venv/bin/trunkline sim inbox +15551230009",
+        "  .venv/bin/trunkline messages list",
+    ]
+    if example:
+        lines.append("  .venv/bin/python examples/send_sms.py")
+    if "sip_udp" not in ports:
+        return lines
+    if example:
+        lines.append("  .venv/bin/python examples/voice_app.py")
+    return [
+        *lines,
+        f"  .venv/bin/trunkline sim call --from +15551230009 --to {number}",
+        "  .venv/bin/python examples/token_server.py    # a softphone in your browser",
+    ]

@@ -23,6 +23,10 @@ from gateway.tries import Tries
 _NOBODY: Final = ""
 _SOURCES: Final = "source"
 _NO_TOKEN: Final = "0" * 32
+_NO_KEY: Final = (
+    "Authentication Error - no source has this write key, which comes without a password;"
+    " an account's SID comes with its token"
+)
 
 
 # Who calls what is public.
@@ -116,7 +120,7 @@ def authenticate_source(
     account = None if source is None else accounts.get(source.account_sid)
     if account is None:
         tries.failed(guesser, now)
-        return refuse(20003, "Authentication Error - no source has this write key")
+        return refuse(20003, _NO_KEY)
     tries.succeeded(guesser)
     return Caller(account)
 

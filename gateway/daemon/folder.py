@@ -80,7 +80,8 @@ def _held(data: Path, file: IO[str]) -> StoreUnavailable:
     file.seek(0)
     other = described(file.read().strip())
     return StoreUnavailable(
-        f"the data folder {data} is in use by {other}: give each its own with --data"
+        f"the data folder {data} is in use by {other}: SIGHUP has it read its config again, SIGTERM"
+        " ends it; to run beside it, give each its own folder with --data"
     )
 
 

@@ -42,7 +42,7 @@ from gateway.webhooks.guard import Guard
 
 DATABASE = "trunkline.db"
 ARCHIVE = "archive"
-_FIRST_NUMBER = "+15550001000"
+FIRST_NUMBER = "+15550001000"
 
 
 class Ground:
@@ -154,7 +154,7 @@ class Ground:
 
     async def _add_first_number(self, now: float) -> None:
         try:
-            await self.numbers.add(self.main_sid, _FIRST_NUMBER, _FIRST_NUMBER, {}, now)
+            await self.numbers.add(self.main_sid, FIRST_NUMBER, FIRST_NUMBER, {}, now)
         except Taken:  # by another process that starts at this moment
             await self.numbers.refresh()
 
