@@ -12,7 +12,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
-from send_sms import explained, gateway, say
+from send_sms import explained, gateway, listening, say
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
@@ -29,7 +29,8 @@ class App(ThreadingHTTPServer):
         self.client.api.base_url = self.gateway
         self.validator = RequestValidator(token)
         self.routes: dict[str, Callable[[Asked], object]] = {}
-        super().__init__(("127.0.0.1", port), Answering)
+        with listening(port):
+            super().__init__(("127.0.0.1", port), Answering)
 
     def url(self, path: str) -> str:
         """Where a path is asked."""

@@ -3,10 +3,11 @@
     .venv/bin/python examples/queue_with_agents.py [--agents +447700900123,+447700900124]
 
 An agent calls the same number and gets who waited longest, then the next one, until nobody waits.
-What a caller's wait came to is printed when it ends:
+What a caller's wait came to is printed when it ends. Agents call once a caller is said to wait:
 
     .venv/bin/trunkline sim call --from +447700900456 --to +15550001000 --no-wait \
       --script '[{"expect": "tone:440", "within": 60}, {"hangup": true}]'
+    sleep 3
     .venv/bin/trunkline sim call --from +447700900123 --to +15550001000 \
       --script '[{"wait": 2}, {"tone": 440, "for": 5}, {"hangup": true}]'
 """

@@ -14,7 +14,7 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
-from send_sms import explained, gateway, say
+from send_sms import explained, gateway, listening, say
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from twilio.twiml.messaging_response import MessagingResponse
@@ -24,7 +24,8 @@ class App(ThreadingHTTPServer):
     """The app's server; `token` is what requests are signed with."""
 
     def __init__(self, port: int, token: str) -> None:
-        super().__init__(("127.0.0.1", port), Inbound)
+        with listening(port):
+            super().__init__(("127.0.0.1", port), Inbound)
         self.validator = RequestValidator(token)
 
     @property

@@ -54,6 +54,15 @@ def explained(url: str) -> Iterator[None]:
         sys.exit(f"the gateway refused: {getattr(refusal, 'msg', refusal)}")
 
 
+@contextmanager
+def listening(port: int) -> Iterator[None]:
+    """What goes wrong with a port, in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        sys.exit(f"port {port} can't be had: {error.strerror}; choose another with --port")
+
+
 def say(line: str) -> None:
     """Print a line whole, whichever threads say others."""
     sys.stdout.write(f"{line}\n")

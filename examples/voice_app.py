@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
-from send_sms import explained, gateway, say
+from send_sms import explained, gateway, listening, say
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from twilio.twiml.voice_response import Dial, VoiceResponse
@@ -38,7 +38,8 @@ class App(ThreadingHTTPServer):
     """
 
     def __init__(self, port: int, token: str, target: str) -> None:
-        super().__init__(("127.0.0.1", port), Asked)
+        with listening(port):
+            super().__init__(("127.0.0.1", port), Asked)
         self.validator = RequestValidator(token)
         self.target = target
         self.number = ""
