@@ -393,6 +393,7 @@ async def test_a_room_waits_for_late_sound_as_long_as_it_says(
         assert voice is not None
         (room,) = voice.calls._house.rooms._by_sid.values()
         buffers = {each.buffer for each in room.media._wanted().joins if each.hearer == "room"}
+        del room  # nothing is to be left of it
         assert buffers == {BUFFERS[size]}
         for phone in (alice, bob):
             phone.hang_up()
