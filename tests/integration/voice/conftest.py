@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.voice.phones import Phone
 
+DOMAIN = "office.example"
 OpenPhone = Callable[..., Awaitable[Phone]]
 
 
@@ -23,3 +24,13 @@ async def open_phone() -> AsyncIterator[OpenPhone]:
     yield make
     for phone in opened:
         await phone.close()
+
+
+@pytest.fixture
+async def alice(open_phone: OpenPhone) -> Phone:
+    return await open_phone("alice", DOMAIN, tone=440, password="pa")
+
+
+@pytest.fixture
+async def bob(open_phone: OpenPhone) -> Phone:
+    return await open_phone("bob", DOMAIN, tone=880, password="pb")

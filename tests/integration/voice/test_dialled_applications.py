@@ -8,7 +8,6 @@ import pytest
 
 from protocols.sip import agent_events as events
 from tests.integration.voice.acts import dial
-from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.keyed import KeyPhone
 from tests.integration.voice.phones import Phone
 from tests.integration.voice.test_endings import DOMAIN, gateway, order, user
@@ -25,16 +24,6 @@ async def keyed() -> AsyncIterator[KeyPhone]:
     await phone.open()
     yield phone
     await phone.close()
-
-
-@pytest.fixture
-async def alice(open_phone: OpenPhone) -> Phone:
-    return await open_phone("alice", DOMAIN, tone=440, password="pa")
-
-
-@pytest.fixture
-async def bob(open_phone: OpenPhone) -> Phone:
-    return await open_phone("bob", DOMAIN, tone=880, password="pb")
 
 
 async def made(here: World, path: str = "/app", **more: str) -> str:

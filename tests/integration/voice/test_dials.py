@@ -28,16 +28,6 @@ LARGE = "set_headers = { X-Padding = '" + "x" * 900 + "' }"
 
 
 @pytest.fixture
-async def alice(open_phone: OpenPhone) -> Phone:
-    return await open_phone("alice", DOMAIN, tone=440, password="pa")
-
-
-@pytest.fixture
-async def bob(open_phone: OpenPhone) -> Phone:
-    return await open_phone("bob", DOMAIN, tone=880, password="pb")
-
-
-@pytest.fixture
 async def carrier(open_phone: OpenPhone) -> Phone:
     """A phone at a port that is free over TCP too."""
     return await open_phone("callee", "carrier.example", tone=1500, port=free_port())

@@ -13,11 +13,10 @@ from protocols.sip.agent_commands import Reply
 from protocols.sip.message import Headers, NameAddr
 from protocols.sip.uri import SipUri
 from tests.integration.voice.acts import dial, ring_early, user
-from tests.integration.voice.conftest import OpenPhone
+from tests.integration.voice.conftest import DOMAIN, OpenPhone
 from tests.integration.voice.phones import Phone
 from tests.integration.voice.world import ACCOUNT, World, uncollected, until, world
 
-DOMAIN = "office.example"
 CONFIG = """
 [[domains]]
 name = "office.example"
@@ -37,16 +36,6 @@ options_interval = "0s"
 {limits}
 """
 TO_NUMBER = dial("+447700900002", answerOnBridge="true", action="/after")
-
-
-@pytest.fixture
-async def alice(open_phone: OpenPhone) -> Phone:
-    return await open_phone("alice", DOMAIN, tone=440, password="pa")
-
-
-@pytest.fixture
-async def bob(open_phone: OpenPhone) -> Phone:
-    return await open_phone("bob", DOMAIN, tone=880, password="pb")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 
 from gateway.media.graph import Graph, Player
 from protocols.sip import agent_events as events
-from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
 from tests.integration.voice.test_endings import DOMAIN, gateway, order
 from tests.integration.voice.test_rooms import hears
@@ -18,16 +17,6 @@ from tests.integration.voice.world import World, until
 LOOP = '<Play loop="0">/tone.wav</Play>'
 BOB = f"<Sip>sip:bob@{DOMAIN}</Sip>"
 WHISPER = f'<Sip url="/held">sip:bob@{DOMAIN}</Sip>'
-
-
-@pytest.fixture
-async def alice(open_phone: OpenPhone) -> Phone:
-    return await open_phone("alice", DOMAIN, tone=440, password="pa")
-
-
-@pytest.fixture
-async def bob(open_phone: OpenPhone) -> Phone:
-    return await open_phone("bob", DOMAIN, tone=880, password="pb")
 
 
 SILENT = {
@@ -90,17 +79,18 @@ async def has_player(asked: list[Graph]) -> bool:
     return any(isinstance(node, Player) for graph in asked for node in graph.nodes)
 
 
-HEARD = {"a beep", "music on hold", "music of a conference"}
+MOMENTS = [(what, "it begins") for what in RUNS] + [
+    (what, "it is heard") for what in ("a beep", "music on hold", "music of a conference")
+]
 
 
-@pytest.mark.parametrize("moment", ["it begins", "it is heard"])
-@pytest.mark.parametrize("what", RUNS)
+@pytest.mark.parametrize("what, moment", MOMENTS)
 async def test_a_verb_that_runs(tmp_path: Path, alice: Phone, what: str, moment: str) -> None:
     async with gateway(tmp_path, f"<Response>{RUNS[what]}</Response>", alice) as here:
         asked = here.graphs()
         alice.call("anybody", here.hop())
         await alice.until(events.Answered)
-        if moment == "it is heard" and what in HEARD:
+        if moment == "it is heard":
             await until(partial(has_player, asked))
         alice.hang_up()
         await alice.until(events.Ended)

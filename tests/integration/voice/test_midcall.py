@@ -56,16 +56,6 @@ G729 = Codec(payload_type=18, name="G729", clock_rate=8000)
 
 
 @pytest.fixture
-async def alice(open_phone: OpenPhone) -> Phone:
-    return await open_phone("alice", DOMAIN, tone=440, password="pa")
-
-
-@pytest.fixture
-async def bob(open_phone: OpenPhone) -> Phone:
-    return await open_phone("bob", DOMAIN, tone=880, password="pb")
-
-
-@pytest.fixture
 async def raw() -> AsyncIterator[Raw]:
     peer = await Raw().open()
     yield peer

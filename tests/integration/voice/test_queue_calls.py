@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from protocols.sip import agent_events as events
-from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.phones import Phone
-from tests.integration.voice.test_endings import CONFIG, DOMAIN
+from tests.integration.voice.test_endings import CONFIG
 from tests.integration.voice.test_rooms import hears
 from tests.integration.voice.test_spoken import sound, tone_file, tones_in
 from tests.integration.voice.world import World, uncollected, world
@@ -18,16 +17,6 @@ SERVES = (
     '<Queue url="{url}" method="GET">{name}</Queue></Dial></Response>'
 )
 SETUP = CONFIG.replace("{first}", "").replace("{second}", "9").replace("{limits}", "")
-
-
-@pytest.fixture
-async def alice(open_phone: OpenPhone) -> Phone:
-    return await open_phone("alice", DOMAIN, tone=440, password="pa")
-
-
-@pytest.fixture
-async def bob(open_phone: OpenPhone) -> Phone:
-    return await open_phone("bob", DOMAIN, tone=880, password="pb")
 
 
 async def left(here: World) -> None:

@@ -3,12 +3,10 @@
 from pathlib import Path
 
 from tests.integration.voice.phones import Phone
-from tests.integration.voice.test_queue_calls import SERVES, SETUP, WAITS, alice, bob, left
+from tests.integration.voice.test_queue_calls import SERVES, SETUP, WAITS, left
 from tests.integration.voice.test_rooms import hears
 from tests.integration.voice.test_spoken import ask, tone_file
 from tests.integration.voice.world import until, world
-
-__all__ = ["alice", "bob"]
 
 
 async def test_who_was_taken_in_time_is_joined_however_long_the_greeting(

@@ -16,7 +16,6 @@ from protocols.sip import agent_events as events
 from protocols.sip.agent_commands import Reply
 from protocols.sip.session_offers import Body
 from protocols.sip.uri import format_uri
-from tests.integration.voice.conftest import OpenPhone
 from tests.integration.voice.keyed import KeyPhone, digits
 from tests.integration.voice.phones import FRAME, Phone, Sound, decoded
 from tests.integration.voice.test_endings import DOMAIN, gateway
@@ -27,16 +26,6 @@ RATE = 8000
 TONES = {440, 620, 880, 1000, 1300}  # of phones, and of files
 NUMBER = '[[numbers]]\nnumber = "+15550001000"'
 FAKE = '[speech]\nengine = "fake"'
-
-
-@pytest.fixture
-async def alice(open_phone: OpenPhone) -> Phone:
-    return await open_phone("alice", DOMAIN, tone=440, password="pa")
-
-
-@pytest.fixture
-async def bob(open_phone: OpenPhone) -> Phone:
-    return await open_phone("bob", DOMAIN, tone=880, password="pb")
 
 
 def tone_file(tone: float, seconds: float) -> bytes:

@@ -41,16 +41,6 @@ ALL = "initiated ringing answered completed"
 
 
 @pytest.fixture
-async def alice(open_phone: OpenPhone) -> Phone:
-    return await open_phone("alice", DOMAIN, tone=440, password="pa")
-
-
-@pytest.fixture
-async def bob(open_phone: OpenPhone) -> Phone:
-    return await open_phone("bob", DOMAIN, tone=880, password="pb")
-
-
-@pytest.fixture
 async def silent(open_phone: OpenPhone) -> Phone:
     return await open_phone("alice", DOMAIN, tone=0, password="pa")
 
