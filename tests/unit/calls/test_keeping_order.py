@@ -98,6 +98,102 @@ async def test_a_store_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPat
     assert (store.written, offered) == ([["a"], ["a"], ["b"]], ["job"])
 
 
+async def test_what_somebody_waits_for_does_not_wait_for_what_is_under_way() -> None:
+    store, offered = Slow(), []
+    call = kept(store, offered)
+    call.put([write("a")])
+    await store.asked(1)
+    call.gather([write("b")])
+    waiting = asyncio.ensure_future(call.durable())
+    await asyncio.sleep(0)
+    call.put([write("c")], ["job of c"])  # type: ignore[list-item]
+    await store.asked(2)
+    call.put([write("d")])
+    other = asyncio.ensure_future(call.durable())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert store.written == [["a"], ["b", "c"]]
+    store.commits[0][1].set_result(None)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (offered, waiting.done()) == ([], False)
+    store.commits[1][1].set_result(None)
+    await store.asked(3)
+    assert (store.written[2], offered) == (["d"], ["job of c"])
+    store.commits[2][1].set_result(None)
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(waiting, other)
+
+
+AWAY = StoreUnavailable("it is away")
+
+
+@pytest.mark.parametrize(
+    "answers, again",
+    [
+        ((AWAY, AWAY), ["a", "b"]),
+        ((AWAY, Stale("there is no such row")), ["a", "b"]),
+        ((AWAY, None), ["a"]),
+        ((None, AWAY), ["b"]),
+    ],
+)
+async def test_what_a_store_was_away_for_is_said_again_in_its_order(
+    answers: tuple[Exception | None, ...], again: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_RETRY_AFTER", 0.0)
+    store, offered = Slow(), []
+    call = kept(store, offered)
+    call.put([write("a")], ["job of a"])  # type: ignore[list-item]
+    await store.asked(1)
+    call.put([write("b")], ["job of b"])  # type: ignore[list-item]
+    waiting = asyncio.ensure_future(call.durable())
+    await store.asked(2)
+    for (_, told), answer in zip(store.commits, answers, strict=True):
+        if answer is None:
+            told.set_result(None)
+        else:
+            told.set_exception(answer)
+    await asyncio.sleep(0)
+    call.put([write("c")])
+    await store.asked(3)
+    assert store.written[2] == again
+    store.commits[2][1].set_result(None)
+    await store.asked(4)
+    assert store.written[3] == ["c"]
+    store.commits[3][1].set_result(None)
+    async with asyncio.timeout(PATIENCE):
+        await waiting
+    assert sorted(offered) == ["job of a", "job of b"]
+
+
+async def test_what_the_store_does_not_even_take_follows_what_it_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeping, "_RETRY_AFTER", 0.0)
+    store = Slow()
+    call = kept(store, [])
+    call.put([write("a")])
+    await store.asked(1)
+    taken = store.commit
+
+    def refuse(writes: Sequence[Write], fence: Lease | None = None) -> "asyncio.Future[None]":
+        monkeypatch.setattr(store, "commit", taken)
+        raise StoreUnavailable("the store is busy")
+
+    monkeypatch.setattr(store, "commit", refuse)
+    call.put([write("b")])
+    waiting = asyncio.ensure_future(call.durable())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert store.written == [["a"]]
+    store.commits[0][1].set_exception(AWAY)
+    await store.asked(2)
+    assert store.written[1] == ["a", "b"]
+    store.commits[1][1].set_result(None)
+    async with asyncio.timeout(PATIENCE):
+        await waiting
+
+
 async def test_what_others_have_changed_is_kept_no_more() -> None:
     store, offered = Slow(), []
     call = kept(store, offered)
