@@ -56,14 +56,10 @@ class Line:
         return self.call.status in OVER
 
     def begin(self, leg: CallLeg | None) -> None:
-        """Keep it for the first time: at once if it has a leg, else with its first in a moment."""
+        """Keep it for the first time, with `leg` if it has one: with its first attempt, or soon."""
         told = self.call.direction is not CallDirection.INBOUND
         jobs = self._tell(CallEvent.INITIATED) if told else []
-        writes = self._book.begun(self.call, leg, jobs)
-        if leg is None:
-            self._keep(writes, jobs)
-        else:
-            self._keeping.put(writes, jobs)
+        self._keep(self._book.begun(self.call, leg, jobs), jobs)
 
     def trying(self, leg: CallLeg) -> None:
         """Keep another leg of it."""
@@ -78,17 +74,16 @@ class Line:
         self._keeping.put(self._book.tried(self.call, leg))
 
     def move(self, status: CallStatus, leg: CallLeg | None = None, **changes: Any) -> None:
-        """Go on to `status`, if that may follow; `leg` is what a restart has to know from now."""
+        """Go on to `status`, if that may follow; `leg` is what a restart has to know from now.
+
+        Whoever promises something by it waits until that is durable.
+        """
         moved = advanced(self.call, status, self._clock(), **changes)
         if moved is None:
             return
         self.call = moved
         jobs = self._tell(_EVENTS[status])
-        writes = self._book.changed(moved, jobs, leg)
-        if status is CallStatus.RINGING:
-            self._keep(writes, jobs)
-        else:
-            self._keeping.put(writes, jobs)
+        self._keep(self._book.changed(moved, jobs, leg), jobs)
 
     def end(
         self,
@@ -152,7 +147,7 @@ class Line:
         self._keeping.hasten()
 
     def _keep(self, writes: Sequence[Write], jobs: Sequence[Job]) -> None:
-        """Keep what happened: at once if somebody is to be told of it."""
+        """Keep what happened: at once if somebody is to be told of it, else in a moment."""
         if jobs:
             self._keeping.put(writes, jobs)
         else:
