@@ -2,35 +2,35 @@
 
 What is done for many in one go costs less for each: code and data that one message brought into the
 processor's caches are still there for the next one. At 300 calls a second a call takes a sixth less
-CPU that way (docs/performance.md).
+CPU that way (docs/performance.md). A rest is what is left of a period when all that was read is
+done: on a machine that is slow at the moment there is none, and nobody waits longer for it.
 """
 
 from typing import Final
 
 MUCH: Final = 1200
 """Messages a second from which on there are rests."""
-TOGETHER: Final = 12
-"""Messages that are to come in a rest, which so lasts 10 ms at most: SIP's timers take 500."""
+PERIOD: Final = 0.007
+"""Seconds from one reading to the next while there are rests: SIP's timers take half of one."""
 
 _WINDOW: Final = 0.1  # seconds over which messages are counted
 
 
 class Cadence:
-    """See the module; `now` is in seconds of a clock that never goes back."""
+    """See the module; times are in seconds of a clock that never goes back."""
 
-    __slots__ = ("_came", "_rest", "_since")
+    __slots__ = ("_came", "_is_much", "_since")
 
     def __init__(self, now: float) -> None:
         self._came = 0
         self._since = now
-        self._rest = 0.0
+        self._is_much = False
 
-    def rest(self, came: int, now: float) -> float:
-        """How long not to read after a reading that brought `came` messages; 0 is not at all."""
+    def rest(self, came: int, began: float, now: float) -> float:
+        """How long not to read after what a reading at `began` brought is done; 0 is not at all."""
         self._came += came
         passed = now - self._since
         if passed >= _WINDOW:
-            rate = self._came / passed
-            self._rest = TOGETHER / rate if rate >= MUCH else 0.0
+            self._is_much = self._came >= MUCH * passed
             self._came, self._since = 0, now
-        return self._rest if came else 0.0
+        return max(0.0, began + PERIOD - now) if came and self._is_much else 0.0

@@ -192,14 +192,14 @@ class Datagrams:
 
     def _on_ready(self) -> None:
         """Read what is there, and again as soon as more comes, or after a rest."""
-        came = 0
+        came, began = 0, self._clock()
         try:
             for _ in range(ROUNDS):
                 came += (new := self._read_all())
                 if new < ENOUGH or came >= BATCH:
                     break
         finally:  # whatever one of them did, the next ones are read
-            self._go_on(self._cadence.rest(came, self._clock()))
+            self._go_on(self._cadence.rest(came, began, self._clock()))
 
     def _go_on(self, rest: float) -> None:
         if rest:
