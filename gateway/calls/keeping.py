@@ -1,10 +1,10 @@
 """What one call has to make durable, in its order: commits that follow each other.
 
 While one commit is under way the next changes gather, and go together; where somebody waits for
-them they follow at once, for the store takes commits in their order. What nobody waits for may wait
-a moment for what goes along: most of a call happens within a few milliseconds, and each commit
-costs. A store that is away is waited for: the call goes on, but nothing that promises anything is
-answered meanwhile.
+them they follow at once if they can't be written without it, for the store takes commits in their
+order. What nobody waits for may wait a moment for what goes along: most of a call happens within a
+few milliseconds, and each commit costs. A store that is away is waited for: the call goes on, but
+nothing that promises anything is answered meanwhile.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import structlog
 
 from gateway.core.runner import Job
 from gateway.store.base import Lease, Store, StoreUnavailable, Write
+from gateway.store.following import follows
 
 _log = structlog.get_logger(__name__)
 _RETRY_AFTER: Final = 0.5  # seconds, while the store is away
@@ -52,6 +53,7 @@ class Keeping:
         self._is_hurried = False
         self._under_way = 0  # commits
         self._said = 0  # commits, so far
+        self._newest: Sequence[Write] = ()  # what the last one says
         self._again: list[_Commit] = []  # those that the store was away for
         self._is_begun = False  # a commit is about to be
         self._is_wanted = False  # what there is to write goes as soon as it can
@@ -94,7 +96,7 @@ class Keeping:
         return self._is_begun or self._under_way > 0 or bool(self._again)
 
     def _go(self, *, most: int = 1) -> None:
-        """Write what there is, behind what is under way if that are `most` commits."""
+        """Write what there is as soon as fewer than `most` commits are under way."""
         self._is_wanted = True
         if self._moment is not None:
             self._moment.cancel()
@@ -111,6 +113,8 @@ class Keeping:
     def _commit(self) -> None:
         """Write what there is; whatever is put meanwhile follows."""
         self._is_begun = False
+        if self._under_way and not follows(self._writes, self._newest):
+            return
         if self._writes and self._error is None and not self._again:
             self._is_wanted = False
             writes, self._writes = self._writes, []
@@ -122,6 +126,7 @@ class Keeping:
     def _say(self, writes: Sequence[Write], jobs: Sequence[Job]) -> None:
         self._said += 1
         self._under_way += 1
+        self._newest = writes
         said = _Commit(self._said, writes, jobs)
         try:
             committing = self._store.commit(writes, self._lease())
@@ -142,14 +147,17 @@ class Keeping:
             self._on_refused(said, error)
         if not self._under_way and not self._is_begun:
             self._go_on()
+        elif self._is_wanted and self._waiting:
+            self._go(most=_UNDER_WAY)
         if error is None:
             for job in said.jobs:
                 self._offer(job)
 
     def _on_refused(self, said: _Commit, error: BaseException) -> None:
-        """Say it anew later; what followed in vain may have failed for want of what it follows."""
+        """Say it anew later; what follows such a one has failed for want of it."""
         is_away = isinstance(error, StoreUnavailable) and not self._is_hurried
-        if self._error is None and (is_away or self._again):
+        lacks = any(each.number < said.number for each in self._again)
+        if self._error is None and (is_away or lacks):
             _log.warning("a call waits for the store", call=self._call_sid, reason=str(error))
             self._again.append(said)
         else:  # others own it now, or nobody can write it
@@ -178,6 +186,7 @@ class Keeping:
 
     def _settle(self) -> None:
         self._is_wanted = False
+        self._newest = ()
         waiting, self._waiting = self._waiting, []
         for done in waiting:
             if not done.done():

@@ -8,14 +8,25 @@ import pytest
 
 from gateway.calls import keeping
 from gateway.calls.keeping import Keeping, NotKept
-from gateway.store.base import Insert, Lease, Stale, StoreUnavailable, Write
+from gateway.store.base import Fenced, Insert, Lease, Stale, StoreUnavailable, Update, Write
 
-TABLE = Insert(table="calls", columns=("sid",))
+TABLE = Insert(table="facts", columns=("type",))
+MADE = Insert(table="calls", columns=("sid", "status"))
+MOVED = Update(table="calls", key=("sid",), columns=("version", "status"), guard="version")
 PATIENCE = 60.0
 
 
-def write(sid: str) -> Write:
-    return TABLE, (sid,)
+def write(name: str) -> Write:
+    return TABLE, (name,)
+
+
+def made(name: str) -> Write:
+    return MADE, ("CA1", name)
+
+
+def moved(name: str) -> Write:
+    """What can't be written unless the call was `made`, or `moved` before."""
+    return MOVED, ("CA1", 2, name)
 
 
 class Slow:
@@ -27,7 +38,7 @@ class Slow:
 
     def commit(self, writes: Sequence[Write], fence: Lease | None = None) -> "asyncio.Future[None]":
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.commits.append(([row[0] for _, row in writes], future))
+        self.commits.append(([row[-1] for _, row in writes], future))
         self._more.set()
         return future
 
@@ -98,31 +109,62 @@ async def test_a_store_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPat
     assert (store.written, offered) == ([["a"], ["a"], ["b"]], ["job"])
 
 
-async def test_what_somebody_waits_for_does_not_wait_for_what_is_under_way() -> None:
+async def test_what_somebody_waits_for_goes_behind_what_it_goes_on_from() -> None:
     store, offered = Slow(), []
     call = kept(store, offered)
-    call.put([write("a")])
+    call.put([made("a")])
     await store.asked(1)
-    call.gather([write("b")])
+    call.gather([moved("b")])
     waiting = asyncio.ensure_future(call.durable())
     await asyncio.sleep(0)
     call.put([write("c")], ["job of c"])  # type: ignore[list-item]
     await store.asked(2)
-    call.put([write("d")])
+    call.put([moved("d")])
     other = asyncio.ensure_future(call.durable())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await turns()
     assert store.written == [["a"], ["b", "c"]]
     store.commits[0][1].set_result(None)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert (offered, waiting.done()) == ([], False)
-    store.commits[1][1].set_result(None)
     await store.asked(3)
-    assert (store.written[2], offered) == (["d"], ["job of c"])
+    assert (store.written[2], offered, waiting.done()) == (["d"], [], False)
+    store.commits[1][1].set_result(None)
+    await turns()
+    assert (offered, waiting.done(), other.done()) == (["job of c"], False, False)
     store.commits[2][1].set_result(None)
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(waiting, other)
+
+
+async def test_what_could_be_written_without_it_waits_for_what_is_under_way() -> None:
+    store = Slow()
+    call = kept(store, [])
+    call.put([made("a")])
+    await store.asked(1)
+    call.put([write("b")])
+    waiting = asyncio.ensure_future(call.durable())
+    await turns()
+    assert store.written == [["a"]]
+    store.commits[0][1].set_result(None)
+    await store.asked(2)
+    assert (store.written, waiting.done()) == ([["a"], ["b"]], False)
+    store.commits[1][1].set_result(None)
+    async with asyncio.timeout(PATIENCE):
+        await waiting
+
+
+async def test_what_nobody_waits_for_waits_for_what_is_under_way() -> None:
+    store = Slow()
+    call = kept(store, [])
+    call.put([made("a")])
+    await store.asked(1)
+    call.put([moved("b")])
+    await turns()
+    assert store.written == [["a"]]
+
+
+async def turns() -> None:
+    """What was begun in the loop is done."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 AWAY = StoreUnavailable("it is away")
@@ -133,7 +175,6 @@ AWAY = StoreUnavailable("it is away")
     [
         ((AWAY, AWAY), ["a", "b"]),
         ((AWAY, Stale("there is no such row")), ["a", "b"]),
-        ((AWAY, None), ["a"]),
         ((None, AWAY), ["b"]),
     ],
 )
@@ -143,18 +184,14 @@ async def test_what_a_store_was_away_for_is_said_again_in_its_order(
     monkeypatch.setattr(keeping, "_RETRY_AFTER", 0.0)
     store, offered = Slow(), []
     call = kept(store, offered)
-    call.put([write("a")], ["job of a"])  # type: ignore[list-item]
-    await store.asked(1)
-    call.put([write("b")], ["job of b"])  # type: ignore[list-item]
-    waiting = asyncio.ensure_future(call.durable())
-    await store.asked(2)
+    waiting = await two_under_way(call, store)
     for (_, told), answer in zip(store.commits, answers, strict=True):
         if answer is None:
             told.set_result(None)
         else:
             told.set_exception(answer)
     await asyncio.sleep(0)
-    call.put([write("c")])
+    call.put([moved("c")])
     await store.asked(3)
     assert store.written[2] == again
     store.commits[2][1].set_result(None)
@@ -166,13 +203,34 @@ async def test_what_a_store_was_away_for_is_said_again_in_its_order(
     assert sorted(offered) == ["job of a", "job of b"]
 
 
+async def two_under_way(call: Keeping, store: Slow) -> "asyncio.Future[None]":
+    call.put([made("a")], ["job of a"])  # type: ignore[list-item]
+    await store.asked(1)
+    call.put([moved("b")], ["job of b"])  # type: ignore[list-item]
+    waiting = asyncio.ensure_future(call.durable())
+    await store.asked(2)
+    return waiting
+
+
+async def test_what_failed_for_good_is_not_said_again_for_what_followed_it() -> None:
+    store, offered = Slow(), []
+    call = kept(store, offered)
+    waiting = await two_under_way(call, store)
+    store.commits[1][1].set_exception(AWAY)
+    await turns()
+    store.commits[0][1].set_exception(Fenced("passed on"))
+    with pytest.raises(NotKept, match="passed on"):
+        await waiting
+    assert (store.written, offered) == ([["a"], ["b"]], [])
+
+
 async def test_what_the_store_does_not_even_take_follows_what_it_took(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(keeping, "_RETRY_AFTER", 0.0)
     store = Slow()
     call = kept(store, [])
-    call.put([write("a")])
+    call.put([made("a")])
     await store.asked(1)
     taken = store.commit
 
@@ -181,10 +239,10 @@ async def test_what_the_store_does_not_even_take_follows_what_it_took(
         raise StoreUnavailable("the store is busy")
 
     monkeypatch.setattr(store, "commit", refuse)
-    call.put([write("b")])
+    call.put([moved("b")])
     waiting = asyncio.ensure_future(call.durable())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await turns()
+    assert store.commit == taken
     assert store.written == [["a"]]
     store.commits[0][1].set_exception(AWAY)
     await store.asked(2)
