@@ -224,6 +224,7 @@ class ApplicationCall(Documented):
         if not self._is_answered:
             self._is_answered = True
             self.line.move(CallStatus.IN_PROGRESS)
+            self.line.hasten()  # nobody waits for it, and apps may be told of where it goes now
             self._of.answered(self._branch)
 
     def reject(self, reason: RejectReason) -> None:

@@ -85,6 +85,8 @@ class Live(Scoped):
         leg = self.leg
         leg.receive(event)
         self.line.begin(leg.saved)
+        if not self._arrival.app.twiml:
+            self.line.hasten()  # an app is asked, and may look at it
 
     @property
     def _max_forwards(self) -> int:
