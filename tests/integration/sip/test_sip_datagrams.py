@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from protocols.sip.codec import read_datagram
+from protocols.sip.sockets import datagrams
 from protocols.sip.sockets.datagrams import ENOUGH, ROUNDS, Datagrams
 from protocols.sip.wire import Event
 
@@ -83,3 +84,28 @@ async def test_others_have_their_turn_however_much_comes(peer: Peer) -> None:
     await peer.sends(*(ROUNDS + 1) * [ENOUGH])
     turns = [turn for turn, _ in peer.readings]
     assert turns[:ROUNDS] == ROUNDS * [0] and turns[ROUNDS] > 0
+
+
+async def test_a_rest_is_counted_from_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    seen: asyncio.Queue[tuple[int, float, float]] = asyncio.Queue()
+
+    class Cadence:
+        def __init__(self, now: float) -> None: ...
+
+        def rest(self, came: int, began: float, now: float) -> float:
+            seen.put_nowait((came, began, now))
+            return 0.0
+
+    def work(batch: list[Event]) -> None:
+        nonlocal now
+        now += 5.0
+
+    monkeypatch.setattr(datagrams, "Cadence", Cadence)
+    read = Datagrams(read_datagram, lambda: now, work)
+    ear = read.add(0, ("127.0.0.1", 0))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        way.sendto(OPTIONS, ear.local)
+        async with asyncio.timeout(PATIENCE):
+            assert await seen.get() == (1, 100.0, 105.0)
+    read.close()
