@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -35,9 +36,9 @@ class World:
     """Two lines of one call: who called, and whom it calls."""
 
     def __init__(self) -> None:
-        self.store = Store()
-        self.keeping = Keeping(self.store, lambda: None, lambda job: None, "CA1")  # type: ignore[arg-type]
-        self._book = Book(self.store, lambda: None)  # type: ignore[arg-type]
+        self.store: Any = Store()
+        self.keeping = Keeping(self.store, lambda: None, lambda job: None, "CA1")
+        self._book = Book(self.store, lambda: None)
         self.caller = self._line("CA1", CallDirection.INBOUND)
         self.callee = self._line("CA2", CallDirection.OUTBOUND_DIAL)
 
