@@ -1,7 +1,7 @@
 """Calls with a real rtpengine as the media plane: phones, documents, orders over REST."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from protocols.sdp.description import Direction
 from protocols.sip import agent_events as events
 from tests.integration.voice.acts import change, dial, quiet, user
 from tests.integration.voice.browser_phone import BrowserPhone
-from tests.integration.voice.conftest import open_phone
+from tests.integration.voice.conftest import alice, bob, open_phone
 from tests.integration.voice.keyed import KeyPhone
 from tests.integration.voice.phones import Phone, Sound
 from tests.integration.voice.test_browser_phones import sine
@@ -27,22 +27,11 @@ from tests.interop.rtpengine_peer import Rtpengine as Peer
 from tests.interop.rtpengine_peer import engine
 from tests.webrtc_peer import on_loopback
 
-__all__ = ["engine", "on_loopback", "open_phone"]
+__all__ = ["alice", "bob", "engine", "on_loopback", "open_phone"]
 
 pytestmark = pytest.mark.interop
 
-OpenPhone = Callable[..., Awaitable[Phone]]
 TO_BOB = dial(user("bob"), action="/after")
-
-
-@pytest.fixture
-async def alice(open_phone: OpenPhone) -> Phone:
-    return await open_phone("alice", DOMAIN, tone=440, password="pa")
-
-
-@pytest.fixture
-async def bob(open_phone: OpenPhone) -> Phone:
-    return await open_phone("bob", DOMAIN, tone=880, password="pb")
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from gateway.media.workers import Workers, WorkersConfig
 from protocols.sdp.description import Direction
 from protocols.sip import agent_events as events
 from tests.integration.voice.acts import change
-from tests.integration.voice.conftest import open_phone
+from tests.integration.voice.conftest import alice, bob, open_phone
 from tests.integration.voice.phones import Phone
-from tests.integration.voice.test_endings import DOMAIN
 from tests.integration.voice.world import until
 from tests.interop.rtpengine_peer import Rtpengine as Peer
 from tests.interop.rtpengine_peer import engine
@@ -29,24 +28,13 @@ from tests.interop.test_interop_rtpengine_calls import TO_BOB, bridged, gateway
 from tests.interop.test_interop_rtpengine_calls import plane as plane_of
 from tests.unit.media.ng_world import CALL, talk
 
-__all__ = ["engine", "open_phone"]
+__all__ = ["alice", "bob", "engine", "open_phone"]
 
 pytestmark = pytest.mark.interop
 
-OpenPhone = Callable[..., Awaitable[Phone]]
 
 SDP = "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
 AS_LONG_AS_WAITED = 3.0  # seconds: longer than one question waits, shorter than calls are kept
-
-
-@pytest.fixture
-async def alice(open_phone: OpenPhone) -> Phone:
-    return await open_phone("alice", DOMAIN, tone=440, password="pa")
-
-
-@pytest.fixture
-async def bob(open_phone: OpenPhone) -> Phone:
-    return await open_phone("bob", DOMAIN, tone=880, password="pb")
 
 
 @asynccontextmanager
